@@ -1,0 +1,1 @@
+"""Black-box scores and how a compiled step gets them."""

@@ -1,0 +1,1 @@
+"""Speech enhancement: audio files, corpora, networks, recipes, evaluation."""
