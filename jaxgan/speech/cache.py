@@ -1,0 +1,52 @@
+"""The user's cache folder, and how an entry is put there so that no crash leaves half of one."""
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+def folder() -> Path:
+    """$JAXGAN_CACHE, else $XDG_CACHE_HOME/jaxgan, else ~/.cache/jaxgan. Nothing is created."""
+    if chosen := os.environ.get("JAXGAN_CACHE"):
+        return Path(chosen).expanduser()
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base).expanduser() / "jaxgan"
+    return Path.home() / ".cache" / "jaxgan"
+
+
+def put(entry: Path, fill: Callable[[Path], None]) -> bool:
+    """Makes the folder `entry` from a temporary one beside it that `fill` has filled.
+
+    The rename at the end is the only moment at which the entry appears, and it appears whole.
+    Another process that was first wins. A full disk or a folder without write permission costs
+    a warning and the entry, never the caller.
+
+    Returns:
+        Whether the entry is there.
+    """
+    temporary = None
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
+        fill(temporary)
+        for path in temporary.iterdir():
+            _flush(path)
+        temporary.rename(entry)
+    except OSError as error:
+        if not entry.is_dir():
+            log.warning("goes on without a cache, for %s cannot be written: %s", entry, error)
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return entry.is_dir()
+
+
+def _flush(path: Path) -> None:
+    """Has the file on the disk before the rename that makes it visible."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,72 @@
+"""From a config to checked corpora: the one place that knows every kind of data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from jaxgan.core.errors import UserError
+from jaxgan.speech import mix
+from jaxgan.speech.audio import SAMPLE_RATE
+from jaxgan.speech.checks import Problem, Report, refuse
+from jaxgan.speech.corpus import PairCorpus, choose_buckets
+from jaxgan.speech.mix import MixCorpus
+
+Corpus = PairCorpus | MixCorpus
+
+
+@dataclass(frozen=True, eq=False)
+class Corpora:
+    """What a run trains on and is validated on."""
+
+    train: Corpus
+    valid: PairCorpus
+    report: Report
+
+
+Opened = tuple[Corpus, PairCorpus, tuple[Problem, ...]]
+KINDS: dict[str, Callable[[ConfigDict], Opened]] = {
+    "mix": mix.open_mix,
+}
+"""A kind of data: (config.data) -> (train, valid, problems), bucket lengths not yet chosen."""
+
+
+def open_corpora(config: ConfigDict, tell: Callable[[str], None] = print) -> Corpora:
+    """Reads and checks all data of a run before anything is computed.
+
+    Args:
+        config: `config.data` as `settings.data_settings` describes it.
+        tell: gets the report, once.
+
+    Raises:
+        UserError: a folder that is missing, nothing usable in a set, an unknown kind, or, with
+            `config.data.strict`, any file that cannot be used as it is.
+    """
+    data = config.data
+    if data.kind not in KINDS:
+        raise UserError(f"config.data.kind={data.kind!r}: choose one of {', '.join(KINDS)}")
+    train, valid, problems = KINDS[data.kind](data)
+    report = Report(
+        (f"train: {describe(train)}", f"valid: {describe(valid)}"),
+        problems,
+    )
+    tell(str(report))
+    if data.strict:
+        refuse(problems)
+    # One choice for both sets, so that a network compiled for one serves the other.
+    buckets = choose_buckets(np.concatenate([train.lengths, valid.lengths]), data.buckets)
+    return Corpora(
+        replace(train, bucket_lengths=buckets), replace(valid, bucket_lengths=buckets), report
+    )
+
+
+def describe(corpus: Corpus) -> str:
+    """One line: how many utterances, how long together, and what is mixed in."""
+    minutes = corpus.lengths.sum(dtype=np.int64) / SAMPLE_RATE / 60
+    line = f"{len(corpus)} utterances, {minutes:.1f} minutes"
+    if isinstance(corpus, MixCorpus):
+        noise = corpus.noise.lengths.sum(dtype=np.int64) / SAMPLE_RATE / 60
+        snrs = ", ".join(f"{snr:g}" for snr in corpus.snrs)
+        line += f"; {len(corpus.noise)} noise clips, {noise:.1f} minutes; SNR {snrs} dB"
+    return line

@@ -1,0 +1,26 @@
+"""The `data` section that every speech config shares."""
+
+from ml_collections import ConfigDict
+
+
+def data_settings() -> ConfigDict:
+    """Default data settings: the demo corpus, which needs no files of the user's."""
+    data = ConfigDict()
+    data.kind = "demo"  # demo | pairs | voicebank | mix
+    data.root = ""  # folder of the kinds pairs and voicebank
+    data.speech = ""  # folder of clean speech, kind mix
+    data.noise = ""  # folder of noise, kind mix
+    data.snrs = (0.0, 5.0, 10.0, 15.0)  # dB, kind mix; VoiceBank-DEMAND's training set
+    data.seed = 0  # decides the held-out share, the validation mixtures and the demo corpus
+    data.valid_share = 0.1  # held out where a corpus has no valid folder, kinds pairs and mix
+    data.valid_speakers = ("p226", "p287")  # held out, kind voicebank
+    data.valid_utterances = 0  # use at most so many for validation; 0: all
+    data.demo = ConfigDict()
+    data.demo.train = 400  # utterances, kind demo
+    data.demo.valid = 40
+    data.demo.test = 40
+    data.longest_seconds = 20.0  # longer utterances are left out: PESQ fails on long ones
+    data.strict = False  # True: refuse to start if any file cannot be used
+    data.buckets = 4  # lengths that utterances are padded to, each compiled once
+    data.resident_megabytes = 4096  # a fixed corpus up to this size is kept on the device
+    return data
