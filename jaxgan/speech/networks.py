@@ -1,0 +1,146 @@
+"""The networks of MetricGAN (Fu et al. 2019) and MetricGAN+ (Fu et al. 2021)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxgan.nn.masked import masked_mean, masked_moments
+from jaxgan.nn.recurrent import BidirectionalLSTM
+
+LEAK = 0.3  # slope of every LeakyReLU in both papers' code
+
+
+class LearnableSigmoid(nn.Module):
+    """1.2 sigmoid(slope x) with one slope per frequency (Fu et al. 2021, equation 5).
+
+    Attributes:
+        highest: the value it saturates at; above 1, so that a mask may also amplify.
+    """
+
+    highest: float = 1.2
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[..., bins] -> [..., bins] in (0, highest)."""
+        slope = self.param("slope", nn.initializers.ones, (x.shape[-1],), jnp.float32)
+        return self.highest * jax.nn.sigmoid(slope.astype(x.dtype) * x)
+
+
+class MaskGenerator(nn.Module):
+    """The generator: bidirectional LSTMs that give a mask for every frame and frequency.
+
+    With its default widths and 257 bins it has the 1,892,057 parameters of the paper's.
+
+    Attributes:
+        layers: bidirectional LSTMs.
+        width: their hidden units per direction.
+        dense: units of the fully connected layer behind them.
+        dropout: rate behind that layer, in training only.
+        floor: lowest value of the mask (0.05 in both papers), which keeps the noise from being musical.
+        learnable_sigmoid: MetricGAN+'s last activation instead of the plain sigmoid.
+        normalise: give the input mean 0 and variance 1 per utterance and frequency.
+        dtype: of the computation; parameters and mask are float32.
+    """
+
+    layers: int = 2
+    width: int = 200
+    dense: int = 300
+    dropout: float = 0.05
+    floor: float = 0.05
+    learnable_sigmoid: bool = False
+    normalise: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, feature: jax.Array, frames: jax.Array, train: bool = False) -> jax.Array:
+        """The mask.
+
+        Args:
+            feature: float32 [B, T, bins], magnitudes of the noisy speech, zero in padding frames.
+            frames: int [B], valid frames of every utterance.
+            train: with dropout, which draws from the "dropout" stream.
+
+        Returns:
+            float32 [B, T, bins] in [floor, 1], or [floor, 1.2] with the learnable sigmoid.
+        """
+        bins = feature.shape[-1]
+        x = feature
+        if self.normalise:
+            valid = (jnp.arange(feature.shape[1]) < frames[:, None])[..., None]
+            mean, variance = masked_moments(feature, valid, axis=1)
+            # A silent band has no variance: the floor maps it to 0, and keeps the gradient finite.
+            x = (feature - mean) / jnp.sqrt(variance + 1e-12)
+        x = x.astype(self.dtype)
+        for _ in range(self.layers):
+            x = BidirectionalLSTM(self.width, dtype=self.dtype)(x, frames)
+        x = nn.leaky_relu(nn.Dense(self.dense, dtype=self.dtype)(x), LEAK)
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        x = nn.Dense(bins, dtype=self.dtype)(x).astype(jnp.float32)
+        mask = LearnableSigmoid()(x) if self.learnable_sigmoid else jax.nn.sigmoid(x)
+        return jnp.maximum(mask, self.floor)
+
+
+class ChannelNorm(nn.Module):
+    """Gives each channel of each image mean 0 and variance 1, then a learned scale and offset.
+
+    Batch normalisation as the papers' code runs it: with one utterance a batch, in training mode.
+    """
+
+    epsilon: float = 1e-3  # Keras' batch normalisation
+
+    @nn.compact
+    def __call__(self, x: jax.Array, valid: jax.Array) -> jax.Array:
+        """x [B, T, bins, C], valid 0 or 1 [B, T] -> [B, T, bins, C]."""
+        mean, variance = masked_moments(x, valid[..., None, None], axis=(1, 2))
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
+        offset = self.param("offset", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
+        return (x - mean) * jax.lax.rsqrt(variance + self.epsilon) * scale + offset
+
+
+class MetricDiscriminator(nn.Module):
+    """The discriminator, a surrogate of the score: convolutions, average over the utterance, dense layers.
+
+    Every kernel is divided by an estimate of its largest singular value (Miyato et al. 2018), which one
+    power iteration a call improves. The defaults are the paper's 345,330 parameters; MetricGAN+ uses
+    channels (15, 15, 15, 15) with kernels (5, 5, 5, 5), 19,010 parameters.
+
+    Attributes:
+        channels: of the convolutions.
+        kernels: their widths in frames and bins; all are VALID, so each takes kernel - 1 frames away.
+        dense: units of the layers between the average and the score.
+        dtype: of the computation; parameters and the result are float32.
+    """
+
+    channels: tuple[int, ...] = (15, 25, 40, 50)
+    kernels: tuple[int, ...] = (5, 7, 9, 11)
+    dense: tuple[int, ...] = (50, 10)
+    dtype: jnp.dtype = jnp.float32
+
+    @property
+    def least_frames(self) -> int:
+        """Frames below which nothing is left to average."""
+        return sum(self.kernels) - len(self.kernels) + 1
+
+    @nn.compact
+    def __call__(self, candidate: jax.Array, clean: jax.Array, frames: jax.Array) -> jax.Array:
+        """The predicted score.
+
+        Args:
+            candidate: float32 [B, T, bins], feature of what is judged.
+            clean: float32 [B, T, bins], feature of the reference.
+            frames: int [B], valid frames, at least `least_frames` (fewer give a meaningless number).
+
+        Returns:
+            float32 [B], unbounded.
+        """
+        steps = jnp.arange(candidate.shape[1])
+        x = jnp.stack([candidate, clean], axis=-1)
+        x = ChannelNorm()(x, steps < frames[:, None]).astype(self.dtype)
+        for channels, kernel in zip(self.channels, self.kernels, strict=True):
+            layer = nn.Conv(channels, (kernel, kernel), padding="VALID", dtype=self.dtype)
+            x = nn.leaky_relu(nn.SpectralNorm(layer)(x, update_stats=True), LEAK)
+        valid = steps[: x.shape[1]] < (frames - self.least_frames + 1)[:, None]
+        x = masked_mean(x.astype(jnp.float32), valid[..., None, None], axis=(1, 2))
+        for units in self.dense:
+            x = nn.leaky_relu(nn.SpectralNorm(nn.Dense(units))(x, update_stats=True), LEAK)
+        return nn.SpectralNorm(nn.Dense(1))(x, update_stats=True)[:, 0]
