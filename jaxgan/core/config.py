@@ -1,0 +1,187 @@
+"""Configs: read from a Python file with overrides, kept as JSON beside the run, compared by name.
+
+A config is a `ml_collections.ConfigDict`. Its file defines `get_config(preset=None)`; on a command
+line `FILE:PRESET` picks the preset and `--config.key=value` sets one value, read as the type that
+the file gave that key.
+"""
+
+import ast
+import difflib
+import importlib.util
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from etils import epath
+from ml_collections import ConfigDict
+
+from jaxgan.core.errors import UserError
+
+CONFIG_FILE = "config.json"
+MAY_CHANGE = ("scoring.workers", "scoring.deadline_seconds", "checkpoint.every", "debug_nans")
+"""Keys that change no number, so a run that is continued may have other values for them."""
+PREFIX = "--config."
+
+
+def load(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
+    """The config of a file, with overrides.
+
+    Args:
+        spec: "path/to/file.py" or "path/to/file.py:preset".
+        overrides: items such as "--config.data.root=/data".
+
+    Raises:
+        UserError: the file, the preset or a key does not exist, or a value has another type.
+    """
+    path, preset = split(spec)
+    get_config = _get_config_of(path)
+    try:
+        config = get_config() if preset is None else get_config(preset)
+    except (KeyError, ValueError) as error:
+        message = error.args[0] if error.args else preset
+        raise UserError(f"--config={spec}: {message}") from error
+    for override in overrides:
+        _override(config, override)
+    return config
+
+
+def split(spec: str) -> tuple[str, str | None]:
+    """("configs/x.py", "quick") of "configs/x.py:quick"; the preset is None where none is given."""
+    path, colon, preset = spec.rpartition(".py:")
+    return (f"{path}.py", preset) if colon else (spec, None)
+
+
+def name(spec: str) -> str:
+    """A short name for the runs of a config: "x-quick" of "configs/x.py:quick"."""
+    path, preset = split(spec)
+    stem = PurePath(path).stem
+    return f"{stem}-{preset}" if preset else stem
+
+
+def write(config: ConfigDict, workdir: epath.PathLike) -> None:
+    """Writes WORKDIR/config.json, whole or not at all."""
+    path = epath.Path(workdir) / CONFIG_FILE
+    replace_text(path, json.dumps(to_plain(config), indent=2) + "\n")
+
+
+def read(workdir: epath.PathLike) -> ConfigDict:
+    """The config that a run was made with, from its WORKDIR/config.json.
+
+    Raises:
+        UserError: there is none, or it is no JSON object.
+    """
+    path = epath.Path(workdir) / CONFIG_FILE
+    try:
+        return ConfigDict(_tuples(json.loads(path.read_text())))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist: {workdir} is not the folder of a run") from error
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} cannot be read as JSON ({error}); restore or remove it") from error
+
+
+def differences(old: ConfigDict, new: ConfigDict) -> list[tuple[str, Any, Any]]:
+    """Every (dotted key, old value, new value) that differs; None where one has no such key."""
+    before, after = dict(_flat(to_plain(old))), dict(_flat(to_plain(new)))
+    keys = [*before, *(key for key in after if key not in before)]
+    pairs = ((key, before.get(key), after.get(key)) for key in keys)
+    return [(key, one, other) for key, one, other in pairs if one != other]
+
+
+def check_continues(old: ConfigDict, new: ConfigDict, workdir: epath.PathLike) -> None:
+    """Raises UserError, naming every key, unless a run of `old` may go on as `new`.
+
+    More rounds and the keys of `MAY_CHANGE` are the only differences allowed.
+    """
+    refused = [
+        f"{key} was {before!r} and is now {after!r}"
+        for key, before, after in differences(old, new)
+        if key not in MAY_CHANGE and not (key == "rounds" and after > before)
+    ]
+    if refused:
+        raise UserError(
+            f"{workdir} holds a run of another config: {'; '.join(refused)}. Give the old values "
+            "to go on with it (rounds may only grow), or another --workdir for a new run"
+        )
+
+
+def to_plain(config: ConfigDict) -> dict[str, Any]:
+    """The config as JSON gives it back: nested dicts, lists, numbers, strings."""
+    plain: dict[str, Any] = json.loads(json.dumps(config.to_dict()))
+    return plain
+
+
+def replace_text(path: epath.Path, text: str) -> None:
+    """Writes a text file so that a reader sees the old one or the new one, never a part."""
+    part = path.parent / f"{path.name}.part"
+    part.write_text(text)
+    part.replace(path)
+
+
+def _get_config_of(path: str) -> Any:
+    file = epath.Path(path)
+    if not file.is_file():
+        raise UserError(f"--config: {path} does not exist; give a file such as configs/NAME.py")
+    module_spec = importlib.util.spec_from_file_location(file.stem, file)
+    if module_spec is None or module_spec.loader is None:
+        raise UserError(f"--config: {path} is not a Python file")
+    module = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise UserError(f"--config: {path} defines no get_config(preset=None)")
+    return module.get_config
+
+
+def _override(config: ConfigDict, item: str) -> None:
+    key, equals, text = item.removeprefix(PREFIX).partition("=")
+    if not item.startswith(PREFIX) or not equals:
+        raise UserError(f"{item}: write it as {PREFIX}key=value")
+    known = [dotted for dotted, _ in _flat(config.to_dict())]
+    if key not in known:
+        close = difflib.get_close_matches(key, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"the keys are {', '.join(known)}"
+        raise UserError(f"{PREFIX}{key}: this config has no such key; {hint}")
+    *parents, last = key.split(".")
+    node = config
+    for parent in parents:
+        node = node[parent]
+    node[last] = _parse(f"{PREFIX}{key}", text, node.get_type(last), node[last])
+
+
+def _parse(flag: str, text: str, kind: type, default: Any) -> Any:
+    """The value that `text` stands for, of the type of the config's own value."""
+    if kind is str:
+        return text
+    try:
+        value = ast.literal_eval({"true": "True", "false": "False"}.get(text.lower(), text))
+    except (ValueError, SyntaxError):
+        value = text
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if kind in (tuple, list):
+        items = value if isinstance(value, tuple | list) else (value,)
+        if default and all(isinstance(item, float) for item in default):
+            items = [float(item) if isinstance(item, int) else item for item in items]
+        value = kind(items)
+        if default and any(type(item) is not type(default[0]) for item in value):
+            raise UserError(f"{flag}={text}: expected values such as {default!r}")
+    if kind is not type(None) and type(value) is not kind:
+        raise UserError(f"{flag}={text}: expected {kind.__name__}, such as {default!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{flag}={text}: expected a finite number")
+    return value
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

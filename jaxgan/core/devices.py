@@ -1,0 +1,117 @@
+"""Devices: one mesh axis over all of them, how arrays lie on it, and how processes start.
+
+The same program runs on 1 device or many, in 1 process or many: batches are sharded over the axis
+'data', everything else is replicated.
+"""
+
+import os
+import re
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxgan.core.errors import UserError
+
+DATA = "data"
+_CALLBACKS_FIXED = (0, 11, 2)
+
+
+def start(
+    coordinator: str | None = None, processes: int | None = None, process_id: int | None = None
+) -> None:
+    """Gets jax ready; to be called before anything asks for a device.
+
+    Joins the other processes where the three arguments are given, or where a cluster of more than
+    one process is recognised (Slurm's srun, Open MPI, the hosts of a TPU pod); sets the persistent
+    compilation cache up; and guards host callbacks (`guard_callbacks`).
+
+    Args:
+        coordinator: HOST:PORT of process 0.
+        processes: how many processes take part.
+        process_id: this one's number, from 0.
+
+    Raises:
+        UserError: only some of the three are given.
+    """
+    guard_callbacks()
+    _compilation_cache()
+    given = [value is not None for value in (coordinator, processes, process_id)]
+    if any(given) and not all(given):
+        raise UserError("--coordinator, --processes and --process_id: give all three or none")
+    if all(given):
+        jax.distributed.initialize(coordinator, processes, process_id)
+    elif _in_cluster():
+        jax.distributed.initialize()
+
+
+def guard_callbacks() -> None:
+    """Keeps host callbacks on several CPU devices from deadlocking, in jax before 0.11.2.
+
+    There a callback copies operands above 100,000 bytes on the very threads that the callbacks of
+    the other devices block, so the process needs more threads than devices: twice as many were
+    enough in every trial. XLA reads their number from NPROC when its CPU backend starts.
+    """
+    count = _cpu_devices_asked_for()
+    if count > 1 and jax.__version_info__ < _CALLBACKS_FIXED and "NPROC" not in os.environ:
+        os.environ["NPROC"] = str(max(2 * count, os.cpu_count() or 1))
+
+
+def make_mesh(devices: int | None = None) -> Mesh:
+    """A mesh of one axis, 'data', over all devices of all processes (or over the first few)."""
+    chosen = jax.devices()[:devices]
+    return jax.make_mesh((len(chosen),), (DATA,), axis_types=(AxisType.Auto,), devices=chosen)
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Every device holds the whole array."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def sharded(mesh: Mesh) -> NamedSharding:
+    """The array's first axis is cut over the devices."""
+    return NamedSharding(mesh, PartitionSpec(DATA))
+
+
+def put_replicated(tree: Any, mesh: Mesh) -> Any:
+    """Host arrays, equal in every process, onto every device."""
+    return jax.device_put(tree, replicated(mesh))
+
+
+def put_sharded(tree: Any, mesh: Mesh) -> Any:
+    """Host arrays, equal in every process, cut over the devices along their first axis.
+
+    Each process copies only what its own devices hold.
+    """
+    sharding = sharded(mesh)
+
+    def place(array: Any) -> jax.Array:
+        array = np.asarray(array)
+        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+    # To jax this transfer is implicit, although whoever calls this function wrote it down.
+    with jax.transfer_guard("allow"):
+        return jax.tree.map(place, tree)
+
+
+def _cpu_devices_asked_for() -> int:
+    flag = re.search(
+        r"--xla_force_host_platform_device_count=(\d+)", os.environ.get("XLA_FLAGS", "")
+    )
+    return max(jax.config.read("jax_num_cpu_devices"), int(flag.group(1)) if flag else 1)
+
+
+def _compilation_cache() -> None:
+    """Compiled programs are kept between runs, in the user's cache folder unless jax was told."""
+    if jax.config.read("jax_compilation_cache_dir") is None:
+        home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        jax.config.update("jax_compilation_cache_dir", os.path.join(home, "jaxgan", "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def _in_cluster() -> bool:
+    environment = os.environ
+    counts = (environment.get(key, "1") for key in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"))
+    several_hosts = "," in environment.get("TPU_WORKER_HOSTNAMES", "")
+    return several_hosts or any(count.isdecimal() and int(count) > 1 for count in counts)

@@ -1,0 +1,113 @@
+"""How a run shows itself: a live bar on a terminal, one plain line a round anywhere else."""
+
+import contextlib
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+_RECENT = 20
+
+
+class Display:
+    """Shows rounds as they are done.
+
+    Args:
+        rounds: how many the run has in all.
+        done: how many were done before it was started this time.
+        live: a bar that redraws itself, for terminals; otherwise plain lines.
+        silent: shows nothing, for the processes beside process 0.
+    """
+
+    def __init__(self, rounds: int, done: int, live: bool, silent: bool = False) -> None:
+        self._rounds = rounds
+        self._done = done
+        self._silent = silent
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._seconds: deque[float] = deque(maxlen=_RECENT)
+        self._values: dict[str, float] = {}
+        self._bar: Progress | None = None
+        if live and not silent:
+            self._bar = Progress(
+                SpinnerColumn(),
+                TextColumn("round {task.completed}/{task.total}"),
+                BarColumn(bar_width=20),
+                TextColumn("{task.fields[values]}"),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[left]}"),
+                TextColumn("[dim]{task.fields[part]}"),
+                console=self._console,
+            )
+            self._task = self._bar.add_task(
+                "", total=rounds, completed=done, values="", left="", part=""
+            )
+
+    def start(self) -> None:
+        """Draws the bar for the first time."""
+        if self._bar:
+            self._bar.start()
+
+    def stop(self) -> None:
+        """Leaves the bar as it stands and gives the terminal back."""
+        if self._bar:
+            self._bar.update(self._task, part="")
+            self._bar.stop()
+
+    def part(self, name: str) -> None:
+        """What the round in flight is at, for the bar."""
+        if self._bar:
+            self._bar.update(self._task, part=name)
+
+    def round_done(self, number: int, values: Mapping[str, float], seconds: float) -> None:
+        """Shows a round: the values by name (kept until they change) and the time left.
+
+        Args:
+            number: the round.
+            values: what to show; a name that is not given shows its last value.
+            seconds: wall time of the round with its validation and saving.
+        """
+        self._done = number
+        self._values.update(values)
+        self._seconds.append(seconds)
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in self._values.items())
+        left = self._left()
+        if self._bar:
+            self._bar.update(self._task, completed=number, values=shown, left=left)
+        else:
+            self.say(f"round {number}/{self._rounds}  {shown}  {seconds:.1f} s  {left}".rstrip())
+
+    def say(self, text: str) -> None:
+        """One line of text, above the bar where there is one."""
+        if not self._silent:
+            self._console.print(text, markup=False)
+
+    def _left(self) -> str:
+        rounds = self._rounds - self._done
+        # The first round compiles, so alone it says nothing about the others.
+        if rounds == 0 or len(self._seconds) < 2:
+            return ""
+        recent = list(self._seconds) if len(self._seconds) == _RECENT else list(self._seconds)[1:]
+        return f"{duration(rounds * sum(recent) / len(recent))} left"
+
+
+@contextlib.contextmanager
+def show(rounds: int, done: int, silent: bool = False) -> Iterator[Display]:
+    """A display for the length of the block: live where standard output is a terminal."""
+    display = Display(rounds, done, live=sys.stdout.isatty(), silent=silent)
+    display.start()
+    try:
+        yield display
+    finally:
+        display.stop()
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words short enough for a progress line: "48 s", "12 min", "3 h 20 min"."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if minutes < 100:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

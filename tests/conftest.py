@@ -1,0 +1,16 @@
+"""Eight simulated devices for every test, and jax at its strictest.
+
+These settings count only before jax starts, so they stand above everything that imports it.
+"""
+
+import os
+
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+os.environ["JAX_PLATFORMS"] = "cpu"
+# Host callbacks on 8 devices deadlock in jax before 0.11.2 unless XLA has threads to spare.
+os.environ["NPROC"] = "16"
+os.environ["MPLBACKEND"] = "agg"
+
+import jax
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")

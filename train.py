@@ -1,0 +1,74 @@
+"""Trains a system: `python train.py --config=configs/metricgan.py:quick [--config.key=value ...]`.
+
+The same command again goes on with a run that was stopped.
+"""
+
+import argparse
+import contextlib
+import sys
+
+from jaxgan.core.errors import NonFiniteError, UserError
+
+# Nothing here imports jax before main() does: worker processes that compute scores are spawned,
+# which imports this file again, and they stay small and start fast without it.
+
+
+def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """The flags, and the items that are left for the config (`--config.key=value`)."""
+    parser = argparse.ArgumentParser(
+        description="Trains a system. The same command again goes on with a run that was stopped.",
+        epilog="Any value of the config: --config.key=value, such as --config.rounds=10.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", required=True, metavar="FILE[:PRESET]")
+    parser.add_argument("--workdir", metavar="DIR", help="default: runs/NAME-PRESET")
+    parser.add_argument("--debug_nans", action="store_true", help="raise where a NaN is made")
+    parser.add_argument("--profile", type=int, metavar="K", help="write a trace of round K")
+    processes = parser.add_argument_group(
+        "several processes", "srun, mpirun and TPU pods need none of these"
+    )
+    processes.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
+    processes.add_argument("--processes", type=int, metavar="N")
+    processes.add_argument("--process_id", type=int, metavar="I", help="from 0")
+    return parser.parse_known_args(argv)
+
+
+def train(argv: list[str] | None) -> None:
+    """Reads the config and runs it."""
+    flags, overrides = parse(argv)
+
+    import jax
+
+    from jaxgan import recipes
+    from jaxgan.core import config as configs
+    from jaxgan.core import devices, loop
+
+    config = configs.load(flags.config, overrides)
+    workdir = flags.workdir or f"runs/{configs.name(flags.config)}"
+    devices.start(flags.coordinator, flags.processes, flags.process_id)
+    if flags.debug_nans or config.get("debug_nans"):
+        jax.config.update("jax_debug_nans", True)
+    if loop.finished(config, workdir):
+        return
+    with contextlib.closing(recipes.make(config, devices.make_mesh(), workdir)) as recipe:
+        loop.run(recipe, config, workdir, profile=flags.profile)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 done or stopped in order, 2 a mistake of the user's, 1 not finite, 130 cut."""
+    try:
+        train(argv)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except NonFiniteError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped at once; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
