@@ -99,12 +99,13 @@ def _cpu_devices_asked_for() -> int:
     flag = re.search(
         r"--xla_force_host_platform_device_count=(\d+)", os.environ.get("XLA_FLAGS", "")
     )
-    return max(jax.config.read("jax_num_cpu_devices"), int(flag.group(1)) if flag else 1)
+    asked: int = jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]
+    return max(asked, int(flag.group(1)) if flag else 1)
 
 
 def _compilation_cache() -> None:
     """Compiled programs are kept between runs, in the user's cache folder unless jax was told."""
-    if jax.config.read("jax_compilation_cache_dir") is None:
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         jax.config.update("jax_compilation_cache_dir", os.path.join(home, "jaxgan", "xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
