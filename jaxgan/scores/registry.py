@@ -1,0 +1,97 @@
+"""From a name in a config to a score: the built-in names, and import paths to a user's own."""
+
+import importlib
+import math
+from types import ModuleType
+from typing import Any
+
+from jaxgan.core.errors import UserError
+from jaxgan.scores.score import Score
+
+# Import paths, so that a worker process loads the one package its score needs and no other.
+_BUILT_IN = {
+    "pesq_wb": "jaxgan.scores.pesq:pesq_wb",
+    "pesq_nb": "jaxgan.scores.pesq:pesq_nb",
+    "stoi": "jaxgan.scores.stoi:stoi",
+    "estoi": "jaxgan.scores.stoi:estoi",
+    "si_sdr": "jaxgan.scores.si_sdr:si_sdr",
+}
+NAMES = tuple(_BUILT_IN)
+_REQUIRED = ("lowest", "highest", "higher_is_better")
+
+
+def get(name: str) -> Score:
+    """The score of this name.
+
+    Args:
+        name: one of NAMES, or the import path of a score of the user's own: `package.score` or
+            `module:score`. What lies there is a Score, or a function, an instance or a class
+            (called without arguments) that takes (reference float64 [n], estimate float64 [n],
+            sample rate in Hz) and returns a float, with the attributes lowest, highest and
+            higher_is_better, and optionally name and normalise(raw).
+
+    Raises:
+        UserError: nothing of this name, or it lacks an attribute.
+    """
+    if name in _BUILT_IN:
+        return _as_score(_BUILT_IN[name], _import(_BUILT_IN[name]))
+    if "." not in name and ":" not in name:
+        raise UserError(
+            f"score: '{name}' is unknown; give one of {', '.join(NAMES)}, or the import path of "
+            "your own, such as my_package.my_score or my_module:my_score"
+        )
+    return _as_score(name, _import(name))
+
+
+def _import(path: str) -> Any:
+    module_name, separator, attribute = path.partition(":")
+    if not separator:
+        module_name, _, attribute = path.rpartition(".")
+    try:
+        found = importlib.import_module(module_name)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"score: '{path}': cannot import '{module_name}' ({reason})") from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise UserError(f"score: '{path}': module '{module_name}' has no '{attribute}'")
+        found = getattr(found, part)
+    if isinstance(found, ModuleType):
+        raise UserError(f"score: '{path}' is a module; name the score in it: {path}:my_score")
+    return found
+
+
+def _as_score(path: str, found: Any) -> Score:
+    if isinstance(found, Score):
+        return found
+    if isinstance(found, type):
+        try:
+            found = found()
+        except TypeError as error:
+            raise UserError(
+                f"score: '{path}': the class must take no arguments ({error})"
+            ) from error
+    if not callable(found):
+        raise UserError(f"score: '{path}' cannot be called with (reference, estimate, sample_rate)")
+    missing = [attribute for attribute in _REQUIRED if not hasattr(found, attribute)]
+    short_name = getattr(found, "__name__", type(found).__name__)
+    if missing:
+        raise UserError(
+            f"score: '{path}' lacks {', '.join(missing)}; add them to it, for example: "
+            f"{short_name}.lowest, {short_name}.highest = 0.0, 1.0; "
+            f"{short_name}.higher_is_better = True"
+        )
+    lowest, highest = float(found.lowest), float(found.highest)
+    if not (math.isfinite(lowest) and math.isfinite(highest) and lowest < highest):
+        raise UserError(
+            f"score: '{path}': lowest must be below highest, both finite, "
+            f"not {found.lowest} and {found.highest}"
+        )
+    return Score(
+        name=getattr(found, "name", short_name),
+        lowest=lowest,
+        highest=highest,
+        higher_is_better=bool(found.higher_is_better),
+        measure=found,
+        own_map=getattr(found, "normalise", None),
+    )
