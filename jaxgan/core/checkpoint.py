@@ -2,13 +2,15 @@
 
 WORKDIR/checkpoints/ROUND/ holds three items that orbax commits together: `players` (parameters and
 non-trained state), `training` (optimizers, step, key, memory) and `position` (JSON: round, best
-round, seconds, the history's digests). The players stand alone so that evaluation reads them
-without knowing how they were trained. History records are written before the checkpoint that lists
-them. A run that is killed while saving leaves the previous checkpoint as it was.
+round, seconds, and SHA-256 digests of the arrays and of the history; the array files themselves
+would hide a flipped bit). The players stand alone so that evaluation reads them without knowing how
+they were trained. History records are written before the checkpoint that lists them. A run that is
+killed while saving leaves the previous checkpoint as it was.
 """
 
 import contextlib
 import dataclasses
+import hashlib
 import logging
 import math
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from etils import epath
 
 from jaxgan.core import history as history_files
 from jaxgan.core.errors import UserError
+from jaxgan.core.files import absolute
 from jaxgan.core.state import History, Player, PyTree, RunState
 
 FOLDER = "checkpoints"
@@ -53,19 +56,29 @@ class Position:
 class Checkpoints:
     """The checkpoints of one run: reads the last one, writes new ones, keeps last and best.
 
-    With several processes all of them make the same calls; process 0 writes.
+    With several processes all of them make the same calls; process 0 writes. The arrays of a state
+    are replicated: every process holds all of them.
+
+    Raises:
+        UserError: the folder cannot be made or read.
     """
 
     def __init__(self, workdir: epath.PathLike) -> None:
         self._folder = absolute(workdir) / FOLDER
         self._history = absolute(workdir) / history_files.FOLDER
         self._digests: list[str | None] = []
+        # Saving waits for the disk: 0.1 s for millions of parameters, against rounds of seconds,
+        # and what goes wrong is known in the round that it belongs to.
+        options = ocp.CheckpointManagerOptions(
+            enable_async_checkpointing=False, cleanup_tmp_directories=True
+        )
         with _storage(f"cannot open {self._folder}"):
-            self._manager = _manager(self._folder)
+            self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def last(self) -> int | None:
         """The round of the last checkpoint, or None."""
-        return self._manager.latest_step()
+        number: int | None = self._manager.latest_step()
+        return number
 
     def save(self, state: RunState, history: History, position: Position) -> None:
         """Writes a checkpoint and removes those that are neither last nor best any more.
@@ -74,18 +87,19 @@ class Checkpoints:
             UserError: the storage refused; earlier checkpoints are as they were.
         """
         kept = self.last()
-        rescue = f"the checkpoint of round {kept} is unharmed; " if kept else ""
-        with _storage(
-            f"cannot save the checkpoint of round {position.round} in {self._folder}",
-            f"{rescue}free space or mend the permissions, then run the same command again",
-        ):
+        what = f"cannot save the checkpoint of round {position.round} in {self._folder}"
+        players, training = _split(state)
+        with _storage(what, f"the checkpoint of round {kept} is unharmed; " if kept else ""):
             self._append(history)
+            description = {
+                **_to_json(position),
+                "sha256": {"players": digest(players), "training": digest(training)},
+                "history": self._digests[: len(history)],
+            }
             items = ocp.args.Composite(
-                players=ocp.args.StandardSave(_players_item(state)),
-                training=ocp.args.StandardSave(_training_item(state)),
-                position=ocp.args.JsonSave(
-                    {**_to_json(position), "history": self._digests[: len(history)]}
-                ),
+                players=ocp.args.StandardSave(players),
+                training=ocp.args.StandardSave(training),
+                position=ocp.args.JsonSave(description),
             )
             self._manager.save(position.round, args=items, force=True)
             for number in self._manager.all_steps():
@@ -96,27 +110,33 @@ class Checkpoints:
         """The last checkpoint, on the devices that `fresh` is on.
 
         Args:
-            fresh: a state of the same run, for structure, shapes and shardings; its values are
-                not used, and abstract leaves (`jax.ShapeDtypeStruct` with a sharding) serve.
+            fresh: a state of the same run for structure, shapes and shardings: arrays, whose values
+                are not used, or `jax.ShapeDtypeStruct`s with a sharding.
 
         Raises:
             UserError: a file of the checkpoint or of its history is missing or damaged.
         """
         number = self.last()
-        assert number is not None, "no checkpoint to restore"
-        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, fresh)
-        with _readable(self._folder / str(number), self._manager.all_steps()):
+        if number is None:
+            raise UserError(f"{self._folder} holds no checkpoint")
+        others = [other for other in self._manager.all_steps() if other != number]
+        remedy = f"remove that folder to go on after round {others[-1]}" if others else "train anew"
+        players, training = _split(jax.tree.map(ocp.utils.to_shape_dtype_struct, fresh))
+        with readable(self._folder / str(number), remedy):
             items = self._manager.restore(
                 number,
                 args=ocp.args.Composite(
-                    players=ocp.args.StandardRestore(_players_item(target)),
-                    training=ocp.args.StandardRestore(_training_item(target)),
+                    players=ocp.args.StandardRestore(players),
+                    training=ocp.args.StandardRestore(training),
                     position=ocp.args.JsonRestore(),
                 ),
             )
-            position, digests = _from_json(items["position"])
-        records = history_files.read(self._history, digests)
-        self._digests = list(digests)
+            description = items["position"]
+            for item in ("players", "training"):
+                verify(items[item], description, item)
+            position = _from_json(description)
+        self._digests = list(description["history"])
+        records = history_files.read(self._history, self._digests)
         return _join(items["players"], items["training"]), records, position
 
     def close(self) -> None:
@@ -133,146 +153,101 @@ class Checkpoints:
             self._digests.append(written)
 
 
-def load_players(workdir: epath.PathLike, checkpoint: str = "best") -> dict[str, Player]:
-    """The players of a run as NumPy arrays, without their optimizers' state.
+def rounds(workdir: epath.PathLike) -> list[int]:
+    """The rounds that a run's folder has whole checkpoints of, in order."""
+    folder = absolute(workdir) / FOLDER
+    return sorted(ocp.utils.checkpoint_steps(folder)) if folder.is_dir() else []
+
+
+def find(workdir: epath.PathLike, checkpoint: str) -> epath.Path:
+    """The folder of a checkpoint.
 
     Args:
         workdir: a run's folder.
-        checkpoint: "best" (the last one where nothing has been validated yet), "last", or the
-            round of a checkpoint that was kept.
-
-    Returns:
-        By name; `opt_state` is None, lists and tuples inside are lists.
-
-    Raises:
-        UserError: there is no such checkpoint, or it cannot be read.
-    """
-    folder = absolute(workdir) / FOLDER
-    number = find(workdir, checkpoint)
-    path = folder / str(number) / "players"
-    with (
-        _readable(path.parent, kept_rounds(workdir)),
-        ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader,
-    ):
-        tree = reader.metadata(path).item_metadata.tree
-        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-        players = reader.restore(path, restore_args=as_numpy)
-    return {name: Player(**fields, opt_state=None) for name, fields in players.items()}
-
-
-def find(workdir: epath.PathLike, checkpoint: str) -> int:
-    """The round that "best", "last" or a number stands for in a run's folder.
+        checkpoint: "best" (the last one where no validation has been done), "last", or the round
+            of one that was kept.
 
     Raises:
         UserError: there is no such checkpoint.
     """
-    rounds = kept_rounds(workdir)
     folder = absolute(workdir) / FOLDER
-    if not rounds:
-        raise UserError(f"{folder} holds no checkpoint; train first, or give another workdir")
-    if checkpoint == "last":
-        return rounds[-1]
+    kept = rounds(workdir)
+    if not kept:
+        raise UserError(f"{folder} holds no checkpoint; train first, or give another folder")
     if checkpoint == "best":
-        path = folder / str(rounds[-1])
-        with _readable(path, rounds), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
-            position, _ = _from_json(reader.restore(path / "position"))
-        return rounds[-1] if position.best_round is None else position.best_round
-    if checkpoint.isdecimal() and int(checkpoint) in rounds:
-        return int(checkpoint)
+        best = _from_json(describe(folder / str(kept[-1]))).best_round
+        return folder / str(best if best in kept else kept[-1])
+    if checkpoint == "last":
+        return folder / str(kept[-1])
+    if checkpoint.isdecimal() and int(checkpoint) in kept:
+        return folder / str(int(checkpoint))
     raise UserError(
         f"{folder} has no checkpoint {checkpoint!r}; say best, last, or one of the rounds "
-        f"{', '.join(map(str, rounds))}"
+        f"{', '.join(map(str, kept))}"
     )
 
 
-def kept_rounds(workdir: epath.PathLike) -> list[int]:
-    """The rounds that a run's folder has whole checkpoints of, in order."""
-    folder = absolute(workdir) / FOLDER
-    if not folder.is_dir():
-        return []
-    return sorted(ocp.utils.checkpoint_steps(folder))
+def describe(path: epath.Path) -> dict[str, Any]:
+    """The JSON of a checkpoint's folder."""
+    with (
+        readable(path, "choose another checkpoint"),
+        ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader,
+    ):
+        description: dict[str, Any] = reader.restore(path / "position")
+        return description
 
 
-def adopt(state: RunState, workdir: epath.PathLike, checkpoint: str = "best") -> RunState:
-    """A fresh state with the players' variables of another run; optimizers begin anew.
-
-    Args:
-        state: fresh, on its devices; gives structure, shapes and shardings.
-        workdir: the other run's folder.
-        checkpoint: as for `load_players`.
-
-    Raises:
-        UserError: the other run lacks a player, or one of its arrays has another name, shape or
-            type.
-    """
-    loaded = load_players(workdir, checkpoint)
-    missing = sorted(set(state.players) - set(loaded))
-    if missing:
-        raise UserError(f"init_from={workdir}: it has no player {', '.join(missing)}")
-    players = {}
-    for name, player in state.players.items():
-        place = f"init_from={workdir}: {name}"
-        fields = {
-            field: _adopt_tree(getattr(player, field), getattr(loaded[name], field), place)
-            for field in _variable_fields(player)
-        }
-        players[name] = dataclasses.replace(player, **fields)
-    return dataclasses.replace(state, players=players)
+def digest(tree: PyTree) -> str:
+    """SHA-256 in hex of the arrays of a tree with their names, types and shapes."""
+    total = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        array = np.asarray(jax.device_get(leaf))
+        total.update(f"{leaf_name(path)} {array.dtype} {array.shape}".encode())
+        total.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+    return total.hexdigest()
 
 
-def absolute(workdir: epath.PathLike) -> epath.Path:
-    """The folder as orbax wants it: absolute, with ~ expanded; gs:// stays as it is."""
-    path = epath.Path(workdir)
-    return path if "://" in str(path) else path.expanduser().absolute()
+def verify(tree: PyTree, description: dict[str, Any], item: str) -> None:
+    """Raises ValueError unless the arrays are those that the checkpoint was made of."""
+    if digest(tree) != description["sha256"][item]:
+        raise ValueError(f"the arrays of {item} are damaged: their SHA-256 differs")
 
 
-def _adopt_tree(fresh: PyTree, loaded: PyTree, place: str) -> PyTree:
-    expected, structure = jax.tree_util.tree_flatten_with_path(fresh)
-    found = _by_path(loaded)
-    names = [_name(path) for path, _ in expected]
-    if set(names) != set(found):
-        odd = sorted(set(names) ^ set(found))[0]
-        raise UserError(f"{place}: the networks differ: only one of them has {odd}")
-    for name, (_, leaf) in zip(names, expected, strict=True):
-        ours, theirs = (leaf.shape, leaf.dtype), (found[name].shape, found[name].dtype)
-        if ours != theirs:
-            raise UserError(
-                f"{place}: the networks differ: {name} is {theirs[1]}{list(theirs[0])} there and "
-                f"{ours[1]}{list(ours[0])} here"
-            )
-    leaves = [
-        jax.device_put(found[name], leaf.sharding)
-        for name, (_, leaf) in zip(names, expected, strict=True)
-    ]
-    return jax.tree.unflatten(structure, leaves)
-
-
-def _by_path(tree: PyTree) -> dict[str, Any]:
-    return {_name(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
-
-
-def _name(path: tuple[Any, ...]) -> str:
+def leaf_name(path: tuple[Any, ...]) -> str:
+    """Where a leaf stands in its tree: "params/Dense_0/kernel"."""
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def _variable_fields(player: Player) -> list[str]:
+def variable_fields(player: Player) -> list[str]:
+    """The fields of a player that its network needs: all but the optimizer's state."""
     return [field.name for field in dataclasses.fields(player) if field.name != "opt_state"]
 
 
-def _players_item(state: RunState) -> PyTree:
-    return {
-        name: {field: getattr(player, field) for field in _variable_fields(player)}
+@contextlib.contextmanager
+def readable(path: epath.Path, remedy: str) -> Iterator[None]:
+    """Turns what a damaged or incomplete checkpoint raises into a UserError."""
+    try:
+        with _quiet():
+            yield
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} cannot be restored ({_short(error)}); {remedy}") from error
+
+
+def _split(state: RunState) -> tuple[PyTree, PyTree]:
+    """The items `players` and `training` of a state."""
+    players = {
+        name: {field: getattr(player, field) for field in variable_fields(player)}
         for name, player in state.players.items()
     }
-
-
-def _training_item(state: RunState) -> PyTree:
-    return {
+    training = {
         "opt_states": {name: player.opt_state for name, player in state.players.items()},
         "step": state.step,
         "key": state.key,
         "memory": state.memory,
     }
+    return players, training
 
 
 def _join(players: PyTree, training: PyTree) -> RunState:
@@ -292,21 +267,11 @@ def _to_json(position: Position) -> dict[str, Any]:
     return plain
 
 
-def _from_json(plain: dict[str, Any]) -> tuple[Position, list[str | None]]:
-    fields = {key: value for key, value in plain.items() if key != "history"}
+def _from_json(plain: dict[str, Any]) -> Position:
+    fields = {field.name: plain[field.name] for field in dataclasses.fields(Position)}
     if fields["best_objective"] is None:
         fields["best_objective"] = -math.inf
-    return Position(**fields), plain["history"]
-
-
-def _manager(folder: epath.Path) -> ocp.CheckpointManager:
-    # Saving waits for the disk: 0.1 s for 2 million parameters, against rounds of seconds, and a
-    # failure is known in the round it belongs to.
-    options = ocp.CheckpointManagerOptions(
-        enable_async_checkpointing=False, cleanup_tmp_directories=True
-    )
-    with _quiet():
-        return ocp.CheckpointManager(folder, options=options)
+    return Position(**fields)
 
 
 @contextlib.contextmanager
@@ -322,35 +287,25 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _storage(what: str, remedy: str = "choose another --workdir or mend it") -> Iterator[None]:
+def _storage(what: str, rescue: str = "") -> Iterator[None]:
     """Turns what a full or forbidden disk raises into a UserError."""
+    remedy = f"{rescue}free space or mend the permissions, then run the same command again"
     try:
         with _quiet():
             yield
     except OSError as error:
-        raise UserError(f"{what}: {error.strerror or error}; {remedy}") from error
+        raise UserError(f"{what} ({_short(error)}); {remedy}") from error
     except ValueError as error:
         # tensorstore reports the operating system's errors as ValueError.
         if not any(mark in str(error) for mark in _STORAGE_ERRORS):
             raise
-        raise UserError(f"{what}: {_last_clause(error)}; {remedy}") from error
+        raise UserError(f"{what} ({_short(error)}); {remedy}") from error
 
 
-@contextlib.contextmanager
-def _readable(path: epath.Path, rounds: Any) -> Iterator[None]:
-    """Turns what a damaged or incomplete checkpoint raises into a UserError."""
-    try:
-        with _quiet():
-            yield
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        others = [str(number) for number in rounds if str(number) != path.name]
-        remedy = f"remove that folder to use round {others[-1]}" if others else "train anew"
-        detail = _last_clause(error)
-        raise UserError(f"{path} cannot be restored ({detail}); {remedy}") from error
-
-
-def _last_clause(error: Exception) -> str:
-    """The end of an error's chain of causes, on one line and without tensorstore's dumps."""
-    lines = str(error).split(" [tensorstore_spec")[0].split(" [source locations")[0].splitlines()
-    text = lines[0] if lines else type(error).__name__
-    return text if len(text) <= 240 else f"... {text[-236:]}"
+def _short(error: Exception) -> str:
+    """The reason in an error's text: on one line, without tensorstore's dumps."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    text = str(error).split(" [")[0].splitlines()
+    line = text[0] if text else type(error).__name__
+    return line if len(line) <= 200 else f"...{line[-200:]}"

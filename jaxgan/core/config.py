@@ -17,6 +17,7 @@ from typing import Any
 from etils import epath
 from ml_collections import ConfigDict
 
+from jaxgan.core import files
 from jaxgan.core.errors import UserError
 
 CONFIG_FILE = "config.json"
@@ -63,7 +64,7 @@ def name(spec: str) -> str:
 def write(config: ConfigDict, workdir: epath.PathLike) -> None:
     """Writes WORKDIR/config.json, whole or not at all."""
     path = epath.Path(workdir) / CONFIG_FILE
-    replace_text(path, json.dumps(to_plain(config), indent=2) + "\n")
+    files.replace(path, (json.dumps(to_plain(config), indent=2) + "\n").encode())
 
 
 def read(workdir: epath.PathLike) -> ConfigDict:
@@ -110,13 +111,6 @@ def to_plain(config: ConfigDict) -> dict[str, Any]:
     """The config as JSON gives it back: nested dicts, lists, numbers, strings."""
     plain: dict[str, Any] = json.loads(json.dumps(config.to_dict()))
     return plain
-
-
-def replace_text(path: epath.Path, text: str) -> None:
-    """Writes a text file so that a reader sees the old one or the new one, never a part."""
-    part = path.parent / f"{path.name}.part"
-    part.write_text(text)
-    part.replace(path)
 
 
 def _get_config_of(path: str) -> Any:

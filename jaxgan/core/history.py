@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from etils import epath
 
+from jaxgan.core import files
 from jaxgan.core.errors import UserError
 from jaxgan.core.state import History, Record
 
@@ -48,10 +49,7 @@ def write(folder: epath.Path, record: Record, number: int) -> str | None:
     np.savez(stream, allow_pickle=False, **record)
     data = stream.getvalue()
     folder.mkdir(parents=True, exist_ok=True)
-    path = _path(folder, number)
-    part = folder / f"{path.name}.part"
-    part.write_bytes(data)
-    part.replace(path)
+    files.replace(_path(folder, number), data)
     return hashlib.sha256(data).hexdigest()
 
 

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,9 @@ from jaxgan.core import config as configs
 from jaxgan.core import history as history_files
 from jaxgan.core.checkpoint import Checkpoints, Position
 from jaxgan.core.errors import NonFiniteError, UserError
+from jaxgan.core.files import absolute, writable
 from jaxgan.core.log import Log
+from jaxgan.core.players import adopt
 from jaxgan.core.recipe import Evaluation, Recipe
 from jaxgan.core.state import History, PyTree, Record, RunState
 from jaxgan.core.timer import Compilations, Timer
@@ -41,14 +43,14 @@ def check(config: ConfigDict, workdir: epath.PathLike) -> int:
     Raises:
         UserError: the folder holds a run of another config; the message names every key.
     """
-    workdir = checkpoint.absolute(workdir)
+    workdir = absolute(workdir)
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir} is a file; give a folder")
-    rounds = checkpoint.kept_rounds(workdir)
-    if not rounds:
+    kept = checkpoint.rounds(workdir)
+    if not kept:
         return 0
     configs.check_continues(configs.read(workdir), config, workdir)
-    return rounds[-1]
+    return kept[-1]
 
 
 def finished(config: ConfigDict, workdir: epath.PathLike) -> bool:
@@ -79,7 +81,7 @@ def run(
         NonFiniteError: a metric or the state stopped being finite; nothing of that round was saved.
         KeyboardInterrupt: the second signal.
     """
-    workdir = checkpoint.absolute(workdir)
+    workdir = absolute(workdir)
     if finished(config, workdir):
         return
     done = check(config, workdir)
@@ -95,12 +97,12 @@ def run(
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir)))
         state, history, position = _begin(recipe, config, checkpoints)
         display.say(_greeting(workdir, config, position))
-        log = _open_log(workdir, position) if jax.process_index() == 0 else None
+        log = Log(workdir, position.round) if jax.process_index() == 0 else None
         if log:
             stack.enter_context(contextlib.closing(log))
         compilations = stack.enter_context(contextlib.closing(Compilations()))
         loop = _Loop(recipe, config, workdir, profile, checkpoints, log, display, compilations)
-        stop = stack.enter_context(signals.listen(loop.on_signal))
+        stop = stack.enter_context(signals.listen(loop.reply))
         loop.go(state, history, position, stop)
 
 
@@ -211,13 +213,11 @@ class _Loop:
             values.update(list(evaluation.metrics.items())[:1])
         self.display.round_done(number, values, seconds)
 
-    def on_signal(self, name: str) -> None:
-        """What is told when somebody asks the run to end."""
+    def reply(self, name: str) -> str:
+        """What is told to who asks the run to end."""
         saved = self.checkpoints.last()
         since = f"round {saved} is saved" if saved else "nothing is saved yet"
-        self.display.say(
-            f"{name}: finishing this round, then saving; once more to stop at once ({since})"
-        )
+        return f"{name}: finishing this round, then saving; again to stop at once ({since})"
 
     def explain(self, bad: str, number: int) -> str:
         """What is told when a number is not finite."""
@@ -248,7 +248,7 @@ def _begin(
         return checkpoints.restore(abstract)
     # 3. The players of another run.
     if config.get("init_from"):
-        return checkpoint.adopt(state, config.init_from), (), Position()
+        return adopt(state, config.init_from), (), Position()
     # 4. From scratch.
     return state, (), Position()
 
@@ -261,21 +261,6 @@ def _write_config(config: ConfigDict, workdir: epath.Path) -> None:
         with writable(workdir):
             workdir.mkdir(parents=True, exist_ok=True)
             configs.write(config, workdir)
-
-
-def _open_log(workdir: epath.Path, position: Position) -> Log:
-    with writable(workdir):
-        return Log(workdir, position.round)
-
-
-@contextlib.contextmanager
-def writable(workdir: epath.Path) -> Iterator[None]:
-    """Tells a folder that cannot be written to as what it is, a mistake of the user's."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"--workdir={workdir} cannot be written ({reason}); mend it") from error
 
 
 def _greeting(workdir: epath.Path, config: ConfigDict, position: Position) -> str:

@@ -1,10 +1,16 @@
 """Ctrl-C and SIGTERM: the first asks for an orderly end, the second stops at once."""
 
 import contextlib
+import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
+
+_STANDARD_ERROR = 2
+_SAME = 1.0
+"""Seconds within which signals count as one: launchers pass on what the terminal sent as well."""
 
 
 class Stop:
@@ -19,22 +25,30 @@ class Stop:
 
 
 @contextlib.contextmanager
-def listen(on_request: Callable[[str], None]) -> Iterator[Stop]:
-    """Inside the block the first SIGINT or SIGTERM is noted and told to `on_request`.
+def listen(reply: Callable[[str], str]) -> Iterator[Stop]:
+    """Inside the block the first SIGINT or SIGTERM is noted and answered on standard error.
 
-    A second one raises KeyboardInterrupt where the program stands. A round cannot be resumed in its
+    A later one raises KeyboardInterrupt where the program stands. A round cannot be resumed in its
     middle, so an orderly end is the end of the round in flight; who cannot wait sends the second
     signal and loses what came after the last checkpoint, and nothing else.
 
     Signals reach the main thread alone: in any other thread this listens to nothing.
+
+    Args:
+        reply: the name of the first signal -> what to tell.
     """
     stop = Stop()
+    first = 0.0
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if stop.requested:
+        nonlocal first
+        if not stop.requested:
+            first = time.monotonic()
+            stop.requested = signal.Signals(number).name
+            # Buffered streams may be in the middle of a write, where they cannot be used again.
+            os.write(_STANDARD_ERROR, f"\n{reply(stop.requested)}\n".encode())
+        elif time.monotonic() - first > _SAME:
             raise KeyboardInterrupt
-        stop.requested = signal.Signals(number).name
-        on_request(stop.requested)
 
     if threading.current_thread() is not threading.main_thread():
         yield stop
