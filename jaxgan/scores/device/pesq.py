@@ -1,0 +1,142 @@
+"""PESQ on the accelerator: P.862 and P.862.2 for batches of time-aligned pairs, in JAX.
+
+An independent implementation from a mathematical description of the method, without its time
+alignment: the estimate must be aligned with the reference, as an enhancement network's output is.
+docs/device_scores.md says how far it agrees with the package `pesq`, and on what it stands.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxgan.core.errors import UserError
+from jaxgan.scores.device import pesq_constants, pesq_filters, pesq_intervals, pesq_model
+from jaxgan.scores.device import pesq_speech
+from jaxgan.scores.device.batches import in_groups, prepare
+from jaxgan.scores.device.pesq_constants import Tables
+
+_MAPPING = {"wb": (1.3669, 3.8224), "nb": (1.4945, 4.6607)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Options:
+    mode: str
+    bad_intervals: bool
+    unfused: bool
+    refuse_speechless: bool
+
+
+def pesq_wb(
+    reference: jax.Array,
+    estimate: jax.Array,
+    lengths: jax.Array,
+    sample_rate: int = 16000,
+    *,
+    bad_intervals: bool = True,
+    unfused: bool = True,
+    refuse_speechless: bool = True,
+    group: int | None = None,
+) -> jax.Array:
+    """Wide-band PESQ."""
+    if sample_rate != 16000:
+        raise UserError(f"pesq_wb takes 16000 Hz, not {sample_rate}; resample, or use pesq_nb")
+    options = _Options("wb", bad_intervals, unfused, refuse_speechless)
+    return _pesq(reference, estimate, lengths, sample_rate, options, group)
+
+
+def pesq_nb(
+    reference: jax.Array,
+    estimate: jax.Array,
+    lengths: jax.Array,
+    sample_rate: int = 16000,
+    *,
+    bad_intervals: bool = True,
+    refuse_speechless: bool = True,
+    group: int | None = None,
+) -> jax.Array:
+    """Narrow-band PESQ."""
+    if sample_rate not in (8000, 16000):
+        raise UserError(f"pesq_nb takes 8000 or 16000 Hz, not {sample_rate}; resample first")
+    options = _Options("nb", bad_intervals, False, refuse_speechless)
+    return _pesq(reference, estimate, lengths, sample_rate, options, group)
+
+
+def _pesq(
+    reference: jax.Array,
+    estimate: jax.Array,
+    lengths: jax.Array,
+    sample_rate: int,
+    options: _Options,
+    group: int | None,
+) -> jax.Array:
+    pairs, lengths, finite = prepare(reference, estimate, lengths)
+    score = functools.partial(_score, tables=pesq_constants.tables(sample_rate), options=options)
+    return jnp.where(finite, in_groups(score, pairs, lengths, group), jnp.nan)
+
+
+def _score(pairs: jax.Array, lengths: jax.Array, *, tables: Tables, options: _Options) -> jax.Array:
+    """MOS-LQO [B] of pairs [2, B, T]."""
+    signals, gain = _listen(pairs, lengths, tables, options)
+    reference, estimate = signals
+    excerpt = pesq_model.find_excerpt(reference, lengths, tables)
+    count = signals.shape[-1] // tables.hop
+    frames = pesq_model.split_frames(signals, count, tables.hop)
+    reference_power, estimate_power = pesq_model.band_powers(frames, tables)
+    heard = pesq_model.equalise(reference_power, estimate_power, lengths, excerpt, tables)
+    found = pesq_model.disturbances(heard, estimate_power, None, tables)
+    if options.bad_intervals:
+        found = _look_again(signals, lengths, heard, found, tables)
+    symmetric, asymmetric = (
+        pesq_model.over_time(pesq_model.by_energy(q, heard.energy), lengths, excerpt, tables.hop)
+        for q in found
+    )
+    raw = 4.5 - 0.1 * symmetric - 0.0309 * asymmetric
+    slope, shift = _MAPPING[options.mode]
+    score = 0.999 + 4.0 * jax.nn.sigmoid(slope * raw - shift)
+    valid = jnp.all(jnp.isfinite(gain), 0) & (lengths >= tables.shortest)
+    valid &= excerpt[1] >= excerpt[0]
+    if options.refuse_speechless:
+        valid &= pesq_speech.has_utterance(lax.stop_gradient(reference), lengths, tables)
+    return jnp.where(valid, score, jnp.nan)
+
+
+def _listen(
+    pairs: jax.Array, lengths: jax.Array, tables: Tables, options: _Options
+) -> tuple[jax.Array, jax.Array]:
+    """The pairs at their standard level behind the input filter, zeros at the end, and gains."""
+    peak = lax.stop_gradient(jnp.max(jnp.abs(pairs), (0, 2)))
+    pairs = pairs / jnp.where(peak > 0, peak, 1.0)[:, None]
+    gain, spectra = pesq_filters.align_levels(pairs, lengths, tables)
+    applied = jnp.where(jnp.isfinite(gain), gain, 0.0)[..., None]
+    if options.mode == "wb":
+        signals = pesq_filters.wideband(applied * pairs, lengths, options.unfused)
+    else:
+        signals = applied * pesq_filters.narrowband(spectra, pairs.shape[-1], lengths, tables)
+    missing = 8 + -(signals.shape[-1] + 8) % tables.hop
+    return jnp.pad(signals, ((0, 0), (0, 0), (0, missing))), gain
+
+
+def _look_again(
+    signals: jax.Array,
+    lengths: jax.Array,
+    heard: pesq_model.Reference,
+    found: tuple[jax.Array, jax.Array],
+    tables: Tables,
+) -> tuple[jax.Array, jax.Array]:
+    """The disturbances, with the smaller of two looks in bad intervals."""
+    intervals = pesq_intervals.find(found[0], heard.excerpt[1])
+
+    def again() -> tuple[jax.Array, jax.Array]:
+        frames = pesq_intervals.shifted_frames(*signals, lengths, intervals, tables)
+        power = pesq_model.band_powers(frames, tables)
+        other = pesq_model.disturbances(heard, power, intervals.start, tables)
+        symmetric, asymmetric = (
+            jnp.where(intervals.inside, jnp.minimum(new, old), old)
+            for new, old in zip(other, found, strict=True)
+        )
+        return symmetric, asymmetric
+
+    return lax.cond(jnp.any(intervals.inside), again, lambda: found)

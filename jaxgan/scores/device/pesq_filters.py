@@ -1,0 +1,194 @@
+"""Level alignment and input filters of PESQ (ITU-T P.862, P.862.2), for batches of signals."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxgan.scores.device import pesq_constants
+from jaxgan.scores.device.pesq_constants import Tables
+
+_LEVEL = 1e7
+_FADE_SAMPLES = 15
+_CHUNK = 64
+# Beyond this the wide-band filter's memory is below float32's rounding (pole radius 0.9726).
+_MEMORY = 1024
+_HUGE = 3e38
+
+
+def fft_length(samples: int) -> int:
+    """The smallest even number >= samples without a prime factor above 5."""
+    length = samples + samples % 2
+    while not _is_smooth(length):
+        length += 2
+    return length
+
+
+def _is_smooth(number: int) -> bool:
+    for prime in (2, 3, 5):
+        while number % prime == 0:
+            number //= prime
+    return number == 1
+
+
+def align_levels(
+    signals: jax.Array, lengths: jax.Array, tables: Tables
+) -> tuple[jax.Array, jax.Array]:
+    """Gains that bring the mean power between 350 and 3250 Hz to 10^7, and the spectra.
+
+    The mean is over length + tail samples. The power is that of the whole filtered signal, which
+    differs from the power within those samples by what rings past them, some 1e-6 of it.
+
+    Args:
+        signals: float [..., B, S], zero from `lengths` on.
+        lengths: int32 [B], samples.
+        tables: of the sample rate.
+
+    Returns:
+        (gain [..., B], NaN where there is no power; spectra [..., B, bins]).
+    """
+    size = fft_length(signals.shape[-1] + tables.tail)
+    spectra = jnp.fft.rfft(signals, size)
+    response = pesq_constants.level_band().amplitude(size, tables.sample_rate)
+    # Every bin but the first and last stands for two; both lie outside the band.
+    weights = jnp.asarray(2.0 / size * response**2, signals.dtype)
+    energy = jnp.sum(weights * (jnp.square(spectra.real) + jnp.square(spectra.imag)), -1)
+    power = energy / (lengths + tables.tail).astype(signals.dtype)
+    audible = power > 0
+    gain = jnp.sqrt(_LEVEL / jnp.where(audible, power, 1.0))
+    return jnp.where(audible, gain, jnp.nan), spectra
+
+
+def narrowband(spectra: jax.Array, samples: int, lengths: jax.Array, tables: Tables) -> jax.Array:
+    """The signals through the telephone receiver of P.862, ringing into the tail.
+
+    Args:
+        spectra: complex [..., B, bins], of `align_levels`.
+        samples: S, the length of the signals they belong to.
+        lengths: int32 [B], samples.
+        tables: of the sample rate.
+
+    Returns:
+        float [..., B, S + tail], zero from length + tail on.
+    """
+    size = fft_length(samples + tables.tail)
+    response = pesq_constants.receive_filter().amplitude(size, tables.sample_rate)
+    filtered = jnp.fft.irfft(spectra * jnp.asarray(response, spectra.real.dtype), size)
+    filtered = filtered[..., : samples + tables.tail]
+    inside = jnp.arange(samples + tables.tail) < (lengths + tables.tail)[:, None]
+    return jnp.where(inside, filtered, 0.0)
+
+
+def wideband(signals: jax.Array, lengths: jax.Array, unfused: bool) -> jax.Array:
+    """The signals faded in and out over 15 samples and through the filter of P.862.2.
+
+    Args:
+        signals: float [..., B, S] at 16 kHz, zero from `lengths` on.
+        lengths: int32 [B], samples.
+        unfused: whether every product and sum is rounded by itself, see `_biquad`.
+
+    Returns:
+        float [..., B, S], zero from `lengths` on.
+    """
+    position = jnp.arange(signals.shape[-1])
+    from_end = lengths[:, None] - 1 - position
+    nearest = jnp.minimum(position, from_end)
+    step = 1.0 / (_FADE_SAMPLES + 1)
+    fade = jnp.clip((nearest + 1).astype(signals.dtype) * step, 0.0, 1.0)
+    filtered = _biquad(signals * fade, unfused)
+    return jnp.where(from_end >= 0, filtered, 0.0)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _biquad(signals: jax.Array, unfused: bool) -> jax.Array:
+    """A second-order section from rest, along the last axis, in chunks that run side by side.
+
+    Published scores come from float32 arithmetic. The section's inner signal is some 50 times its
+    output, so the output carries rounding noise, which the model hears where a reference has empty
+    upper bands. The noise is kept by rounding every product and sum to float32 in the same order;
+    fusing a product and a sum into one rounding would halve its power. What happens at a chunk's
+    start is linear in the samples before it: two numbers, its inner signal and that signal's step.
+    """
+    shape = signals.shape
+    chunks = -(-shape[-1] // _CHUNK)
+    rows = signals.reshape(-1, shape[-1])
+    rows = jnp.pad(rows, ((0, 0), (0, chunks * _CHUNK - shape[-1])))
+    rows = rows.reshape(-1, chunks, _CHUNK)
+    value, step = _states(rows)
+    lanes = rows.reshape(-1, _CHUNK).T
+    start = (value.reshape(-1), (value - step).reshape(-1))
+    _, filtered = lax.scan(functools.partial(_biquad_step, unfused), start, lanes, unroll=2)
+    return filtered.T.reshape(-1, chunks * _CHUNK)[:, : shape[-1]].reshape(shape)
+
+
+def _biquad_forward(signals: jax.Array, unfused: bool) -> tuple[jax.Array, None]:
+    return _biquad(signals, unfused), None
+
+
+def _biquad_backward(unfused: bool, _: None, cotangent: jax.Array) -> tuple[jax.Array]:
+    # The transpose of a causal filter is the same filter run backwards in time.
+    return (jnp.flip(_biquad(jnp.flip(cotangent, -1), unfused), -1),)
+
+
+_biquad.defvjp(_biquad_forward, _biquad_backward)
+
+
+def _biquad_step(
+    unfused: bool, state: tuple[jax.Array, jax.Array], sample: jax.Array
+) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+    b, a = pesq_constants.biquad()
+
+    def times(factor: float, value: jax.Array) -> jax.Array:
+        product = value * np.asarray(factor, value.dtype)
+        # No compiler may fuse a product with the sum after it across a clip.
+        return lax.clamp(-_HUGE, product, _HUGE) if unfused else product
+
+    last, second_last = state
+    inner = (sample - times(a[1], last)) - times(a[2], second_last)
+    output = (times(b[0], inner) + times(b[1], last)) + times(b[2], second_last)
+    return (inner, last), output
+
+
+def _states(chunks: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The inner signal before each chunk and its last step, each [rows, chunks]."""
+    contribution, transition = _state_weights()
+    state = jnp.matmul(
+        chunks, jnp.asarray(contribution, chunks.dtype), precision=lax.Precision.HIGHEST
+    )
+    state = _delay(state, 1)
+    distance = 1
+    while distance * _CHUNK < _MEMORY:
+        carried = np.linalg.matrix_power(transition, distance)
+        past = _delay(state, distance)
+        state = state + jnp.stack(
+            [past[..., 0] * carried[i, 0] + past[..., 1] * carried[i, 1] for i in range(2)], -1
+        )
+        distance *= 2
+    return state[..., 0], state[..., 1]
+
+
+@functools.cache
+def _state_weights() -> tuple[np.ndarray, np.ndarray]:
+    """(samples of a chunk -> state after it [_CHUNK, 2], state before -> state after [2, 2]).
+
+    The state is (z[n], z[n] - z[n-1]), not (z[n], z[n-1]): z moves so slowly that float32 would
+    lose its step, and a wrong step is noise in the output.
+    """
+    _, a = pesq_constants.biquad()
+    advance = np.array([[-a[1], -a[2]], [1.0, 0.0]])
+    to_step = np.array([[1.0, 0.0], [1.0, -1.0]])
+    from_step = np.linalg.inv(to_step)
+    response = np.zeros((_CHUNK, 2))
+    state = np.array([1.0, 0.0])
+    for sample in reversed(range(_CHUNK)):
+        response[sample] = to_step @ state
+        state = advance @ state
+    transition = to_step @ np.linalg.matrix_power(advance, _CHUNK) @ from_step
+    return response, transition
+
+
+def _delay(values: jax.Array, chunks: int) -> jax.Array:
+    """[rows, chunks, 2] moved later by so many chunks, zeros before."""
+    return jnp.pad(values, ((0, 0), (chunks, 0), (0, 0)))[:, : values.shape[1]]

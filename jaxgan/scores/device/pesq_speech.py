@@ -1,0 +1,172 @@
+"""Whether PESQ finds speech in a reference: it refuses one without an utterance of 0.2 s.
+
+The method works on the powers of blocks of 4 ms behind a fixed filter. Only the yes or no is
+needed here, since aligned signals need no division into utterances.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxgan.scores.device.pesq_constants import Tables
+
+_ITERATIONS = 12
+_SHORTEST_BURST = 5
+_LONGEST_GAP = 50
+_SHORTEST_UTTERANCE = 50
+_GROWTH = 2
+_HISTORY = 3
+"""The filter's response is cut after so many blocks, where it has fallen by 100 dB."""
+
+
+def has_utterance(reference: jax.Array, lengths: jax.Array, tables: Tables) -> jax.Array:
+    """bool [B]: whether the reference holds an utterance, with pauses of up to 0.2 s inside.
+
+    Args:
+        reference: [B, S] after PESQ's input filter.
+        lengths: int32 [B], samples.
+        tables: of the sample rate.
+    """
+    power = _block_powers(reference, lengths, tables)
+    count = ((lengths + 2 * tables.guard) // tables.block)[:, None]
+    block = jnp.arange(power.shape[1])
+    present = block < count
+    power = jnp.where(present, power, 0.0)
+    threshold = _threshold(power, present, count)
+    speech = (power > threshold) & present
+    none = ~jnp.any(speech, -1, keepdims=True)
+    threshold = jnp.where(none, -1.0, threshold)
+    interior = present & (block > 0) & (block < count - 1)
+    speech = jnp.where(none, interior, speech & interior)
+    speech = _join(_drop(speech, power, present, threshold))
+    speech = jnp.where(jnp.any(speech, -1, keepdims=True), speech, interior)
+    grown = speech
+    for distance in range(1, _GROWTH + 1):
+        grown |= _shift(speech, distance) | _shift(speech, -distance)
+    return jnp.any(_place_in_run(grown & present) >= _SHORTEST_UTTERANCE, -1)
+
+
+def _block_powers(reference: jax.Array, lengths: jax.Array, tables: Tables) -> jax.Array:
+    """Mean squares of blocks behind the detector's filter, the guard before included."""
+    size, block, guard = reference.shape[-1], tables.block, tables.guard
+    position = jnp.arange(size)
+    from_end = lengths[:, None] - 1 - position
+    inside = from_end >= 0
+    total = jnp.sum(jnp.where(inside, reference, 0.0), -1, keepdims=True)
+    offset = total / (lengths[:, None] + 2 * guard).astype(reference.dtype)
+    nearest = jnp.minimum(position, from_end)
+    ramp = jnp.minimum((nearest.astype(reference.dtype) + 0.5) / block, 1.0)
+    ramp = jnp.where(nearest < block, ramp, 1.0)
+    # In nb the ringing in the tail is neither centred nor faded.
+    signal = jnp.where(inside, (reference - offset) * ramp, reference)
+    blocks = -(-(size + guard) // block)
+    signal = jnp.pad(signal, ((0, 0), (0, blocks * block - size))).reshape(-1, blocks, block)
+    response = jnp.asarray(_response(tables), reference.dtype)
+    parts = jnp.matmul(signal, response, precision=lax.Precision.HIGHEST)
+    parts = parts.reshape(-1, blocks, _HISTORY + 1, block)
+    filtered = parts[:, :, 0]
+    for late in range(1, _HISTORY + 1):
+        filtered += jnp.pad(parts[:, :-late, late], ((0, 0), (late, 0), (0, 0)))
+    powers = jnp.mean(jnp.square(filtered), -1)
+    return jnp.pad(powers, ((0, 0), (guard // block, 0)))
+
+
+@functools.cache
+def _response(tables: Tables) -> np.ndarray:
+    """[block, (_HISTORY + 1) * block]: what a block of input adds to this and the next outputs."""
+    block = tables.block
+    impulse = np.zeros((_HISTORY + 1) * block)
+    impulse[0] = 1.0
+    for b0, b1, b2, a1, a2 in tables.detector:
+        filtered = np.zeros_like(impulse)
+        for n in range(len(impulse)):
+            past = [(impulse[n - i], filtered[n - i]) if n >= i else (0.0, 0.0) for i in (1, 2)]
+            filtered[n] = (
+                b0 * impulse[n] + b1 * past[0][0] + b2 * past[1][0]
+                - a1 * past[0][1] - a2 * past[1][1]
+            )  # fmt: skip
+        impulse = filtered
+    late = np.arange(len(impulse)) - np.arange(block)[:, None]
+    return np.where(late >= 0, impulse[np.maximum(late, 0)], 0.0)
+
+
+def _threshold(power: jax.Array, present: jax.Array, count: jax.Array) -> jax.Array:
+    """[B, 1]: the level of the background, found by leaving out what stands above it."""
+    loudest = jnp.max(power, -1, keepdims=True)
+    floored = jnp.maximum(power, jnp.where(loudest > 0, 1e-4 * loudest, 1.0))
+    start = jnp.sum(power, -1, keepdims=True) / count.astype(power.dtype)
+
+    def refine(_: int, level: jax.Array) -> jax.Array:
+        below = present & (floored <= level)
+        number = jnp.maximum(jnp.sum(below, -1, keepdims=True), 1).astype(power.dtype)
+        mean = jnp.sum(jnp.where(below, floored, 0.0), -1, keepdims=True) / number
+        apart = jnp.where(below, floored - mean, 0.0)
+        deviation = jnp.sqrt(jnp.sum(jnp.square(apart), -1, keepdims=True) / number)
+        return 1.001 * (mean + 2.0 * deviation)
+
+    return lax.fori_loop(0, _ITERATIONS, refine, start)
+
+
+def _drop(
+    speech: jax.Array, power: jax.Array, present: jax.Array, threshold: jax.Array
+) -> jax.Array:
+    """Speech without bursts of up to 4 blocks, and, in clean files, without faint runs."""
+    pause = present & ~speech
+
+    def mean_where(chosen: jax.Array) -> jax.Array:
+        number = jnp.maximum(jnp.sum(chosen, -1, keepdims=True), 1).astype(power.dtype)
+        return jnp.sum(jnp.where(chosen, power, 0.0), -1, keepdims=True) / number
+
+    clean = mean_where(speech) >= 1000.0 * mean_where(pause)
+    place, length, total = _run_facts(speech, power)
+    kept = speech & (length >= _SHORTEST_BURST)
+    faint = total < 3.0 * threshold * length.astype(power.dtype)
+    return kept & ~(clean & faint)
+
+
+def _join(speech: jax.Array) -> jax.Array:
+    """Speech with the pauses of up to 50 blocks between two runs filled."""
+    size = speech.shape[1]
+    block = jnp.arange(size)
+    far = 4 * size
+    before = lax.cummax(jnp.where(speech, block, -far), axis=1)
+    after = lax.cummin(jnp.where(speech, block, far), axis=1, reverse=True)
+    return after - before - 1 <= _LONGEST_GAP
+
+
+def _run_facts(chosen: jax.Array, power: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """For each block: its place in its run from 1, the run's length and summed power."""
+    place = _place_in_run(chosen)
+    length = _spread_back(place, chosen)
+
+    def then(
+        before: tuple[jax.Array, jax.Array], after: tuple[jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array]:
+        return before[0] & after[0], after[1] + jnp.where(after[0], before[1], 0.0)
+
+    summed = lax.associative_scan(then, (chosen, jnp.where(chosen, power, 0.0)), axis=1)[1]
+    return place, length, _spread_back(summed, chosen)
+
+
+def _place_in_run(chosen: jax.Array) -> jax.Array:
+    block = jnp.arange(chosen.shape[1])
+    return block - lax.cummax(jnp.where(chosen, -1, block), axis=1)
+
+
+def _spread_back(running: jax.Array, chosen: jax.Array) -> jax.Array:
+    """The value at the last block of the run that a block is in."""
+    size = chosen.shape[1]
+    block = jnp.arange(size)
+    ends = chosen & ~_shift(chosen, -1)
+    end = lax.cummin(jnp.where(ends, block, size - 1), axis=1, reverse=True)
+    return jnp.take_along_axis(running, end, 1)
+
+
+def _shift(chosen: jax.Array, blocks: int) -> jax.Array:
+    """Later by so many blocks, earlier where negative."""
+    late, early = max(blocks, 0), max(-blocks, 0)
+    padded = jnp.pad(chosen, ((0, 0), (late, early)))
+    return padded[:, early : early + chosen.shape[1]]
