@@ -17,6 +17,8 @@ FEWEST_FRAMES = 29
 SILENT_PEAK = 32
 """int16. A file whose loudest sample is below it (-60 dB of full scale) is silent."""
 LEFT_OUT = "left out"
+WITH_PARTNER = "left out with its counterpart"
+CUT = "both cut to the shorter one"
 LISTED_IN_ERROR = 10
 
 

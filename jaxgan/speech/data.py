@@ -7,7 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxgan.core.errors import UserError
-from jaxgan.speech import mix
+from jaxgan.speech import demo, mix, pairs, voicebank
 from jaxgan.speech.audio import SAMPLE_RATE
 from jaxgan.speech.checks import Problem, Report, refuse
 from jaxgan.speech.corpus import PairCorpus, choose_buckets
@@ -27,6 +27,9 @@ class Corpora:
 
 Opened = tuple[Corpus, PairCorpus, tuple[Problem, ...]]
 KINDS: dict[str, Callable[[ConfigDict], Opened]] = {
+    "demo": demo.open_demo,
+    "pairs": pairs.open_pairs,
+    "voicebank": voicebank.open_voicebank,
     "mix": mix.open_mix,
 }
 """A kind of data: (config.data) -> (train, valid, problems), bucket lengths not yet chosen."""

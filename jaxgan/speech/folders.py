@@ -97,9 +97,7 @@ def split(
         return train, valid
     whole = read_folder(place, fault)
     require(key, place, whole.files, whole.problems)
-    if len(whole.files) == 1:
-        raise UserError(f"{key}={place}: one usable file cannot be divided; add valid/ and train/")
-    held = hold_out(whole.files, data.valid_share, data.seed)
+    held = hold_out(key, place, whole.files, data)
     return whole.select(np.flatnonzero(~held)), whole.select(np.flatnonzero(held))
 
 
@@ -115,24 +113,32 @@ def require(key: str, place: Path, usable: Sequence[str], problems: Sequence[Pro
     raise UserError(f"{key}={place}: holds no audio files")
 
 
-def hold_out(files: Sequence[str], share: float, seed: int) -> np.ndarray:
+def hold_out(key: str, place: Path, files: Sequence[str], data: ConfigDict) -> np.ndarray:
     """Which files are for validation; at least one is, and at least one is not.
 
     Files of one group stay together: of one folder where there are folders, else of one name up
     to the first "_" or "-" (how corpora name speakers). Groups are taken in an order that a
-    digest of name and seed decides, each that still fits into the share. Where none fits, and
-    where there is only one group, single files are taken in the same way.
+    digest of name and `data.seed` decides, each that still fits into `data.valid_share`. Where
+    none fits, single files are taken in the same way.
 
     Returns:
-        bool [n], at most about `share` of them true.
+        bool [n], true for what is held out.
+
+    Raises:
+        UserError: there is only one file.
     """
-    most = min(max(round(share * len(files)), 1), len(files) - 1)
+    if len(files) < 2:
+        raise UserError(
+            f"{key}={place}: one usable file cannot serve training and validation; "
+            "add more, or put them into the folders train and valid"
+        )
+    most = min(max(round(data.valid_share * len(files)), 1), len(files) - 1)
     for group_of in (_group, str):
         groups: dict[str, list[int]] = {}
         for number, file in enumerate(files):
             groups.setdefault(group_of(file), []).append(number)
         chosen: list[int] = []
-        for name in sorted(groups, key=lambda name: _rank(name, seed)):
+        for name in sorted(groups, key=lambda name: _rank(name, data.seed)):
             if len(chosen) + len(groups[name]) <= most:
                 chosen.extend(groups[name])
         if chosen:

@@ -39,7 +39,7 @@ def active_power(samples: np.ndarray) -> float:
         that lies 15.9 dB under the level which it leads to.
     """
     signal = np.asarray(samples, np.float64)
-    energy = float(signal @ signal)
+    energy = float(np.square(signal).sum())
     decay = np.exp(-1 / (ENVELOPE_SECONDS * SAMPLE_RATE))
     smooth = ([1 - decay], [1, -decay])
     envelope = lfilter(*smooth, lfilter(*smooth, np.abs(signal)))

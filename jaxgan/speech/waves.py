@@ -57,12 +57,18 @@ def join(waves: Iterable[np.ndarray]) -> Waves:
     """Waves from single int16 arrays."""
     parts = list(waves)
     lengths = np.array([len(part) for part in parts], np.int32)
-    samples = np.concatenate([np.zeros(0, np.int16), *parts])
-    return Waves(samples, _starts(lengths), lengths)
+    return from_flat(np.concatenate([np.zeros(0, np.int16), *parts]), lengths)
 
 
-def _starts(lengths: np.ndarray) -> np.ndarray:
-    return np.cumsum(lengths, dtype=np.int64) - lengths
+def from_flat(samples: np.ndarray, lengths: np.ndarray) -> Waves:
+    """Waves that lie one after another in `samples` (int16 [total]).
+
+    Raises:
+        ValueError: the lengths do not add up to the number of samples, or it is not int16.
+    """
+    if samples.dtype != np.int16 or samples.shape != (lengths.sum(dtype=np.int64),):
+        raise ValueError("its parts do not fit together")
+    return Waves(samples, np.cumsum(lengths, dtype=np.int64) - lengths, lengths)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +149,7 @@ def _recall(entry: Path, count: int) -> Decoded:
     index = json.loads((entry / "index.json").read_text())
     lengths = np.array(index["lengths"], np.int32)
     samples = np.load(entry / "samples.npy", mmap_mode="r", allow_pickle=False)
-    total = int(lengths.sum(dtype=np.int64))
-    if len(lengths) != count or samples.shape != (total,) or samples.dtype != np.int16:
-        raise ValueError("its parts do not fit together")
-    waves = Waves(samples, _starts(lengths), lengths)
-    return Decoded(waves, tuple(index["reasons"]), int(index["resampled"]))
+    if len(lengths) != count:
+        raise ValueError("it belongs to other files")
+    reasons, resampled = tuple(index["reasons"]), int(index["resampled"])
+    return Decoded(from_flat(samples, lengths), reasons, resampled)
