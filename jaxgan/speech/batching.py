@@ -4,7 +4,7 @@ A fixed corpus that is small enough lives on every device and a batch is an inde
 other is built on the host, one round ahead, in a thread of its own. Both give the same batches.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
+from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.speech.corpus import Drawn, PairCorpus
 from jaxgan.speech.mix import MixCorpus
@@ -140,37 +141,29 @@ def _flat(waves: Waves, tail: int) -> np.ndarray:
 class _Resident:
     """A fixed corpus on every device."""
 
-    def __init__(self, corpus: PairCorpus, place: Callable, rows: NamedSharding) -> None:
+    def __init__(self, corpus: PairCorpus, mesh: Mesh) -> None:
         tail = int(corpus.bucket_lengths[-1])
-        everywhere = NamedSharding(rows.mesh, PartitionSpec())
-        self._clean = place(_flat(corpus.clean_waves, tail), everywhere)
-        self._noisy = place(_flat(corpus.noisy_waves, tail), everywhere)
+        sides = (_flat(corpus.clean_waves, tail), _flat(corpus.noisy_waves, tail))
+        self._sides = devices.put_replicated(sides, mesh)
         self._lengths = corpus.lengths
         self._starts = np.cumsum(corpus.lengths, dtype=np.int32) - corpus.lengths
-        self._place = place
-        self._rows = rows
+        self._mesh = mesh
+        rows = devices.sharded(mesh)
         self._gather = jax.jit(gather, static_argnames="length", out_shardings=(rows, rows))
 
     def batch(self, plan: Plan, order: np.ndarray) -> Batch:
         filled = plan.rows >= 0
         index = np.where(filled, order[plan.rows], -1).astype(np.int32)
-        lengths = self._place(np.where(filled, self._lengths[index], np.int32(0)), self._rows)
-        starts = self._place(np.where(filled, self._starts[index], np.int32(0)), self._rows)
-        clean, noisy = self._gather(self._clean, self._noisy, starts, lengths, length=plan.length)
-        return Batch(
-            clean=clean,
-            noisy=noisy,
-            lengths=lengths,
-            index=self._place(index, self._rows),
-            gain=self._place(np.ones(len(index), np.float32), self._rows),
-        )
-
-
-def place(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
-    """Puts an array that every process holds whole onto the devices, without any exchange."""
-    parts = sharding.addressable_devices_indices_map(array.shape).items()
-    shards = [jax.device_put(array[where], device) for device, where in parts]
-    return jax.make_array_from_single_device_arrays(array.shape, sharding, shards)
+        fields = {
+            "starts": np.where(filled, self._starts[index], np.int32(0)),
+            "lengths": np.where(filled, self._lengths[index], np.int32(0)),
+            "index": index,
+            "gain": np.ones(len(index), np.float32),
+        }
+        placed = devices.put_sharded(fields, self._mesh)
+        starts = placed.pop("starts")
+        clean, noisy = self._gather(*self._sides, starts, placed["lengths"], length=plan.length)
+        return Batch(clean=clean, noisy=noisy, **placed)
 
 
 class Loader:
@@ -208,10 +201,10 @@ class Loader:
         self._count = count
         self._batch_size = batch_size
         self._seed = seed
-        self._rows = NamedSharding(mesh, PartitionSpec("data"))
+        self._mesh = mesh
         self._resident: _Resident | None = None
         if isinstance(corpus, PairCorpus) and fits(corpus, resident_megabytes):
-            self._resident = _Resident(corpus, place, self._rows)
+            self._resident = _Resident(corpus, mesh)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._ahead: dict[int, Future[list[dict[str, np.ndarray]]]] = {}
 
@@ -259,7 +252,7 @@ class Loader:
         return [build(plan, drawn) for plan in self._plan(drawn.index)]
 
     def _put(self, fields: dict[str, np.ndarray]) -> Batch:
-        return Batch(**{name: place(array, self._rows) for name, array in fields.items()})
+        return Batch(**devices.put_sharded(fields, self._mesh))
 
 
 def fits(corpus: PairCorpus, megabytes: float) -> bool:

@@ -62,6 +62,15 @@ class PairCorpus:
         """int16 [n]: the noisy side of a pair."""
         return self.noisy_waves[index]
 
+    def select(self, numbers: np.ndarray) -> "PairCorpus":
+        """The pairs of these numbers, in this order, as a corpus of their own."""
+        return PairCorpus(
+            tuple(self.names[number] for number in numbers),
+            self.clean_waves.select(numbers),
+            self.noisy_waves.select(numbers),
+            self.bucket_lengths,
+        )
+
     def take(self, order: np.ndarray) -> Drawn:
         """The pairs of these numbers, in this order."""
         return Drawn(
@@ -81,6 +90,11 @@ class PairCorpus:
         Every pair is used once before any is used again.
         """
         return self.take(self.order(seed, round_number, count))
+
+
+def spread(size: int, count: int) -> np.ndarray:
+    """int64 [min(size, count)]: numbers below `size`, rising, as far apart as can be."""
+    return np.linspace(0, size - 1, min(size, count)).round().astype(np.int64)
 
 
 def scaled(samples: np.ndarray, gain: float) -> np.ndarray:

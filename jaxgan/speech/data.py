@@ -10,7 +10,7 @@ from jaxgan.core.errors import UserError
 from jaxgan.speech import demo, mix, pairs, voicebank
 from jaxgan.speech.audio import SAMPLE_RATE
 from jaxgan.speech.checks import Problem, Report, refuse
-from jaxgan.speech.corpus import PairCorpus, choose_buckets
+from jaxgan.speech.corpus import PairCorpus, choose_buckets, spread
 from jaxgan.speech.mix import MixCorpus
 
 Corpus = PairCorpus | MixCorpus
@@ -50,6 +50,8 @@ def open_corpora(config: ConfigDict, tell: Callable[[str], None] = print) -> Cor
     if data.kind not in KINDS:
         raise UserError(f"config.data.kind={data.kind!r}: choose one of {', '.join(KINDS)}")
     train, valid, problems = KINDS[data.kind](data)
+    if data.valid_utterances:
+        valid = valid.select(spread(len(valid), data.valid_utterances))
     report = Report(
         (f"train: {describe(train)}", f"valid: {describe(valid)}"),
         problems,

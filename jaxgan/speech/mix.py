@@ -15,7 +15,7 @@ from scipy.signal import lfilter
 from jaxgan.core.errors import UserError
 from jaxgan.speech.audio import FULL_SCALE, SAMPLE_RATE
 from jaxgan.speech.checks import SHORTEST_SECONDS, Problem, fault, silence
-from jaxgan.speech.corpus import NO_BUCKETS, Drawn, PairCorpus, generator, passes, scaled
+from jaxgan.speech.corpus import NO_BUCKETS, Drawn, PairCorpus, generator, passes, scaled, spread
 from jaxgan.speech.folders import split, stems
 from jaxgan.speech.waves import Waves, join
 
@@ -60,6 +60,21 @@ def segment(clip: np.ndarray, length: int, offset: int) -> np.ndarray:
     if len(clip) >= length:
         return clip[offset : offset + length]
     return np.resize(np.roll(clip, -offset), length)
+
+
+def stretch(clip: np.ndarray, length: int, random: np.random.Generator) -> np.ndarray:
+    """`length` samples from a random offset on, holding some of the clip's noise.
+
+    Where what was drawn is next to nothing (a pause between two barks), it is replaced by the
+    surroundings of the clip's loudest sample.
+    """
+    last = len(clip) - length if len(clip) >= length else len(clip) - 1
+    drawn = segment(clip, length, int(random.integers(last + 1)))
+    power = np.mean(np.square(clip, dtype=np.float64))
+    if np.mean(np.square(drawn, dtype=np.float64)) >= QUIET_SEGMENT * power:
+        return drawn
+    loudest = int(np.argmax(np.abs(clip.astype(np.int32))))
+    return segment(clip, length, min(max(loudest - length // 2, 0), last))
 
 
 def mix(
@@ -139,7 +154,7 @@ class MixCorpus:
             clip = self.noise[int(random.integers(len(self.noise)))]
             snr = self.snrs[int(random.integers(len(self.snrs)))]
             speech = self.speech[index]
-            noise = self._stretch(clip, len(speech), random)
+            noise = stretch(clip, len(speech), random)
             chosen = snrs[position] if snrs else snr
             mixed.append(mix(speech, noise, chosen, self._level(int(index))))
         clean, noisy, gains = zip(*mixed, strict=True)
@@ -150,17 +165,6 @@ class MixCorpus:
             self._levels[index] = active_power(self.speech[index])
         return self._levels[index]
 
-    @staticmethod
-    def _stretch(clip: np.ndarray, length: int, random: np.random.Generator) -> np.ndarray:
-        """A random stretch of the clip that holds some of its noise."""
-        last = len(clip) - length if len(clip) >= length else len(clip) - 1
-        drawn = segment(clip, length, int(random.integers(last + 1)))
-        power = np.mean(np.square(clip, dtype=np.float64))
-        if np.mean(np.square(drawn, dtype=np.float64)) >= QUIET_SEGMENT * power:
-            return drawn
-        loudest = int(np.argmax(np.abs(clip.astype(np.int32))))
-        return segment(clip, length, min(max(loudest - length // 2, 0), last))
-
     def fixed(self, seed: int, count: int) -> PairCorpus:
         """`count` utterances mixed once and for all, as validation needs them.
 
@@ -169,7 +173,7 @@ class MixCorpus:
                 to as many utterances as any other (give or take one).
             count: how many utterances, spread evenly over the corpus; at most all of them.
         """
-        order = np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(np.int64)
+        order = spread(len(self), count)
         dealt = np.resize(np.asarray(self.snrs, np.float64), len(order))
         drawn = self._mix(order, seed, 0, generator(seed).permutation(dealt).tolist())
         names = tuple(self.names[index] for index in order)

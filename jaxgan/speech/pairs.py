@@ -40,11 +40,9 @@ class Pairs:
     noisy: Waves
     problems: tuple[Problem, ...]
 
-    def corpus(self, numbers: Sequence[int] | np.ndarray | None = None) -> PairCorpus:
-        """The pairs of these numbers, in this order; all of them by default."""
-        chosen = np.arange(len(self.names)) if numbers is None else np.asarray(numbers)
-        names = tuple(self.names[number] for number in chosen)
-        return PairCorpus(names, self.clean.select(chosen), self.noisy.select(chosen))
+    def corpus(self) -> PairCorpus:
+        """The pairs as a corpus, bucket lengths not chosen."""
+        return PairCorpus(self.names, self.clean, self.noisy)
 
 
 def read_sides(clean: Path, noisy: Path, fault_of: Callable[[np.ndarray], str]) -> Pairs:
@@ -127,10 +125,10 @@ def open_pairs(data: ConfigDict) -> tuple[PairCorpus, PairCorpus, tuple[Problem,
         return fault(wave, data.longest_seconds)
 
     if parts[0] and parts[1]:
-        train, valid = (read_sides(*part, fault_of) for part in parts if part)
-        for found, part in ((train, parts[0]), (valid, parts[1])):
-            require(key, part[0].parent, found.names, found.problems)
-        return train.corpus(), valid.corpus(), train.problems + valid.problems
+        sets = [read_sides(*part, fault_of) for part in parts if part]
+        for name, found in zip(("train", "valid"), sets, strict=True):
+            require(key, place / name, found.names, found.problems)
+        return sets[0].corpus(), sets[1].corpus(), sets[0].problems + sets[1].problems
     both = sides_in(place, [SIDES, VOICEBANK_TRAIN])
     if both is None:
         raise UserError(
@@ -140,11 +138,9 @@ def open_pairs(data: ConfigDict) -> tuple[PairCorpus, PairCorpus, tuple[Problem,
     whole = read_sides(*both, fault_of)
     require(key, place, whole.names, whole.problems)
     held = hold_out(key, place, whole.names, data)
-    return (
-        whole.corpus(np.flatnonzero(~held)),
-        whole.corpus(np.flatnonzero(held)),
-        whole.problems,
-    )
+    corpus = whole.corpus()
+    train, valid = corpus.select(np.flatnonzero(~held)), corpus.select(np.flatnonzero(held))
+    return train, valid, whole.problems
 
 
 def read_pairs(folder: str | os.PathLike[str]) -> tuple[PairCorpus, tuple[Problem, ...]]:

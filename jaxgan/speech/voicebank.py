@@ -72,7 +72,9 @@ def open_voicebank(data: ConfigDict) -> tuple[PairCorpus, PairCorpus, tuple[Prob
             f"config.data.valid_speakers={tuple(data.valid_speakers)} must leave speakers for "
             "both training and validation"
         )
-    return pairs.corpus(np.flatnonzero(~held)), pairs.corpus(np.flatnonzero(held)), pairs.problems
+    corpus = pairs.corpus()
+    train, valid = corpus.select(np.flatnonzero(~held)), corpus.select(np.flatnonzero(held))
+    return train, valid, pairs.problems
 
 
 def download(place: Path, base_url: str, keep_zips: bool, progress: Progress) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
+from rich.progress import Progress
 
 from jaxgan.speech import audio, cache
 
@@ -18,6 +20,8 @@ log = logging.getLogger(__name__)
 
 RULES = "mean of channels, soxr HQ, int16: 1"
 """Stands for how files become samples; cache entries made by other rules are not found."""
+BAR_FROM = 500
+"""Files that are worth a progress bar."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +99,17 @@ def _decode(path: str) -> tuple[np.ndarray, str, bool]:
 
 
 def decode(paths: Sequence[str]) -> Decoded:
-    """Reads files in parallel; the result does not depend on the number of threads."""
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        samples, reasons, resampled = zip(*threads.map(_decode, paths), strict=True)
+    """Reads files in parallel, one or more; the result does not depend on the threads.
+
+    On a terminal, many files get a progress bar that vanishes when they are read.
+    """
+    console = Console(stderr=True)
+    bar = Progress(console=console, transient=True, disable=len(paths) < BAR_FROM)
+    with bar, ThreadPoolExecutor(os.cpu_count()) as threads:
+        decoded = bar.track(
+            threads.map(_decode, paths), total=len(paths), description="Reading audio"
+        )
+        samples, reasons, resampled = zip(*decoded, strict=True)
     return Decoded(join(samples), reasons, sum(resampled))
 
 
@@ -127,7 +139,11 @@ def load(root: str | os.PathLike[str], names: Sequence[str]) -> Decoded:
 def _stamps(folder: Path, names: Sequence[str]) -> Iterable[str]:
     yield RULES
     for name in names:
-        status = (folder / name).stat()
+        try:
+            status = (folder / name).stat()
+        except OSError:  # a broken link; decoding it will say so
+            yield name
+            continue
         yield f"{name}\0{status.st_size}\0{status.st_mtime_ns}"
 
 

@@ -1,0 +1,219 @@
+import numpy as np
+import pytest
+from corpora import config, mix_corpus, save, speech_like, tone
+
+from jaxgan.core.errors import UserError
+from jaxgan.speech import audio, mix
+from jaxgan.speech.corpus import scaled
+
+
+def decibels(power):
+    return 10 * np.log10(power)
+
+
+def mean_power(samples):
+    return np.mean(np.square(samples, dtype=np.float64))
+
+
+def test_the_active_level_of_a_steady_tone_is_its_power():
+    level = mix.active_power(audio.to_int16(tone(2.0)))
+    assert decibels(level / (0.3**2 / 2 * 32768**2)) == pytest.approx(0, abs=0.1)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+def test_pauses_do_not_count(share):
+    """In a tone of t seconds and a pause, t plus the hangover and the envelope's tail is active.
+
+    The tail: after the tone the two-stage envelope with its time constant of 30 ms falls under a
+    threshold 15.9 dB below the level, and the hangover then lasts 0.2 s.
+    """
+    seconds = 8 * share
+    signal = np.concatenate([tone(seconds), np.zeros(round(16000 * (8 - seconds)))])
+    level = decibels(mix.active_power(signal) / (0.3**2 / 2))
+    # Envelope of a tone after its end: mean (2 / pi) A, times (1 + t / 0.03) exp(-t / 0.03).
+    time = np.linspace(0, 0.3, 30001)
+    envelope = 2 / np.pi * 0.3 * (1 + time / 0.03) * np.exp(-time / 0.03)
+    tail = time[np.argmax(envelope < np.sqrt(0.3**2 / 2) * 10 ** (-(15.9 - level) / 20))]
+    active = seconds + tail + 0.2
+    # Thresholds are a factor of 2 apart, between which the level is interpolated.
+    assert level == pytest.approx(decibels(seconds / active), abs=0.1)
+
+
+def test_the_active_level_scales_with_the_signal():
+    signal = speech_like(np.random.default_rng(0), 40000).astype(float)
+    level = mix.active_power(signal)
+    # Powers of two move every threshold along; other factors move between two thresholds.
+    assert mix.active_power(signal / 1024) == pytest.approx(level / 1024**2, rel=1e-9)
+    assert decibels(mix.active_power(signal * 0.3) / level / 0.09) == pytest.approx(0, abs=0.1)
+
+
+def test_the_hangover_comes_after_and_never_before():
+    for place, least, most in ((8000, 0.2, 0.5), (15200, 0.0, 0.05)):
+        click = np.zeros(16000)
+        click[place] = 1.0
+        # One sample's energy over the samples that count as active.
+        assert least < 1 / mix.active_power(click) / 16000 <= most
+
+
+@pytest.mark.parametrize("snr", [-8.0, 0.0, 2.5, 17.5])
+def test_the_ratio_is_exactly_what_was_asked_for(snr):
+    random = np.random.default_rng(0)
+    speech = speech_like(random, 30000) // 4
+    noise = (3000 * random.standard_normal(30000)).astype(np.int16)
+    level = mix.active_power(speech)
+    clean, noisy, gain = mix.mix(speech, noise, snr, level)
+    assert gain == 1
+    np.testing.assert_array_equal(clean, speech)
+    added = noisy.astype(float) - clean
+    assert decibels(level / mean_power(added)) == pytest.approx(snr, abs=0.02)
+
+
+def test_a_mixture_beyond_full_scale_scales_both_sides():
+    random = np.random.default_rng(0)
+    speech = (20000 * np.sin(np.arange(20000) / 9)).astype(np.int16)
+    noise = (9000 * random.standard_normal(20000)).clip(-32768, 32767).astype(np.int16)
+    level = mix.active_power(speech)
+    clean, noisy, gain = mix.mix(speech, noise, 0.0, level)
+    assert 0.1 < gain < 1
+    assert np.abs(noisy.astype(int)).max() == 32767
+    np.testing.assert_array_equal(clean, scaled(speech, gain))
+    added = (noisy.astype(float) - clean) / gain
+    assert decibels(level / mean_power(added)) == pytest.approx(0.0, abs=0.02)
+
+
+def test_short_clips_are_looped_from_any_offset():
+    clip = np.arange(5, dtype=np.int16)
+    assert mix.segment(clip, 12, 3).tolist() == [3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4]
+    assert mix.segment(clip, 3, 2).tolist() == [2, 3, 4]
+    assert mix.segment(clip, 5, 0).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_stretch_of_nothing_is_replaced_by_one_with_the_noise():
+    clip = np.zeros(100000, np.int16)
+    clip[90000:90100] = 5000
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        assert mix.stretch(clip, 8000, random).any()
+    assert len(mix.stretch(clip, 8000, random)) == 8000
+
+
+def test_a_draw_depends_on_its_arguments_alone():
+    corpus = mix_corpus([8000, 9000, 10000, 11000, 12000], [5000, 40000])
+    first = corpus.draw(1, 2, 5)
+    corpus.draw(1, 3, 4)
+    again = mix_corpus([8000, 9000, 10000, 11000, 12000], [5000, 40000]).draw(1, 2, 5)
+    for one, two in zip(first.noisy, again.noisy, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert sorted(first.index) == list(range(5))
+    other = corpus.draw(1, 3, 5)
+    mixed = dict(zip(first.index, first.noisy, strict=True))
+    for index, wave in zip(other.index, other.noisy, strict=True):
+        assert not np.array_equal(wave, mixed[index])
+
+
+def test_a_longer_draw_begins_like_a_shorter_one():
+    corpus = mix_corpus([8000] * 6, [20000])
+    short, long = corpus.draw(0, 1, 3), corpus.draw(0, 1, 9)
+    np.testing.assert_array_equal(short.index, long.index[:3])
+    np.testing.assert_array_equal(short.noisy[2], long.noisy[2])
+    assert sorted(long.index[:6]) == list(range(6))
+
+
+def test_clean_sides_can_be_had_again_from_index_and_gain():
+    corpus = mix_corpus([8000] * 8, [20000, 30000])
+    loud = mix.MixCorpus(
+        corpus.names, corpus.speech, corpus.noise, (-25.0, 0.0), corpus.bucket_lengths
+    )
+    drawn = loud.draw(0, 1, 8)
+    assert (drawn.gain < 1).any()
+    assert (drawn.gain == 1).any()
+    for index, gain, clean in zip(drawn.index, drawn.gain, drawn.clean, strict=True):
+        np.testing.assert_array_equal(loud.clean(int(index), float(gain)), clean)
+
+
+def test_every_ratio_and_clip_is_drawn():
+    corpus = mix_corpus([8000] * 60, [8000, 8000])
+    drawn = corpus.draw(0, 1, 60)
+    found = set()
+    for index, clean, noisy in zip(drawn.index, drawn.clean, drawn.noisy, strict=True):
+        level = mix.active_power(corpus.speech[index])
+        found.add(round(decibels(level / mean_power(noisy.astype(float) - clean))))
+    assert found == {0, 5, 10, 15}
+
+
+def test_fixed_mixtures_deal_the_ratios_out_evenly():
+    corpus = mix_corpus([8000] * 10, [20000])
+    fixed = corpus.fixed(0, 8)
+    counts = {}
+    for number in range(len(fixed)):
+        level = mix.active_power(fixed.clean(number))
+        snr = round(
+            decibels(level / mean_power(fixed.noisy(number).astype(float) - fixed.clean(number)))
+        )
+        counts[snr] = counts.get(snr, 0) + 1
+    assert counts == {0: 2, 5: 2, 10: 2, 15: 2}
+    again, other = corpus.fixed(0, 8), corpus.fixed(1, 8)
+    np.testing.assert_array_equal(fixed.noisy_waves.samples, again.noisy_waves.samples)
+    assert not np.array_equal(fixed.noisy_waves.samples, other.noisy_waves.samples)
+    assert fixed.names[0] == "s0"
+    assert fixed.names[-1] == "s9"
+
+
+def fill(folder, count, seconds=0.5, group=""):
+    random = np.random.default_rng(len(str(folder)))
+    for number in range(count):
+        save(folder / f"{group}{number}.wav", random.uniform(-0.3, 0.3, round(16000 * seconds)))
+
+
+def test_train_and_valid_folders_are_used_where_they_exist(tmp_path):
+    fill(tmp_path / "speech" / "train" / "ann", 3)
+    fill(tmp_path / "speech" / "valid" / "bob", 2)
+    fill(tmp_path / "noise" / "train", 2)
+    fill(tmp_path / "noise" / "valid", 1)
+    data = config(speech=str(tmp_path / "speech"), noise=str(tmp_path / "noise")).data
+    train, valid, problems = mix.open_mix(data)
+    assert train.names == ("ann/0", "ann/1", "ann/2")
+    assert valid.names == ("bob/0", "bob/1")
+    assert len(train.noise) == 2
+    assert problems == ()
+
+
+def test_without_them_speakers_and_clips_are_held_out(tmp_path):
+    for speaker in range(10):
+        fill(tmp_path / "speech" / f"speaker{speaker}", 2)
+    fill(tmp_path / "noise", 10)
+    data = config(speech=str(tmp_path / "speech"), noise=str(tmp_path / "noise")).data
+    train, valid, _ = mix.open_mix(data)
+    assert len(train) == 18
+    assert len(valid) == 2
+    speakers = [{name.split("/")[0] for name in corpus.names} for corpus in (train, valid)]
+    assert not speakers[0] & speakers[1]
+    assert len(train.noise) == 9
+
+
+def test_bad_noise_and_speech_are_reported_once(tmp_path):
+    fill(tmp_path / "speech", 4)
+    fill(tmp_path / "noise", 4)
+    save(tmp_path / "speech" / "quiet.wav", np.zeros(16000))
+    save(tmp_path / "noise" / "tick.wav", tone(0.2))
+    save(tmp_path / "noise" / "quiet.wav", np.zeros(16000))
+    data = config(speech=str(tmp_path / "speech"), noise=str(tmp_path / "noise")).data
+    _, _, problems = mix.open_mix(data)
+    assert [problem.path.split("/")[-2:] for problem in problems] == [
+        ["speech", "quiet.wav"],
+        ["noise", "quiet.wav"],
+        ["noise", "tick.wav"],
+    ]
+
+
+def test_mistakes_name_the_key(tmp_path):
+    fill(tmp_path / "speech", 4)
+    fill(tmp_path / "noise", 4)
+    speech, noise = str(tmp_path / "speech"), str(tmp_path / "noise")
+    for key, settings in {
+        "config.data.speech is not set": {"noise": noise},
+        "config.data.noise=/nowhere": {"speech": speech, "noise": "/nowhere"},
+        "config.data.snrs is empty": {"speech": speech, "noise": noise, "snrs": ()},
+    }.items():
+        with pytest.raises(UserError, match=key):
+            mix.open_mix(config(**settings).data)
