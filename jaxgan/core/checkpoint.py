@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import logging
 import math
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,6 +74,7 @@ class Checkpoints:
             enable_async_checkpointing=False, cleanup_tmp_directories=True
         )
         with _storage(f"cannot open {self._folder}"):
+            self._folder.mkdir(parents=True, exist_ok=True)
             self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def last(self) -> int | None:
@@ -205,7 +207,7 @@ def digest(tree: PyTree) -> str:
             leaf = jax.random.key_data(leaf)
         array = np.asarray(jax.device_get(leaf))
         total.update(f"{leaf_name(path)} {array.dtype} {array.shape}".encode())
-        total.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+        total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
     return total.hexdigest()
 
 
@@ -231,7 +233,7 @@ def readable(path: epath.Path, remedy: str) -> Iterator[None]:
     try:
         with _quiet():
             yield
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} cannot be restored ({_short(error)}); {remedy}") from error
 
 
@@ -276,14 +278,16 @@ def _from_json(plain: dict[str, Any]) -> Position:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps orbax from printing what is raised, or dealt with, anyway."""
+    """Keeps orbax and its threads from printing what is raised, or dealt with, anyway."""
     logger = logging.getLogger("absl")
-    level = logger.level
+    level, hook = logger.level, sys.unraisablehook
     logger.setLevel(logging.CRITICAL)
+    sys.unraisablehook = lambda _: None
     try:
         yield
     finally:
         logger.setLevel(level)
+        sys.unraisablehook = hook
 
 
 @contextlib.contextmanager

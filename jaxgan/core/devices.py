@@ -4,7 +4,9 @@ The same program runs on 1 device or many, in 1 process or many: batches are sha
 'data', everything else is replicated.
 """
 
+import hashlib
 import os
+import platform
 import re
 from typing import Any
 
@@ -76,7 +78,7 @@ def sharded(mesh: Mesh) -> NamedSharding:
 
 def put_replicated(tree: Any, mesh: Mesh) -> Any:
     """Host arrays, equal in every process, onto every device."""
-    return jax.device_put(tree, replicated(mesh))
+    return _put(tree, replicated(mesh))
 
 
 def put_sharded(tree: Any, mesh: Mesh) -> Any:
@@ -84,13 +86,18 @@ def put_sharded(tree: Any, mesh: Mesh) -> Any:
 
     Each process copies only what its own devices hold.
     """
-    sharding = sharded(mesh)
+    return _put(tree, sharded(mesh))
 
+
+def _put(tree: Any, sharding: NamedSharding) -> Any:
     def place(array: Any) -> jax.Array:
         array = np.asarray(array)
         return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
-    # To jax this transfer is implicit, although whoever calls this function wrote it down.
+    # With one process device_put does the same; with several it would first compare the values
+    # over all of them. make_array_from_callback does not, but is an implicit transfer to jax.
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
     with jax.transfer_guard("allow"):
         return jax.tree.map(place, tree)
 
@@ -107,8 +114,23 @@ def _compilation_cache() -> None:
     """Compiled programs are kept between runs, in the user's cache folder unless jax was told."""
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        jax.config.update("jax_compilation_cache_dir", os.path.join(home, "jaxgan", "xla"))
+        folder = os.path.join(home, "jaxgan", "xla", _machine())
+        jax.config.update("jax_compilation_cache_dir", folder)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def _machine() -> str:
+    """A name for this kind of processor.
+
+    A home folder can be shared by machines whose processors differ, and a program that was compiled
+    for one may use instructions that another lacks.
+    """
+    try:
+        with open("/proc/cpuinfo") as file:
+            features = next(line for line in file if line.startswith(("flags", "Features")))
+    except (OSError, StopIteration):
+        features = platform.processor()
+    return f"{platform.machine()}-{hashlib.sha256(features.encode()).hexdigest()[:12]}"
 
 
 def _in_cluster() -> bool:

@@ -60,7 +60,7 @@ def adopt(state: RunState, workdir: epath.PathLike, checkpoint: str = "best") ->
     for name, player in state.players.items():
         fields = {
             field: _adopt(
-                getattr(player, field), getattr(loaded[name], field), f"{workdir}: {name}"
+                getattr(player, field), getattr(loaded[name], field), f"{workdir}: {name}.{field}"
             )
             for field in checkpoints.variable_fields(player)
         }

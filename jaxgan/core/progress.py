@@ -19,13 +19,21 @@ class Display:
         done: how many were done before it was started this time.
         live: a bar that redraws itself, for terminals; otherwise plain lines.
         silent: shows nothing, for the processes beside process 0.
+        console: where to; standard output by default.
     """
 
-    def __init__(self, rounds: int, done: int, live: bool, silent: bool = False) -> None:
+    def __init__(
+        self,
+        rounds: int,
+        done: int,
+        live: bool,
+        silent: bool = False,
+        console: Console | None = None,
+    ) -> None:
         self._rounds = rounds
         self._done = done
         self._silent = silent
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = console or Console(highlight=False, soft_wrap=True)
         self._seconds: deque[float] = deque(maxlen=_RECENT)
         self._values: dict[str, float] = {}
         self._bar: Progress | None = None

@@ -105,13 +105,13 @@ class Toy:
         return run_state.replace(memory=memory), {**d_metrics, **g_metrics}
 
     def init(self, key):
-        return self._init(jax.device_put(key, devices.replicated(self.mesh)))
+        return self._init(key)
 
     def round(self, run_state, history, number, timer):
         time.sleep(self.config.seconds)
         with timer.part("sample"):
-            where = devices.replicated(self.mesh)
-            points = jax.device_get(self._sample(run_state, jax.device_put(number, where)))
+            counted = devices.put_replicated(np.int32(number), self.mesh)
+            points = jax.device_get(self._sample(run_state, counted))
         with timer.part("score"):
             scores = host_score(points)
             record = {"points": points, "scores": scores}
@@ -134,9 +134,13 @@ class Toy:
         }
         return run_state, record, {**metrics, **amounts}
 
+    def objective(self, run_state, number):
+        seed = devices.put_replicated(np.int32(0), self.mesh)
+        points = jax.device_get(self._sample(run_state, seed))
+        return float(np.mean(host_score(points)))
+
     def evaluate(self, run_state, number):
-        points = jax.device_get(self._sample(run_state, np.int32(0)))
-        mean = float(np.mean(host_score(points)))
+        mean = self.objective(run_state, number)
         image = np.zeros((4, 4, 3), np.uint8)
         tone = Audio(np.sin(np.arange(800) / 4).astype(np.float32), 8000)
         return Evaluation({"score": mean}, mean, {"image": image, "tone": tone})

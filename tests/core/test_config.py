@@ -1,0 +1,164 @@
+import json
+from pathlib import Path
+
+import pytest
+from ml_collections import ConfigDict
+
+from jaxgan.core import config as configs
+from jaxgan.core.errors import UserError
+
+FILE = """
+from ml_collections import ConfigDict
+
+def get_config(preset=None):
+    config = ConfigDict({
+        "rounds": 200, "rate": 1e-3, "score": "pesq", "strict": False, "init_from": "",
+        "data": {"root": "", "snrs": (0.0, 5.0), "names": ("a",), "extra": ()}, "limit": None,
+    })
+    if preset == "quick":
+        config.rounds = 3
+    elif preset is not None:
+        raise ValueError(f"preset {preset!r}: choose quick")
+    return config
+"""
+
+
+@pytest.fixture
+def spec(tmp_path):
+    path = tmp_path / "toy.py"
+    path.write_text(FILE)
+    return str(path)
+
+
+def test_a_file_and_its_preset(spec):
+    assert configs.load(spec).rounds == 200
+    assert configs.load(f"{spec}:quick").rounds == 3
+    assert configs.name("configs/toy.py") == "toy"
+    assert configs.name("configs/toy.py:quick") == "toy-quick"
+
+
+def test_an_unknown_preset_is_the_users_mistake(spec):
+    with pytest.raises(UserError, match=r"toy\.py:slow: preset 'slow': choose quick"):
+        configs.load(f"{spec}:slow")
+
+
+@pytest.mark.parametrize(
+    ("item", "key", "value"),
+    [
+        ("rounds=7", "rounds", 7),
+        ("rate=2", "rate", 2.0),
+        ("rate=1e-4", "rate", 1e-4),
+        ("score=my.module.score", "score", "my.module.score"),
+        ("score=12", "score", "12"),
+        ("score=a=b", "score", "a=b"),
+        ("init_from=", "init_from", ""),
+        ("strict=true", "strict", True),
+        ("strict=False", "strict", False),
+        ("data.root=/some/where", "data.root", "/some/where"),
+        ("data.snrs=(-5, 2.5)", "data.snrs", (-5.0, 2.5)),
+        ("data.snrs=7", "data.snrs", (7.0,)),
+        ("data.snrs=[]", "data.snrs", ()),
+        ("data.names=b", "data.names", ("b",)),
+        ("data.extra=(1, 'x')", "data.extra", (1, "x")),
+        ("limit=3", "limit", 3),
+        ("limit=none", "limit", "none"),
+    ],
+)
+def test_overrides_take_the_type_of_the_key(spec, item, key, value):
+    config = configs.load(spec, [f"--config.{item}"])
+    for part in key.split("."):
+        config = config[part]
+    assert config == value
+    assert type(config) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ("--config.round=3", r"--config\.round: .*did you mean rounds\?"),
+        ("--config.data.snr=3", r"did you mean data\.snrs"),
+        ("--config.data=3", "no such key"),
+        ("--config.rounds=many", "rounds=many: expected int, such as 200"),
+        ("--config.rounds=1.5", "expected int"),
+        ("--config.rounds=true", "expected int"),
+        ("--config.rate=fast", "expected float"),
+        ("--config.rate=1e999", "expected a finite number"),
+        ("--config.strict=1", "expected bool"),
+        ("--config.data.snrs=loud", r"expected values such as \(0\.0, 5\.0\)"),
+        ("--config.rounds", "write it as --config.key=value"),
+        ("--round=3", "write it as --config.key=value"),
+    ],
+)
+def test_a_wrong_override_is_told_in_one_line(spec, item, message):
+    with pytest.raises(UserError, match=message) as error:
+        configs.load(spec, [item])
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_or_foreign_file_is_told(tmp_path):
+    with pytest.raises(UserError, match=r"nothing\.py does not exist"):
+        configs.load(str(tmp_path / "nothing.py"))
+    empty = tmp_path / "empty.py"
+    empty.write_text("")
+    with pytest.raises(UserError, match="defines no get_config"):
+        configs.load(str(empty))
+    text = tmp_path / "config.yaml"
+    text.write_text("rounds: 3")
+    with pytest.raises(UserError, match="is not a Python file"):
+        configs.load(str(text))
+
+
+def test_json_and_back(spec, tmp_path):
+    config = configs.load(spec)
+    configs.write(config, tmp_path)
+    assert configs.differences(configs.read(tmp_path), config) == []
+    assert configs.read(tmp_path).data.snrs == (0.0, 5.0)
+    assert json.loads((tmp_path / "config.json").read_text())["data"]["snrs"] == [0.0, 5.0]
+    assert [path.name for path in Path(tmp_path).iterdir() if "part" in path.name] == []
+
+
+def test_reading_what_is_no_run(tmp_path):
+    with pytest.raises(UserError, match="is not the folder of a run"):
+        configs.read(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserError, match=r"config\.json cannot be read as JSON"):
+        configs.read(tmp_path)
+
+
+def test_differences_by_dotted_name():
+    old = ConfigDict({"a": 1, "b": {"c": (1, 2), "gone": 5}, "empty": ConfigDict()})
+    new = ConfigDict({"a": 1, "b": {"c": (1, 3)}, "d": "x", "empty": ConfigDict()})
+    assert configs.differences(old, new) == [
+        ("b.c", [1, 2], [1, 3]),
+        ("b.gone", 5, None),
+        ("d", None, "x"),
+    ]
+
+
+def test_what_may_change_when_a_run_goes_on():
+    old = ConfigDict(
+        {
+            "rounds": 4,
+            "seed": 1,
+            "scoring": {"workers": 0, "deadline_seconds": 10.0, "delay": 0},
+            "checkpoint": {"every": 1},
+            "debug_nans": False,
+        }
+    )
+    new = ConfigDict(
+        {
+            "rounds": 5,
+            "seed": 1,
+            "scoring": {"workers": 3, "deadline_seconds": 20.0, "delay": 0},
+            "checkpoint": {"every": 5},
+            "debug_nans": True,
+        }
+    )
+    configs.check_continues(old, new, "run")
+    new.scoring.delay = 1
+    new.seed = 2
+    with pytest.raises(UserError) as error:
+        configs.check_continues(old, new, "run")
+    assert "scoring.delay was 0 and is now 1" in str(error.value)
+    assert "seed was 1 and is now 2" in str(error.value)
+    assert "workers" not in str(error.value)

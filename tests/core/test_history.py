@@ -1,0 +1,86 @@
+import ml_dtypes
+import numpy as np
+import pytest
+from etils import epath
+
+from jaxgan.core import history
+from jaxgan.core.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return epath.Path(tmp_path) / "history"
+
+
+def record(number):
+    rng = np.random.default_rng(number)
+    return {
+        "waves": rng.integers(-32768, 32767, (3, 50)).astype(np.int16),
+        "scores": np.array([0.1, np.nan, number], np.float32),
+        "names": np.array(["a", "bc"]),
+    }
+
+
+def test_records_come_back_as_they_were(folder):
+    records = [record(1), {}, record(3)]
+    digests = [history.write(folder, item, number) for number, item in enumerate(records, 1)]
+    assert digests[1] is None
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "round_000001.npz",
+        "round_000003.npz",
+    ]
+    for read, written in zip(history.read(folder, digests), records, strict=True):
+        assert read.keys() == written.keys()
+        for key in written:
+            np.testing.assert_array_equal(read[key], written[key], strict=True)
+
+
+def test_the_same_record_makes_the_same_file(folder):
+    assert history.write(folder, record(1), 1) == history.write(folder, record(1), 1)
+
+
+def test_records_of_rounds_that_are_not_listed_are_ignored(folder):
+    digests = [history.write(folder, record(number), number) for number in (1, 2)]
+    (folder / "round_000002.npz").write_bytes(b"half a fi")
+    assert len(history.read(folder, digests[:1])) == 1
+
+
+@pytest.mark.parametrize("place", [0, 100, -1])
+def test_a_changed_byte_is_found_and_the_file_named(folder, place):
+    digests = [history.write(folder, record(number), number) for number in (1, 2)]
+    path = folder / "round_000002.npz"
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(UserError, match=r"history/round_000002\.npz is damaged"):
+        history.read(folder, digests)
+
+
+def test_a_missing_file_is_named(folder):
+    digests = [history.write(folder, record(1), 1)]
+    (folder / "round_000001.npz").unlink()
+    with pytest.raises(UserError, match=r"round_000001\.npz cannot be read"):
+        history.read(folder, digests)
+
+
+def test_nothing_is_unpickled(folder):
+    with pytest.raises(ValueError, match="Object arrays cannot be saved"):
+        history.write(folder, {"x": np.array([{}], object)}, 1)
+    with pytest.raises(TypeError, match=r"'x'.*dtype object"):
+        history.freeze({"x": np.array([{}], object)})
+
+
+def test_a_frozen_record_cannot_be_changed():
+    mine = np.zeros(3)
+    frozen = history.freeze({"x": mine})
+    with pytest.raises(ValueError, match="read-only"):
+        frozen["x"][0] = 1
+    with pytest.raises(TypeError):
+        frozen["y"] = mine
+    assert np.shares_memory(frozen["x"], mine)
+    mine[0] = 1
+
+
+def test_types_that_a_file_would_change_are_refused():
+    with pytest.raises(TypeError, match=r"'x'.*bfloat16"):
+        history.freeze({"x": np.zeros(3, ml_dtypes.bfloat16)})

@@ -1,0 +1,80 @@
+import contextlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxgan.core import devices, state
+from jaxgan.core.checkpoint import Checkpoints, Position
+from jaxgan.core.errors import UserError
+from jaxgan.core.players import adopt, load_players
+
+
+def make_state(value, size=3, names=("g", "d"), optimizer=None):
+    optimizer = optimizer or optax.adam(1e-3)
+    variables = {
+        "params": {"layers": [jnp.full(size, value), {"b": jnp.full((2, 2), value)}]},
+        "batch_stats": {"u": jnp.full(2, value, jnp.bfloat16)},
+    }
+    players = {name: state.make_player(variables, optimizer) for name in names}
+    return jax.device_put(
+        state.begin(jax.random.key(0), players), devices.replicated(devices.make_mesh(8))
+    )
+
+
+@pytest.fixture
+def trained(tmp_path):
+    with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
+        checkpoints.save(make_state(1.0), (), Position(1, 0.0, 1, 0.9))
+        checkpoints.save(make_state(2.0), (), Position(2, 0.0, 1, 0.9))
+    return tmp_path
+
+
+@pytest.mark.parametrize(("checkpoint", "value"), [("best", 1.0), ("last", 2.0), ("2", 2.0)])
+def test_players_are_numpy_arrays_without_optimizers(trained, checkpoint, value):
+    players = load_players(trained, checkpoint)
+    assert players.keys() == {"g", "d"}
+    player = players["g"]
+    assert player.opt_state is None
+    expected = make_state(value).players["g"]
+    for one, other in ((player.params, expected.params), (player.state, expected.state)):
+        assert jax.tree.structure(one) == jax.tree.structure(other)
+        for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+            assert isinstance(left, np.ndarray)
+            np.testing.assert_array_equal(left, np.asarray(right), strict=True)
+
+
+def test_damaged_players_are_told(trained):
+    for path in (trained / "checkpoints" / "1" / "players").rglob("d/*"):
+        path.write_bytes(bytes(255 - byte for byte in path.read_bytes()))
+    with pytest.raises(UserError, match=r"checkpoints/1 cannot be restored"):
+        load_players(trained, "best")
+    assert load_players(trained, "last")
+
+
+def test_adopting_networks_on_the_devices_of_the_fresh_state(trained):
+    fresh = make_state(0.0, optimizer=optax.sgd(0.1))
+    state = adopt(fresh, trained)
+    assert float(state.players["g"].params["layers"][0][0]) == 1.0
+    assert float(state.players["d"].state["batch_stats"]["u"][0]) == 1.0
+    assert jax.tree.structure(state) == jax.tree.structure(fresh)
+    assert jax.tree.map(lambda x: x.sharding, state) == jax.tree.map(lambda x: x.sharding, fresh)
+
+
+def test_a_run_with_more_players_serves_one_with_fewer(trained):
+    assert adopt(make_state(0.0, names=("g",)), trained).players.keys() == {"g"}
+
+
+def test_what_cannot_be_adopted_is_named(trained):
+    with pytest.raises(UserError, match="has no player referee"):
+        adopt(make_state(0.0, names=("g", "referee")), trained)
+    with pytest.raises(
+        UserError, match=r"params is another network: layers/0 is float32\[3\] there"
+    ):
+        adopt(make_state(0.0, size=4), trained)
+    other = make_state(0.0)
+    other.players["d"].params["layers"][1]["extra"] = jnp.ones(1)
+    with pytest.raises(UserError, match="only one of the two has layers/1/extra"):
+        adopt(other, trained)

@@ -1,0 +1,34 @@
+import os
+import signal
+import time
+
+import pytest
+
+from jaxgan.core import signals
+
+
+def test_the_first_signal_is_noted_and_answered(capfd):
+    with signals.listen(lambda name: f"{name} seen") as stop:
+        assert stop.requested is None
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.requested == "SIGTERM"
+        # The same request, passed on once more by whatever started the program.
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.requested == "SIGTERM"
+    assert capfd.readouterr().err == "\nSIGTERM seen\n"
+
+
+def test_a_later_signal_stops_at_once(monkeypatch):
+    monkeypatch.setattr(signals, "_SAME", 0.02)
+    with signals.listen(str):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.03)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_handlers_are_put_back():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with signals.listen(str):
+        assert signal.getsignal(signal.SIGINT) is not before[0]
+    assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
