@@ -1,5 +1,6 @@
-"""What all device scores share: checking a batch, and running it in groups that fit a cache."""
+"""What the device scores share: cleaning a batch, and running it in groups that fit a cache."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -9,61 +10,59 @@ from jax import lax
 _CPU_GROUP = 4
 """Pairs that a CPU works on at once; more leave its caches and are slower."""
 
+PairScore = Callable[[jax.Array, jax.Array], jax.Array]
+"""(pairs float [2, B, T], zero past the lengths int32 [B]) -> scores [B]."""
 
-def prepare(
-    reference: jax.Array, estimate: jax.Array, lengths: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """One float array [2, B, T], zero past the lengths and in items that are not finite.
+
+def score_batch(
+    score: PairScore,
+    reference: jax.Array,
+    estimate: jax.Array,
+    lengths: jax.Array,
+    group: int | None,
+) -> jax.Array:
+    """Scores [B] of a batch, NaN where a sample is not finite, a few pairs at a time.
 
     Args:
+        score: what to compute; its pairs are float32, or float64 where both sides were.
         reference: floating [B, T] with full scale 1, or int16 [B, T].
         estimate: likewise.
         lengths: integers [B], samples; what lies past them is not read.
-
-    Returns:
-        (pairs [2, B, T] float32, or float64 where both were, lengths int32 [B], finite bool [B]).
+        group: pairs at a time; None for 4 on a CPU and all of them elsewhere.
     """
     if reference.ndim != 2 or reference.shape != estimate.shape:
         raise ValueError(
             f"reference and estimate must both be [B, T], not {reference.shape} and "
             f"{estimate.shape}"
         )
-    if lengths.shape != reference.shape[:1]:
-        raise ValueError(f"lengths must be [B] = {reference.shape[:1]}, not {lengths.shape}")
-    lengths = jnp.clip(lengths.astype(jnp.int32), 0, reference.shape[1])
-    inside = jnp.arange(reference.shape[1]) < lengths[:, None]
-    pairs = jnp.stack([_floating(reference), _floating(estimate)])
-    pairs = jnp.where(inside, pairs, 0.0)
-    finite = jnp.all(jnp.isfinite(pairs), (0, 2))
-    return jnp.where(finite[:, None], pairs, 0.0), lengths, finite
-
-
-def in_groups(
-    score: Callable[[jax.Array, jax.Array], jax.Array],
-    pairs: jax.Array,
-    lengths: jax.Array,
-    group: int | None,
-) -> jax.Array:
-    """`score` on a few pairs at a time, one group after the other.
-
-    Args:
-        score: (pairs [2, G, T], lengths [G]) -> [G].
-        pairs: [2, B, T].
-        lengths: int32 [B].
-        group: G; None for 4 on a CPU and the whole batch elsewhere.
-    """
-    batch = pairs.shape[1]
+    batch = reference.shape[0]
+    if lengths.shape != (batch,):
+        raise ValueError(f"lengths must be [B] = [{batch}], not {lengths.shape}")
     if group is None:
         group = _CPU_GROUP if jax.default_backend() == "cpu" else batch
     group = max(1, min(group, batch))
     groups = -(-batch // group)
+    whole = functools.partial(_score_group, score)
     if groups == 1:
-        return score(pairs, lengths)
+        return whole(reference, estimate, lengths)
     extra = groups * group - batch
-    pairs = jnp.pad(pairs, ((0, 0), (0, extra), (0, 0))).reshape(2, groups, group, -1)
-    lengths = jnp.pad(lengths, (0, extra)).reshape(groups, group)
-    scores = lax.map(lambda part: score(*part), (jnp.moveaxis(pairs, 1, 0), lengths))
-    return scores.reshape(-1)[:batch]
+    parts = [
+        jnp.pad(x, [(0, extra)] + [(0, 0)] * (x.ndim - 1)).reshape(groups, group, *x.shape[1:])
+        for x in (reference, estimate, lengths)
+    ]
+    return lax.map(lambda part: whole(*part), tuple(parts)).reshape(-1)[:batch]
+
+
+def _score_group(
+    score: PairScore, reference: jax.Array, estimate: jax.Array, lengths: jax.Array
+) -> jax.Array:
+    lengths = jnp.clip(lengths.astype(jnp.int32), 0, reference.shape[1])
+    inside = jnp.arange(reference.shape[1]) < lengths[:, None]
+    pairs = jnp.where(inside, jnp.stack([_floating(reference), _floating(estimate)]), 0.0)
+    finite = jnp.all(jnp.isfinite(pairs), (0, 2))
+    # Zeros in place of what is not finite, so that gradients of the other items stay finite.
+    pairs = jnp.where(finite[:, None], pairs, 0.0)
+    return jnp.where(finite, score(pairs, lengths), jnp.nan)
 
 
 def _floating(samples: jax.Array) -> jax.Array:

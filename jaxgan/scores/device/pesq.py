@@ -13,9 +13,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxgan.core.errors import UserError
-from jaxgan.scores.device import pesq_constants, pesq_filters, pesq_intervals, pesq_model
-from jaxgan.scores.device import pesq_speech
-from jaxgan.scores.device.batches import in_groups, prepare
+from jaxgan.scores.device import (
+    pesq_constants,
+    pesq_filters,
+    pesq_intervals,
+    pesq_model,
+    pesq_speech,
+)
+from jaxgan.scores.device.batches import score_batch
 from jaxgan.scores.device.pesq_constants import Tables
 
 _MAPPING = {"wb": (1.3669, 3.8224), "nb": (1.4945, 4.6607)}
@@ -72,15 +77,14 @@ def _pesq(
     options: _Options,
     group: int | None,
 ) -> jax.Array:
-    pairs, lengths, finite = prepare(reference, estimate, lengths)
     score = functools.partial(_score, tables=pesq_constants.tables(sample_rate), options=options)
-    return jnp.where(finite, in_groups(score, pairs, lengths, group), jnp.nan)
+    return score_batch(score, reference, estimate, lengths, group)
 
 
 def _score(pairs: jax.Array, lengths: jax.Array, *, tables: Tables, options: _Options) -> jax.Array:
     """MOS-LQO [B] of pairs [2, B, T]."""
     signals, gain = _listen(pairs, lengths, tables, options)
-    reference, estimate = signals
+    reference = signals[0]
     excerpt = pesq_model.find_excerpt(reference, lengths, tables)
     count = signals.shape[-1] // tables.hop
     frames = pesq_model.split_frames(signals, count, tables.hop)
@@ -130,7 +134,7 @@ def _look_again(
     intervals = pesq_intervals.find(found[0], heard.excerpt[1])
 
     def again() -> tuple[jax.Array, jax.Array]:
-        frames = pesq_intervals.shifted_frames(*signals, lengths, intervals, tables)
+        frames = pesq_intervals.shifted_frames(signals[0], signals[1], lengths, intervals, tables)
         power = pesq_model.band_powers(frames, tables)
         other = pesq_model.disturbances(heard, power, intervals.start, tables)
         symmetric, asymmetric = (

@@ -52,9 +52,12 @@ def align_levels(
     size = fft_length(signals.shape[-1] + tables.tail)
     spectra = jnp.fft.rfft(signals, size)
     response = pesq_constants.level_band().amplitude(size, tables.sample_rate)
-    # Every bin but the first and last stands for two; both lie outside the band.
-    weights = jnp.asarray(2.0 / size * response**2, signals.dtype)
-    energy = jnp.sum(weights * (jnp.square(spectra.real) + jnp.square(spectra.imag)), -1)
+    # Outside 300 to 3500 Hz the band is 500 dB down. Inside it each bin stands for two.
+    low, high = (hertz * size // tables.sample_rate for hertz in (300, 3500))
+    weights = jnp.asarray(2.0 / size * response[low:high] ** 2, signals.dtype)
+    band = spectra[..., low:high]
+    squares = jnp.square(band.real) + jnp.square(band.imag)
+    energy = jnp.matmul(squares, weights, precision=lax.Precision.HIGHEST)
     power = energy / (lengths + tables.tail).astype(signals.dtype)
     audible = power > 0
     gain = jnp.sqrt(_LEVEL / jnp.where(audible, power, 1.0))

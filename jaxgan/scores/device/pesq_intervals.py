@@ -122,8 +122,9 @@ def _lags(
 
     def search(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         done, lags = carry
-        part = [lax.dynamic_slice(x, (done,), (at_once,)) for x in (row, head, tail)]
-        best = _best_lags(sides, *part, valid=done + jnp.arange(at_once) < found, hop=hop)
+        some = (lax.dynamic_slice(x, (done,), (at_once,)) for x in (row, head, tail))
+        valid = done + jnp.arange(at_once) < found
+        best = _best_lags(sides, _Spans(valid, *some), hop)
         return done + at_once, lax.dynamic_update_slice(lags, best, (done,))
 
     start = (jnp.zeros((), found.dtype), jnp.zeros(limit + at_once, jnp.int32))
@@ -139,19 +140,22 @@ class _Sides(NamedTuple):
     estimate: jax.Array
 
 
-def _best_lags(
-    sides: _Sides,
-    row: jax.Array,
-    head: jax.Array,
-    tail: jax.Array,
-    valid: jax.Array,
-    hop: int,
-) -> jax.Array:
-    """int32 [n]: for interval `head` <= frame < `tail` of pair `row`, the lag of best correlation.
+class _Spans(NamedTuple):
+    """Intervals head <= frame < tail of pair row, int32 [n] each; those not valid are padding."""
+
+    valid: jax.Array
+    row: jax.Array
+    head: jax.Array
+    tail: jax.Array
+
+
+def _best_lags(sides: _Sides, spans: _Spans, hop: int) -> jax.Array:
+    """int32 [n]: for each interval the lag of best correlation.
 
     Pieces of 16 hops against 32 hops give the correlation at 16 hops' worth of lags; pieces of one
     interval are summed before the inverse transform.
     """
+    valid, row, head, tail = spans
     lags = 2 * _REACH * hop
 
     def add_piece(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
