@@ -207,7 +207,7 @@ def digest(tree: PyTree) -> str:
             leaf = jax.random.key_data(leaf)
         array = np.asarray(jax.device_get(leaf))
         total.update(f"{leaf_name(path)} {array.dtype} {array.shape}".encode())
-        total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        total.update(array.tobytes())
     return total.hexdigest()
 
 

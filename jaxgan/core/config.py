@@ -121,7 +121,10 @@ def _get_config_of(path: str) -> Any:
     if module_spec is None or module_spec.loader is None:
         raise UserError(f"--config: {path} is not a Python file")
     module = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(module)
+    try:
+        module_spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise UserError(f"--config: {path} line {error.lineno}: {error.msg}") from error
     if not hasattr(module, "get_config"):
         raise UserError(f"--config: {path} defines no get_config(preset=None)")
     return module.get_config

@@ -102,6 +102,10 @@ def test_a_missing_or_foreign_file_is_told(tmp_path):
     empty.write_text("")
     with pytest.raises(UserError, match="defines no get_config"):
         configs.load(str(empty))
+    broken = tmp_path / "broken.py"
+    broken.write_text("x = 1\ndef get_config(:\n")
+    with pytest.raises(UserError, match=r"broken\.py line 2: "):
+        configs.load(str(broken))
     text = tmp_path / "config.yaml"
     text.write_text("rounds: 3")
     with pytest.raises(UserError, match="is not a Python file"):

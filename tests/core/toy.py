@@ -35,7 +35,6 @@ def get_config() -> ConfigDict:
             "init_from": "",
             "debug_nans": False,
             "nan_in_round": 0,
-            "seconds": 0.0,
         }
     )
 
@@ -56,8 +55,8 @@ def host_score(points: np.ndarray) -> np.ndarray:
 
 
 class Toy:
-    def __init__(self, config, mesh):
-        self.config, self.mesh = config, mesh
+    def __init__(self, config, mesh, seconds=0.0):
+        self.config, self.mesh, self.seconds = config, mesh, seconds
         self.generator, self.discriminator = Net(config.hidden, 2), Net(config.hidden, 1)
         self.optimizer = optax.adam(config.learning_rate)
         replicated, sharded = devices.replicated(mesh), devices.sharded(mesh)
@@ -108,7 +107,7 @@ class Toy:
         return self._init(key)
 
     def round(self, run_state, history, number, timer):
-        time.sleep(self.config.seconds)
+        time.sleep(self.seconds)
         with timer.part("sample"):
             counted = devices.put_replicated(np.int32(number), self.mesh)
             points = jax.device_get(self._sample(run_state, counted))
@@ -159,14 +158,10 @@ def main() -> int:
     parser.add_argument("--coordinator")
     flags = parser.parse_args()
     config = get_config()
-    config.rounds, config.seconds, config.checkpoint.every = (
-        flags.rounds,
-        flags.seconds,
-        flags.every,
-    )
+    config.rounds, config.checkpoint.every = flags.rounds, flags.every
     devices.start(flags.coordinator, 2 if flags.coordinator else None, flags.process_id)
     try:
-        loop.run(Toy(config, devices.make_mesh()), config, flags.workdir)
+        loop.run(Toy(config, devices.make_mesh(), flags.seconds), config, flags.workdir)
     except (UserError, NonFiniteError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,0 +1,135 @@
+"""Runs as programs of their own: killed, stopped, started again, and two of them at once."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import toy
+
+from jaxgan.core import checkpoint, devices, log, loop
+
+PROGRAM = Path(__file__).parent / "toy.py"
+PATIENCE = 120
+
+
+class Program:
+    """One `toy.py`, with its output in a file."""
+
+    def __init__(self, workdir, output, *arguments, device_count=1):
+        environment = {
+            **os.environ,
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={device_count}",
+            "XDG_CACHE_HOME": str(output.parent / "cache"),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        }
+        self.output = output
+        with output.open("w") as file:
+            command = [sys.executable, str(PROGRAM), str(workdir), *map(str, arguments)]
+            self.process = subprocess.Popen(
+                command, env=environment, stdout=file, stderr=subprocess.STDOUT
+            )
+
+    def wait(self):
+        return self.process.wait(PATIENCE)
+
+    def text(self):
+        return self.output.read_text()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts programs, and ends what is left of them."""
+    programs = []
+
+    def begin(workdir, *arguments, **settings):
+        output = tmp_path / f"output_{len(programs)}"
+        programs.append(Program(workdir, output, *arguments, **settings))
+        return programs[-1]
+
+    yield begin
+    for program in programs:
+        if program.process.poll() is None:
+            program.process.kill()
+            program.process.wait()
+
+
+def wait_for_rounds(workdir, count, program):
+    end = time.monotonic() + PATIENCE
+    while len(log.read(workdir)) < count:
+        assert program.process.poll() is None, program.text()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def numbers(workdir):
+    names = ("round", "step", "train/d_loss", "train/g_loss", "replay/records", "valid/score")
+    return [{name: row.get(name, 0.0) for name in names} for row in log.read(workdir)]
+
+
+def test_killed_then_stopped_then_done_equals_one_run(start, tmp_path, restore, assert_same):
+    whole = start(tmp_path / "whole", "--rounds", 7, "--every", 3)
+    assert whole.wait() == 0, whole.text()
+    run = tmp_path / "run"
+    slow = ("--rounds", 7, "--every", 3, "--seconds", 0.3)
+
+    killed = start(run, *slow)
+    wait_for_rounds(run, 4, killed)
+    killed.process.kill()
+    killed.wait()
+    last = checkpoint.rounds(run)[-1]
+    assert last >= 3
+
+    stopped = start(run, *slow)
+    wait_for_rounds(run, 5, stopped)
+    stopped.process.terminate()
+    assert stopped.wait() == 0, stopped.text()
+    assert f"goes on after round {last} of 7" in stopped.text()
+    assert "SIGTERM: finishing this round" in stopped.text()
+    done = checkpoint.rounds(run)[-1]
+    assert f"stopped and saved after round {done}; the same command goes on" in stopped.text()
+    assert 5 <= done < 7
+
+    finished = start(run, "--rounds", 7, "--every", 3)
+    assert finished.wait() == 0, finished.text()
+    assert f"goes on after round {done} of 7" in finished.text()
+    assert numbers(run) == numbers(tmp_path / "whole")
+    assert_same(restore(run)[:2], restore(tmp_path / "whole")[:2])
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+def test_two_processes_give_the_numbers_of_one_and_stop_together(start, tmp_path, restore):
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    four_devices = toy.Toy(toy.get_config(), devices.make_mesh(4))
+    loop.run(four_devices, toy.get_config(), whole)
+
+    address = f"localhost:{free_port()}"
+    arguments = ("--rounds", 4, "--seconds", 0.5, "--coordinator", address, "--process_id")
+    pair = [start(run, *arguments, number, device_count=2) for number in range(2)]
+    wait_for_rounds(run, 2, pair[0])
+    pair[1].process.terminate()
+    assert [program.wait() for program in pair] == [0, 0], pair[0].text() + pair[1].text()
+    done = checkpoint.rounds(run)[-1]
+    assert done in (2, 3)
+    assert f"stopped and saved after round {done}" in pair[0].text()
+    assert "round 1/4" in pair[0].text()
+    assert "round 1/4" not in pair[1].text()
+
+    # What two processes saved goes on in one.
+    loop.run(four_devices, toy.get_config(), run)
+    assert [row["round"] for row in log.read(run)] == [1, 2, 3, 4]
+    for one, other in zip(numbers(whole), numbers(run), strict=True):
+        assert other == pytest.approx(one, rel=1e-5)
+    players = [restore(folder)[0].players for folder in (whole, run)]
+    for one, other in zip(*map(jax.tree.leaves, players), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
