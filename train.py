@@ -6,6 +6,7 @@ The same command again goes on with a run that was stopped.
 import argparse
 import contextlib
 import sys
+from typing import NoReturn
 
 from jaxgan.core.errors import NonFiniteError, UserError
 
@@ -13,9 +14,14 @@ from jaxgan.core.errors import NonFiniteError, UserError
 # which imports this file again, and they stay small and start fast without it.
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
 def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """The flags, and the items that are left for the config (`--config.key=value`)."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         description="Trains a system. The same command again goes on with a run that was stopped.",
         epilog="Any value of the config: --config.key=value, such as --config.rounds=10.",
         allow_abbrev=False,
@@ -50,7 +56,7 @@ def train(argv: list[str] | None) -> None:
         jax.config.update("jax_debug_nans", True)
     if loop.finished(config, workdir):
         return
-    with contextlib.closing(recipes.make(config, devices.make_mesh(), workdir)) as recipe:
+    with contextlib.closing(recipes.make(config, devices.make_mesh())) as recipe:
         loop.run(recipe, config, workdir, profile=flags.profile)
 
 
