@@ -30,7 +30,7 @@ from jaxgan.speech.waves import from_flat, join
 
 log = logging.getLogger(__name__)
 
-RULES = "1"
+RULES = "2"
 """Goes up whenever the same settings give other samples."""
 LEVELS = (-32.0, -22.0)
 """dB of full scale: the range of active speech levels."""

@@ -23,6 +23,9 @@ ENVELOPE_SECONDS = 0.03
 HANGOVER_SECONDS = 0.2
 MARGIN_DB = 15.9
 """Constants of ITU-T P.56, method B."""
+RANGE_DB = 120.0
+"""How far under the envelope's peak the threshold is looked for."""
+BISECTIONS = 16
 QUIET_SEGMENT = 1e-3
 """A stretch of noise with less than this share of its clip's mean power holds no noise."""
 
@@ -46,13 +49,16 @@ def active_power(samples: np.ndarray) -> float:
     window = int(HANGOVER_SECONDS * SAMPLE_RATE) + 1
     # The hangover keeps a sample active as long as any of the last 0.2 s was above.
     held = maximum_filter1d(envelope, window, mode="constant", origin=(window - 1) // 2)
-    thresholds = 2.0 ** (np.floor(np.log2(held.max())) - np.arange(20, -1, -1))
-    above = np.array([np.count_nonzero(held >= threshold) for threshold in thresholds])
-    levels = 10 * np.log10(energy / above)
-    excess = levels - 20 * np.log10(thresholds) - MARGIN_DB
-    # The excess falls as the threshold rises; the level is read where it crosses zero.
-    level = np.interp(0.0, excess[::-1], levels[::-1])
-    return float(10 ** (level / 10))
+    high = 20 * np.log10(held.max())
+    low = high - RANGE_DB
+    for _ in range(BISECTIONS):
+        threshold = (low + high) / 2
+        level = 10 * np.log10(energy / np.count_nonzero(held >= 10 ** (threshold / 20)))
+        if level - threshold > MARGIN_DB:
+            low = threshold
+        else:
+            high = threshold
+    return energy / np.count_nonzero(held >= 10 ** (low / 20))
 
 
 def segment(clip: np.ndarray, length: int, offset: int) -> np.ndarray:
