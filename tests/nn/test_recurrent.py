@@ -1,0 +1,137 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgan.nn.recurrent import BidirectionalLSTM, recur, reverse_sequences
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def one_direction(x, kernel, recurrent_kernel, bias):
+    """The textbook LSTM, one step and one utterance at a time, in float64: [T, in] -> [T, H]."""
+    width = recurrent_kernel.shape[0]
+    hidden, cell, outputs = np.zeros(width), np.zeros(width), []
+    for step in x:
+        i, f, g, o = np.split(step @ kernel + hidden @ recurrent_kernel + bias, 4)
+        cell = sigmoid(f) * cell + sigmoid(i) * np.tanh(g)
+        hidden = sigmoid(o) * np.tanh(cell)
+        outputs.append(hidden)
+    return np.array(outputs)
+
+
+def both_directions(x, params):
+    forward, backward = (
+        [np.asarray(params[name][side], np.float64) for name in params] for side in (0, 1)
+    )
+    return np.concatenate(
+        [one_direction(x, *forward), one_direction(x[::-1], *backward)[::-1]], axis=-1
+    )
+
+
+@pytest.fixture(name="layer")
+def small_layer():
+    layer = BidirectionalLSTM(width=5)
+    x = jax.random.normal(jax.random.key(0), (3, 7, 4))
+    lengths = jnp.array([7, 4, 1])
+    variables = layer.init(jax.random.key(1), x, lengths)
+    # Larger than at the start, so that every gate bends.
+    params = jax.tree.map(lambda p: p + 0.5, variables["params"])
+    return layer, {name: params[name] for name in ("kernel", "recurrent_kernel", "bias")}, x, lengths
+
+
+def test_equals_the_textbook_recurrence_at_every_length(layer):
+    module, params, x, lengths = layer
+    y = module.apply({"params": params}, x, lengths)
+    assert y.shape == (3, 7, 10)
+    for row, length in enumerate(lengths.tolist()):
+        expected = both_directions(np.asarray(x[row, :length], np.float64), params)
+        np.testing.assert_allclose(y[row, :length], expected, atol=2e-6)
+
+
+def test_padding_changes_nothing(layer):
+    module, params, x, lengths = layer
+    y = module.apply({"params": params}, x, lengths)
+    noise = 100 * jax.random.normal(jax.random.key(2), (3, 12, 4))
+    longer = noise.at[:, :7].set(x)
+    for row, length in enumerate(lengths.tolist()):
+        longer = longer.at[row, length:7].set(noise[row, length:7])
+    z = module.apply({"params": params}, longer, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        np.testing.assert_allclose(z[row, :length], y[row, :length], atol=1e-6)
+
+
+def test_gradients_equal_float64_finite_differences(layer):
+    module, params, x, lengths = layer
+    target = np.asarray(jax.random.normal(jax.random.key(3), (3, 7, 10)), np.float64)
+
+    def loss(params, x):
+        y = module.apply({"params": params}, x, lengths)
+        mask = (jnp.arange(7) < lengths[:, None])[..., None]
+        return jnp.sum(jnp.where(mask, y * target.astype(np.float32), 0))
+
+    def loss64(params, x):
+        return sum(
+            np.sum(both_directions(x[row, :length], params) * target[row, :length])
+            for row, length in enumerate(lengths.tolist())
+        )
+
+    gradients, x_gradient = jax.grad(loss, argnums=(0, 1))(params, x)
+    arrays = {name: np.asarray(value, np.float64) for name, value in params.items()}
+    inputs = np.asarray(x, np.float64)
+    step = 1e-5
+    random = np.random.default_rng(0)
+    for name, array in (*arrays.items(), ("x", inputs)):
+        gradient = x_gradient if name == "x" else gradients[name]
+        for _ in range(12):
+            place = tuple(random.integers(size) for size in array.shape)
+            kept = array[place]
+            array[place] = kept + step
+            above = loss64(arrays, inputs)
+            array[place] = kept - step
+            below = loss64(arrays, inputs)
+            array[place] = kept
+            assert gradient[place] == pytest.approx((above - below) / (2 * step), abs=2e-5), name
+
+
+def test_gradient_equals_that_of_plain_autodiff():
+    def plain(inputs, kernel):
+        def step(carry, x):
+            hidden, cell = carry
+            gates = x + jnp.einsum("dbh,dhg->dbg", hidden, kernel)
+            i, f, g, o = jnp.split(gates, 4, axis=-1)
+            cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
+            hidden = jax.nn.sigmoid(o) * jnp.tanh(cell)
+            return (hidden, cell), hidden
+
+        zero = jnp.zeros((kernel.shape[0], inputs.shape[2], kernel.shape[1]))
+        return jax.lax.scan(step, (zero, zero), inputs)[1]
+
+    inputs = jax.random.normal(jax.random.key(0), (9, 2, 3, 16))
+    kernel = jax.random.normal(jax.random.key(1), (2, 4, 16)) / 2
+    weights = jax.random.normal(jax.random.key(2), (9, 2, 3, 4))
+    ours = jax.grad(lambda *a: jnp.sum(recur(*a) * weights), (0, 1))(inputs, kernel)
+    theirs = jax.grad(lambda *a: jnp.sum(plain(*a) * weights), (0, 1))(inputs, kernel)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_reverse_twice_is_the_same_and_leaves_padding():
+    x = jnp.arange(24.0).reshape(2, 6, 2)
+    lengths = jnp.array([6, 2])
+    reversed_once = reverse_sequences(x, lengths)
+    np.testing.assert_array_equal(reversed_once[0], x[0, ::-1])
+    np.testing.assert_array_equal(reversed_once[1, :2], x[1, 1::-1])
+    np.testing.assert_array_equal(reversed_once[1, 2:], x[1, 2:])
+    np.testing.assert_array_equal(reverse_sequences(reversed_once, lengths), x)
+
+
+def test_starts_by_remembering_and_orthogonal():
+    layer = BidirectionalLSTM(width=6)
+    params = layer.init(jax.random.key(0), jnp.zeros((1, 2, 3)), jnp.array([2]))["params"]
+    np.testing.assert_array_equal(params["bias"][:, 6:12], 1)
+    np.testing.assert_array_equal(params["bias"][:, :6], 0)
+    for kernel in params["recurrent_kernel"]:
+        np.testing.assert_allclose(kernel @ kernel.T, np.eye(6), atol=1e-5)

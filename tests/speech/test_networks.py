@@ -1,0 +1,154 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgan.speech.networks import ChannelNorm, LearnableSigmoid, MaskGenerator, MetricDiscriminator
+
+BINS = 33
+SMALL = MetricDiscriminator(channels=(3, 4), kernels=(5, 3), dense=(6,))
+SMALL_MASK = MaskGenerator(layers=2, width=6, dense=7)
+
+
+def count(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def feature(batch=3, frames=14, seed=0):
+    return jnp.abs(jax.random.normal(jax.random.key(seed), (batch, frames, BINS)))
+
+
+@pytest.mark.parametrize(
+    ("module", "parameters"),
+    [
+        (MaskGenerator(), 1_892_057),
+        (MaskGenerator(learnable_sigmoid=True, normalise=False), 1_892_057 + 257),
+    ],
+)
+def test_generator_has_the_papers_parameters(module, parameters):
+    x = jnp.zeros((1, 3, 257))
+    shapes = jax.eval_shape(module.init, jax.random.key(0), x, jnp.array([3]))
+    assert count(shapes["params"]) == parameters
+
+
+@pytest.mark.parametrize(
+    ("module", "parameters", "least"),
+    [
+        (MetricDiscriminator(), 345_330, 29),
+        (MetricDiscriminator(channels=(15,) * 4, kernels=(5,) * 4), 19_010, 17),
+    ],
+)
+def test_discriminator_has_the_papers_parameters(module, parameters, least):
+    x = jnp.zeros((1, 32, 257))
+    shapes = jax.eval_shape(module.init, jax.random.key(0), x, x, jnp.array([32]))
+    assert count(shapes["params"]) == parameters
+    assert module.least_frames == least
+
+
+@pytest.fixture(name="mask")
+def mask_variables():
+    return SMALL_MASK.init(jax.random.key(1), feature(), jnp.array([14, 9, 1]))
+
+
+@pytest.fixture(name="judge")
+def discriminator_variables():
+    frames = jnp.array([14, 14, 14])
+    return SMALL.init(jax.random.key(1), feature(), feature(seed=1), frames)
+
+
+def judge_of(variables, candidate, clean, frames):
+    y, _ = SMALL.apply(variables, candidate, clean, frames, mutable=["batch_stats"])
+    return y
+
+
+def test_generator_gives_padded_batches_what_single_utterances_get(mask):
+    x, frames = feature(), jnp.array([14, 9, 5])
+    x = jnp.where((jnp.arange(14) < frames[:, None])[..., None], x, 0)
+    together = SMALL_MASK.apply(mask, jnp.pad(x, ((0, 0), (0, 8), (0, 0))), frames)
+    for row, length in enumerate(frames.tolist()):
+        alone = SMALL_MASK.apply(mask, x[row : row + 1, :length], frames[row : row + 1])
+        np.testing.assert_allclose(together[row, :length], alone[0], atol=1e-5)
+
+
+def test_discriminator_gives_padded_batches_what_single_utterances_get(judge):
+    x, y, frames = feature(), feature(seed=1), jnp.array([14, 9, 7])
+    noise = 50 * feature(frames=22, seed=2)
+    padded = [noise.at[:, :14].set(side) for side in (x, y)]
+    for row, length in enumerate(frames.tolist()):
+        padded = [side.at[row, length:14].set(noise[row, length:14]) for side in padded]
+    together = judge_of(judge, *padded, frames)
+    for row, length in enumerate(frames.tolist()):
+        alone = judge_of(
+            judge,
+            x[row : row + 1, :length],
+            y[row : row + 1, :length],
+            frames[row : row + 1],
+        )
+        np.testing.assert_allclose(together[row], alone[0], atol=1e-5)
+
+
+def test_gradients_are_finite_beside_rows_that_only_fill(mask, judge):
+    x, frames = feature(), jnp.array([14, 9, 0])
+    x = jnp.where((jnp.arange(14) < frames[:, None])[..., None], x, 0)
+
+    def loss(variables, judge_params):
+        made = SMALL_MASK.apply(variables, x, frames) * x
+        score = judge_of({**judge, "params": judge_params}, made, x, frames)
+        return jnp.sum(jnp.where(frames > 0, score, 0) ** 2)
+
+    gradients = jax.grad(loss, argnums=(0, 1))(mask, judge["params"])
+    assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(gradients))
+
+
+def test_mask_stays_within_its_bounds(mask):
+    loud = 1e4 * feature()
+    y = SMALL_MASK.apply(mask, loud, jnp.array([14, 14, 14]))
+    assert float(y.min()) >= 0.05
+    assert float(y.max()) <= 1.0
+
+
+def test_learnable_sigmoid_is_the_papers():
+    module = LearnableSigmoid()
+    x = jnp.array([[-1.0, 0.0, 2.0]])
+    variables = {"params": {"slope": jnp.array([1.0, 2.0, 3.0])}}
+    expected = 1.2 / (1 + np.exp(-np.array([[-1.0, 0.0, 6.0]])))
+    np.testing.assert_allclose(module.apply(variables, x), expected, rtol=1e-6)
+
+
+def test_channel_norm_ignores_level():
+    x = jnp.stack([feature(), 7 * feature(seed=3) + 2], axis=-1)
+    valid = jnp.ones((3, 14))
+    module = ChannelNorm(epsilon=0.0)
+    variables = module.init(jax.random.key(0), x, valid)
+    y = module.apply(variables, x, valid)
+    np.testing.assert_allclose(y.mean(axis=(1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(y.std(axis=(1, 2)), 1, atol=1e-5)
+    np.testing.assert_allclose(module.apply(variables, 5 * x, valid), y, atol=1e-5)
+
+
+def test_spectral_norm_divides_by_the_largest_singular_value(judge):
+    x, frames = feature(), jnp.array([14, 14, 14])
+    step = jax.jit(lambda v: SMALL.apply(v, x, x, frames, mutable=["batch_stats"])[1])
+    for _ in range(200):
+        judge = {**judge, **step(judge)}
+    kernels = {
+        "SpectralNorm_0": judge["params"]["Conv_0"]["kernel"],
+        "SpectralNorm_1": judge["params"]["Conv_1"]["kernel"],
+        "SpectralNorm_2": judge["params"]["Dense_0"]["kernel"],
+        "SpectralNorm_3": judge["params"]["Dense_1"]["kernel"],
+    }
+    for name, kernel in kernels.items():
+        (sigma,) = (v for k, v in judge["batch_stats"][name].items() if k.endswith("sigma"))
+        largest = np.linalg.norm(np.asarray(kernel).reshape(-1, kernel.shape[-1]), 2)
+        np.testing.assert_allclose(sigma, largest, rtol=1e-3)
+
+
+def test_one_call_is_one_power_iteration(judge):
+    x, frames = feature(), jnp.array([14, 14, 14])
+    _, after = SMALL.apply(judge, x, x, frames, mutable=["batch_stats"])
+    kernel = np.asarray(judge["params"]["Dense_1"]["kernel"], np.float64)
+    u = np.asarray(judge["batch_stats"]["SpectralNorm_3"]["Dense_1/kernel/u"], np.float64)
+    v = u @ kernel.T / np.linalg.norm(u @ kernel.T)
+    u = v @ kernel / np.linalg.norm(v @ kernel)
+    sigma = (v @ kernel @ u.T).item()
+    assert after["batch_stats"]["SpectralNorm_3"]["Dense_1/kernel/sigma"] == pytest.approx(sigma)
