@@ -179,7 +179,7 @@ class Loader:
             every device; 0 for never.
 
     Raises:
-        UserError: the batch size cannot be divided over the devices.
+        UserError: the batch size cannot be divided over the devices; a count below 1.
     """
 
     def __init__(
@@ -197,6 +197,8 @@ class Loader:
                 f"config.batch_size={batch_size} cannot be divided over {mesh.size} devices: "
                 f"choose a multiple of {mesh.size}"
             )
+        if count < 1:
+            raise UserError(f"config.utterances_per_round={count}: give at least 1")
         self._corpus = corpus
         self._count = count
         self._batch_size = batch_size

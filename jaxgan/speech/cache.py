@@ -4,10 +4,14 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 log = logging.getLogger(__name__)
+
+ABANDONED_SECONDS = 24 * 3600
+"""No entry takes so long to make."""
 
 
 def folder() -> Path:
@@ -32,6 +36,7 @@ def put(entry: Path, fill: Callable[[Path], None]) -> bool:
     temporary = None
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(entry.parent)
         temporary = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
         fill(temporary)
         for path in temporary.iterdir():
@@ -44,6 +49,13 @@ def put(entry: Path, fill: Callable[[Path], None]) -> bool:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
     return entry.is_dir()
+
+
+def _sweep(place: Path) -> None:
+    """Removes what processes that were killed have left half done."""
+    for left in place.glob(".*"):
+        if left.is_dir() and time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:

@@ -43,12 +43,14 @@ def open_corpora(config: ConfigDict, tell: Callable[[str], None] = print) -> Cor
         tell: gets the report, once.
 
     Raises:
-        UserError: a folder that is missing, nothing usable in a set, an unknown kind, or, with
-            `config.data.strict`, any file that cannot be used as it is.
+        UserError: a folder that is missing, nothing usable in a set, a setting that makes no
+            sense, or, with `config.data.strict`, any file that cannot be used as it is.
     """
     data = config.data
     if data.kind not in KINDS:
         raise UserError(f"config.data.kind={data.kind!r}: choose one of {', '.join(KINDS)}")
+    if data.buckets < 1:
+        raise UserError(f"config.data.buckets={data.buckets}: give at least 1")
     train, valid, problems = KINDS[data.kind](data)
     if data.valid_utterances:
         valid = valid.select(spread(len(valid), data.valid_utterances))

@@ -168,6 +168,8 @@ def test_batches_that_cannot_be_divided_are_a_mistake():
     for size in (12, 0, -8):
         with pytest.raises(UserError, match=f"config.batch_size={size} cannot be divided over 8"):
             Loader(pair_corpus(LENGTHS), count=5, batch_size=size, seed=0, mesh=mesh)
+    with pytest.raises(UserError, match=r"config.utterances_per_round=0"):
+        Loader(pair_corpus(LENGTHS), count=0, batch_size=8, seed=0, mesh=mesh)
 
 
 def test_an_error_in_the_thread_surfaces_where_its_round_is_asked_for():
@@ -200,7 +202,7 @@ def test_the_next_round_is_built_ahead_and_the_thread_ends_with_the_loader():
     corpus = Watched(good.names, good.speech, good.noise, good.snrs, good.bucket_lengths)
     with Loader(corpus, count=2, batch_size=1, seed=0, mesh=devices.make_mesh(1)) as loader:
         loader.round(5)
-        assert ahead.wait(10)
+        assert ahead.wait(60)
         assert [number for number, _ in drawn] == [5, 6]
         assert all(name.startswith("batches") for _, name in drawn)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]

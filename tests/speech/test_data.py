@@ -59,6 +59,11 @@ def test_an_unknown_kind_is_a_mistake():
         open_corpora(config(kind="timit"))
 
 
+def test_no_bucket_at_all_is_a_mistake(root):
+    with pytest.raises(UserError, match=r"config.data.buckets=0: give at least 1"):
+        open_corpora(config(kind="pairs", root=str(root), buckets=0))
+
+
 def test_the_demo_corpus_is_the_default():
     tiny = {"train": 3, "valid": 2, "test": 1}
     corpora = open_corpora(config(demo=tiny), lambda text: None)

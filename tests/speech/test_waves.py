@@ -146,6 +146,16 @@ def test_the_first_of_two_writers_wins(own_cache):
     assert list(entry.parent.iterdir()) == [entry]
 
 
+def test_what_a_killed_process_left_is_swept_up_after_a_day(own_cache):
+    old, young = own_cache / "kind" / ".one.x", own_cache / "kind" / ".two.y"
+    for left in (old, young):
+        left.mkdir(parents=True)
+    os.utime(old, (1, 1))
+    assert cache.put(own_cache / "kind" / "entry", lambda place: None)
+    assert not old.exists()
+    assert young.exists()
+
+
 def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("JAXGAN_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
