@@ -1,0 +1,26 @@
+"""The table of all systems: name -> what makes its recipe."""
+
+from collections.abc import Callable
+
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from jaxgan.core.errors import UserError
+from jaxgan.core.recipe import Recipe
+from jaxgan.speech import metricgan
+
+RECIPES: dict[str, Callable[[ConfigDict, Mesh], Recipe]] = {
+    "metricgan": metricgan.make,
+}
+
+
+def make(config: ConfigDict, mesh: Mesh) -> Recipe:
+    """The recipe that `config.recipe` names.
+
+    Raises:
+        UserError: there is none of that name, or its data or settings cannot be used.
+    """
+    if config.recipe not in RECIPES:
+        known = ", ".join(sorted(RECIPES))
+        raise UserError(f"config.recipe={config.recipe!r}: choose one of {known}")
+    return RECIPES[config.recipe](config, mesh)

@@ -1,0 +1,121 @@
+"""Validation by the true scores: enhance a fixed set, score it, average."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from matplotlib import colormaps
+
+from jaxgan.core.recipe import Audio, Evaluation, Media
+from jaxgan.scores.bridge import submit_shards
+from jaxgan.scores.pool import ScorePool
+from jaxgan.scores.score import Score
+from jaxgan.speech.batching import Batch, Loader
+from jaxgan.speech.stft import FrontEnd
+
+SHOWN = 2  # utterances in TensorBoard
+DYNAMIC_RANGE = 80.0  # dB, of the spectrograms
+
+
+class Validation:
+    """Scores of a fixed set.
+
+    Args:
+        loader: of the validation corpus.
+        pool: open worker processes that know every score asked for.
+        score: the one that decides which checkpoint is best.
+        others: names of further scores to report.
+        front_end: of the spectrograms.
+        fetch: brings arrays on the devices whole to the host.
+    """
+
+    def __init__(
+        self,
+        loader: Loader,
+        pool: ScorePool,
+        score: Score,
+        others: Sequence[str],
+        front_end: FrontEnd,
+        fetch: Callable[[Any], Any],
+    ) -> None:
+        self._loader = loader
+        self._pool = pool
+        self._score = score
+        self._names = tuple(dict.fromkeys((*pool.scores[:1], *others)))
+        self._front_end = front_end
+        self._fetch = fetch
+        self._noisy: dict[str, np.ndarray] = {}
+
+    def __call__(self, enhance: Callable[[Batch], jax.Array]) -> Evaluation:
+        """Enhances and scores the set.
+
+        Args:
+            enhance: batch -> int16 [B, T].
+        """
+        batches = list(self._loader.all())
+        enhanced = [enhance(batch) for batch in batches]
+        if not self._noisy:
+            self._noisy = self._scores(batches, [batch.noisy for batch in batches])
+        scores = self._scores(batches, enhanced)
+        metrics = {name: _mean(values) for name, values in scores.items()}
+        metrics |= {f"{name}_noisy": _mean(values) for name, values in self._noisy.items()}
+        first = scores[self._names[0]]
+        metrics["unscorable"] = float(np.count_nonzero(~np.isfinite(first)))
+        sign = 1 if self._score.higher_is_better else -1
+        return Evaluation(
+            metrics=metrics,
+            objective=sign * metrics[self._names[0]],
+            media=self._media(batches[-1], enhanced[-1]),
+        )
+
+    def _scores(
+        self, batches: Sequence[Batch], estimates: Sequence[jax.Array]
+    ) -> dict[str, np.ndarray]:
+        """Every score of every utterance, NaN where it has none: name -> float32 [utterances]."""
+        pending = [
+            submit_shards(self._pool, batch.clean, estimate, batch.lengths, self._names)
+            for batch, estimate in zip(batches, estimates, strict=True)
+        ]
+        filled = [lengths > 0 for lengths in self._fetch([batch.lengths for batch in batches])]
+        result = {}
+        for name in self._names:
+            raw = self._fetch([scores.collect(name) for scores in pending])
+            result[name] = np.concatenate(
+                [values[rows] for values, rows in zip(raw, filled, strict=True)]
+            )
+        return result
+
+    def _media(self, batch: Batch, enhanced: jax.Array) -> Mapping[str, Media]:
+        waves, lengths = self._fetch(((batch.clean, batch.noisy, enhanced), batch.lengths))
+        media: dict[str, Media] = {}
+        for row in range(min(SHOWN, int(np.count_nonzero(lengths)))):
+            sides = [side[row, : lengths[row]] for side in waves]
+            media[f"spectrograms/{row}_clean_noisy_enhanced"] = np.concatenate(
+                [spectrogram_image(side, self._front_end) for side in sides]
+            )
+            for name, side in zip(("clean", "noisy", "enhanced"), sides, strict=True):
+                media[f"audio/{row}_{name}"] = Audio(side / 32768, self._front_end.sample_rate)
+        return media
+
+
+def spectrogram_image(waveform: np.ndarray, front_end: FrontEnd) -> np.ndarray:
+    """An image of a spectrogram, low frequencies at the bottom: uint8 [bins, frames, 3].
+
+    Args:
+        waveform: int16 [n].
+        front_end: window and hop.
+    """
+    blocks = np.resize(waveform / 32768, (len(waveform) // front_end.hop, front_end.hop))
+    frames = np.concatenate([blocks[:-1], blocks[1:]], axis=1) * front_end.weights
+    level = 20 * np.log10(np.abs(np.fft.rfft(frames)) + 1e-9)
+    top = 20 * np.log10(front_end.weights.sum() / 2)  # a sine of full scale
+    place = np.clip((level - top) / DYNAMIC_RANGE + 1, 0, 1)
+    image: np.ndarray = colormaps["magma"](place.T[::-1], bytes=True)[..., :3]
+    return image
+
+
+def _mean(values: np.ndarray) -> float:
+    """Mean of what is a number; NaN where nothing is."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else float("nan")
