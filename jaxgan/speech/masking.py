@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from jaxgan.core.state import PyTree
 from jaxgan.speech.networks import MaskGenerator
@@ -41,6 +42,15 @@ class Masking:
     def frames(self, lengths: jax.Array) -> jax.Array:
         """Samples int [B] -> valid frames int [B]."""
         return self.front_end.frames(lengths)
+
+
+def make_masking(config: ConfigDict) -> Masking:
+    """The enhancer of a config: its keys front_end, generator, feature and dtype."""
+    return Masking(
+        front_end=FrontEnd(**config.front_end),
+        generator=MaskGenerator(**config.generator, dtype=jnp.dtype(config.dtype)),
+        feature=config.feature,
+    )
 
 
 def as_float(waveform: jax.Array) -> jax.Array:

@@ -53,13 +53,14 @@ from jaxgan.speech.masking import (
     as_float,
     as_int16,
     enhance,
+    make_masking,
     masked_feature,
     resynthesise,
 )
-from jaxgan.speech.networks import MaskGenerator, MetricDiscriminator
+from jaxgan.speech.networks import MetricDiscriminator
 from jaxgan.speech.noisy_scores import NoisyScores
 from jaxgan.speech.replay import make_record, replay_batches
-from jaxgan.speech.stft import FrontEnd, magnitude, stft
+from jaxgan.speech.stft import magnitude, stft
 from jaxgan.speech.validation import Validation
 
 ENHANCED = 1  # the column of labels and predictions; clean is 0, noisy 2
@@ -225,10 +226,7 @@ def warmup_step(run_state: RunState, batch: Batch, *, system: System) -> tuple[R
 
 def make_system(config: ConfigDict) -> System:
     """The networks and optimizers of a config."""
-    dtype = jnp.dtype(config.dtype)
-    front_end = FrontEnd(**config.front_end)
-    mask_generator = MaskGenerator(**config.generator, dtype=dtype)
-    discriminator = MetricDiscriminator(**config.discriminator, dtype=dtype)
+    discriminator = MetricDiscriminator(**config.discriminator, dtype=jnp.dtype(config.dtype))
 
     def adam(learning_rate: float) -> optax.GradientTransformation:
         transformation = optax.adam(learning_rate, b1=config.adam_b1, b2=config.adam_b2)
@@ -237,7 +235,7 @@ def make_system(config: ConfigDict) -> System:
         return transformation
 
     return System(
-        masking=Masking(front_end, mask_generator, config.feature),
+        masking=make_masking(config),
         discriminator=discriminator,
         generator_optimizer=adam(config.generator_learning_rate),
         discriminator_optimizer=adam(config.discriminator_learning_rate),
