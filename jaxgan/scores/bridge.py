@@ -17,8 +17,9 @@ from jaxgan.scores.pool import ScorePool, Values
 DATA = jax.sharding.PartitionSpec("data")
 
 # Up to jax 0.11.1 a host callback on the CPU backend hands each operand above 100,000 bytes to a
-# thread pool whose threads may all be waiting in callbacks: with several CPU devices, a deadlock.
-# Smaller operands are copied on the spot, so waveforms cross in pieces below the limit.
+# thread pool whose threads may all be waiting, in callbacks or for a collective: with several CPU
+# devices, a deadlock that more threads (core.devices.guard_callbacks) make rarer but do not
+# prevent. Smaller operands are copied on the spot, so waveforms cross in pieces below the limit.
 PIECE_BYTES = 98_304
 
 

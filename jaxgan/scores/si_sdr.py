@@ -16,9 +16,9 @@ def _measure(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> f
     """10 log10(|a s|^2 / |a s - e|^2) in dB, a = <e, s> / <s, s>, after both means are removed."""
     del sample_rate
     reference, estimate = _centred(reference), _centred(estimate)
-    target = (estimate @ reference) / (reference @ reference) * reference
-    distortion = target - estimate
-    target_energy, distortion_energy = target @ target, distortion @ distortion
+    # Sums of products, not dot products: those round differently with the number of threads.
+    target = np.sum(estimate * reference) / np.sum(reference**2) * reference
+    target_energy, distortion_energy = np.sum(target**2), np.sum((target - estimate) ** 2)
     floor = 10.0 ** (-LIMIT / 10.0) * (target_energy + distortion_energy)
     return 10.0 * math.log10(max(target_energy, floor) / max(distortion_energy, floor))
 
