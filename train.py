@@ -6,25 +6,19 @@ The same command again goes on with a run that was stopped.
 import argparse
 import contextlib
 import sys
-from typing import NoReturn
 
+from jaxgan.core.command import Parser
 from jaxgan.core.errors import NonFiniteError, UserError
 
 # Nothing here imports jax before main() does: worker processes that compute scores are spawned,
 # which imports this file again, and they stay small and start fast without it.
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; see {self.prog} --help")
-
-
 def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """The flags, and the items that are left for the config (`--config.key=value`)."""
-    parser = _Parser(
+    parser = Parser(
         description="Trains a system. The same command again goes on with a run that was stopped.",
         epilog="Any value of the config: --config.key=value, such as --config.rounds=10.",
-        allow_abbrev=False,
     )
     parser.add_argument("--config", required=True, metavar="FILE[:PRESET]")
     parser.add_argument("--workdir", metavar="DIR", help="default: runs/NAME-PRESET")

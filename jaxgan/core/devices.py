@@ -23,11 +23,11 @@ _CALLBACKS_FIXED = (0, 11, 2)
 def start(
     coordinator: str | None = None, processes: int | None = None, process_id: int | None = None
 ) -> None:
-    """Gets jax ready; to be called before anything asks for a device.
+    """Gets jax ready for training; to be called before anything asks for a device.
 
-    Joins the other processes where the three arguments are given, or where a cluster of more than
-    one process is recognised (Slurm's srun, Open MPI, the hosts of a TPU pod); sets the persistent
-    compilation cache up; and guards host callbacks (`guard_callbacks`).
+    Beside what `prepare` does, it joins the other processes where the three arguments are given, or
+    where a cluster of more than one process is recognised (Slurm's srun, Open MPI, the hosts of a
+    TPU pod).
 
     Args:
         coordinator: HOST:PORT of process 0.
@@ -37,8 +37,7 @@ def start(
     Raises:
         UserError: only some of the three are given.
     """
-    guard_callbacks()
-    _compilation_cache()
+    prepare()
     given = [value is not None for value in (coordinator, processes, process_id)]
     if any(given) and not all(given):
         raise UserError("--coordinator, --processes and --process_id: give all three or none")
@@ -46,6 +45,15 @@ def start(
         jax.distributed.initialize(coordinator, processes, process_id)
     elif _in_cluster():
         jax.distributed.initialize()
+
+
+def prepare() -> None:
+    """Gets jax ready in this process alone; to be called before anything asks for a device.
+
+    Sets the persistent compilation cache up, and guards host callbacks (`guard_callbacks`).
+    """
+    guard_callbacks()
+    _compilation_cache()
 
 
 def guard_callbacks() -> None:
