@@ -1,9 +1,12 @@
 """The networks of MetricGAN (Fu et al. 2019) and MetricGAN+ (Fu et al. 2021)."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxgan.nn.convolution import valid_convolution
 from jaxgan.nn.masked import masked_mean, masked_moments
 from jaxgan.nn.recurrent import BidirectionalLSTM
 
@@ -97,6 +100,11 @@ class ChannelNorm(nn.Module):
         return (x - mean) * jax.lax.rsqrt(variance + self.epsilon) * scale + offset
 
 
+def _valid_convolution(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
+    """What `nn.Conv` calls; stride 1 and no padding, which the further arguments say again."""
+    return valid_convolution(x, kernel)
+
+
 class MetricDiscriminator(nn.Module):
     """The discriminator, a surrogate of the score: convolutions, average over the utterance, dense layers.
 
@@ -137,7 +145,13 @@ class MetricDiscriminator(nn.Module):
         x = jnp.stack([candidate, clean], axis=-1)
         x = ChannelNorm()(x, steps < frames[:, None]).astype(self.dtype)
         for channels, kernel in zip(self.channels, self.kernels, strict=True):
-            layer = nn.Conv(channels, (kernel, kernel), padding="VALID", dtype=self.dtype)
+            layer = nn.Conv(
+                channels,
+                (kernel, kernel),
+                padding="VALID",
+                dtype=self.dtype,
+                conv_general_dilated=_valid_convolution,
+            )
             x = nn.leaky_relu(nn.SpectralNorm(layer)(x, update_stats=True), LEAK)
         valid = steps[: x.shape[1]] < (frames - self.least_frames + 1)[:, None]
         x = masked_mean(x.astype(jnp.float32), valid[..., None, None], axis=(1, 2))
