@@ -86,7 +86,7 @@ def _joined(pieces: Sequence[jax.Array]) -> np.ndarray:
 
 
 class PendingScores:
-    """Scores on their way: what `submit_shards` returns."""
+    """Scores on their way: what `submit_shards` returns, and alone makes."""
 
     def __init__(
         self,

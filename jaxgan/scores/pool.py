@@ -47,6 +47,15 @@ class ScorePool(contextlib.AbstractContextManager["ScorePool"]):
     the first of each kind but unscorable is logged as a warning. Nothing is raised.
 
     Safe to use from several threads.
+
+    Args:
+        scores: names or import paths, see `get`; every worker can compute all of them.
+        sample_rate: of all pairs, in Hz.
+        workers: how many processes; 0: the cores that this process may run on.
+        deadline_seconds: how long one score of one pair may take once begun.
+
+    Raises:
+        UserError: a score is unknown, or a number is out of range.
     """
 
     def __init__(
@@ -56,17 +65,6 @@ class ScorePool(contextlib.AbstractContextManager["ScorePool"]):
         workers: int = 0,
         deadline_seconds: float = 30.0,
     ):
-        """Starts the workers and returns at once.
-
-        Args:
-            scores: names or import paths, see `get`; every worker can compute all of them.
-            sample_rate: of all pairs, in Hz.
-            workers: how many processes; 0: the cores that this process may run on.
-            deadline_seconds: how long one score of one pair may take once begun.
-
-        Raises:
-            UserError: a score is unknown, or a number is out of range.
-        """
         if not scores:
             raise UserError("score: name at least one")
         if workers < 0:

@@ -43,6 +43,11 @@ def get(name: str) -> Score:
     return _as_score(name, _import(name))
 
 
+def one_line(error: BaseException) -> str:
+    """What was raised, with its type, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def _import(path: str) -> Any:
     module_name, separator, attribute = path.partition(":")
     if not separator:
@@ -50,7 +55,7 @@ def _import(path: str) -> Any:
     try:
         found = importlib.import_module(module_name)
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = one_line(error)
         raise UserError(f"score: '{path}': cannot import '{module_name}' ({reason})") from error
     for part in attribute.split("."):
         if not hasattr(found, part):

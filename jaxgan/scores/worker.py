@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgan.scores.registry import get
+from jaxgan.scores.registry import get, one_line
 
 START_SECONDS = 120.0
 """How long a worker may take to load its scores; a user's score may load a large library."""
@@ -42,10 +42,17 @@ class WorkerStartError(Exception):
 
 
 class WorkerProcess:
-    """The parent's handle on one worker."""
+    """The parent's handle on one worker.
+
+    Starts the process and returns at once; `wait_until_ready` says when its scores are loaded.
+
+    Args:
+        scores: names or import paths, see `get`.
+        sample_rate: of all pairs, in Hz.
+        deadline_seconds: how long one score of one pair may take.
+    """
 
     def __init__(self, scores: Sequence[str], sample_rate: int, deadline_seconds: float):
-        """Starts the process and returns at once; `wait_until_ready` says when it has loaded."""
         # The parent ends what takes too long; this second limit is for a parent that is gone.
         limit = 2.0 * deadline_seconds
         parent, child = socket.socketpair()
@@ -151,7 +158,7 @@ def _serve(stream: Any, names: Sequence[str], sample_rate: int, limit_seconds: f
     try:
         scores = {name: get(name) for name in names}
     except BaseException as error:
-        _reply(stream, ("failed", f"{type(error).__name__}: {error}"))
+        _reply(stream, ("failed", one_line(error)))
         return
     _reply(stream, ("ready", None))
     while True:
@@ -168,7 +175,7 @@ def _attempt(score: Any, reference: np.ndarray, estimate: np.ndarray, sample_rat
     try:
         value = score(reference, estimate, sample_rate)
     except BaseException as error:
-        return "failed", f"{type(error).__name__}: {error}"
+        return "failed", one_line(error)
     return ("unscorable" if np.isnan(value) else "scored"), value
 
 
