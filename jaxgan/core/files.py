@@ -8,14 +8,23 @@ from etils import epath
 from jaxgan.core.errors import UserError
 
 
+def is_remote(path: epath.PathLike) -> bool:
+    """Whether a path lies in an object store."""
+    return "://" in str(path)
+
+
 def absolute(workdir: epath.PathLike) -> epath.Path:
     """A folder as an absolute path, with ~ expanded; gs:// stays as it is."""
     path = epath.Path(workdir)
-    return path if "://" in str(path) else path.expanduser().absolute()
+    return path if is_remote(path) else path.expanduser().absolute()
 
 
 def replace(path: epath.Path, data: bytes) -> None:
     """Writes a file so that a reader finds the old one or the new one, never a part of it."""
+    if is_remote(path):
+        # An object appears when all of it has arrived.
+        path.write_bytes(data)
+        return
     part = path.parent / f"{path.name}.part"
     part.write_bytes(data)
     part.replace(path)

@@ -35,7 +35,7 @@ class Log:
         self._path = workdir / METRICS_FILE
         self._lines = _lines_until(self._path, done)
         # Object stores cannot append: there the whole file is written anew for every round.
-        self._appends = "://" not in str(workdir)
+        self._appends = not files.is_remote(workdir)
         with files.writable(workdir):
             files.replace(self._path, "".join(self._lines).encode())
             self._board = _Board(workdir, done + 1)

@@ -9,8 +9,9 @@ repeats, bit for bit, what an uninterrupted run does.
 import contextlib
 import dataclasses
 import math
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -157,11 +158,8 @@ class _Loop:
         self, state: RunState, history: History, number: int, timer: Timer
     ) -> tuple[RunState, Record, dict[str, float]]:
         """One round of the recipe, and its metrics on the host."""
-        trace = (
-            jax.profiler.trace(str(self.workdir / PROFILE_FOLDER))
-            if number == self.profile and jax.process_index() == 0
-            else contextlib.nullcontext()
-        )
+        traced = number == self.profile and jax.process_index() == 0
+        trace = _trace(self.workdir / PROFILE_FOLDER) if traced else contextlib.nullcontext()
         with timer.part("round"), trace, _transfer_guard():
             state, record, metrics = self.recipe.round(state, history, number, timer)
             values = {name: float(value) for name, value in jax.device_get(dict(metrics)).items()}
@@ -274,6 +272,19 @@ def _farewell(workdir: epath.Path, position: Position) -> str:
     best = f"; the best is round {position.best_round}" if position.best_round else ""
     spent = progress.duration(position.wall_seconds)
     return f"{workdir}: done, {position.round} rounds in {spent}{best}"
+
+
+@contextlib.contextmanager
+def _trace(folder: epath.Path) -> Iterator[None]:
+    """Writes a profiler trace of the block; the profiler itself knows local folders alone."""
+    with tempfile.TemporaryDirectory() as local:
+        with jax.profiler.trace(local):
+            yield
+        for path in epath.Path(local).rglob("*"):
+            if path.is_file():
+                copy = folder / path.relative_to(local)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(path.read_bytes())
 
 
 def _transfer_guard() -> contextlib.AbstractContextManager[None]:
