@@ -12,6 +12,7 @@ import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -280,7 +281,7 @@ def _trace(folder: epath.Path) -> Iterator[None]:
     with tempfile.TemporaryDirectory() as local:
         with jax.profiler.trace(local):
             yield
-        for path in epath.Path(local).rglob("*"):
+        for path in Path(local).rglob("*"):
             if path.is_file():
                 copy = folder / path.relative_to(local)
                 copy.parent.mkdir(parents=True, exist_ok=True)
