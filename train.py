@@ -45,6 +45,8 @@ def train(argv: list[str] | None) -> None:
 
     config = configs.load(flags.config, overrides)
     workdir = flags.workdir or f"runs/{configs.name(flags.config)}"
+    if not flags.coordinator:
+        devices.use_cores(config.batch_size)
     devices.start(flags.coordinator, flags.processes, flags.process_id)
     if flags.debug_nans or config.get("debug_nans"):
         jax.config.update("jax_debug_nans", True)

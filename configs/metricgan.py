@@ -54,6 +54,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.adam_b2 = 0.999
     config.gradient_clip = 0.0
     config.warmup_rounds = 0
+    config.warmup_learning_rate = 1e-3
     config.validation = ConfigDict({"every": 1, "scores": ("stoi",)})
     config.checkpoint = ConfigDict({"every": 5})
     if preset == "quick":

@@ -5,9 +5,20 @@ dtype promotion cannot be turned on for all tests: optax's Adam raises a float t
 """
 
 import os
+import shutil
+import tempfile
 
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Host callbacks on 8 devices deadlock in jax before 0.11.2 unless XLA has threads to spare.
 os.environ["NPROC"] = "16"
 os.environ["MPLBACKEND"] = "agg"
+# Many tests compile the same small programs.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="jaxgan-tests-"))
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+
+
+def pytest_unconfigure(config):
+    """Removes the compiled programs, once all worker processes of the tests are done."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)

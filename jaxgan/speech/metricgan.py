@@ -75,6 +75,7 @@ class System:
         masking: front end and generator.
         discriminator: the surrogate of the score.
         generator_optimizer: of G.
+        warmup_optimizer: of G before the adversarial rounds; its state is the generator optimizer's.
         discriminator_optimizer: of D.
         target: the score, on D's scale, that G asks for; below 1 it assigns a worse one.
         through_waveform: D judges the features of the resynthesised waveform, and G's gradient
@@ -84,6 +85,7 @@ class System:
     masking: Masking
     discriminator: MetricDiscriminator
     generator_optimizer: optax.GradientTransformation
+    warmup_optimizer: optax.GradientTransformation
     discriminator_optimizer: optax.GradientTransformation
     target: float
     through_waveform: bool
@@ -221,7 +223,7 @@ def warmup_step(run_state: RunState, batch: Batch, *, system: System) -> tuple[R
         value = masked_mean(jnp.abs(feature - clean_feature), valid)
         return value, (state, {"loss": value})
 
-    return descend(run_state, "generator", loss, system.generator_optimizer)
+    return descend(run_state, "generator", loss, system.warmup_optimizer)
 
 
 def make_system(config: ConfigDict) -> System:
@@ -238,6 +240,7 @@ def make_system(config: ConfigDict) -> System:
         masking=make_masking(config),
         discriminator=discriminator,
         generator_optimizer=adam(config.generator_learning_rate),
+        warmup_optimizer=adam(config.warmup_learning_rate),
         discriminator_optimizer=adam(config.discriminator_learning_rate),
         target=config.target,
         through_waveform=config.through_waveform,
@@ -301,9 +304,7 @@ class MetricGAN:
         fixed = isinstance(corpora.train, PairCorpus)
         self.noisy_scores = NoisyScores(pool, config.score, mesh, self.fetch, fixed)
         front_end = self.system.masking.front_end
-        self.validation = Validation(
-            self.valid_loader, pool, self.score, config.validation.scores, front_end, self.fetch
-        )
+        self.validation = Validation(self.valid_loader, pool, pool.scores, front_end, self.fetch)
 
     def compile(self) -> None:
         """Binds what is fixed to the steps; each compiles once for every length of batches."""

@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from jaxgan.core.recipe import Audio, Evaluation, Media
 from jaxgan.scores.bridge import submit_shards
 from jaxgan.scores.pool import ScorePool
-from jaxgan.scores.score import Score
+from jaxgan.scores.registry import get
 from jaxgan.speech.batching import Batch, Loader
 from jaxgan.speech.stft import FrontEnd
 
@@ -24,8 +24,7 @@ class Validation:
     Args:
         loader: of the validation corpus.
         pool: open worker processes that know every score asked for.
-        score: the one that decides which checkpoint is best.
-        others: names of further scores to report.
+        scores: names of those to report; the first decides which checkpoint is best.
         front_end: of the spectrograms.
         fetch: brings arrays on the devices whole to the host.
     """
@@ -34,15 +33,13 @@ class Validation:
         self,
         loader: Loader,
         pool: ScorePool,
-        score: Score,
-        others: Sequence[str],
+        scores: Sequence[str],
         front_end: FrontEnd,
         fetch: Callable[[Any], Any],
     ) -> None:
         self._loader = loader
         self._pool = pool
-        self._score = score
-        self._names = tuple(dict.fromkeys((*pool.scores[:1], *others)))
+        self._scores = {name: get(name) for name in scores}
         self._front_end = front_end
         self._fetch = fetch
         self._noisy: dict[str, np.ndarray] = {}
@@ -56,32 +53,31 @@ class Validation:
         batches = list(self._loader.all())
         enhanced = [enhance(batch) for batch in batches]
         if not self._noisy:
-            self._noisy = self._scores(batches, [batch.noisy for batch in batches])
-        scores = self._scores(batches, enhanced)
+            self._noisy = self._measure(batches, [batch.noisy for batch in batches])
+        scores = self._measure(batches, enhanced)
         metrics = {name: _mean(values) for name, values in scores.items()}
         metrics |= {f"{name}_noisy": _mean(values) for name, values in self._noisy.items()}
-        first = scores[self._names[0]]
-        metrics["unscorable"] = float(np.count_nonzero(~np.isfinite(first)))
-        sign = 1 if self._score.higher_is_better else -1
+        first = next(iter(self._scores.values()))
+        metrics["unscorable"] = float(np.count_nonzero(~np.isfinite(scores[first.name])))
         return Evaluation(
             metrics=metrics,
-            objective=sign * metrics[self._names[0]],
+            objective=metrics[first.name] * (1 if first.higher_is_better else -1),
             media=self._media(batches[-1], enhanced[-1]),
         )
 
-    def _scores(
+    def _measure(
         self, batches: Sequence[Batch], estimates: Sequence[jax.Array]
     ) -> dict[str, np.ndarray]:
         """Every score of every utterance, NaN where it has none: name -> float32 [utterances]."""
         pending = [
-            submit_shards(self._pool, batch.clean, estimate, batch.lengths, self._names)
+            submit_shards(self._pool, batch.clean, estimate, batch.lengths, tuple(self._scores))
             for batch, estimate in zip(batches, estimates, strict=True)
         ]
         filled = [lengths > 0 for lengths in self._fetch([batch.lengths for batch in batches])]
         result = {}
-        for name in self._names:
+        for name, score in self._scores.items():
             raw = self._fetch([scores.collect(name) for scores in pending])
-            result[name] = np.concatenate(
+            result[score.name] = np.concatenate(
                 [values[rows] for values, rows in zip(raw, filled, strict=True)]
             )
         return result
