@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Column
 
 _RECENT = 20
 
@@ -40,11 +41,11 @@ class Display:
         if live and not silent:
             self._bar = Progress(
                 SpinnerColumn(),
-                TextColumn("round {task.completed}/{task.total}"),
-                BarColumn(bar_width=20),
-                TextColumn("{task.fields[values]}"),
-                TimeElapsedColumn(),
-                TextColumn("{task.fields[left]}"),
+                _text("round {task.completed}/{task.total}"),
+                BarColumn(bar_width=10),
+                _text("{task.fields[values]}"),
+                _text("{task.fields[left]}"),
+                # What may be cut where the terminal is narrow.
                 TextColumn("[dim]{task.fields[part]}"),
                 console=self._console,
             )
@@ -98,6 +99,10 @@ class Display:
             return ""
         recent = list(self._seconds) if len(self._seconds) == _RECENT else list(self._seconds)[1:]
         return f"{duration(rounds * sum(recent) / len(recent))} left"
+
+
+def _text(template: str) -> TextColumn:
+    return TextColumn(template, table_column=Column(no_wrap=True))
 
 
 @contextlib.contextmanager

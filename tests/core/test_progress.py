@@ -29,18 +29,18 @@ def test_long_lines_are_not_wrapped(capsys):
 
 def test_the_bar_shows_round_values_part_and_time_left():
     stream = io.StringIO()
-    console = Console(file=stream, force_terminal=True, width=120, color_system=None)
+    console = Console(file=stream, force_terminal=True, width=80, color_system=None)
     display = Display(10, 2, live=True, console=console)
     display.start()
     for number in (3, 4):
-        display.round_done(number, {"d_loss": 0.25, "score": 1.5}, 30.0)
+        display.round_done(number, {"d_loss": 0.25, "pesq_wb": 1.5}, 30.0)
     display.part("enhance")
     display._bar.refresh()
     display.say("a line above")
     display.stop()
     text = stream.getvalue()
     assert "round 4/10" in text
-    assert "d_loss 0.25  score 1.5" in text
+    assert "d_loss 0.25  pesq_wb 1.5" in text
     assert "3 min left" in text
     assert "enhance" in text
     assert "a line above" in text
