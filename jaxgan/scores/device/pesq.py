@@ -34,6 +34,10 @@ class _Options:
     refuse_speechless: bool
 
 
+@functools.partial(
+    jax.jit,
+    static_argnames=("sample_rate", "bad_intervals", "unfused", "refuse_speechless", "group"),
+)
 def pesq_wb(
     reference: jax.Array,
     estimate: jax.Array,
@@ -45,13 +49,40 @@ def pesq_wb(
     refuse_speechless: bool = True,
     group: int | None = None,
 ) -> jax.Array:
-    """Wide-band PESQ."""
+    """Wide-band PESQ (P.862.2), 1.01 to 4.64, higher is better.
+
+    Differentiable: silence, the ends of the speech, bad intervals and their lags are constants to
+    the gradient. Minus the mean over items that are not NaN is a loss.
+
+    Args:
+        reference: clean speech, floating [B, T] or int16 [B, T].
+        estimate: degraded or enhanced speech, aligned with the reference, likewise.
+        lengths: integers [B], samples; what lies past them is not read.
+        sample_rate: 16000 Hz.
+        bad_intervals: whether loud disturbances are looked at once more. Without: up to 0.04 off
+            on noisy speech, 0.2 on enhanced.
+        unfused: whether the input filter rounds as published scores do. Without: the same on
+            ordinary recordings, up to 0.03 off where the reference has empty upper bands.
+        refuse_speechless: whether references without 0.2 s of speech are NaN. Without: only
+            silent, short and non-finite items are.
+        group: pairs worked on at a time; None for 4 on a CPU and all of them elsewhere.
+
+    Returns:
+        MOS-LQO, float32 [B] (float64 where both sides are). NaN for items with a sample that is
+        not finite, a silent side, less than 0.25 s, or no speech in the reference.
+
+    Raises:
+        UserError: another sample rate.
+    """
     if sample_rate != 16000:
         raise UserError(f"pesq_wb takes 16000 Hz, not {sample_rate}; resample, or use pesq_nb")
     options = _Options("wb", bad_intervals, unfused, refuse_speechless)
     return _pesq(reference, estimate, lengths, sample_rate, options, group)
 
 
+@functools.partial(
+    jax.jit, static_argnames=("sample_rate", "bad_intervals", "refuse_speechless", "group")
+)
 def pesq_nb(
     reference: jax.Array,
     estimate: jax.Array,
@@ -62,7 +93,14 @@ def pesq_nb(
     refuse_speechless: bool = True,
     group: int | None = None,
 ) -> jax.Array:
-    """Narrow-band PESQ."""
+    """Narrow-band PESQ (P.862 with the mapping of P.862.1), 1.00 to 4.55, higher is better.
+
+    Args, results and gradients as of `pesq_wb`; `sample_rate` is 8000 or 16000 Hz. Without
+    `bad_intervals` 1 score in 200 is off by more than 0.005, by up to 0.04.
+
+    Raises:
+        UserError: another sample rate.
+    """
     if sample_rate not in (8000, 16000):
         raise UserError(f"pesq_nb takes 8000 or 16000 Hz, not {sample_rate}; resample first")
     options = _Options("nb", bad_intervals, False, refuse_speechless)

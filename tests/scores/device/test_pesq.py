@@ -1,0 +1,164 @@
+"""The device's PESQ against the package, and against itself in other batches."""
+
+import functools
+
+import jax
+import numpy as np
+import pesq as package
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+import jaxgan.scores
+from jaxgan.core.errors import UserError
+from jaxgan.scores.device import pesq_nb, pesq_wb
+
+SECONDS = (2.0, 1.4, 2.9, 2.2, 0.9, 2.6, 1.7, 3.0)
+
+
+def expected_scores(pairs, mode, sample_rate=16000):
+    return [package.pesq(sample_rate, *pair, mode) for pair in pairs]
+
+
+@pytest.fixture
+def pairs(make_pairs):
+    return make_pairs(SECONDS)
+
+
+def test_wide_band_equals_the_package(pairs, batch):
+    arrays = batch(pairs, 48000)
+    expected = expected_scores(pairs, "wb")
+    scores = pesq_wb(*arrays)
+    np.testing.assert_allclose(scores, expected, atol=5e-4)
+    # Some of these pairs have bad intervals, so that the second look is tested too.
+    plain = np.asarray(pesq_wb(*arrays, bad_intervals=False))
+    assert np.abs(plain - expected).max() > 5e-3
+    assert np.abs(plain - expected).min() < 5e-4
+
+
+def test_wide_band_keeps_the_noise_of_float32(make_pairs, batch):
+    low_passed = []
+    for clean, noisy in make_pairs([2.0, 2.0]):
+        spectrum = np.fft.rfft(clean)
+        spectrum[len(spectrum) // 2 :] = 0
+        low_passed.append((np.fft.irfft(spectrum, len(clean)).astype(np.float32), noisy))
+    arrays = batch(low_passed, 48000)
+    expected = expected_scores(low_passed, "wb")
+    np.testing.assert_allclose(pesq_wb(*arrays), expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("sample_rate", [16000, 8000])
+def test_narrow_band_equals_the_package(make_pairs, batch, sample_rate):
+    pairs = make_pairs(SECONDS[:4], sample_rate)
+    scores = pesq_nb(*batch(pairs), sample_rate)
+    expected = expected_scores(pairs, "nb", sample_rate)
+    np.testing.assert_allclose(scores, expected, atol=5e-4)
+
+
+def test_does_not_depend_on_the_batch(pairs, batch):
+    together = np.asarray(pesq_wb(*batch(pairs, 48000)))
+    alone = [float(pesq_wb(*batch([pair], 48000))[0]) for pair in pairs[:2]]
+    np.testing.assert_allclose(alone, together[:2], atol=1e-4)
+    unpadded = pesq_wb(*batch(pairs[:1]))
+    np.testing.assert_allclose(unpadded, together[:1], atol=1e-4)
+    in_other_groups = pesq_wb(*batch(pairs, 48000), group=8)
+    np.testing.assert_allclose(in_other_groups, together, atol=1e-4)
+
+
+def test_eight_devices_give_what_one_gives(pairs, batch):
+    arrays = batch(pairs, 48000)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    rows = PartitionSpec("data")
+    sharded = [jax.device_put(array, NamedSharding(mesh, rows)) for array in arrays]
+    scores = jax.jit(jax.shard_map(pesq_wb, mesh=mesh, in_specs=rows, out_specs=rows))(*sharded)
+    assert scores.sharding.spec == rows
+    np.testing.assert_allclose(scores, pesq_wb(*arrays), atol=1e-4)
+
+
+def test_identical_signals_reach_the_highest(pairs, batch):
+    clean = [(clean, clean) for clean, _ in pairs]
+    np.testing.assert_allclose(pesq_wb(*batch(clean, 48000)), 4.6439, atol=1e-4)
+
+
+def test_takes_int16(pairs, batch):
+    reference, estimate, lengths = batch(pairs, 48000)
+    whole = [
+        np.clip(np.round(x * 32767), -32768, 32767).astype(np.int16) for x in (reference, estimate)
+    ]
+    scores = pesq_wb(*whole, lengths)
+    np.testing.assert_allclose(scores, pesq_wb(reference, estimate, lengths), atol=2e-3)
+
+
+def unscorable_pairs(clean, noisy):
+    zeros = np.zeros_like(clean)
+    burst = np.where((np.arange(len(clean)) // 1600) == 5, clean, 0)
+    spoilt = noisy.copy()
+    spoilt[100] = np.nan
+    endless = clean.copy()
+    endless[-1] = np.inf
+    return [
+        (zeros, noisy),
+        (clean, zeros),
+        (burst, noisy),
+        (clean, spoilt),
+        (endless, noisy),
+        (clean[:3999], noisy[:3999]),
+        (clean[:0], noisy[:0]),
+    ]
+
+
+def test_what_the_host_refuses_is_nan_and_nothing_else(pairs, batch):
+    refused = unscorable_pairs(*pairs[0])
+    host = jaxgan.scores.get("pesq_wb")
+    assert all(np.isnan(host(*pair, 16000)) for pair in refused)
+    scores = np.asarray(pesq_wb(*batch([pairs[0], *refused], 48000)))
+    assert np.isnan(scores[1:]).all()
+    np.testing.assert_allclose(scores[0], expected_scores(pairs[:1], "wb")[0], atol=5e-4)
+
+
+def test_gradients_are_finite_beside_items_without_score(pairs, batch):
+    reference, estimate, lengths = batch([*pairs[:1], *unscorable_pairs(*pairs[0])], 48000)
+
+    def loss(estimate):
+        scores = pesq_wb(reference, estimate, lengths)
+        return -jax.numpy.nanmean(scores)
+
+    gradient = np.asarray(jax.jit(jax.grad(loss))(np.nan_to_num(estimate)))
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient[0]).max() > 0
+    assert not gradient[0, lengths[0] :].any()
+    assert not gradient[[1, 2, 3, 6, 7]].any()
+
+
+def test_gradient_equals_finite_differences(make_pairs, batch):
+    clean, noisy = make_pairs([1.2, 1.2])[1]
+    random = np.random.default_rng(4)
+    with jax.enable_x64(True):
+        reference = clean[None].astype(np.float64)
+        lengths = np.array([len(clean)])
+        score = functools.partial(pesq_wb, lengths=lengths, refuse_speechless=False)
+
+        @jax.jit
+        def along(step, direction):
+            return score(reference, (noisy + step * direction)[None])[0]
+
+        slope = jax.jit(jax.grad(along))
+        for _ in range(3):
+            direction = random.standard_normal(len(clean)) * 0.01
+            step = 1e-6
+            difference = (along(step, direction) - along(-step, direction)) / (2 * step)
+            np.testing.assert_allclose(slope(0.0, direction), difference, rtol=1e-4)
+
+
+def test_refuses_other_rates(pairs, batch):
+    with pytest.raises(UserError, match="8000"):
+        pesq_wb(*batch(pairs[:1]), 8000)
+    with pytest.raises(UserError, match="44100"):
+        pesq_nb(*batch(pairs[:1]), 44100)
+
+
+def test_refuses_arrays_that_do_not_fit(pairs, batch):
+    reference, estimate, lengths = batch(pairs)
+    with pytest.raises(ValueError, match="both be"):
+        pesq_wb(reference, estimate[:, :-1], lengths)
+    with pytest.raises(ValueError, match="lengths must be"):
+        pesq_wb(reference, estimate, lengths[:3])
