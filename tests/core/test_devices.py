@@ -60,6 +60,29 @@ def test_the_guard_gives_callbacks_twice_as_many_threads(
     assert os.environ.get("NPROC") == expected
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "environment", "count"),
+    [
+        (8, {}, 4),
+        (6, {}, 6),
+        (9, {}, 3),
+        (7, {}, 1),
+        (1, {}, 1),
+        (8, {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}, None),
+        (8, {"JAX_NUM_CPU_DEVICES": "1"}, None),
+    ],
+)
+def test_cores_become_devices_that_divide_the_batch(monkeypatch, batch_size, environment, count):
+    monkeypatch.delenv("XLA_FLAGS")
+    for key, value in environment.items():
+        monkeypatch.setenv(key, value)
+    updates = []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    monkeypatch.setattr(jax.config, "update", lambda *given: updates.append(given))
+    devices.use_cores(batch_size)
+    assert updates == ([("jax_num_cpu_devices", count)] if count else [])
+
+
 CALLBACK = """
 import os
 os.environ.pop("NPROC", None)
@@ -124,6 +147,7 @@ def test_the_compilation_cache_is_in_the_users_cache_folder(monkeypatch, tmp_pat
     before = jax.config.jax_compilation_cache_dir
     seconds = jax.config.jax_persistent_cache_min_compile_time_secs
     try:
+        jax.config.update("jax_compilation_cache_dir", None)
         devices._compilation_cache()
         assert jax.config.jax_compilation_cache_dir.startswith(str(tmp_path / "jaxgan" / "xla"))
         jax.config.update("jax_compilation_cache_dir", "/elsewhere")
