@@ -22,7 +22,8 @@ from ml_collections import ConfigDict
 def get_config(preset=None):
     return ConfigDict({
         "recipe": "counting" if preset == "counting" else "none",
-        "rounds": 3, "seed": 0, "batch_size": 1, "validation": {"every": 1}, "checkpoint": {"every": 1},
+        "rounds": 3, "seed": 0, "batch_size": 1,
+        "validation": {"every": 1}, "checkpoint": {"every": 1},
     })
 """
 
