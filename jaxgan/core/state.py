@@ -1,5 +1,6 @@
 """The run state: one pytree with all that the compiled steps of a run read and change."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -77,4 +78,4 @@ def descend(
         params=optax.apply_updates(player.params, updates), state=state, opt_state=opt_state
     )
     players = {**run_state.players, name: moved}
-    return run_state.replace(players=players, step=run_state.step + 1), metrics
+    return dataclasses.replace(run_state, players=players, step=run_state.step + 1), metrics

@@ -1,8 +1,8 @@
 """A bidirectional LSTM over batches of sequences of different lengths.
 
-Three things make it fast, and none changes a number beyond rounding: the input's share of all gates is one
-matrix product outside the time loop; both directions advance in the same loop; and the gradient of the
-recurrent kernel is one product after the backward loop instead of a sum that is kept inside it.
+Three things make it fast, and none changes a number beyond rounding: the input's share of all gates
+is one matrix product outside the time loop; both directions advance in the same loop; and the
+gradient of the recurrent kernel is one product after the backward loop instead of a sum inside it.
 """
 
 import flax.linen as nn
@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+Carry = tuple[jax.Array, jax.Array]
 
 
 def reverse_sequences(x: jax.Array, lengths: jax.Array) -> jax.Array:
@@ -45,7 +46,7 @@ def _recur_forward(inputs: jax.Array, kernel: jax.Array) -> tuple[jax.Array, Res
     directions, width = kernel.shape[:2]
     zero = jnp.zeros((directions, inputs.shape[2], width), inputs.dtype)
 
-    def step(carry: tuple[jax.Array, jax.Array], x: jax.Array):  # type: ignore[no-untyped-def]
+    def step(carry: Carry, x: jax.Array) -> tuple[Carry, tuple[jax.Array, ...]]:
         hidden, cell = carry
         gates = x + jnp.einsum("dbh,dhg->dbg", hidden, kernel)
         i, f, g, o = jnp.split(gates, 4, axis=-1)
@@ -64,7 +65,7 @@ def _recur_backward(residuals: Residuals, d_hiddens: jax.Array) -> tuple[jax.Arr
     previous_hiddens = jnp.concatenate([zero, hiddens[:-1]])
     previous_cells = jnp.concatenate([zero, cells[:-1]])
 
-    def step(carry: tuple[jax.Array, jax.Array], step_inputs: tuple[jax.Array, ...]):  # type: ignore[no-untyped-def]
+    def step(carry: Carry, step_inputs: tuple[jax.Array, ...]) -> tuple[Carry, jax.Array]:
         d_hidden, d_cell = carry
         d_output, cell, previous_cell, activations = step_inputs
         i, f, g, o = jnp.split(activations, 4, axis=-1)
@@ -101,13 +102,13 @@ def forget_bias_one(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) ->
 class BidirectionalLSTM(nn.Module):
     """One bidirectional LSTM layer whose padding has no effect on the valid steps.
 
+    Parameters, the first axis being the direction (forward, backward), gates in the order input,
+    forget, cell, output: `kernel` [2, in, 4 width], `recurrent_kernel` [2, width, 4 width], `bias`
+    [2, 4 width]. They start as in Keras: Glorot-uniform, orthogonal, one for the forget gate.
+
     Attributes:
         width: hidden units per direction.
         dtype: of the computation; parameters are float32.
-
-    Parameters, the first axis being the direction (forward, backward), gates in the order input, forget,
-    cell, output: `kernel` [2, in, 4 width], `recurrent_kernel` [2, width, 4 width], `bias` [2, 4 width].
-    Initial values are those of Keras: Glorot-uniform, orthogonal, and one for the forget gate.
     """
 
     width: int
@@ -115,7 +116,7 @@ class BidirectionalLSTM(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, lengths: jax.Array) -> jax.Array:
-        """x [B, T, in], lengths int [B] (steps) -> [B, T, 2 width]; padding steps hold no meaning."""
+        """x [B, T, in], lengths int [B], steps -> [B, T, 2 width], without meaning in padding."""
         glorot = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform", batch_axis=0)
         orthogonal = nn.initializers.orthogonal()
 

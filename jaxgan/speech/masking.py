@@ -79,7 +79,7 @@ def masked_feature(
         lengths: int [B], samples.
         dropout_key: given in training only.
     """
-    mask = masking.generator.apply(
+    mask: jax.Array = masking.generator.apply(  # type: ignore[assignment]
         {"params": params},
         noisy_feature,
         masking.frames(lengths),

@@ -75,7 +75,7 @@ class System:
         masking: front end and generator.
         discriminator: the surrogate of the score.
         generator_optimizer: of G.
-        warmup_optimizer: of G before the adversarial rounds; its state is the generator optimizer's.
+        warmup_optimizer: of G in warm-up rounds; it shares the generator optimizer's state.
         discriminator_optimizer: of D.
         target: the score, on D's scale, that G asks for; below 1 it assigns a worse one.
         through_waveform: D judges the features of the resynthesised waveform, and G's gradient
@@ -172,7 +172,8 @@ def discriminator_step(
     targets = jnp.where(known, labels, 0)
 
     def loss(params: PyTree, state: PyTree) -> tuple[jax.Array, tuple[PyTree, Metrics]]:
-        player = run_state.players["discriminator"].replace(params=params, state=state)
+        opt_state = run_state.players["discriminator"].opt_state
+        player = Player(params=params, state=state, opt_state=opt_state)
         prediction, state = judge(
             system, player, feature, clean_feature, jnp.repeat(lengths, kinds)
         )
@@ -248,9 +249,9 @@ def make_system(config: ConfigDict) -> System:
 
 
 class Rows(NamedTuple):
-    """What the rows of a batch are, on the host: the fields of `Batch`, each [B]."""
+    """What the rows of a batch are, on the host: index, gain and lengths of `Batch`, each [B]."""
 
-    index: np.ndarray
+    number: np.ndarray
     gain: np.ndarray
     lengths: np.ndarray
 
@@ -397,7 +398,7 @@ class MetricGAN:
         """What G makes of every batch, and scores to come: of the enhanced, and of the noisy."""
         noisy = []
         if self.config.noisy_teaches:
-            noisy = self.noisy_scores.request(batches, [row.index for row in rows])
+            noisy = self.noisy_scores.request(batches, [row.number for row in rows])
         if not self.config.scoring.delay:
             pairs = [self.enhance_and_score_step(state, batch) for batch in batches]
             return [pair[0] for pair in pairs], [pair[1] for pair in pairs], noisy
@@ -417,7 +418,7 @@ class MetricGAN:
         raw = self.fetch(list(pending))
         columns = [[self.score.normalise(values) for values in raw]]
         if self.config.noisy_teaches:
-            known = self.noisy_scores.collect(noisy, [row.index for row in rows])
+            known = self.noisy_scores.collect(noisy, [row.number for row in rows])
             columns.append([self.score.normalise(values) for values in known])
         clean = [np.where(row.lengths > 0, 1.0, np.nan) for row in rows]
         kinds = zip(clean, *columns, strict=True)

@@ -39,7 +39,7 @@ class MaskGenerator(nn.Module):
         width: their hidden units per direction.
         dense: units of the fully connected layer behind them.
         dropout: rate behind that layer, in training only.
-        floor: lowest value of the mask (0.05 in both papers), which keeps the noise from being musical.
+        floor: lowest value of the mask (0.05 in both papers), which keeps noise from being musical.
         learnable_sigmoid: MetricGAN+'s last activation instead of the plain sigmoid.
         normalise: give the input mean 0 and variance 1 per utterance and frequency.
         dtype: of the computation; parameters and mask are float32.
@@ -106,17 +106,18 @@ def _valid_convolution(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> j
 
 
 class MetricDiscriminator(nn.Module):
-    """The discriminator, a surrogate of the score: convolutions, average over the utterance, dense layers.
+    """The discriminator, a surrogate of the score.
 
-    Every kernel is divided by an estimate of its largest singular value (Miyato et al. 2018), which one
-    power iteration a call improves. The defaults are the paper's 345,330 parameters; MetricGAN+ uses
-    channels (15, 15, 15, 15) with kernels (5, 5, 5, 5), 19,010 parameters.
+    Convolutions, the average over the utterance, dense layers. Every kernel is divided by an
+    estimate of its largest singular value (Miyato et al. 2018), which one power iteration a call
+    improves. The defaults are the paper's 345,330 parameters; MetricGAN+ uses channels
+    (15, 15, 15, 15) with kernels (5, 5, 5, 5), 19,010 parameters.
 
     Attributes:
         channels: of the convolutions.
-        kernels: their widths in frames and bins; all are VALID, so each takes kernel - 1 frames away.
+        kernels: their widths in frames and bins; VALID, so each takes kernel - 1 frames away.
         dense: units of the layers between the average and the score.
-        dtype: of the computation; parameters and the result are float32.
+        dtype: of the convolutions; parameters, dense layers and result are float32.
     """
 
     channels: tuple[int, ...] = (15, 25, 40, 50)
@@ -136,7 +137,7 @@ class MetricDiscriminator(nn.Module):
         Args:
             candidate: float32 [B, T, bins], feature of what is judged.
             clean: float32 [B, T, bins], feature of the reference.
-            frames: int [B], valid frames, at least `least_frames` (fewer give a meaningless number).
+            frames: int [B], valid frames, at least `least_frames`; fewer give no meaning.
 
         Returns:
             float32 [B], unbounded.

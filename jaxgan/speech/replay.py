@@ -19,7 +19,9 @@ STREAM = 1
 class CleanSource(Protocol):
     """A corpus, as far as replay needs it."""
 
-    bucket_lengths: np.ndarray
+    @property
+    def bucket_lengths(self) -> np.ndarray:
+        """int32 [buckets], rising."""
 
     def clean(self, index: int, gain: float = 1.0) -> np.ndarray:
         """int16 [n]: the clean side of an utterance."""
@@ -58,7 +60,7 @@ def make_record(
         labels: float32 [n], normalised scores; items without one are left out.
     """
     kept = np.flatnonzero(np.isfinite(labels) & (lengths > 0))
-    cut = [enhanced[item][: lengths[item]] for item in kept]
+    cut = [enhanced[item][: lengths[item]] for item in kept.tolist()]
     return {
         "index": index[kept],
         "gain": gain[kept],

@@ -1,12 +1,13 @@
 """Short-time Fourier transform of padded batches, and back.
 
-Frames are centred on multiples of the hop, the signal being zero before its start and after its end. A
-signal of n samples has ceil(n / hop) + 1 frames, so that every sample lies in as many frames as any other:
-the inverse never divides by the small tail of a window. A shorter signal in a padded batch gets exactly the
-frames that it gets alone, followed by frames of zeros.
+Frames are centred on multiples of the hop, the signal being zero before its start and after its
+end. A signal of n samples has ceil(n / hop) + 1 frames, so that every sample lies in two of them:
+the inverse never divides by the small tail of a window alone. A shorter signal in a padded batch
+gets exactly the frames that it gets alone, followed by frames of zeros.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +41,7 @@ class FrontEnd:
         """Symmetric Hamming window, float32 [window]."""
         return np.hamming(self.window).astype(np.float32)
 
-    def frames(self, samples):  # type: ignore[no-untyped-def]
+    def frames(self, samples: Any) -> Any:
         """Frames of a signal of so many samples (a number or an array); 0 for 0 samples."""
         return (samples + self.hop - 1) // self.hop + (samples > 0)
 

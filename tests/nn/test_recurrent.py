@@ -39,7 +39,12 @@ def small_layer():
     variables = layer.init(jax.random.key(1), x, lengths)
     # Larger than at the start, so that every gate bends.
     params = jax.tree.map(lambda p: p + 0.5, variables["params"])
-    return layer, {name: params[name] for name in ("kernel", "recurrent_kernel", "bias")}, x, lengths
+    return (
+        layer,
+        {name: params[name] for name in ("kernel", "recurrent_kernel", "bias")},
+        x,
+        lengths,
+    )
 
 
 def test_equals_the_textbook_recurrence_at_every_length(layer):

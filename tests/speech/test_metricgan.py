@@ -1,6 +1,7 @@
 """The steps of MetricGAN against hand-written NumPy, and the recipe as a whole."""
 
 import contextlib
+import dataclasses
 import functools
 
 import jax
@@ -11,8 +12,8 @@ from corpora import mix_corpus, pair_corpus
 from ml_collections import ConfigDict
 
 from jaxgan.core import devices, loop
-from jaxgan.core.players import load_players
 from jaxgan.core.log import read
+from jaxgan.core.players import load_players
 from jaxgan.core.timer import Timer
 from jaxgan.scores.pool import ScorePool
 from jaxgan.speech import metricgan
@@ -183,8 +184,6 @@ def test_generator_step_by_hand(system, state):
 
 
 def test_generator_is_judged_on_its_mask_where_the_recipe_says_so(system, state):
-    import dataclasses
-
     system = dataclasses.replace(system, through_waveform=False, target=0.25)
     batch = make_batch([9000, 7000])
     _, metrics = metricgan.generator_step(state, batch, system=system)
@@ -241,8 +240,8 @@ def test_padding_changes_nothing(system, state):
     more = jnp.concatenate([labels, jnp.full((3, 2), jnp.nan)])
     step = functools.partial(metricgan.discriminator_step, system=system)
     losses = [
-        step(state, b.clean, jnp.stack([b.clean, b.noisy], axis=1), l, b.lengths)[1]["loss"]
-        for b, l in ((short, labels), (long, more))
+        step(state, b.clean, jnp.stack([b.clean, b.noisy], axis=1), known, b.lengths)[1]["loss"]
+        for b, known in ((short, labels), (long, more))
     ]
     assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-5)
     for function in (metricgan.generator_step, metricgan.warmup_step):
@@ -324,7 +323,7 @@ def test_what_cannot_be_scored_stops_no_run(score):
 def test_mixtures_are_new_in_every_round():
     corpora = Corpora(mix_corpus(LENGTHS, [20000, 5000]), pair_corpus(LENGTHS[:3], 1), None)
     with recipe_of(tiny_config(), corpora) as recipe:
-        _, history, rows = play(recipe, 2)
+        _, _, rows = play(recipe, 2)
     assert all(np.isfinite(value) for row in rows for value in row.values())
     assert rows[1]["replayed"] > 0
 
