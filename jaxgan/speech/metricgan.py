@@ -27,6 +27,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core import devices
+from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Evaluation
 from jaxgan.core.state import (
     History,
@@ -323,7 +324,7 @@ class MetricGAN:
             bind(enhance_and_score_step, system=system, pool=self.pool, mesh=self.mesh)
         )
         self.stack = look(lambda kinds: jnp.stack(kinds, axis=1))
-        self.gather = jax.jit(lambda tree: tree, out_shardings=everywhere)
+        self.gather = jax.jit(lambda array: array, out_shardings=everywhere)
 
     def round(
         self, state: RunState, history: History, number: int, timer: Timer
@@ -345,6 +346,7 @@ class MetricGAN:
             state = self.replay_pass(state, history, number, timer, log)
         with timer.part("score"):
             labels = self.labels(pending, noisy, rows)
+            require_scores(labels, history, config.score)
             lessons = self.lessons(batches, enhanced, labels)
         state = self.discriminator_pass(state, lessons, timer, log.first)
         if not config.scoring.delay:
@@ -370,7 +372,8 @@ class MetricGAN:
 
     def fetch(self, tree: Any) -> Any:
         """Arrays on the devices of any process, whole, in the memory of every host."""
-        return jax.device_get(self.gather(tree))
+        whole = jax.tree.map(lambda a: a if a.is_fully_addressable else self.gather(a), tree)
+        return jax.device_get(whole)
 
     def draw(self, number: int) -> tuple[list[Batch], list[Rows]]:
         """The round's batches in a random order, and on the host what their rows are."""
@@ -506,8 +509,48 @@ class MetricGAN:
         return metrics | {"throughput/audio_seconds": float(seconds)}
 
 
+def require_scores(labels: Sequence[np.ndarray], history: History, score: str) -> None:
+    """Raises UserError if nothing has had a score so far: not bad utterances, but a bad score."""
+    if np.isfinite(np.concatenate(labels)[:, ENHANCED]).any():
+        return
+    if not any(len(record.get("labels", ())) for record in history):
+        raise UserError(
+            f"config.score={score}: not one enhanced utterance has a score, so there is nothing to "
+            "learn; the warnings above say why, or try the score on a file with jaxgan.scores.get"
+        )
+
+
+CHOICES = {
+    "dtype": ("float32", "bfloat16"),
+    "feature": ("linear", "log1p"),
+    "order": ("generator_first", "discriminator_first"),
+    "score_map": ("paper", "range"),
+    "scoring.delay": (0, 1),
+    "scoring.where": ("host",),
+}
+
+
+def check(config: ConfigDict) -> None:
+    """Raises UserError, naming the key, for a value that makes no sense."""
+    for key, choices in CHOICES.items():
+        value = functools.reduce(lambda section, name: section[name], key.split("."), config)
+        if value not in choices:
+            known = ", ".join(map(str, choices))
+            raise UserError(f"config.{key}={value}: choose one of {known}")
+    for key in ("rounds", "utterances_per_round", "batch_size"):
+        if config[key] < 1:
+            raise UserError(f"config.{key}={config[key]}: must be 1 or more")
+    if not 0 <= config.replay.share <= 1:
+        raise UserError(f"config.replay.share={config.replay.share}: must be from 0 to 1")
+
+
 def make(config: ConfigDict, mesh: Mesh) -> MetricGAN:
-    """The recipe of a config: its data read and checked, its worker processes started."""
+    """The recipe of a config: its data read and checked, its worker processes started.
+
+    Raises:
+        UserError: a setting, the score or the data cannot be used; the message says which.
+    """
+    check(config)
     scores = (config.score, *config.validation.scores)
     pool = ScorePool(
         scores,

@@ -12,6 +12,7 @@ from corpora import mix_corpus, pair_corpus
 from ml_collections import ConfigDict
 
 from jaxgan.core import devices, loop
+from jaxgan.core.errors import UserError
 from jaxgan.core.log import read
 from jaxgan.core.players import load_players
 from jaxgan.core.timer import Timer
@@ -318,6 +319,31 @@ def test_what_cannot_be_scored_stops_no_run(score):
     assert [row["unscorable"] for row in rows] == [odd, odd]
     assert len(history[0]["labels"]) == len(LENGTHS) - odd
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.players))
+
+
+def test_a_score_that_nothing_has_is_told_at_once():
+    with (
+        recipe_of(tiny_config(score="tiny_scores.nothing")) as recipe,
+        pytest.raises(UserError, match=r"tiny_scores\.nothing"),
+    ):
+        play(recipe, 1)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("feature", "log"),
+        ("order", "both"),
+        ("scoring.where", "moon"),
+        ("scoring.delay", 2),
+        ("rounds", 0),
+        ("replay.share", 1.5),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_by_name(key, value):
+    config = tiny_config(**{key: value})
+    with pytest.raises(UserError, match=key.replace(".", r"\.")):
+        metricgan.make(config, devices.make_mesh())
 
 
 def test_mixtures_are_new_in_every_round():

@@ -25,6 +25,11 @@ def _deadly(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> fl
     return _correlation(reference, estimate, sample_rate)
 
 
+def _nothing(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
+    raise Unscorable("on principle")
+
+
+nothing = Score("nothing", 0.0, 1.0, True, _nothing)
 correlation = Score("correlation", 0.0, 1.0, True, _correlation)
 picky = Score("picky", 0.0, 1.0, True, _picky)
 deadly = Score("deadly", 0.0, 1.0, True, _deadly)
