@@ -4,6 +4,7 @@ The rules, the same everywhere: channels are averaged; other rates are resampled
 its "HQ" quality; full scale 1.0 becomes 32768 and what lies beyond is clipped.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
+
+from jaxgan.core import files
+from jaxgan.core.errors import UserError
 
 SAMPLE_RATE = 16000
 """Hz. The one rate at which everything in this package works."""
@@ -28,8 +32,18 @@ SUFFIXES = frozenset(
 """Names that count as audio when a folder is listed; case does not matter."""
 
 
+UNREADABLE = (soundfile.SoundFileError, OSError, ValueError, TypeError, MemoryError)
+"""What decoding a file that is no audio, or damaged, may raise."""
+
+
 class BadAudioError(Exception):
     """A file that gives no usable samples; the message says why, without the file's name."""
+
+
+def undecodable(error: BaseException) -> str:
+    """Why a file cannot be decoded, from one of `UNREADABLE`, without the file's name."""
+    reason = str(error).split(":")[-1].strip().rstrip(".")
+    return f"cannot be decoded ({reason or type(error).__name__})"
 
 
 def to_int16(samples: np.ndarray) -> np.ndarray:
@@ -62,9 +76,8 @@ def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
     """
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError, ValueError, TypeError, MemoryError) as error:
-        reason = str(error).split(":")[-1].strip().rstrip(".")
-        raise BadAudioError(f"cannot be decoded ({reason or type(error).__name__})") from error
+    except UNREADABLE as error:
+        raise BadAudioError(undecodable(error)) from error
     if len(samples) == 0:
         raise BadAudioError("empty")
     mono = samples.mean(axis=1, dtype=np.float32)
@@ -82,6 +95,24 @@ def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
 def write(path: str | os.PathLike[str], samples: np.ndarray) -> None:
     """Writes int16 [n] at 16000 Hz; the format follows the name's suffix."""
     soundfile.write(path, samples, SAMPLE_RATE)
+
+
+@contextlib.contextmanager
+def writable(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Tells a disk that is full or closed to us as what it is, a mistake of the user's.
+
+    Raises:
+        UserError: something in the block raised an OSError, or soundfile could not write.
+    """
+    try:
+        with files.writable(folder):
+            yield
+    except soundfile.SoundFileError as error:
+        reason = str(error).split(":")[-1].strip()
+        raise UserError(
+            f"cannot write in {folder} ({reason}): free space or mend the permissions, then run "
+            "the same command again"
+        ) from error
 
 
 def find(folder: str | os.PathLike[str]) -> list[str]:

@@ -1,0 +1,162 @@
+"""A trained generator, ready to use: loaded from its run's folder, batched, compiled by length."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+import jax
+import numpy as np
+from etils import epath
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from jaxgan.core import config as configs
+from jaxgan.core import devices
+from jaxgan.core.errors import UserError
+from jaxgan.core.files import absolute
+from jaxgan.core.players import load_players
+from jaxgan.core.state import PyTree
+from jaxgan.speech.masking import enhance, make_masking
+
+ROWS = 8
+"""Most waveforms of a batch on one device. An accelerator takes hardly longer for eight than for
+one; a CPU gains little, and loses nothing."""
+ROW_SAMPLES = 2**18
+"""A batch of n rows at most holds n times so many samples (16.4 s), padding included: of longer
+waveforms it has fewer rows, and memory stays bounded."""
+SHORTEST = 2**14
+"""The least padded length in samples, 1.02 s."""
+
+Tag = TypeVar("Tag")
+Tagged = tuple[Tag, np.ndarray]
+
+
+class Enhancer:
+    """Enhances 16 kHz speech. Each padded length is compiled once, and there are few of them.
+
+    Attributes:
+        config: of the run.
+        front_end: window and hop.
+
+    Args:
+        config: of the run that the generator comes from.
+        params: of the generator.
+        mesh: the devices that batches are divided over.
+    """
+
+    def __init__(self, config: ConfigDict, params: PyTree, mesh: Mesh) -> None:
+        self.config = config
+        self._mesh = mesh
+        self._masking = make_masking(config)
+        self.front_end = self._masking.front_end
+        self._params = devices.put_replicated(params, mesh)
+        self._run = jax.jit(self._enhance, out_shardings=devices.sharded(mesh))
+
+    def __call__(self, noisy: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Enhanced waveforms: float32 [B, T], zero behind each.
+
+        Args:
+            noisy: float32 [B, T], full scale 1, finite; what lies behind a waveform is not read.
+            lengths: int [B], samples of each, at most T.
+        """
+        waves = [(row, noisy[row, :length]) for row, length in enumerate(lengths)]
+        enhanced = np.zeros(noisy.shape, np.float32)
+        for row, wave in self.each(waves):
+            enhanced[row, : len(wave)] = wave
+        return enhanced
+
+    def each(self, waves: Iterable[Tagged[Tag]]) -> Iterator[Tagged[Tag]]:
+        """Enhances a stream of waveforms and keeps its order.
+
+        Neighbours are enhanced together: a stream whose neighbours have about the same length costs
+        the least padding. The next batch is read while the devices are at one.
+
+        Args:
+            waves: anything that tells the waveforms apart, and waveforms float32 [n], full scale 1,
+                finite.
+
+        Yields:
+            The same tags with enhanced waveforms float32 [n].
+        """
+        before: tuple[list[tuple[Tag, int]], jax.Array] | None = None
+        for batch in batches(waves, ROWS * self._mesh.size, self._padded_length):
+            running = self._start([wave for _, wave in batch])
+            if before:
+                yield from _unpad(*before)
+            before = [(tag, len(wave)) for tag, wave in batch], running
+        if before:
+            yield from _unpad(*before)
+
+    def _padded_length(self, samples: int) -> int:
+        return padded_length(samples, self.front_end.hop)
+
+    def _start(self, waves: list[np.ndarray]) -> jax.Array:
+        """A batch being enhanced: float32 [rows, T] on the devices."""
+        # Only the last batch of a stream is not full; powers of two keep its shapes few.
+        rows = max(1 << (len(waves) - 1).bit_length(), self._mesh.size)
+        rows += -rows % self._mesh.size
+        lengths = np.zeros(rows, np.int32)
+        lengths[: len(waves)] = [len(wave) for wave in waves]
+        noisy = np.zeros((rows, self._padded_length(lengths.max())), np.float32)
+        for row, wave in enumerate(waves):
+            noisy[row, : len(wave)] = wave
+        noisy_placed, lengths_placed = devices.put_sharded((noisy, lengths), self._mesh)
+        enhanced: jax.Array = self._run(self._params, noisy_placed, lengths_placed)
+        return enhanced
+
+    def _enhance(self, params: PyTree, noisy: jax.Array, lengths: jax.Array) -> jax.Array:
+        return enhance(self._masking, params, noisy, lengths)
+
+
+def load(workdir: epath.PathLike, checkpoint: str = "best") -> Enhancer:
+    """The enhancer that a run has trained; nothing but its folder is needed.
+
+    Args:
+        workdir: the run's folder.
+        checkpoint: "best" (the last one where no validation has been done), "last", or the round
+            of one that was kept.
+
+    Raises:
+        UserError: it is not the folder of a run, not of one that trains an enhancer, or it has no
+            such checkpoint.
+    """
+    folder = absolute(workdir)
+    config = configs.read(folder)
+    if "front_end" not in config or "generator" not in config:
+        raise UserError(f"{folder} holds a run of {config.get('recipe')!r}, which enhances nothing")
+    players = load_players(folder, checkpoint)
+    return Enhancer(config, players["generator"].params, devices.make_mesh())
+
+
+def padded_length(samples: int, hop: int) -> int:
+    """The shortest length that so many samples fit in, of those that are compiled.
+
+    These are `SHORTEST` times 1, 1.5, 2, 3, 4, 6, 8, ..., rounded up to a multiple of the hop: at
+    most half of a waveform is added, and 11 lengths reach to 32 s.
+    """
+    length = SHORTEST
+    while length < samples:
+        # From a power of two to one and a half times of it, and on to the next power.
+        length += length // 2 if length & (length - 1) == 0 else length // 3
+    return int(length + -length % hop)
+
+
+def batches(
+    waves: Iterable[Tagged[Tag]], rows: int, padded: Callable[[int], int]
+) -> Iterator[list[Tagged[Tag]]]:
+    """Consecutive waveforms, at most `rows` together and at most `rows * ROW_SAMPLES` padded."""
+    batch: list[Tagged[Tag]] = []
+    longest = 0
+    for tagged in waves:
+        longest = max(longest, padded(len(tagged[1])))
+        if len(batch) == rows or (batch and (len(batch) + 1) * longest > rows * ROW_SAMPLES):
+            yield batch
+            batch, longest = [], padded(len(tagged[1]))
+        batch.append(tagged)
+    if batch:
+        yield batch
+
+
+def _unpad(rows: list[tuple[Tag, int]], enhanced: jax.Array) -> Iterator[Tagged[Tag]]:
+    waves = np.asarray(enhanced)
+    for row, (tag, length) in enumerate(rows):
+        yield tag, waves[row, :length]

@@ -1,0 +1,174 @@
+"""Evaluation: a whole test set enhanced, and scored before and after at its files' own lengths."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+from rich.console import Console
+from rich.progress import Progress
+
+from jaxgan.core.errors import UserError
+from jaxgan.core.files import absolute, is_remote
+from jaxgan.scores.pool import ScorePool
+from jaxgan.scores.registry import NAMES, get
+from jaxgan.scores.score import Score
+from jaxgan.speech import audio, enhancer
+from jaxgan.speech.audio import SAMPLE_RATE
+from jaxgan.speech.checks import Report
+from jaxgan.speech.corpus import PairCorpus
+from jaxgan.speech.data import describe, open_corpora
+from jaxgan.speech.enhancer import Enhancer
+from jaxgan.speech.figures import Example, draw_scatter, draw_spectrograms
+from jaxgan.speech.long_audio import enhance_waves
+from jaxgan.speech.pairs import read_pairs
+from jaxgan.speech.tables import Results, make_table, write_csv, write_summary
+
+Tell = Callable[[str], None]
+
+
+def evaluate(
+    workdir: str | os.PathLike[str],
+    data: str | None = None,
+    checkpoint: str = "best",
+    output: str | None = None,
+    tell: Tell = print,
+) -> Results:
+    """Scores a trained enhancer and writes all that there is to say about it.
+
+    Args:
+        workdir: folder of the training.
+        data: a folder with `clean` and `noisy` (see `read_pairs`); None: the validation data of the
+            run's own config. What is not at 16000 Hz is resampled to it, and scored there.
+        checkpoint: "best", "last" or a round.
+        output: folder for scores.csv, summary.json, scores.png, spectrograms.png and enhanced/;
+            None: `WORKDIR/eval-NAME`, NAME being that of the data's folder, or "valid".
+        tell: gets what there is to say, line by line.
+
+    Raises:
+        UserError: a folder, a checkpoint or data that cannot be used, or a disk that cannot be
+            written. What has no score is counted, and stops nothing.
+    """
+    trained = enhancer.load(workdir, checkpoint)
+    scores = score_paths(trained.config, tell)
+    place = _output(workdir, data, checkpoint, output)
+    deadline = trained.config.scoring.deadline_seconds
+    with ScorePool(list(scores.values()), SAMPLE_RATE, deadline_seconds=deadline) as pool:
+        corpus = _corpus(trained.config, data, tell)
+        with audio.writable(place):
+            place.mkdir(parents=True, exist_ok=True)
+            pool.wait_until_ready()
+            results = enhance_and_score(trained, corpus, scores, pool, place / "enhanced")
+    title = f"{workdir}, checkpoint {checkpoint}, on {data or 'its validation data'}"
+    Console(soft_wrap=True).print(make_table(results, title))
+    with audio.writable(place):
+        write_csv(results, place / "scores.csv")
+        write_summary(results, place / "summary.json")
+        draw_scatter(results, place / "scores.png")
+        examples = choose_examples(results, corpus, get(next(iter(scores.values()))), place)
+        if examples:
+            draw_spectrograms(examples, trained.front_end, place / "spectrograms.png")
+    tell(f"all scores, figures and enhanced files: {place}")
+    return results
+
+
+def score_paths(config: ConfigDict, tell: Tell) -> dict[str, str]:
+    """Every score to compute, by name: what `get` takes for it. The training's own comes first.
+
+    One of the user's own that is not to be found here is left out, and said so.
+    """
+    paths: dict[str, str] = {}
+    for path in (config.score, *NAMES):
+        try:
+            paths.setdefault(get(path).name, path)
+        except UserError as error:
+            tell(f"leaves the score of the training out: {error}")
+    return paths
+
+
+def enhance_and_score(
+    trained: Enhancer,
+    corpus: PairCorpus,
+    scores: dict[str, str],
+    pool: ScorePool,
+    folder: Path,
+) -> Results:
+    """Enhances every utterance into `folder/NAME.wav`, and has both sides scored meanwhile.
+
+    What is scored is what the file holds, and what training scores: rounded to int16.
+    """
+    lengths = corpus.lengths
+    order = np.argsort(lengths, kind="stable")
+    waves = ((int(number), audio.to_float(corpus.noisy(number))) for number in order)
+    pending = {}
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        for number, wave in progress.track(
+            enhance_waves(trained, waves), total=len(corpus), description="Enhancing"
+        ):
+            samples = audio.to_int16(wave)
+            path = folder / f"{corpus.names[number]}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            audio.write(path, samples)
+            clean = corpus.clean(number)
+            sides = (corpus.noisy(number), samples)
+            pending[number] = [pool.submit(clean, side) for side in sides]
+        values = [
+            [future.result() for future in pending[number]]
+            for number in progress.track(range(len(corpus)), description="Scoring")
+        ]
+    noisy, enhanced = (
+        {name: np.array([pair[side][path] for pair in values]) for name, path in scores.items()}
+        for side in (0, 1)
+    )
+    return Results(corpus.names, lengths / SAMPLE_RATE, noisy, enhanced)
+
+
+def choose_examples(
+    results: Results, corpus: PairCorpus, score: Score, place: Path
+) -> list[Example]:
+    """The utterances with the best, the median and the worst gain; fewer where there are fewer.
+
+    Args:
+        results: of the corpus.
+        corpus: gives clean and noisy.
+        score: whose gain decides.
+        place: the folder whose `enhanced` holds what was made.
+    """
+    noisy, enhanced = results.noisy[score.name], results.enhanced[score.name]
+    gain = (enhanced - noisy) if score.higher_is_better else (noisy - enhanced)
+    ranked = np.argsort(-gain, kind="stable")[: np.count_nonzero(np.isfinite(gain))]
+    if len(ranked) == 0:
+        return []
+    places = {"best": 0, "worst": len(ranked) - 1, "median": len(ranked) // 2}
+    shown = {rank: word for word, rank in reversed(places.items())}
+    examples = []
+    for rank in sorted(shown):
+        number = ranked[rank]
+        name = corpus.names[number]
+        samples, _ = audio.read(place / "enhanced" / f"{name}.wav")
+        change = f"{score.name} {noisy[number]:.2f} to {enhanced[number]:.2f}"
+        title = f"{shown[rank]} gain: {name}\n{change}"
+        examples.append(Example(title, corpus.clean(number), corpus.noisy(number), samples))
+    return examples
+
+
+def _output(
+    workdir: str | os.PathLike[str], data: str | None, checkpoint: str, output: str | None
+) -> Path:
+    if output:
+        return Path(output).expanduser()
+    if is_remote(workdir):
+        raise UserError(f"--workdir={workdir} is no local folder: give --output=DIR, too")
+    name = Path(data).resolve().name if data else "valid"
+    suffix = "" if checkpoint == "best" else f"-{checkpoint}"
+    return Path(absolute(workdir)) / f"eval-{name}{suffix}"
+
+
+def _corpus(config: ConfigDict, data: str | None, tell: Tell) -> PairCorpus:
+    if data is None:
+        return open_corpora(config, tell).valid
+    corpus, problems = read_pairs(data)
+    tell(str(Report((f"{data}: {describe(corpus)}",), problems)))
+    return corpus
