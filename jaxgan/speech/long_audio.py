@@ -9,8 +9,11 @@ import soxr
 
 from jaxgan.speech.enhancer import Enhancer, Tag, Tagged
 
-PIECE = 2**19
-"""Samples that are enhanced as one utterance: 32.8 s at 16000 Hz."""
+PIECE = 2**18
+"""Samples that are enhanced as one utterance: 16.4 s at 16000 Hz, about the longest that training
+sees. A generator that normalises its input over the utterance does worse on much longer ones when
+the noise changes: on 8 minutes of such mixtures one that had been trained on 2 to 5 s reached a
+mean SI-SDR of 3.5 dB in pieces of 2 minutes, 5.1 of 33 s, 5.7 of 16 s and 5.8 of 8 s."""
 OVERLAP = 2**15
 """Samples that two neighbouring pieces share: 2.05 s."""
 
