@@ -26,6 +26,8 @@ from jaxgan.speech.pairs import read_pairs
 from jaxgan.speech.tables import Results, make_table, write_csv, write_summary
 
 Tell = Callable[[str], None]
+LONGEST_NAME = 40
+"""Characters of an utterance's name that fit above its spectrogram."""
 
 
 def evaluate(
@@ -149,7 +151,8 @@ def choose_examples(
         name = corpus.names[number]
         samples, _ = audio.read(place / "enhanced" / f"{name}.wav")
         change = f"{score.name} {noisy[number]:.2f} to {enhanced[number]:.2f}"
-        title = f"{shown[rank]} gain: {name}\n{change}"
+        short = name if len(name) <= LONGEST_NAME else f"...{name[3 - LONGEST_NAME :]}"
+        title = f"{shown[rank]} gain: {short}\n{change}"
         examples.append(Example(title, corpus.clean(number), corpus.noisy(number), samples))
     return examples
 

@@ -47,7 +47,7 @@ def draw_spectrograms(examples: Sequence[Example], front_end: FrontEnd, path: Pa
                 axes.set_ylabel(f"{side}\nkHz")
             axes.tick_params(labelbottom=row == 2)
         # File names are no formulas, whatever "$" they hold.
-        grid[0, column].set_title(example.title, fontsize="medium", parse_math=False, wrap=True)
+        grid[0, column].set_title(example.title, fontsize="medium", parse_math=False)
         grid[2, column].set_xlabel(f"s; black is {DYNAMIC_RANGE:g} dB below a full-scale sine")
     _save(figure, path)
 
