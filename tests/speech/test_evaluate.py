@@ -10,11 +10,12 @@ from corpora import save
 from workdirs import make_workdir
 
 from jaxgan.core.errors import UserError
+from jaxgan.scores import NAMES
 from jaxgan.speech import audio
 from jaxgan.speech.evaluate import choose_examples, evaluate, score_paths
 from jaxgan.speech.tables import Results
 
-SCORES = ["pesq_wb", "pesq_nb", "stoi", "estoi", "si_sdr"]
+SCORES = list(NAMES)
 NAMES = ["deep/c", "one", "short", "two", "wide"]
 
 
