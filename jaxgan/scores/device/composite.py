@@ -66,8 +66,10 @@ def composite(
     signal = 3.093 - 1.029 * ratio + 0.603 * quality - 0.009 * slope
     background = 1.634 + 0.478 * quality - 0.007 * slope + 0.063 * snr
     overall = 1.594 + 0.805 * quality - 0.512 * ratio - 0.007 * slope
-    opinions = (jnp.clip(opinion, 1.0, 5.0) for opinion in (signal, background, overall))
-    return Composite(*opinions, pesq_wb=quality, ssnr=snr, llr=ratio, wss=slope)
+    signal, background, overall = (
+        jnp.clip(opinion, 1.0, 5.0) for opinion in (signal, background, overall)
+    )
+    return Composite(signal, background, overall, quality, snr, ratio, slope)
 
 
 @functools.partial(jax.jit, static_argnames=("sample_rate", "group"))

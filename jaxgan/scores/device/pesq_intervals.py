@@ -127,7 +127,9 @@ def _lags(
         best = _best_lags(sides, _Spans(valid, *some), hop)
         return done + at_once, lax.dynamic_update_slice(lags, best, (done,))
 
-    start = (jnp.zeros((), found.dtype), jnp.zeros(limit + at_once, jnp.int32))
+    # Within shard_map a carry has to vary over devices from the start, as `found` does.
+    none = jnp.where(found > 0, 0, jnp.zeros(limit + at_once, jnp.int32))
+    start = (jnp.zeros((), found.dtype), none)
     _, lags = lax.while_loop(lambda carry: carry[0] < found, search, start)
     number = jnp.maximum(jnp.cumsum(starts) - 1, 0).reshape(batch, count)
     return jnp.where(intervals.inside, lags[number], 0)
@@ -168,7 +170,9 @@ def _best_lags(sides: _Sides, spans: _Spans, hop: int) -> jax.Array:
         wanted = valid & (at < tail)
         return at + _PIECE, total + jnp.where(wanted[:, None], product, 0.0)
 
-    bins = jnp.zeros((row.shape[0], lags + 1), jnp.result_type(sides.reference, 1j))
+    zero = jnp.zeros((row.shape[0], lags + 1), jnp.result_type(sides.reference, 1j))
+    # For shard_map, as in `_lags`.
+    bins = jnp.where(valid[:, None], zero, zero)
     _, spectrum = lax.while_loop(
         lambda carry: jnp.any(valid & (carry[0] < tail)), add_piece, (head, bins)
     )

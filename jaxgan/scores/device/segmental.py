@@ -183,10 +183,11 @@ def _residual(frames: jax.Array, polynomial: jax.Array) -> jax.Array:
     order = polynomial.shape[-1] - 1
     size = frames.shape[-1] + order
     padded = jnp.pad(frames, [(0, 0)] * (frames.ndim - 1) + [(order, order)])
-    return sum(
+    delayed = (
         polynomial[..., lag : lag + 1] * padded[..., order - lag : order - lag + size]
         for lag in range(order + 1)
     )
+    return functools.reduce(jnp.add, delayed)
 
 
 @functools.cache
