@@ -5,8 +5,8 @@
     python train.py --config=configs/metricgan.py:stoi      STOI instead of PESQ
 
 Hardware: the discriminator makes about 240 million multiplications a frame and update, so the
-paper's networks want an accelerator; `quick` and configs/metricgan_plus.py run on a CPU. The authors
-report 2.86 wide-band PESQ on VoiceBank-DEMAND after 600 rounds (noisy 1.97).
+paper's networks want an accelerator; `quick` and configs/metricgan_plus.py run on a CPU. The
+authors report 2.86 wide-band PESQ on VoiceBank-DEMAND after 600 rounds (noisy 1.97).
 """
 
 from ml_collections import ConfigDict
