@@ -10,8 +10,8 @@ from jax import lax
 _CPU_GROUP = 4
 """Pairs that a CPU works on at once; more leave its caches and are slower."""
 
-PairScore = Callable[[jax.Array, jax.Array], jax.Array]
-"""(pairs float [2, B, T], zero past the lengths int32 [B]) -> scores [B]."""
+PairScore = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+"""(pairs float [2, B, T], zero past the lengths int32 [B], their peaks [2, B]) -> scores [B]."""
 
 
 def score_batch(
@@ -21,7 +21,7 @@ def score_batch(
     lengths: jax.Array,
     group: int | None,
 ) -> jax.Array:
-    """Scores [B] of a batch, NaN where a sample is not finite, a few pairs at a time.
+    """Scores [B] of a batch, NaN where a side is silent or not finite, a few pairs at a time.
 
     Args:
         score: what to compute; its pairs are float32, or float64 where both sides were.
@@ -59,10 +59,12 @@ def _score_group(
     lengths = jnp.clip(lengths.astype(jnp.int32), 0, reference.shape[1])
     inside = jnp.arange(reference.shape[1]) < lengths[:, None]
     pairs = jnp.where(inside, jnp.stack([_floating(reference), _floating(estimate)]), 0.0)
-    finite = jnp.all(jnp.isfinite(pairs), (0, 2))
+    peaks = lax.stop_gradient(jnp.max(jnp.abs(pairs), -1))
+    finite = jnp.all(jnp.isfinite(peaks), 0)
     # Zeros in place of what is not finite, so that gradients of the other items stay finite.
     pairs = jnp.where(finite[:, None], pairs, 0.0)
-    return jnp.where(finite, score(pairs, lengths), jnp.nan)
+    scores = score(pairs, lengths, jnp.where(finite, peaks, 0.0))
+    return jnp.where(finite & jnp.all(peaks > 0, 0), scores, jnp.nan)
 
 
 def _floating(samples: jax.Array) -> jax.Array:

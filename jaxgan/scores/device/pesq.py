@@ -7,6 +7,7 @@ docs/device_scores.md says how far it agrees with the package `pesq`, and on wha
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -119,13 +120,61 @@ def _pesq(
     return score_batch(score, reference, estimate, lengths, group)
 
 
-def _score(pairs: jax.Array, lengths: jax.Array, *, tables: Tables, options: _Options) -> jax.Array:
+def _score(
+    pairs: jax.Array, lengths: jax.Array, peaks: jax.Array, *, tables: Tables, options: _Options
+) -> jax.Array:
     """MOS-LQO [B] of pairs [2, B, T]."""
-    signals, gain = _listen(pairs, lengths, tables, options)
-    reference = signals[0]
-    excerpt = pesq_model.find_excerpt(reference, lengths, tables)
-    count = signals.shape[-1] // tables.hop
-    frames = pesq_model.split_frames(signals, count, tables.hop)
+    whole_hops = -pairs.shape[-1] % tables.hop
+    peak = jnp.max(peaks, 0)
+    pairs = pairs / jnp.where(peak > 0, peak, 1.0)[:, None]
+    pairs = jnp.pad(pairs, ((0, 0), (0, 0), (0, whole_hops)))
+    score = functools.partial(_score_level, lengths=lengths, tables=tables, options=options)
+    return _if_any((peak > 0) & (lengths >= tables.shortest), score, pairs)
+
+
+def _score_level(
+    pairs: jax.Array, lengths: jax.Array, tables: Tables, options: _Options
+) -> jax.Array:
+    """MOS-LQO [B] of pairs [2, B, S] whose largest sample is 1."""
+    samples = pairs.shape[-1]
+    gain, spectra = pesq_filters.align_levels(pairs, lengths, tables)
+    valid = jnp.all(jnp.isfinite(gain), 0)
+    gain = jnp.where(jnp.isfinite(gain), gain, 0.0)[..., None]
+    if options.refuse_speechless:
+        reference = lax.stop_gradient(gain[0] * spectra[0])
+        filtered = pesq_filters.for_detector(reference, samples, options.mode, tables)
+        valid &= pesq_speech.has_utterance(filtered, lengths, tables)
+    compare = functools.partial(_compare, lengths=lengths, tables=tables, options=options)
+    if options.mode == "nb":
+        signals = gain * pesq_filters.narrowband(spectra, lengths, samples, tables)
+        return _if_any(valid, compare, signals)
+
+    def filter_and_compare(faded: jax.Array) -> jax.Array:
+        signals = pesq_filters.wideband(faded, lengths, options.unfused)
+        return _if_any(valid, compare, signals)
+
+    return _if_any(lengths > 0, filter_and_compare, pesq_filters.fade(gain * pairs, lengths))
+
+
+def _if_any(
+    wanted: jax.Array, score: Callable[[jax.Array], jax.Array], signals: jax.Array
+) -> jax.Array:
+    """Scores of those wanted, NaN for the others; nothing is computed where none is wanted.
+
+    What is skipped are groups of padding. As much is gained by the border that this draws: XLA on
+    a CPU computes `signals` once before it, not again in every loop that reads them.
+    """
+    nothing = jnp.full_like(wanted, jnp.nan, signals.dtype)
+    scores = lax.cond(jnp.any(wanted), score, lambda _: nothing, signals)
+    return jnp.where(wanted, scores, jnp.nan)
+
+
+def _compare(
+    signals: jax.Array, lengths: jax.Array, tables: Tables, options: _Options
+) -> jax.Array:
+    """MOS-LQO [B] of signals [2, B, S] behind the input filter; NaN where nothing is loud."""
+    excerpt = pesq_model.find_excerpt(lax.stop_gradient(signals[0]), lengths, tables)
+    frames = pesq_model.split_frames(signals, tables.hop)
     reference_power, estimate_power = pesq_model.band_powers(frames, tables)
     heard = pesq_model.equalise(reference_power, estimate_power, lengths, excerpt, tables)
     found = pesq_model.disturbances(heard, estimate_power, None, tables)
@@ -138,27 +187,7 @@ def _score(pairs: jax.Array, lengths: jax.Array, *, tables: Tables, options: _Op
     raw = 4.5 - 0.1 * symmetric - 0.0309 * asymmetric
     slope, shift = _MAPPING[options.mode]
     score = 0.999 + 4.0 * jax.nn.sigmoid(slope * raw - shift)
-    valid = jnp.all(jnp.isfinite(gain), 0) & (lengths >= tables.shortest)
-    valid &= excerpt[1] >= excerpt[0]
-    if options.refuse_speechless:
-        valid &= pesq_speech.has_utterance(lax.stop_gradient(reference), lengths, tables)
-    return jnp.where(valid, score, jnp.nan)
-
-
-def _listen(
-    pairs: jax.Array, lengths: jax.Array, tables: Tables, options: _Options
-) -> tuple[jax.Array, jax.Array]:
-    """The pairs at their standard level behind the input filter, zeros at the end, and gains."""
-    peak = lax.stop_gradient(jnp.max(jnp.abs(pairs), (0, 2)))
-    pairs = pairs / jnp.where(peak > 0, peak, 1.0)[:, None]
-    gain, spectra = pesq_filters.align_levels(pairs, lengths, tables)
-    applied = jnp.where(jnp.isfinite(gain), gain, 0.0)[..., None]
-    if options.mode == "wb":
-        signals = pesq_filters.wideband(applied * pairs, lengths, options.unfused)
-    else:
-        signals = applied * pesq_filters.narrowband(spectra, pairs.shape[-1], lengths, tables)
-    missing = 8 + -(signals.shape[-1] + 8) % tables.hop
-    return jnp.pad(signals, ((0, 0), (0, 0), (0, missing))), gain
+    return jnp.where(excerpt[1] >= excerpt[0], score, jnp.nan)
 
 
 def _look_again(
@@ -172,7 +201,8 @@ def _look_again(
     intervals = pesq_intervals.find(found[0], heard.excerpt[1])
 
     def again() -> tuple[jax.Array, jax.Array]:
-        frames = pesq_intervals.shifted_frames(signals[0], signals[1], lengths, intervals, tables)
+        ended = jnp.pad(signals, ((0, 0), (0, 0), (0, tables.hop)))
+        frames = pesq_intervals.shifted_frames(ended[0], ended[1], lengths, intervals, tables)
         power = pesq_model.band_powers(frames, tables)
         other = pesq_model.disturbances(heard, power, intervals.start, tables)
         symmetric, asymmetric = (

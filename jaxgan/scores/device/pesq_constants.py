@@ -34,7 +34,7 @@ class Tables:
         exponent: [bands], of the loudness law.
         loudness: [bands], sone/Bark that the loudness law is multiplied by.
         width: [bands], Bark.
-        detector: [sections, 5], b0, b1, b2, a1, a2 of the speech detector's cascade.
+        detector: [sections, 6], b0, b1, b2, a0, a1, a2 of the speech detector's cascade.
     """
 
     sample_rate: int
@@ -89,7 +89,7 @@ def tables(sample_rate: int) -> Tables:
         exponent=exponent,
         loudness=facts["loudness_scale"] * (threshold / 0.5) ** exponent,
         width=bark["width_bark"][1:],
-        detector=np.asarray(facts["speech_detector_biquads_b0_b1_b2_a1_a2"]),
+        detector=np.insert(facts["speech_detector_biquads_b0_b1_b2_a1_a2"], 3, 1.0, axis=1),
     )
 
 
@@ -98,6 +98,13 @@ def biquad() -> tuple[np.ndarray, np.ndarray]:
     """(b [3], a [3]) of the input filter of P.862.2, 16 kHz."""
     facts = _facts()["rates"]["16000"]["wideband_input_biquad"]
     return np.asarray(facts["b"]), np.asarray(facts["a"])
+
+
+def sections_response(sections: np.ndarray, fft_length: int) -> np.ndarray:
+    """complex [fft_length / 2 + 1]: the response of sections [n, 6] in a row, on a DFT's bins."""
+    delay = np.exp(-2j * np.pi * np.arange(fft_length // 2 + 1) / fft_length)
+    powers = np.stack([np.ones_like(delay), delay, delay**2])
+    return np.prod((sections[:, :3] @ powers) / (sections[:, 3:] @ powers), axis=0)
 
 
 @functools.cache

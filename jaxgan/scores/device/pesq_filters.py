@@ -77,13 +77,13 @@ def _sum(values: jax.Array) -> jax.Array:
     return jnp.matmul(values, ones, precision=lax.Precision.HIGHEST)
 
 
-def narrowband(spectra: jax.Array, samples: int, lengths: jax.Array, tables: Tables) -> jax.Array:
+def narrowband(spectra: jax.Array, lengths: jax.Array, samples: int, tables: Tables) -> jax.Array:
     """The signals through the telephone receiver of P.862, ringing into the tail.
 
     Args:
         spectra: complex [..., B, bins], of `align_levels`.
-        samples: S, the length of the signals they belong to.
         lengths: int32 [B], samples.
+        samples: S, the length of the signals that the spectra are of.
         tables: of the sample rate.
 
     Returns:
@@ -91,14 +91,49 @@ def narrowband(spectra: jax.Array, samples: int, lengths: jax.Array, tables: Tab
     """
     size = fft_length(samples, tables)
     response = pesq_constants.receive_filter().amplitude(size, tables.sample_rate)
-    filtered = jnp.fft.irfft(spectra * jnp.asarray(response, spectra.real.dtype), size)
-    filtered = filtered[..., : samples + tables.tail]
+    filtered = _inverse(spectra, response, size)[..., : samples + tables.tail]
     inside = jnp.arange(samples + tables.tail) < (lengths + tables.tail)[:, None]
     return jnp.where(inside, filtered, 0.0)
 
 
+def for_detector(spectra: jax.Array, samples: int, mode: str, tables: Tables) -> jax.Array:
+    """The signals through the input filter of `mode` and the speech detector's filter.
+
+    Args:
+        spectra: complex [..., bins], of `align_levels`.
+        samples: S, the length of the signals that the spectra are of.
+        mode: "wb" or "nb".
+        tables: of the sample rate.
+
+    Returns:
+        float [..., S + tail].
+    """
+    size = fft_length(samples, tables)
+    response = pesq_constants.sections_response(tables.detector, size)
+    if mode == "wb":
+        section = np.concatenate(pesq_constants.biquad())[None]
+        response = response * pesq_constants.sections_response(section, size)
+    else:
+        receiver = pesq_constants.receive_filter()
+        response = response * receiver.amplitude(size, tables.sample_rate)
+    return _inverse(spectra, response, size)[..., : samples + tables.tail]
+
+
+def _inverse(spectra: jax.Array, response: np.ndarray, size: int) -> jax.Array:
+    dtype = spectra.dtype if np.iscomplexobj(response) else spectra.real.dtype
+    return jnp.fft.irfft(spectra * jnp.asarray(response, dtype), size)
+
+
+def fade(signals: jax.Array, lengths: jax.Array) -> jax.Array:
+    """Signals [..., B, S] with their first and last 15 samples faded, as P.862.2 begins."""
+    position = jnp.arange(signals.shape[-1])
+    nearest = jnp.minimum(position, lengths[:, None] - 1 - position)
+    steps = (nearest + 1).astype(signals.dtype)
+    return signals * jnp.clip(steps / (_FADE_SAMPLES + 1), 0.0, 1.0)
+
+
 def wideband(signals: jax.Array, lengths: jax.Array, unfused: bool) -> jax.Array:
-    """The signals faded in and out over 15 samples and through the filter of P.862.2.
+    """The signals through the filter of P.862.2.
 
     Args:
         signals: float [..., B, S] at 16 kHz, zero from `lengths` on.
@@ -108,13 +143,8 @@ def wideband(signals: jax.Array, lengths: jax.Array, unfused: bool) -> jax.Array
     Returns:
         float [..., B, S], zero from `lengths` on.
     """
-    position = jnp.arange(signals.shape[-1])
-    from_end = lengths[:, None] - 1 - position
-    nearest = jnp.minimum(position, from_end)
-    step = 1.0 / (_FADE_SAMPLES + 1)
-    fade = jnp.clip((nearest + 1).astype(signals.dtype) * step, 0.0, 1.0)
-    filtered = _biquad(signals * fade, unfused)
-    return jnp.where(from_end >= 0, filtered, 0.0)
+    inside = jnp.arange(signals.shape[-1]) < lengths[:, None]
+    return jnp.where(inside, _biquad(signals, unfused), 0.0)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))

@@ -65,7 +65,7 @@ def shifted_frames(
     """[B, frames, frame]: the estimate's frames, shifted within each interval by its best lag.
 
     Args:
-        reference: [B, S] after the input filter.
+        reference: [B, S] after the input filter, zero at the end.
         estimate: [B, S] likewise.
         lengths: int32 [B], samples.
         intervals: of `find`.

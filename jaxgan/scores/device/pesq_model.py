@@ -49,13 +49,11 @@ def band_powers(frames: jax.Array, tables: Tables) -> jax.Array:
     return jnp.matmul(power, bands, precision=lax.Precision.HIGHEST)
 
 
-def split_frames(signals: jax.Array, count: int, hop: int) -> jax.Array:
-    """[..., S] -> [..., count, 2 * hop], frames that overlap by half; zeros after the end."""
-    needed = (count + 1) * hop
-    missing = max(0, needed - signals.shape[-1])
-    padded = jnp.pad(signals, [(0, 0)] * (signals.ndim - 1) + [(0, missing)])[..., :needed]
-    blocks = padded.reshape(*signals.shape[:-1], count + 1, hop)
-    return jnp.concatenate([blocks[..., :-1, :], blocks[..., 1:, :]], -1)
+def split_frames(signals: jax.Array, hop: int) -> jax.Array:
+    """[..., S] -> [..., S / hop, 2 * hop]: frames that overlap by half, the last half empty."""
+    blocks = signals.reshape(*signals.shape[:-1], -1, hop)
+    following = [(0, 0)] * (blocks.ndim - 2) + [(0, 1), (0, 0)]
+    return jnp.concatenate([blocks, jnp.pad(blocks, following)[..., 1:, :]], -1)
 
 
 def find_excerpt(
@@ -71,17 +69,17 @@ def find_excerpt(
     Returns:
         int32 [B] each; last < first where nothing is loud.
     """
-    size = reference.shape[-1]
+    size, hop = reference.shape[-1], tables.hop
     magnitude = jnp.pad(jnp.abs(reference), ((0, 0), (0, 4)))
     loud = sum(magnitude[:, i : i + size] for i in range(5)) >= 500.0
-    furthest = (lengths + 2 * tables.guard) // 2
-    total = lengths + tables.tail
+    # Minima and maxima of positions: searches (argmax) are many times slower on a CPU.
     position = jnp.arange(size)
-    first_loud = jnp.min(jnp.where(loud, position, size), -1)
+    from_start = jnp.min(jnp.where(loud, position, size), -1)
     last_loud = jnp.max(jnp.where(loud, position, -size), -1)
-    first = jnp.minimum(first_loud, furthest) // tables.hop
-    from_end = jnp.minimum(total - 5 - last_loud, furthest)
-    last = (total - from_end) // tables.hop - 1
+    total = lengths + tables.tail
+    furthest = (lengths + 2 * tables.guard) // 2
+    first = jnp.minimum(from_start, furthest) // hop
+    last = (total - jnp.minimum(total - 5 - last_loud, furthest)) // hop - 1
     return first.astype(jnp.int32), last.astype(jnp.int32)
 
 

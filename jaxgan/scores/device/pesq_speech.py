@@ -1,14 +1,12 @@
 """Whether PESQ finds speech in a reference: it refuses one without an utterance of 0.2 s.
 
 The method works on the powers of blocks of 4 ms behind a fixed filter. Only the yes or no is
-needed here, since aligned signals need no division into utterances.
+needed here, since aligned signals need no division into utterances. What the method does to the
+first and last 4 ms of the filtered reference, a fade, is left out.
 """
-
-import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from jaxgan.scores.device.pesq_constants import Tables
@@ -18,20 +16,20 @@ _SHORTEST_BURST = 5
 _LONGEST_GAP = 50
 _SHORTEST_UTTERANCE = 50
 _GROWTH = 2
-_HISTORY = 2
-"""Blocks before its own that an output hears. At the third the response has fallen by 68 dB, and
-powers are floored 40 dB below the loudest block."""
 
 
-def has_utterance(reference: jax.Array, lengths: jax.Array, tables: Tables) -> jax.Array:
+def has_utterance(filtered: jax.Array, lengths: jax.Array, tables: Tables) -> jax.Array:
     """bool [B]: whether the reference holds an utterance, with pauses of up to 0.2 s inside.
 
     Args:
-        reference: [B, S] after PESQ's input filter.
+        filtered: [B, S + tail], of `pesq_filters.for_detector`.
         lengths: int32 [B], samples.
         tables: of the sample rate.
     """
-    power = _block_powers(reference, lengths, tables)
+    blocks = (filtered.shape[-1] - tables.tail + tables.guard) // tables.block
+    power = jnp.square(filtered[..., : blocks * tables.block])
+    power = jnp.mean(power.reshape(-1, blocks, tables.block), -1)
+    power = jnp.pad(power, ((0, 0), (tables.guard // tables.block, 0)))
     count = ((lengths + 2 * tables.guard) // tables.block)[:, None]
     block = jnp.arange(power.shape[1])
     present = block < count
@@ -48,49 +46,6 @@ def has_utterance(reference: jax.Array, lengths: jax.Array, tables: Tables) -> j
     for distance in range(1, _GROWTH + 1):
         grown |= _shift(speech, distance) | _shift(speech, -distance)
     return jnp.any(_place_in_run(grown & present) >= _SHORTEST_UTTERANCE, -1)
-
-
-def _block_powers(reference: jax.Array, lengths: jax.Array, tables: Tables) -> jax.Array:
-    """Mean squares of blocks behind the detector's filter, the guard before included."""
-    size, block, guard = reference.shape[-1], tables.block, tables.guard
-    position = jnp.arange(size)
-    from_end = lengths[:, None] - 1 - position
-    inside = from_end >= 0
-    total = jnp.sum(jnp.where(inside, reference, 0.0), -1, keepdims=True)
-    offset = total / (lengths[:, None] + 2 * guard).astype(reference.dtype)
-    nearest = jnp.minimum(position, from_end)
-    ramp = jnp.minimum((nearest.astype(reference.dtype) + 0.5) / block, 1.0)
-    ramp = jnp.where(nearest < block, ramp, 1.0)
-    # In nb the ringing in the tail is neither centred nor faded.
-    signal = jnp.where(inside, (reference - offset) * ramp, reference)
-    blocks = -(-(size + guard) // block)
-    before = _HISTORY * block
-    signal = jnp.pad(signal, ((0, 0), (before, blocks * block - size)))
-    signal = signal.reshape(-1, blocks + _HISTORY, block)
-    windows = jnp.concatenate([signal[:, i : i + blocks] for i in range(_HISTORY + 1)], -1)
-    response = jnp.asarray(_response(tables), reference.dtype)
-    filtered = jnp.matmul(windows, response, precision=lax.Precision.HIGHEST)
-    powers = jnp.mean(jnp.square(filtered), -1)
-    return jnp.pad(powers, ((0, 0), (guard // block, 0)))
-
-
-@functools.cache
-def _response(tables: Tables) -> np.ndarray:
-    """[(_HISTORY + 1) * block, block]: a window's samples to the filter's outputs at its end."""
-    block = tables.block
-    impulse = np.zeros((_HISTORY + 1) * block)
-    impulse[0] = 1.0
-    for b0, b1, b2, a1, a2 in tables.detector:
-        filtered = np.zeros_like(impulse)
-        for n in range(len(impulse)):
-            past = [(impulse[n - i], filtered[n - i]) if n >= i else (0.0, 0.0) for i in (1, 2)]
-            filtered[n] = (
-                b0 * impulse[n] + b1 * past[0][0] + b2 * past[1][0]
-                - a1 * past[0][1] - a2 * past[1][1]
-            )  # fmt: skip
-        impulse = filtered
-    late = _HISTORY * block + np.arange(block) - np.arange(len(impulse))[:, None]
-    return np.where(late >= 0, impulse[np.maximum(late, 0)], 0.0)
 
 
 def _threshold(power: jax.Array, present: jax.Array, count: jax.Array) -> jax.Array:

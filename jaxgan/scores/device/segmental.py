@@ -90,7 +90,9 @@ def wss(
     return score_batch(score, reference, estimate, lengths, group)
 
 
-def _ssnr(pairs: jax.Array, lengths: jax.Array, *, sample_rate: int) -> jax.Array:
+def _ssnr(
+    pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, *, sample_rate: int
+) -> jax.Array:
     frames, count = _frames(pairs, lengths, sample_rate)
     present = jnp.arange(frames.shape[2]) < count[:, None]
     signal = jnp.sum(jnp.square(frames[0]), -1)
@@ -102,10 +104,10 @@ def _ssnr(pairs: jax.Array, lengths: jax.Array, *, sample_rate: int) -> jax.Arra
     limit = jnp.where((signal > 0) & (signal >= highest * noise), _HIGHEST_SNR, _LOWEST_SNR)
     snr = jnp.where(within, 10.0 * jnp.log10(ratio), limit)
     mean = jnp.sum(jnp.where(present, snr, 0.0), -1) / jnp.maximum(count, 1).astype(snr.dtype)
-    return _where_valid(mean, pairs, count)
+    return _where_framed(mean, count)
 
 
-def _llr(pairs: jax.Array, lengths: jax.Array, *, sample_rate: int) -> jax.Array:
+def _llr(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, *, sample_rate: int) -> jax.Array:
     frames, count = _frames(pairs, lengths, sample_rate)
     order = 16 if sample_rate >= 10_000 else 10
     clean, processed = _predictor(frames, order)
@@ -114,10 +116,10 @@ def _llr(pairs: jax.Array, lengths: jax.Array, *, sample_rate: int) -> jax.Array
     found = jnp.sum(jnp.square(_residual(frames[0], processed)), -1)
     speaks = (least > 0) & (found > 0)
     distance = jnp.log(jnp.where(speaks, found, 1.0) / jnp.where(speaks, least, 1.0))
-    return _where_valid(_mean_of_lowest(distance, count), pairs, count)
+    return _where_framed(_mean_of_lowest(distance, count), count)
 
 
-def _wss(pairs: jax.Array, lengths: jax.Array, *, sample_rate: int) -> jax.Array:
+def _wss(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, *, sample_rate: int) -> jax.Array:
     frames, count = _frames(pairs, lengths, sample_rate)
     size = 2 ** (2 * frames.shape[-1] - 1).bit_length()
     spectrum = jnp.fft.rfft(frames, size)[..., : size // 2]
@@ -129,7 +131,7 @@ def _wss(pairs: jax.Array, lengths: jax.Array, *, sample_rate: int) -> jax.Array
     weight = jnp.mean(_slope_weights(levels, slopes), 0)
     squares = weight * jnp.square(slopes[0] - slopes[1])
     distance = jnp.sum(squares, -1) / jnp.sum(weight, -1)
-    return _where_valid(_mean_of_lowest(distance, count), pairs, count)
+    return _where_framed(_mean_of_lowest(distance, count), count)
 
 
 def _frames(pairs: jax.Array, lengths: jax.Array, sample_rate: int) -> tuple[jax.Array, jax.Array]:
@@ -145,9 +147,8 @@ def _frames(pairs: jax.Array, lengths: jax.Array, sample_rate: int) -> tuple[jax
     return frames, jnp.maximum((lengths - frame) // hop, 0)
 
 
-def _where_valid(score: jax.Array, pairs: jax.Array, count: jax.Array) -> jax.Array:
-    sounds = jnp.all(jnp.max(jnp.abs(pairs), -1) > 0, 0)
-    return jnp.where(sounds & (count > 0), score, jnp.nan)
+def _where_framed(score: jax.Array, count: jax.Array) -> jax.Array:
+    return jnp.where(count > 0, score, jnp.nan)
 
 
 def _mean_of_lowest(distance: jax.Array, count: jax.Array) -> jax.Array:

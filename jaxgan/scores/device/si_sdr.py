@@ -39,18 +39,16 @@ def si_sdr(
     return score_batch(_score, reference, estimate, lengths, group)
 
 
-def _score(pairs: jax.Array, lengths: jax.Array) -> jax.Array:
+def _score(pairs: jax.Array, lengths: jax.Array, peaks: jax.Array) -> jax.Array:
     inside = jnp.arange(pairs.shape[-1]) < lengths[:, None]
-    peak = jnp.max(jnp.abs(pairs), -1)
     # Levels change nothing; at full scale no square leaves float32's range.
-    scaled = pairs / jnp.where(peak > 0, peak, 1.0)[..., None]
+    scaled = pairs / jnp.where(peaks > 0, peaks, 1.0)[..., None]
     count = jnp.maximum(lengths, 1).astype(pairs.dtype)
     centre = jnp.sum(scaled, -1) / count
     reference, estimate = centred = jnp.where(inside, scaled - centre[..., None], 0.0)
     # A constant leaves the rounding of its mean behind, not zeros.
     least = 32 * jnp.finfo(pairs.dtype).eps
-    varies = (jnp.max(jnp.abs(centred), -1) > least) & (peak > 0)
-    valid = jnp.all(varies, 0)
+    valid = jnp.all(jnp.max(jnp.abs(centred), -1) > least, 0)
     energy = jnp.sum(jnp.square(reference), -1)
     product = jnp.sum(reference * estimate, -1)
     target = (product / jnp.where(valid, energy, 1.0))[:, None] * reference

@@ -87,12 +87,12 @@ def _stoi(
 def _score(
     pairs: jax.Array,
     lengths: jax.Array,
+    _peaks: jax.Array,
     *,
     sample_rate: int,
     compare: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
 ) -> jax.Array:
     """Scores [B] of pairs [2, B, T]."""
-    peak = jnp.max(jnp.abs(pairs), -1)
     resampled, lengths = _resample(pairs, lengths, sample_rate)
     frames, kept = _speech_frames(resampled, lengths)
     envelopes = _band_envelopes(frames)
@@ -102,7 +102,7 @@ def _score(
     envelopes = jnp.pad(envelopes, [(0, 0)] * 3 + [(0, missing)])
     intelligible = compare(envelopes[0], envelopes[1], jnp.arange(count) < segments[:, None])
     score = intelligible / jnp.maximum(segments, 1).astype(pairs.dtype)
-    return jnp.where((segments > 0) & jnp.all(peak > 0, 0), score, jnp.nan)
+    return jnp.where(segments > 0, score, jnp.nan)
 
 
 def _resample(
