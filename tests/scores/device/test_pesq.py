@@ -37,7 +37,7 @@ def test_wide_band_equals_the_package(pairs, batch):
 
 def test_wide_band_keeps_the_noise_of_float32(make_pairs, batch):
     low_passed = []
-    for clean, noisy in make_pairs([2.0, 2.0]):
+    for clean, noisy in make_pairs(SECONDS):
         spectrum = np.fft.rfft(clean)
         spectrum[len(spectrum) // 2 :] = 0
         low_passed.append((np.fft.irfft(spectrum, len(clean)).astype(np.float32), noisy))
@@ -54,39 +54,19 @@ def test_narrow_band_equals_the_package(make_pairs, batch, sample_rate):
     np.testing.assert_allclose(scores, expected, atol=5e-4)
 
 
-def test_does_not_depend_on_the_batch(pairs, batch):
-    together = np.asarray(pesq_wb(*batch(pairs, 48000)))
-    alone = [float(pesq_wb(*batch([pair], 48000))[0]) for pair in pairs[:2]]
-    np.testing.assert_allclose(alone, together[:2], atol=1e-4)
-    unpadded = pesq_wb(*batch(pairs[:1]))
-    # The length of the level filter's transform goes with the padded length: up to 1.1e-4.
-    np.testing.assert_allclose(unpadded, together[:1], atol=2e-4)
-    in_other_groups = pesq_wb(*batch(pairs, 48000), group=8)
-    np.testing.assert_allclose(in_other_groups, together, atol=1e-4)
-
-
-def test_eight_devices_give_what_one_gives(pairs, batch):
-    arrays = batch(pairs, 48000)
+def test_eight_devices_with_one_longer_row_each_give_the_same(pairs, batch):
+    arrays = batch(pairs, 50000)
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     rows = PartitionSpec("data")
     sharded = [jax.device_put(array, NamedSharding(mesh, rows)) for array in arrays]
     scores = jax.jit(jax.shard_map(pesq_wb, mesh=mesh, in_specs=rows, out_specs=rows))(*sharded)
     assert scores.sharding.spec == rows
-    np.testing.assert_allclose(scores, pesq_wb(*arrays), atol=1e-4)
+    np.testing.assert_allclose(scores, pesq_wb(*batch(pairs, 48000)), atol=1e-4)
 
 
 def test_identical_signals_reach_the_highest(pairs, batch):
     clean = [(clean, clean) for clean, _ in pairs]
     np.testing.assert_allclose(pesq_wb(*batch(clean, 48000)), 4.6439, atol=1e-4)
-
-
-def test_takes_int16(pairs, batch):
-    reference, estimate, lengths = batch(pairs, 48000)
-    whole = [
-        np.clip(np.round(x * 32767), -32768, 32767).astype(np.int16) for x in (reference, estimate)
-    ]
-    as_floats = [side.astype(np.float32) / 32768 for side in whole]
-    np.testing.assert_allclose(pesq_wb(*whole, lengths), pesq_wb(*as_floats, lengths), atol=1e-5)
 
 
 def unscorable_pairs(clean, noisy):

@@ -60,7 +60,8 @@ def test_wide_band_filter_rounds_like_float32(make_speech):
 def test_wide_band_filter_fades_and_ends_with_the_signal():
     signal = np.zeros((1, 400), np.float32)
     signal[0, :100] = 1.0
-    filtered = np.asarray(pesq_filters.wideband(signal, np.array([100]), True))[0]
+    faded = pesq_filters.fade(signal, np.array([100]))
+    filtered = np.asarray(pesq_filters.wideband(faded, np.array([100]), True))[0]
     ramp = np.minimum(np.arange(1, 101), np.arange(100, 0, -1)) / 16
     expected = scipy.signal.lfilter(*pesq_constants.biquad(), np.minimum(ramp, 1.0))
     np.testing.assert_allclose(filtered[:100], expected, atol=1e-3)
