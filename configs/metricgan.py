@@ -11,7 +11,7 @@ authors report 2.86 wide-band PESQ on VoiceBank-DEMAND after 600 rounds (noisy 1
 
 from ml_collections import ConfigDict
 
-from jaxgan.speech.settings import data_settings
+from jaxgan.speech.settings import run_settings
 
 
 def get_config(preset: str | None = None) -> ConfigDict:
@@ -20,39 +20,36 @@ def get_config(preset: str | None = None) -> ConfigDict:
     Raises:
         ValueError: another preset.
     """
-    config = ConfigDict()
+    config = run_settings()
     config.recipe = "metricgan"
-    config.seed = 0
-    config.rounds = 200  # the paper's code for TIMIT; 600 for VoiceBank-DEMAND
+    config.rounds = 200  # the authors' code for TIMIT; 600 for VoiceBank-DEMAND
     config.utterances_per_round = 100  # the authors' code, `num_of_sampling`
-    config.init_from = ""  # a finished run whose networks this one begins with
-    config.debug_nans = False  # raise at the operation that made a NaN; slow
 
     # The authors' code has batch 1. Padding has no effect on a result, so a larger batch costs no
     # accuracy, but it makes fewer updates of the same audio: see discriminator_learning_rate.
     config.batch_size = 8
-    config.dtype = "float32"  # or bfloat16: of the networks' computation, not of parameters
 
     config.score = "pesq_wb"  # a name of docs/scores.md, or the import path of your own
     config.score_map = "paper"  # (PESQ + 0.5) / 5, STOI as it is; "range": clean is exactly 1
     config.target = 1.0  # what G asks of D; the paper's s
-    config.scoring = ConfigDict()
-    config.scoring.where = "host"
-    config.scoring.delay = (
-        0  # 0: within the step; 1: beside the replay pass, which then comes first
-    )
-    config.scoring.workers = 0  # processes; 0: one a core
-    config.scoring.deadline_seconds = 30.0  # for one score of one utterance
-
-    config.data = data_settings()
-
-    # Front end: the authors' code.
-    config.front_end = ConfigDict({"sample_rate": 16000, "hop": 256})  # Hz; samples, half a frame
     config.feature = "linear"  # the code for TIMIT; "log1p" in that for VoiceBank-DEMAND
     config.through_waveform = False  # D judges the masked feature itself in G's step
+    config.update(networks())
+    config.update(learning())
 
-    # Networks: the paper's, 1,892,057 and 345,330 parameters.
-    config.generator = ConfigDict()
+    if preset == "quick":
+        shrink(config)
+    elif preset == "stoi":
+        config.score = "stoi"
+        config.validation.scores = ("pesq_wb",)
+    elif preset is not None:
+        raise ValueError(f"no preset {preset!r}: choose quick or stoi")
+    return config
+
+
+def networks() -> ConfigDict:
+    """The paper's networks, 1,892,057 and 345,330 parameters."""
+    config = ConfigDict({"generator": {}, "discriminator": {}})
     config.generator.layers = 2
     config.generator.width = 200
     config.generator.dense = 300
@@ -60,16 +57,20 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.generator.floor = 0.05
     config.generator.learnable_sigmoid = False
     config.generator.normalise = True
-    config.discriminator = ConfigDict()
     config.discriminator.channels = (15, 25, 40, 50)
     config.discriminator.kernels = (5, 7, 9, 11)
     config.discriminator.dense = (50, 10)
+    return config
 
-    # One round.
+
+def learning() -> ConfigDict:
+    """What happens in a round, and the optimizers."""
+    config = ConfigDict()
     config.order = "generator_first"  # the authors' code, which leaves G alone in the first round
     config.noisy_teaches = False  # the paper's D learns from clean and enhanced alone
     config.replay = ConfigDict()
     config.replay.share = 0.1  # of all items of earlier rounds: the authors' code
+    config.replay.most = 0  # items a round, so that late rounds stay short; 0: no limit, as theirs
     config.replay.clean = True  # with their clean sides: the authors' code
 
     # Adam as in Keras 2.0.9, which the authors used: 1e-3 for both, at batch 1.
@@ -81,23 +82,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.adam_b1 = 0.9
     config.adam_b2 = 0.999
     config.gradient_clip = 0.0  # largest norm of a gradient; 0: none, as in the authors' code
-    config.warmup_rounds = (
-        0  # rounds in which G learns from clean speech instead; none in the paper
-    )
+
+    config.warmup_rounds = 0  # rounds in which G learns from clean speech instead; not the paper's
     config.warmup_learning_rate = 1e-3
-
-    config.validation = ConfigDict()
-    config.validation.every = 1  # rounds
-    config.validation.scores = ("stoi",)  # beside config.score
-    config.checkpoint = ConfigDict({"every": 5})  # rounds; the best and the last are kept
-
-    if preset == "quick":
-        shrink(config)
-    elif preset == "stoi":
-        config.score = "stoi"
-        config.validation.scores = ("pesq_wb",)
-    elif preset is not None:
-        raise ValueError(f"no preset {preset!r}: choose quick or stoi")
     return config
 
 

@@ -7,10 +7,11 @@ from ml_collections import ConfigDict
 
 from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Recipe
-from jaxgan.speech import metricgan
+from jaxgan.speech import metricgan, score_loss
 
 RECIPES: dict[str, Callable[[ConfigDict, Mesh], Recipe]] = {
     "metricgan": metricgan.make,
+    "score_loss": score_loss.make,
 }
 
 

@@ -28,7 +28,7 @@ def get(name: str) -> Score:
             `module:score`. What lies there is a Score, or a function, an instance or a class
             (called without arguments) that takes (reference float64 [n], estimate float64 [n],
             sample rate in Hz) and returns a float, with the attributes lowest, highest and
-            higher_is_better, and optionally name and normalise(raw).
+            higher_is_better, and optionally name, normalise(raw) and device (see Score).
 
     Raises:
         UserError: nothing of this name, or it lacks an attribute.
@@ -99,4 +99,5 @@ def _as_score(path: str, found: Any) -> Score:
         higher_is_better=bool(found.higher_is_better),
         measure=found,
         own_map=getattr(found, "normalise", None),
+        device=getattr(found, "device", None),
     )

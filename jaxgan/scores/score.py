@@ -33,6 +33,8 @@ class Score:
         higher_is_better: whether `highest` is the good end.
         measure: computes the raw score; raises Unscorable where there is none.
         own_map: raw -> about [0, 1] as a paper prints it; None where the range is the map.
+        device: the same measure in JAX, for batches: (reference [B, T], estimate [B, T], both int16
+            or float32, lengths int32 [B]) -> raw scores float32 [B], NaN where there is none.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Score:
     higher_is_better: bool
     measure: Measure
     own_map: Callable[[Any], Any] | None = None
+    device: Callable[[Any, Any, Any], Any] | None = None
 
     def __call__(self, reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
         """The raw score of one pair, or NaN where it has none.

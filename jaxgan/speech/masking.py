@@ -99,7 +99,13 @@ def resynthesise(
     return istft(masking.expand(feature) * phase, lengths, masking.front_end)
 
 
-def enhance(masking: Masking, params: PyTree, noisy: jax.Array, lengths: jax.Array) -> jax.Array:
+def enhance(
+    masking: Masking,
+    params: PyTree,
+    noisy: jax.Array,
+    lengths: jax.Array,
+    dropout_key: jax.Array | None = None,
+) -> jax.Array:
     """Enhanced waveforms.
 
     Args:
@@ -107,12 +113,12 @@ def enhance(masking: Masking, params: PyTree, noisy: jax.Array, lengths: jax.Arr
         params: of the generator.
         noisy: float32 [B, T], full scale 1, zero behind each utterance; T is a multiple of the hop.
         lengths: int [B], samples.
+        dropout_key: given in training only.
 
     Returns:
         float32 [B, T], zero behind each utterance.
     """
     spectrum = stft(noisy, masking.front_end)
     feature = masking.compress(magnitude(spectrum))
-    return resynthesise(
-        masking, masked_feature(masking, params, feature, lengths), spectrum, lengths
-    )
+    masked = masked_feature(masking, params, feature, lengths, dropout_key)
+    return resynthesise(masking, masked, spectrum, lengths)

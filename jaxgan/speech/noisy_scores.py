@@ -7,8 +7,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxgan.core import devices
-from jaxgan.scores.bridge import PendingScores, submit_shards
-from jaxgan.scores.pool import ScorePool
+from jaxgan.scores.scorer import Collect, Scorer
 from jaxgan.speech.batching import Batch
 
 
@@ -16,29 +15,22 @@ class NoisyScores:
     """Scores of what a corpus gives as noisy.
 
     Args:
-        pool: computes the scores.
-        score: which of the pool's.
+        scorer: computes them.
         mesh: the devices that the batches lie on.
         fetch: brings arrays on the devices whole to the host.
         fixed: the pairs of the corpus never change, so that a score holds for the whole run.
     """
 
     def __init__(
-        self,
-        pool: ScorePool,
-        score: str,
-        mesh: Mesh,
-        fetch: Callable[[Any], Any],
-        fixed: bool,
+        self, scorer: Scorer, mesh: Mesh, fetch: Callable[[Any], Any], fixed: bool
     ) -> None:
-        self._pool = pool
-        self._score = score
+        self._scorer = scorer
         self._mesh = mesh
         self._fetch = fetch
         self._fixed = fixed
         self._known: dict[int, float] = {}
 
-    def request(self, batches: Sequence[Batch], index: Sequence[np.ndarray]) -> list[PendingScores]:
+    def request(self, batches: Sequence[Batch], index: Sequence[np.ndarray]) -> list[Collect]:
         """Starts to score what is not known yet.
 
         Args:
@@ -52,16 +44,12 @@ class NoisyScores:
             lengths = devices.put_sharded(
                 np.where(known, np.int32(0), self._fetch(batch.lengths)), self._mesh
             )
-            pending.append(
-                submit_shards(self._pool, batch.clean, batch.noisy, lengths, (self._score,))
-            )
+            pending.append(self._scorer(batch.clean, batch.noisy, lengths))
         return pending
 
-    def collect(
-        self, pending: Sequence[PendingScores], index: Sequence[np.ndarray]
-    ) -> list[np.ndarray]:
+    def collect(self, pending: Sequence[Collect], index: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Raw scores float32 [B] of each batch; NaN in rows that only fill or have no score."""
-        raw = self._fetch([scores.collect() for scores in pending])
+        raw = self._fetch([collect() for collect in pending])
         result = []
         for fresh, numbers in zip(raw, index, strict=True):
             old = [self._known.get(number, np.nan) for number in numbers.tolist()]

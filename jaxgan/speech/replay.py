@@ -71,7 +71,13 @@ def make_record(
 
 
 def replay_batches(
-    history: History, corpus: CleanSource, share: float, batch_size: int, seed: int, number: int
+    history: History,
+    corpus: CleanSource,
+    share: float,
+    most: int,
+    batch_size: int,
+    seed: int,
+    number: int,
 ) -> Iterator[ReplayBatch]:
     """A share of all items of all earlier rounds, drawn anew for each round without repetition.
 
@@ -79,6 +85,7 @@ def replay_batches(
         history: records of `make_record`; empty ones hold nothing.
         corpus: the training corpus, for the clean sides.
         share: of all items, 0 to 1; their number is rounded to the nearest.
+        most: items, even if the share is more; 0: no limit.
         batch_size: rows of each batch.
         seed: with `number`, decides the draw.
         number: of the round.
@@ -86,7 +93,8 @@ def replay_batches(
     sizes = np.array([len(record.get("labels", ())) for record in history], np.int64)
     total = int(sizes.sum())
     random = generator(seed, number, STREAM)
-    chosen = random.choice(total, round(share * total), replace=False)
+    count = round(share * total)
+    chosen = random.choice(total, min(count, most) if most else count, replace=False)
     begins = np.cumsum(sizes) - sizes
     origin = np.searchsorted(begins, chosen, side="right") - 1
     offsets = [

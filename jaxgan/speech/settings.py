@@ -1,4 +1,4 @@
-"""The `data` section that every speech config shares."""
+"""Settings that every speech config shares; its own file says what it does differently."""
 
 from ml_collections import ConfigDict
 
@@ -24,3 +24,28 @@ def data_settings() -> ConfigDict:
     data.buckets = 4  # lengths that utterances are padded to, each compiled once
     data.resident_megabytes = 4096  # a fixed corpus up to this size is kept on the device
     return data
+
+
+def run_settings() -> ConfigDict:
+    """Default settings of a run, whatever its recipe."""
+    config = ConfigDict()
+    config.seed = 0
+    config.init_from = ""  # a finished run whose networks this one begins with
+    config.debug_nans = False  # raise at the operation that made a NaN; slow
+    config.dtype = "float32"  # or bfloat16: of the networks' computation, not of parameters
+
+    config.scoring = ConfigDict()
+    config.scoring.where = "host"  # host | device | auto: the scores that training needs
+    config.scoring.delay = 0  # host: 0 within a step; 1 beside the replay pass, which comes first
+    config.scoring.workers = 0  # processes; 0: one a core
+    config.scoring.deadline_seconds = 30.0  # for one score of one utterance
+
+    config.data = data_settings()
+    # 32 ms windows that overlap by half: the authors of MetricGAN, and most of the field at 16 kHz.
+    config.front_end = ConfigDict({"sample_rate": 16000, "hop": 256})  # Hz; samples, half a frame
+
+    config.validation = ConfigDict()
+    config.validation.every = 1  # rounds
+    config.validation.scores = ("stoi",)  # beside config.score
+    config.checkpoint = ConfigDict({"every": 5})  # rounds; the best and the last are kept
+    return config

@@ -1,5 +1,6 @@
 """Validation by the true scores: enhance a fixed set, score it, average."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,10 +12,14 @@ from jaxgan.core.recipe import Audio, Evaluation, Media
 from jaxgan.scores.bridge import submit_shards
 from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import get
+from jaxgan.scores.scorer import Scorer
 from jaxgan.speech.batching import Batch, Loader
 from jaxgan.speech.stft import FrontEnd
 
+log = logging.getLogger(__name__)
+
 SHOWN = 2  # utterances in TensorBoard
+ALLOWED_DIFFERENCE = 0.02  # between host and device, in the score's own unit
 DYNAMIC_RANGE = 80.0  # dB, of the spectrograms
 
 
@@ -27,6 +32,8 @@ class Validation:
         scores: names of those to report; the first decides which checkpoint is best.
         front_end: of the spectrograms.
         fetch: brings arrays on the devices whole to the host.
+        on_devices: what computes the first score in training, where that is not the pool: each
+            validation compares both on one batch.
     """
 
     def __init__(
@@ -36,29 +43,39 @@ class Validation:
         scores: Sequence[str],
         front_end: FrontEnd,
         fetch: Callable[[Any], Any],
+        on_devices: Scorer | None = None,
     ) -> None:
+        self._on_devices = on_devices
         self._loader = loader
         self._pool = pool
         self._scores = {name: get(name) for name in scores}
         self._front_end = front_end
         self._fetch = fetch
-        self._noisy: dict[str, np.ndarray] = {}
+        self._noisy: dict[str, float] = {}
 
-    def __call__(self, enhance: Callable[[Batch], jax.Array]) -> Evaluation:
+    def __call__(self, enhance: Callable[[Batch], jax.Array], number: int) -> Evaluation:
         """Enhances and scores the set.
 
         Args:
             enhance: batch -> int16 [B, T].
+            number: of the round.
         """
         batches = list(self._loader.all())
         enhanced = [enhance(batch) for batch in batches]
         if not self._noisy:
-            self._noisy = self._measure(batches, [batch.noisy for batch in batches])
+            noisy = self._measure(batches, [batch.noisy for batch in batches])
+            self._noisy = {f"{name}_noisy": _mean(values) for name, values in noisy.items()}
         scores = self._measure(batches, enhanced)
-        metrics = {name: _mean(values) for name, values in scores.items()}
-        metrics |= {f"{name}_noisy": _mean(values) for name, values in self._noisy.items()}
+        metrics = {name: _mean(values) for name, values in scores.items()} | self._noisy
         first = next(iter(self._scores.values()))
-        metrics["unscorable"] = float(np.count_nonzero(~np.isfinite(scores[first.name])))
+        if self._on_devices:
+            place = number % len(batches)
+            found = self._on_devices(batches[place].clean, enhanced[place], batches[place].lengths)
+            metrics[f"{first.name}_device_difference"] = largest_difference(
+                first.name, scores[first.name][place], self._fetch(found())
+            )
+        every = np.concatenate(scores[first.name])
+        metrics["unscorable"] = float(np.count_nonzero(~np.isfinite(every)))
         return Evaluation(
             metrics=metrics,
             objective=metrics[first.name] * (1 if first.higher_is_better else -1),
@@ -67,8 +84,8 @@ class Validation:
 
     def _measure(
         self, batches: Sequence[Batch], estimates: Sequence[jax.Array]
-    ) -> dict[str, np.ndarray]:
-        """Every score of every utterance, NaN where it has none: name -> float32 [utterances]."""
+    ) -> dict[str, list[np.ndarray]]:
+        """Scores of every batch's utterances, NaN where there is none: name -> float32 [rows]s."""
         pending = [
             submit_shards(self._pool, batch.clean, estimate, batch.lengths, tuple(self._scores))
             for batch, estimate in zip(batches, estimates, strict=True)
@@ -77,9 +94,7 @@ class Validation:
         result = {}
         for name, score in self._scores.items():
             raw = self._fetch([scores.collect(name) for scores in pending])
-            result[score.name] = np.concatenate(
-                [values[rows] for values, rows in zip(raw, filled, strict=True)]
-            )
+            result[score.name] = [v[rows] for v, rows in zip(raw, filled, strict=True)]
         return result
 
     def _media(self, batch: Batch, enhanced: jax.Array) -> Mapping[str, Media]:
@@ -111,7 +126,33 @@ def spectrogram_image(waveform: np.ndarray, front_end: FrontEnd) -> np.ndarray:
     return image
 
 
-def _mean(values: np.ndarray) -> float:
+def largest_difference(name: str, host: np.ndarray, device: np.ndarray) -> float:
+    """The largest difference of two ways to compute the same scores; warned of past 0.02.
+
+    Args:
+        name: of the score.
+        host: float32 [rows], NaN where there is no score.
+        device: float32 [rows or more]; what lies behind is of rows that only fill.
+    """
+    device = device[: len(host)]
+    if (np.isnan(host) != np.isnan(device)).any():
+        log.warning("%s: host and device disagree on which utterances have a score", name)
+    difference = np.abs(host - device)
+    largest = float(np.nanmax(difference, initial=0.0))
+    if largest > ALLOWED_DIFFERENCE:
+        row = int(np.nanargmax(difference))
+        log.warning(
+            "%s: the host gives %.4f where the device gives %.4f; scoring.where=host is the "
+            "reference (docs/scores.md says when they differ)",
+            name,
+            host[row],
+            device[row],
+        )
+    return largest
+
+
+def _mean(batches: Sequence[np.ndarray]) -> float:
     """Mean of what is a number; NaN where nothing is."""
+    values = np.concatenate(batches)
     finite = values[np.isfinite(values)]
     return float(finite.mean()) if len(finite) else float("nan")

@@ -1,0 +1,185 @@
+"""The networks and steps of MetricGAN: pure functions of a run state and a batch.
+
+`metricgan` puts them together to the paper's algorithm. Fu, Liao, Tsao and Lin, ICML 2019; Fu et
+al., Interspeech 2021.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+from jaxgan.core.state import Metrics, Player, PyTree, RunState, begin, descend, make_player
+from jaxgan.nn.masked import masked_mean
+from jaxgan.speech.batching import Batch
+from jaxgan.speech.masking import Masking, as_float, make_masking, masked_feature, resynthesise
+from jaxgan.speech.networks import MetricDiscriminator
+from jaxgan.speech.stft import magnitude, stft
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """All that is fixed during a run; bound to the steps before they are compiled.
+
+    Attributes:
+        masking: front end and generator.
+        discriminator: the surrogate of the score.
+        generator_optimizer: of G.
+        warmup_optimizer: of G in warm-up rounds; it shares the generator optimizer's state.
+        discriminator_optimizer: of D.
+        target: the score, on D's scale, that G asks for; below 1 it assigns a worse one.
+        through_waveform: D judges the features of the resynthesised waveform, and G's gradient
+            passes through it; otherwise D judges the masked feature itself.
+    """
+
+    masking: Masking
+    discriminator: MetricDiscriminator
+    generator_optimizer: optax.GradientTransformation
+    warmup_optimizer: optax.GradientTransformation
+    discriminator_optimizer: optax.GradientTransformation
+    target: float
+    through_waveform: bool
+
+
+def init(key: jax.Array, *, system: System) -> RunState:
+    """Both players before their first update."""
+    generator_key, discriminator_key, run_key = jax.random.split(key, 3)
+    frames = system.discriminator.least_frames
+    feature = jnp.zeros((1, frames, system.masking.front_end.bins))
+    count = jnp.full((1,), frames)
+    generator = system.masking.generator.init(generator_key, feature, count)
+    discriminator = system.discriminator.init(discriminator_key, feature, feature, count)
+    return begin(
+        run_key,
+        {
+            "generator": make_player(generator, system.generator_optimizer),
+            "discriminator": make_player(discriminator, system.discriminator_optimizer),
+        },
+    )
+
+
+def judge(
+    system: System,
+    player: Player,
+    candidate: jax.Array,
+    clean: jax.Array,
+    lengths: jax.Array,
+) -> tuple[jax.Array, PyTree]:
+    """D's prediction for candidate features, float32 [B], and D's state after the call."""
+    return system.discriminator.apply(
+        {"params": player.params, **player.state},
+        candidate,
+        clean,
+        system.masking.frames(lengths),
+        mutable=list(player.state),
+    )
+
+
+def discriminator_step(
+    run_state: RunState,
+    clean: jax.Array,
+    candidates: jax.Array,
+    labels: jax.Array,
+    lengths: jax.Array,
+    *,
+    system: System,
+) -> tuple[RunState, Metrics]:
+    """D moves once: sum over kinds of candidates of the mean of (D(candidate, clean) - label)^2.
+
+    With the kinds clean (label 1) and enhanced (label Q') this is the paper's loss of D; MetricGAN+
+    adds the kind noisy.
+
+    Args:
+        run_state: donated.
+        clean: int16 [B, T].
+        candidates: int16 [B, K, T], one of each kind.
+        labels: float32 [B, K]; NaN takes no part: a candidate without a score, or a padding row.
+        lengths: int32 [B], samples.
+        system: what is fixed.
+
+    Returns:
+        The state, and `loss` [] and `prediction` [B, K] from before the update.
+    """
+    batch, kinds, samples = candidates.shape
+    feature = system.masking.feature_of(as_float(candidates.reshape(batch * kinds, samples)))
+    clean_feature = jnp.repeat(system.masking.feature_of(as_float(clean)), kinds, axis=0)
+    known = jnp.isfinite(labels)
+    targets = jnp.where(known, labels, 0)
+
+    def loss(params: PyTree, state: PyTree) -> tuple[jax.Array, tuple[PyTree, Metrics]]:
+        opt_state = run_state.players["discriminator"].opt_state
+        player = Player(params=params, state=state, opt_state=opt_state)
+        prediction, state = judge(
+            system, player, feature, clean_feature, jnp.repeat(lengths, kinds)
+        )
+        prediction = prediction.reshape(batch, kinds)
+        value = jnp.sum(masked_mean((prediction - targets) ** 2, known, axis=0))
+        return value, (state, {"loss": value, "prediction": prediction})
+
+    return descend(run_state, "discriminator", loss, system.discriminator_optimizer)
+
+
+def generator_step(
+    run_state: RunState, batch: Batch, *, system: System
+) -> tuple[RunState, Metrics]:
+    """G moves once: the mean of (D(G(noisy), clean) - target)^2 (the paper's loss of G).
+
+    D is a fixed function here: neither its parameters nor its state change.
+    """
+    masking = system.masking
+    key = jax.random.fold_in(run_state.key, run_state.step)
+    spectrum = stft(as_float(batch.noisy), masking.front_end)
+    noisy_feature = masking.compress(magnitude(spectrum))
+    clean_feature = masking.feature_of(as_float(batch.clean))
+
+    def loss(params: PyTree, state: PyTree) -> tuple[jax.Array, tuple[PyTree, Metrics]]:
+        feature = masked_feature(masking, params, noisy_feature, batch.lengths, key)
+        if system.through_waveform:
+            feature = masking.feature_of(resynthesise(masking, feature, spectrum, batch.lengths))
+        prediction, _ = judge(
+            system, run_state.players["discriminator"], feature, clean_feature, batch.lengths
+        )
+        value = masked_mean((prediction - system.target) ** 2, batch.lengths > 0)
+        return value, (state, {"loss": value})
+
+    return descend(run_state, "generator", loss, system.generator_optimizer)
+
+
+def warmup_step(run_state: RunState, batch: Batch, *, system: System) -> tuple[RunState, Metrics]:
+    """G moves once, supervised: mean |masked feature - clean feature|. In neither paper."""
+    masking = system.masking
+    key = jax.random.fold_in(run_state.key, run_state.step)
+    noisy_feature = masking.feature_of(as_float(batch.noisy))
+    clean_feature = masking.feature_of(as_float(batch.clean))
+    frames = masking.frames(batch.lengths)
+    valid = (jnp.arange(clean_feature.shape[1]) < frames[:, None])[..., None]
+
+    def loss(params: PyTree, state: PyTree) -> tuple[jax.Array, tuple[PyTree, Metrics]]:
+        feature = masked_feature(masking, params, noisy_feature, batch.lengths, key)
+        value = masked_mean(jnp.abs(feature - clean_feature), valid)
+        return value, (state, {"loss": value})
+
+    return descend(run_state, "generator", loss, system.warmup_optimizer)
+
+
+def make_system(config: ConfigDict) -> System:
+    """The networks and optimizers of a config."""
+    discriminator = MetricDiscriminator(**config.discriminator, dtype=jnp.dtype(config.dtype))
+
+    def adam(learning_rate: float) -> optax.GradientTransformation:
+        transformation = optax.adam(learning_rate, b1=config.adam_b1, b2=config.adam_b2)
+        if config.gradient_clip:
+            return optax.chain(optax.clip_by_global_norm(config.gradient_clip), transformation)
+        return transformation
+
+    return System(
+        masking=make_masking(config),
+        discriminator=discriminator,
+        generator_optimizer=adam(config.generator_learning_rate),
+        warmup_optimizer=adam(config.warmup_learning_rate),
+        discriminator_optimizer=adam(config.discriminator_learning_rate),
+        target=config.target,
+        through_waveform=config.through_waveform,
+    )

@@ -1,0 +1,185 @@
+"""What a recipe that trains an enhancer needs beside its algorithm: batches, scores, validation."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from jaxgan.core import devices
+from jaxgan.core.errors import UserError
+from jaxgan.core.recipe import Evaluation, Recipe
+from jaxgan.core.state import RunState
+from jaxgan.scores.pool import ScorePool
+from jaxgan.scores.registry import get
+from jaxgan.scores.score import with_map
+from jaxgan.scores.scorer import PLACES, choose_place, score_on_devices, score_on_host
+from jaxgan.speech.batching import Batch, Loader
+from jaxgan.speech.corpus import generator
+from jaxgan.speech.data import Corpora, open_corpora
+from jaxgan.speech.masking import Masking, as_float, as_int16, enhance, make_masking
+from jaxgan.speech.validation import Validation
+
+BATCH_ORDER = 2  # tells the draw of the batches' order from other draws of the same seed and round
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+
+
+class Rows(NamedTuple):
+    """What the rows of a batch are, on the host: index, gain and lengths of `Batch`, each [B]."""
+
+    utterance: np.ndarray
+    gain: np.ndarray
+    lengths: np.ndarray
+
+
+def enhance_step(run_state: RunState, batch: Batch, *, masking: Masking) -> jax.Array:
+    """What the player "generator" makes of the noisy utterances: int16 [B, T]."""
+    params = run_state.players["generator"].params
+    return as_int16(enhance(masking, params, as_float(batch.noisy), batch.lengths))
+
+
+class Training:
+    """Data, score and devices of one run.
+
+    Args:
+        config: of the run.
+        mesh: the devices.
+        corpora: training and validation data, checked.
+        pool: open worker processes that know `config.score`, as their first, and the validation's.
+
+    Attributes:
+        mesh: the devices.
+        pool: the worker processes.
+        corpus: the training data.
+        masking: front end and generator.
+        score: with the config's map to [0, 1].
+        scorer: computes its raw values for training.
+        loader: of the training data.
+    """
+
+    def __init__(self, config: ConfigDict, mesh: Mesh, corpora: Corpora, pool: ScorePool) -> None:
+        self.mesh = mesh
+        self.pool = pool
+        self.corpus = corpora.train
+        self.masking = make_masking(config)
+        self.score = with_map(get(config.score), config.score_map)
+        on_devices = None
+        if choose_place(config.scoring.where, config.score) == "device":
+            on_devices = score_on_devices(config.score, mesh)
+        self.scorer = on_devices or score_on_host(config.score, pool, mesh, config.scoring.delay)
+        self._seed = config.seed
+        load = functools.partial(
+            Loader,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            mesh=mesh,
+            resident_megabytes=config.data.resident_megabytes,
+        )
+        self.loader = load(corpora.train, count=config.utterances_per_round)
+        self._valid_loader = load(corpora.valid, count=len(corpora.valid))
+        self._enhance = self.look(functools.partial(enhance_step, masking=self.masking))
+        self._gather = jax.jit(lambda array: array, out_shardings=devices.replicated(mesh))
+        self._validate = Validation(
+            self._valid_loader,
+            pool,
+            pool.scores,
+            self.masking.front_end,
+            self.fetch,
+            on_devices,
+        )
+
+    def begin(self, init: Callable[[jax.Array], RunState]) -> Callable[[jax.Array], RunState]:
+        """Compiles what makes the first state, on every device."""
+        return jax.jit(init, out_shardings=devices.replicated(self.mesh))
+
+    def move(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """Compiles a step that changes the state, its first argument, which is donated."""
+        return jax.jit(step, donate_argnums=0, out_shardings=devices.replicated(self.mesh))
+
+    def look(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """Compiles a step whose results are rows of a batch."""
+        return jax.jit(step, out_shardings=devices.sharded(self.mesh))
+
+    def fetch(self, tree: Any) -> Any:
+        """Arrays on the devices of any process, whole, in the memory of every host."""
+        whole = jax.tree.map(lambda a: a if a.is_fully_addressable else self._gather(a), tree)
+        return jax.device_get(whole)
+
+    def draw(self, number: int) -> tuple[list[Batch], list[Rows]]:
+        """A round's batches in a random order, and on the host what their rows are."""
+        batches = self.loader.round(number)
+        order = generator(self._seed, number, BATCH_ORDER).permutation(len(batches))
+        batches = [batches[place] for place in order]
+        rows = self.fetch([(batch.index, batch.gain, batch.lengths) for batch in batches])
+        return batches, [Rows(*fields) for fields in rows]
+
+    def seconds(self, rows: Sequence[Rows]) -> float:
+        """Seconds of speech in these batches."""
+        samples = sum(int(row.lengths.sum()) for row in rows)
+        return samples / self.masking.front_end.sample_rate
+
+    def enhance(self, state: RunState, batch: Batch) -> jax.Array:
+        """What G makes of a batch: int16 [B, T]."""
+        enhanced: jax.Array = self._enhance(state, batch)
+        return enhanced
+
+    def evaluate(self, state: RunState, number: int) -> Evaluation:
+        """The true scores of the validation set, by the host."""
+        return self._validate(functools.partial(self._enhance, state), number)
+
+    def close(self) -> None:
+        """Ends the loaders' threads and the worker processes."""
+        self.loader.close()
+        self._valid_loader.close()
+        self.pool.close()
+
+
+CHOICES = {
+    "dtype": ("float32", "bfloat16"),
+    "feature": ("linear", "log1p"),
+    "score_map": ("paper", "range"),
+    "scoring.delay": (0, 1),
+    "scoring.where": PLACES,
+}
+
+
+def check(config: ConfigDict, choices: dict[str, tuple[Any, ...]] = CHOICES) -> None:
+    """Raises UserError, naming the key, for a value that makes no sense."""
+    for key, allowed in choices.items():
+        value = functools.reduce(lambda section, name: section[name], key.split("."), config)
+        if value not in allowed:
+            known = ", ".join(map(str, allowed))
+            raise UserError(f"config.{key}={value}: choose one of {known}")
+    for key in ("rounds", "utterances_per_round", "batch_size"):
+        if config[key] < 1:
+            raise UserError(f"config.{key}={config[key]}: must be 1 or more")
+
+
+def assemble(
+    config: ConfigDict, mesh: Mesh, recipe: Callable[[ConfigDict, Training], AnyRecipe]
+) -> AnyRecipe:
+    """A recipe with its data read and checked and its worker processes started.
+
+    Raises:
+        UserError: a setting, the score or the data cannot be used; the message says which.
+    """
+    scores = (config.score, *config.validation.scores)
+    pool = ScorePool(
+        scores,
+        config.front_end.sample_rate,
+        config.scoring.workers,
+        config.scoring.deadline_seconds,
+    )
+    try:
+        # Every process checks the data; one report is enough.
+        tell = print if jax.process_index() == 0 else lambda _: None
+        corpora = open_corpora(config, tell)
+        pool.wait_until_ready()
+        return recipe(config, Training(config, mesh, corpora, pool))
+    except BaseException:
+        pool.close()
+        raise
