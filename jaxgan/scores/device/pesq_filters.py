@@ -19,23 +19,12 @@ _HUGE = 3e38
 
 
 def fft_length(samples: int, tables: Tables) -> int:
-    """The length of the transforms for signals of so many samples, the tail not counted.
-
-    Two seconds at least: what rings past a short signal must not come back at its other end. A
-    multiple of 4 without a prime factor above 5.
-    """
-    length = max(samples + tables.tail, 2 * tables.sample_rate)
-    length += -length % 4
-    while not _is_smooth(length):
-        length += 4
-    return length
+    """The length of a batch's transforms, a power of two, for signals padded to so many samples."""
+    return _power_of_two(samples + tables.tail)
 
 
-def _is_smooth(number: int) -> bool:
-    for prime in (2, 3, 5):
-        while number % prime == 0:
-            number //= prime
-    return number == 1
+def _power_of_two(samples: int) -> int:
+    return 1 << (samples - 1).bit_length()
 
 
 def align_levels(
@@ -46,16 +35,23 @@ def align_levels(
     The mean is over length + tail samples of the filtered signal. At 16 kHz every other sample is
     enough, since the band ends below 4 kHz.
 
+    P.862 filters on a circle: the power of two that holds a signal and its tail. What rings past
+    one end comes back at the other, so the circle's length is heard, and it is the signal's own,
+    not that of a batch it is padded for. If the batch's is r times as long, the signal's own bins
+    are every r-th of the batch's. With those times r, and zeros between, the inverse transform is
+    the own circle, r times in a row.
+
     Args:
         signals: float [..., B, S], zero from `lengths` on.
         lengths: int32 [B], samples.
         tables: of the sample rate.
 
     Returns:
-        (gain [..., B], NaN where there is no power; spectra [..., B, bins]).
+        (gain [..., B], NaN where there is no power; spectra [..., B, bins] of the batch's length,
+        as above, for filters that are products with them).
     """
     size = fft_length(signals.shape[-1], tables)
-    spectra = jnp.fft.rfft(signals, size)
+    spectra = jnp.fft.rfft(signals, size) * _own_bins(lengths, size, tables).astype(signals.dtype)
     step = 2 if tables.sample_rate == 16000 else 1
     response = pesq_constants.level_band().amplitude(size, tables.sample_rate)
     response = response[: size // (2 * step) + 1] / step
@@ -69,6 +65,13 @@ def align_levels(
     audible = power > 0
     gain = jnp.sqrt(_LEVEL / jnp.where(audible, power, 1.0))
     return jnp.where(audible, gain, jnp.nan), spectra
+
+
+def _own_bins(lengths: jax.Array, size: int, tables: Tables) -> jax.Array:
+    """int32 [B, size / 2 + 1]: r on every r-th bin, for lengths whose own transform is size / r."""
+    longest = lengths + tables.tail - 1
+    times = jnp.right_shift(size, 32 - lax.clz(longest.astype(jnp.int32)))[:, None]
+    return jnp.where(jnp.arange(size // 2 + 1) & (times - 1), 0, times)
 
 
 def _sum(values: jax.Array) -> jax.Array:
