@@ -98,6 +98,7 @@ class ScoreLoss:
     """
 
     def __init__(self, config: ConfigDict, training: Training) -> None:
+        self.config = config
         self.training = training
         system = System(
             masking=training.masking,
@@ -126,7 +127,10 @@ class ScoreLoss:
         score = np.concatenate([metrics["score"] for metrics in log])
         lengths = np.concatenate([row.lengths for row in rows])
         if not np.isfinite(score).any():
-            raise UserError("not one enhanced utterance has a score, so there is nothing to learn")
+            raise UserError(
+                f"config.score={self.config.score}: not one enhanced utterance of round {number} "
+                "has a score, so there is nothing to learn; look at the data"
+            )
         return (
             state,
             {},

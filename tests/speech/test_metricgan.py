@@ -42,15 +42,15 @@ def test_one_device_equals_eight():
         np.testing.assert_array_equal(np.sort(a["index"]), np.sort(b["index"]))
 
 
-def test_scores_asked_inside_the_step_equal_those_asked_outside():
+def test_scores_are_the_same_wherever_they_are_computed():
     labels = []
-    for delay in (0, 1):
-        config = tiny_config(**{"scoring.delay": delay, "replay.share": 1.0})
-        with recipe_of(config) as recipe:
+    for scoring in ({"scoring.delay": 0}, {"scoring.delay": 1}, {"scoring.where": "device"}):
+        with recipe_of(tiny_config(score="si_sdr", **scoring, **{"replay.share": 1.0})) as recipe:
             _, history, rows = play(recipe, 1)
             labels.append(history[0]["labels"])
             assert rows[0]["unscorable"] == 0
     np.testing.assert_allclose(labels[0], labels[1], atol=1e-6)
+    np.testing.assert_allclose(labels[0], labels[2], atol=1e-4)
 
 
 def test_labels_are_the_scores_of_the_utterances_kept_for_replay():
