@@ -7,7 +7,7 @@ import jax.numpy as jnp
 def masked_mean(
     x: jax.Array, mask: jax.Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
 ) -> jax.Array:
-    """Mean of x where mask is 1; 0 where no element is valid.
+    """Mean of x where mask is 1; 0 where no element is valid. Float32 for bfloat16, too.
 
     Args:
         x: [...].
@@ -15,6 +15,8 @@ def masked_mean(
         axis: axes of x to average over; all by default.
         keepdims: keep those axes with length 1.
     """
+    # bfloat16 counts no further than 256.
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     weights = jnp.broadcast_to(mask, x.shape).astype(x.dtype)
     total = jnp.sum(jnp.where(weights > 0, x, 0), axis=axis, keepdims=keepdims)
     return total / jnp.maximum(jnp.sum(weights, axis=axis, keepdims=keepdims), 1)

@@ -3,6 +3,11 @@
 Three things make it fast, and none changes a number beyond rounding: the input's share of all gates
 is one matrix product outside the time loop; both directions advance in the same loop; and the
 gradient of the recurrent kernel is one product after the backward loop instead of a sum inside it.
+
+In bfloat16 only the operands of the matrix products are: gates, cells and their gradients stay
+float32. A cell sums over hundreds of steps, and one that remembers (a forget gate of 0.99) would
+lose small additions to rounding: over 400 such steps gradients were wrong by 20 percent rather than
+0.3 percent.
 """
 
 import flax.linen as nn
@@ -33,11 +38,12 @@ def recur(inputs: jax.Array, kernel: jax.Array) -> jax.Array:
     """The hidden states of D independent LSTMs (Hochreiter & Schmidhuber 1997, with forget gates).
 
     Args:
-        inputs: [T, D, B, 4 H], what input and bias add to the gates input, forget, cell, output.
-        kernel: [D, H, 4 H], recurrent kernel.
+        inputs: float32 [T, D, B, 4 H], what input and bias add to the gates input, forget, cell,
+            output.
+        kernel: [D, H, 4 H], recurrent kernel, in the dtype of the matrix products.
 
     Returns:
-        [T, D, B, H], from a zero state.
+        [T, D, B, H] in the kernel's dtype, from a zero state.
     """
     return _recur_forward(inputs, kernel)[0]
 
@@ -48,22 +54,27 @@ def _recur_forward(inputs: jax.Array, kernel: jax.Array) -> tuple[jax.Array, Res
 
     def step(carry: Carry, x: jax.Array) -> tuple[Carry, tuple[jax.Array, ...]]:
         hidden, cell = carry
-        gates = x + jnp.einsum("dbh,dhg->dbg", hidden, kernel)
+        gates = x + jnp.einsum("dbh,dhg->dbg", hidden, kernel, preferred_element_type=x.dtype)
         i, f, g, o = jnp.split(gates, 4, axis=-1)
         i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
         cell = f * cell + i * g
-        hidden = o * jnp.tanh(cell)
+        hidden = (o * jnp.tanh(cell)).astype(kernel.dtype)
         return (hidden, cell), (hidden, cell, jnp.concatenate([i, f, g, o], axis=-1))
 
-    _, (hiddens, cells, gates) = jax.lax.scan(step, (zero, zero), inputs)
+    start = zero.astype(kernel.dtype), zero
+    _, (hiddens, cells, gates) = jax.lax.scan(step, start, inputs)
     return hiddens, (hiddens, cells, gates, kernel)
 
 
 def _recur_backward(residuals: Residuals, d_hiddens: jax.Array) -> tuple[jax.Array, jax.Array]:
     hiddens, cells, gates, kernel = residuals
-    zero = jnp.zeros_like(hiddens[:1])
-    previous_hiddens = jnp.concatenate([zero, hiddens[:-1]])
-    previous_cells = jnp.concatenate([zero, cells[:-1]])
+    previous_hiddens = jnp.concatenate([jnp.zeros_like(hiddens[:1]), hiddens[:-1]])
+    previous_cells = jnp.concatenate([jnp.zeros_like(cells[:1]), cells[:-1]])
+
+    def product(subscripts: str, left: jax.Array, right: jax.Array) -> jax.Array:
+        left = left.astype(kernel.dtype)
+        right = right.astype(kernel.dtype)
+        return jnp.einsum(subscripts, left, right, preferred_element_type=cells.dtype)
 
     def step(carry: Carry, step_inputs: tuple[jax.Array, ...]) -> tuple[Carry, jax.Array]:
         d_hidden, d_cell = carry
@@ -81,12 +92,14 @@ def _recur_backward(residuals: Residuals, d_hiddens: jax.Array) -> tuple[jax.Arr
             ],
             axis=-1,
         )
-        return (jnp.einsum("dbg,dhg->dbh", d_gates, kernel), d_cell * f), d_gates
+        return (product("dbg,dhg->dbh", d_gates, kernel), d_cell * f), d_gates
 
+    zero = jnp.zeros_like(cells[0])
     _, d_inputs = jax.lax.scan(
-        step, (zero[0], zero[0]), (d_hiddens, cells, previous_cells, gates), reverse=True
+        step, (zero, zero), (d_hiddens, cells, previous_cells, gates), reverse=True
     )
-    return d_inputs, jnp.einsum("tdbh,tdbg->dhg", previous_hiddens, d_inputs)
+    d_kernel = product("tdbh,tdbg->dhg", previous_hiddens, d_inputs)
+    return d_inputs, d_kernel.astype(kernel.dtype)
 
 
 recur.defvjp(_recur_forward, _recur_backward)
@@ -108,7 +121,7 @@ class BidirectionalLSTM(nn.Module):
 
     Attributes:
         width: hidden units per direction.
-        dtype: of the computation; parameters are float32.
+        dtype: of the matrix products and the result; parameters are float32.
     """
 
     width: int
@@ -129,10 +142,10 @@ class BidirectionalLSTM(nn.Module):
             "recurrent_kernel", both_orthogonal, (2, self.width, gates), jnp.float32
         )
         bias = self.param("bias", forget_bias_one, (2, gates), jnp.float32)
-        x, kernel, recurrent_kernel, bias = (
-            a.astype(self.dtype) for a in (x, kernel, recurrent_kernel, bias)
-        )
+        x, kernel, recurrent_kernel = (a.astype(self.dtype) for a in (x, kernel, recurrent_kernel))
         directions = jnp.stack([x, reverse_sequences(x, lengths)])
-        inputs = jnp.einsum("dbti,dig->tdbg", directions, kernel) + bias[:, None]
+        # Cast before the bias is added, which in bfloat16 would lose half its digits.
+        inputs = jnp.einsum("dbti,dig->tdbg", directions, kernel).astype(bias.dtype)
+        inputs = inputs + bias[:, None]
         hiddens = jnp.moveaxis(recur(inputs, recurrent_kernel), 0, 2)
         return jnp.concatenate([hiddens[0], reverse_sequences(hiddens[1], lengths)], axis=-1)

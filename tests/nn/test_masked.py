@@ -30,3 +30,11 @@ def test_nothing_valid_is_zero_with_a_finite_gradient():
 def test_invalid_elements_have_no_gradient():
     gradient = jax.grad(lambda x: masked_mean(x, MASK))(X)
     np.testing.assert_allclose(gradient, np.asarray(MASK) / 3)
+
+
+def test_bfloat16_is_averaged_in_float32():
+    x = jnp.ones(1001, jnp.bfloat16).at[0].set(2)
+    mean, variance = masked_moments(x, jnp.ones_like(x), axis=0)
+    assert mean.dtype == variance.dtype == jnp.float32
+    # Neither the count 1001 nor this mean is a bfloat16 number.
+    np.testing.assert_allclose(mean, 1002 / 1001, rtol=1e-6)

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxgan.speech.networks import ChannelNorm, LearnableSigmoid, MaskGenerator, MetricDiscriminator
@@ -152,3 +153,131 @@ def test_one_call_is_one_power_iteration(judge):
     u = v @ kernel / np.linalg.norm(v @ kernel)
     sigma = (v @ kernel @ u.T).item()
     assert after["batch_stats"]["SpectralNorm_3"]["Dense_1/kernel/sigma"] == pytest.approx(sigma)
+
+
+def valid_rows(array, frames):
+    return jnp.where((jnp.arange(array.shape[1]) < frames[:, None])[..., None], array, 0)
+
+
+def distance(one, other):
+    """Norm of the difference of two trees over that of the second."""
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    gap = sum(np.sum(np.square(np.asarray(a, np.float64) - b)) for a, b in pairs)
+    return np.sqrt(gap / sum(np.sum(np.square(b)) for b in jax.tree.leaves(other)))
+
+
+def dtypes(tree):
+    return {leaf.dtype for leaf in jax.tree.leaves(tree)}
+
+
+HALF_MASK = SMALL_MASK.clone(dtype=jnp.bfloat16)
+HALF_JUDGE = SMALL.clone(dtype=jnp.bfloat16)
+FLOAT32 = {jnp.dtype("float32")}
+
+
+def test_bfloat16_generator_is_the_float32_one_but_for_rounding(mask):
+    x, frames = feature(), jnp.array([14, 9, 5])
+    x = valid_rows(x, frames)
+    assert dtypes(HALF_MASK.init(jax.random.key(1), x, frames)) == FLOAT32
+
+    def loss(module, variables):
+        y = module.apply(variables, x, frames)
+        return jnp.sum(valid_rows(y * feature(seed=4), frames)), y
+
+    (_, y), gradient = jax.value_and_grad(lambda v: loss(SMALL_MASK, v), has_aux=True)(mask)
+    (_, z), found = jax.value_and_grad(lambda v: loss(HALF_MASK, v), has_aux=True)(mask)
+    assert dtypes((z, found)) == FLOAT32
+    assert not np.array_equal(y, z)  # it does compute in bfloat16
+    assert distance(valid_rows(z, frames), valid_rows(y, frames)) < 2e-3
+    assert distance(found, gradient) < 0.01
+
+
+def test_bfloat16_discriminator_is_the_float32_one_but_for_rounding(judge):
+    x, y, frames = feature(), feature(seed=1), jnp.array([14, 9, 7])
+    assert dtypes(HALF_JUDGE.init(jax.random.key(1), x, y, frames)) == FLOAT32
+
+    def loss(module, params, candidate):
+        variables = {**judge, "params": params}
+        score, state = module.apply(variables, candidate, y, frames, mutable=["batch_stats"])
+        return jnp.sum((score - 1) ** 2), (score, state)
+
+    def run(module):
+        grad = jax.value_and_grad(lambda *a: loss(module, *a), (0, 1), has_aux=True)
+        return grad(judge["params"], x)
+
+    (_, (score, state)), gradients = run(SMALL)
+    (_, (half_score, half_state)), half_gradients = run(HALF_JUDGE)
+    assert dtypes((half_score, half_state, half_gradients)) == FLOAT32
+    assert not np.array_equal(score, half_score)
+    np.testing.assert_allclose(half_score, score, atol=0.01)
+    # The spectral norm does not take part: kernels are normalised before they are rounded.
+    assert distance(half_state, state) < 1e-6
+    for one, other in zip(half_gradients, gradients, strict=True):
+        assert distance(one, other) < 0.03
+
+
+def test_bfloat16_keeps_padding_out(mask, judge):
+    x, frames = feature(), jnp.array([14, 9, 7])
+    x = valid_rows(x, frames)
+    loud = jnp.pad(x, ((0, 0), (0, 8), (0, 0)))
+    noise = 50 * feature(frames=22, seed=2)
+    padded = jnp.where((jnp.arange(22) < frames[:, None])[..., None], loud, noise)
+    masks = HALF_MASK.apply(mask, loud, frames)
+    scores, _ = HALF_JUDGE.apply(judge, padded, padded / 2, frames, mutable=["batch_stats"])
+    for row, length in enumerate(frames.tolist()):
+        alone, one = x[row : row + 1, :length], frames[row : row + 1]
+        np.testing.assert_allclose(
+            masks[row, :length], HALF_MASK.apply(mask, alone, one)[0], atol=2**-8
+        )
+        score, _ = HALF_JUDGE.apply(judge, alone, alone / 2, one, mutable=["batch_stats"])
+        np.testing.assert_allclose(scores[row], score[0], atol=2**-7)
+
+
+def test_a_few_adversarial_updates_in_bfloat16_follow_those_in_float32(mask, judge):
+    x, clean, frames = feature(), feature(seed=1), jnp.array([14, 9, 7])
+    x = valid_rows(x, frames)
+    optimizer = optax.adam(1e-2)
+
+    def train(generator, discriminator):
+        g, d = mask["params"], judge["params"]
+        state, losses = judge["batch_stats"], []
+        g_moments, d_moments = optimizer.init(g), optimizer.init(d)
+
+        def score(d, candidate, state):
+            variables = {"params": d, "batch_stats": state}
+            value, moved = discriminator.apply(
+                variables, candidate, clean, frames, mutable=["batch_stats"]
+            )
+            return value, moved["batch_stats"]
+
+        def d_loss(d, made, state):
+            real, state = score(d, clean, state)
+            fake, state = score(d, made, state)
+            return jnp.mean((real - 1) ** 2 + (fake - 0.4) ** 2), state
+
+        def g_loss(g, d, state):
+            made = generator.apply({"params": g}, x, frames) * x
+            return jnp.mean((score(d, made, state)[0] - 1) ** 2)
+
+        @jax.jit
+        def step(g, d, state, g_moments, d_moments):
+            made = generator.apply({"params": g}, x, frames) * x
+            (d_value, state), gradient = jax.value_and_grad(d_loss, has_aux=True)(d, made, state)
+            updates, d_moments = optimizer.update(gradient, d_moments)
+            d = optax.apply_updates(d, updates)
+            g_value, gradient = jax.value_and_grad(g_loss)(g, d, state)
+            updates, g_moments = optimizer.update(gradient, g_moments)
+            g = optax.apply_updates(g, updates)
+            return (g, d, state, g_moments, d_moments), (d_value, g_value)
+
+        carry = g, d, state, g_moments, d_moments
+        for _ in range(6):
+            carry, values = step(*carry)
+            losses.append(values)
+        assert dtypes(carry[:3]) == FLOAT32
+        return np.array(losses)
+
+    full, half = train(SMALL_MASK, SMALL), train(HALF_MASK, HALF_JUDGE)
+    assert np.isfinite(half).all()
+    assert full[-1, 0] < full[0, 0]
+    np.testing.assert_allclose(half, full, rtol=0.02)
