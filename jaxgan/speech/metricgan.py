@@ -19,7 +19,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax.sharding import Mesh
@@ -62,7 +61,7 @@ class Lesson(NamedTuple):
     """What D learns from one batch; the arguments of `discriminator_step`."""
 
     clean: jax.Array
-    candidates: jax.Array
+    candidates: list[jax.Array]
     labels: jax.Array
     lengths: jax.Array
 
@@ -93,7 +92,6 @@ class MetricGAN:
         self.warmup_step = training.move(bind(warmup_step, system=system))
         self.generator_step = training.move(bind(generator_step, system=system))
         self.discriminator_step = training.move(bind(discriminator_step, system=system))
-        self.stack = training.look(lambda kinds: jnp.stack(kinds, axis=1))
 
     def round(
         self, state: RunState, history: History, number: int, timer: Timer
@@ -185,7 +183,7 @@ class MetricGAN:
         for batch, made, label in zip(batches, enhanced, labels, strict=True):
             kinds = [batch.clean, made, batch.noisy][: label.shape[1]]
             placed = devices.put_sharded(label, self.mesh)
-            lessons.append(Lesson(batch.clean, self.stack(kinds), placed, batch.lengths))
+            lessons.append(Lesson(batch.clean, kinds, placed, batch.lengths))
         return lessons
 
     def discriminator_pass(
@@ -221,7 +219,7 @@ class MetricGAN:
                 host = (item.clean, item.enhanced, labels, item.lengths)
                 clean, made, labels, lengths = devices.put_sharded(host, self.mesh)
                 kinds = [clean, made] if config.replay.clean else [made]
-                lesson = Lesson(clean, self.stack(kinds), labels, lengths)
+                lesson = Lesson(clean, kinds, labels, lengths)
                 state, metrics = self.discriminator_step(state, *lesson)
                 log.replay.append(metrics)
             jax.block_until_ready(state.step)

@@ -5,6 +5,7 @@ al., Interspeech 2021.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -80,7 +81,7 @@ def judge(
 def discriminator_step(
     run_state: RunState,
     clean: jax.Array,
-    candidates: jax.Array,
+    candidates: Sequence[jax.Array],
     labels: jax.Array,
     lengths: jax.Array,
     *,
@@ -94,7 +95,7 @@ def discriminator_step(
     Args:
         run_state: donated.
         clean: int16 [B, T].
-        candidates: int16 [B, K, T], one of each kind.
+        candidates: K kinds of int16 [B, T], such as clean, enhanced, noisy.
         labels: float32 [B, K]; NaN takes no part: a candidate without a score, or a padding row.
         lengths: int32 [B], samples.
         system: what is fixed.
@@ -102,8 +103,9 @@ def discriminator_step(
     Returns:
         The state, and `loss` [] and `prediction` [B, K] from before the update.
     """
-    batch, kinds, samples = candidates.shape
-    feature = system.masking.feature_of(as_float(candidates.reshape(batch * kinds, samples)))
+    batch, kinds = labels.shape
+    waveforms = jnp.stack(candidates, axis=1).reshape(batch * kinds, -1)
+    feature = system.masking.feature_of(as_float(waveforms))
     clean_feature = jnp.repeat(system.masking.feature_of(as_float(clean)), kinds, axis=0)
     known = jnp.isfinite(labels)
     targets = jnp.where(known, labels, 0)

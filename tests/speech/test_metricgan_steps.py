@@ -26,12 +26,12 @@ def fresh_state(system):
 
 def predictions(system, state, candidates, batch):
     """D's word on each candidate by itself, one utterance at a time and without padding."""
-    result = np.zeros(candidates.shape[:2])
+    result = np.zeros((len(batch.lengths), len(candidates)))
     for row, length in enumerate(batch.lengths.tolist()):
         total = -(-length // 256) * 256
         clean = as_float(batch.clean[row : row + 1, :total])
-        for kind in range(candidates.shape[1]):
-            made = as_float(candidates[row : row + 1, kind, :total])
+        for kind, candidate in enumerate(candidates):
+            made = as_float(candidate[row : row + 1, :total])
             features = [system.masking.feature_of(side) for side in (made, clean)]
             value, _ = metricgan_steps.judge(
                 system,
@@ -50,7 +50,7 @@ def first_adam_step(before, gradients):
 
 def test_discriminator_step_by_hand(system, state):
     batch = make_batch([9000, 7000])
-    candidates = jnp.stack([batch.clean, batch.noisy // 2, batch.noisy], axis=1)
+    candidates = [batch.clean, batch.noisy // 2, batch.noisy]
     labels = jnp.array([[1.0, 0.6, 0.3], [1.0, 0.8, 0.2]])
     moved, metrics = metricgan_steps.discriminator_step(
         state, batch.clean, candidates, labels, batch.lengths, system=system
@@ -65,7 +65,7 @@ def test_discriminator_step_by_hand(system, state):
         player = state.players["discriminator"].replace(params=params)
         clean = system.masking.feature_of(as_float(batch.clean))
         for kind in range(3):
-            made = system.masking.feature_of(as_float(candidates[:, kind]))
+            made = system.masking.feature_of(as_float(candidates[kind]))
             value, _ = metricgan_steps.judge(system, player, made, clean, batch.lengths)
             total += jnp.mean((value - labels[:, kind]) ** 2)
         return total
@@ -121,7 +121,7 @@ def test_generator_is_judged_on_its_mask_where_the_recipe_says_so(system, state)
 
 def test_each_step_moves_one_player(system, state):
     batch = make_batch([9000, 7000])
-    candidates = jnp.stack([batch.clean, batch.noisy], axis=1)
+    candidates = [batch.clean, batch.noisy]
     labels = jnp.array([[1.0, 0.6], [1.0, 0.8]])
     taught, _ = metricgan_steps.discriminator_step(
         state, batch.clean, candidates, labels, batch.lengths, system=system
@@ -136,13 +136,13 @@ def test_each_step_moves_one_player(system, state):
 
 def test_candidates_without_a_score_take_no_part(system, state):
     batch = make_batch([9000, 7000, 8000])
-    candidates = jnp.stack([batch.clean, batch.noisy], axis=1)
+    candidates = [batch.clean, batch.noisy]
     nan = jnp.nan
     labels = jnp.array([[1.0, 0.6], [1.0, nan], [1.0, 0.8]])
     step = functools.partial(metricgan_steps.discriminator_step, system=system)
     with_nan, metrics = step(state, batch.clean, candidates, labels, batch.lengths)
     # What cannot be scored may hold anything.
-    other = candidates.at[1, 1].set(12345)
+    other = [candidates[0], candidates[1].at[1].set(12345)]
     with_other, _ = step(state, batch.clean, other, labels, batch.lengths)
     close(with_nan.players, with_other.players, 1e-6)
     by_hand = predictions(system, state, candidates, batch)
@@ -158,7 +158,7 @@ def test_padding_changes_nothing(system, state):
     more = jnp.concatenate([labels, jnp.full((3, 2), jnp.nan)])
     step = functools.partial(metricgan_steps.discriminator_step, system=system)
     losses = [
-        step(state, b.clean, jnp.stack([b.clean, b.noisy], axis=1), known, b.lengths)[1]["loss"]
+        step(state, b.clean, [b.clean, b.noisy], known, b.lengths)[1]["loss"]
         for b, known in ((short, labels), (long, more))
     ]
     assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-5)
