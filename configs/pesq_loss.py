@@ -2,8 +2,13 @@
 
     python train.py --config=configs/pesq_loss.py
 
-Every score with a gradient (docs/scores.md) can be asked for: --config.score=stoi. What it does not
-hear, G may leave in: look at the other scores of validation, and listen.
+Every score with a gradient (docs/scores.md) can be asked for: --config.score=stoi.
+
+With real speech and noise at 0 to 15 dB (clips up to 4 s, speakers and noises of validation unseen,
+--config.batch_size=2 --config.utterances_per_round=32) wide-band PESQ by the package `pesq` rose
+from 1.47 (noisy) to 2.20 in 4 rounds and 2.57 in 40, at 2 s a round on one core of a CPU. STOI fell
+meanwhile from 0.87 to 0.85, and SI-SDR from 6.6 to -1.7 dB: what PESQ does not hear, G spoils. Look
+at the other scores of validation, and listen.
 """
 
 from ml_collections import ConfigDict
