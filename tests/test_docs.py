@@ -1,0 +1,81 @@
+"""What the pages say runs as it stands, and leads where it says."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import jaxgan
+from jaxgan import recipes
+from jaxgan.core import devices
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FILE_BLOCK = re.compile(r"```python\n# (\S+\.py)\n(.*?)```", re.DOTALL)
+LINK = re.compile(r"\]\(([^)#:]+)\)")
+
+
+def load_program():
+    spec = importlib.util.spec_from_file_location("train", ROOT / "train.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    """The files of docs/recipes.md, written where Python finds them."""
+    blocks = dict(FILE_BLOCK.findall((ROOT / "docs" / "recipes.md").read_text()))
+    table = blocks.pop("jaxgan/recipes.py")
+    for name, text in blocks.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(jaxgan, "__path__", [*jaxgan.__path__, str(tmp_path / "jaxgan")])
+    monkeypatch.setattr(recipes, "RECIPES", dict(recipes.RECIPES))
+    monkeypatch.setattr(devices, "start", lambda *given: None)
+    exec(table, {"RECIPES": recipes.RECIPES})
+    return tmp_path
+
+
+def rows(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_the_recipe_of_the_page_learns(page):
+    assert load_program().main(["--config=configs/circle.py", "--workdir=run"]) == 0
+    first, *_, last = rows(page / "run")
+    assert last["step"] == 8 * 2 * 100
+    assert last["valid/distance"] < 0.2 < first["valid/distance"]
+
+
+def test_the_recipe_of_the_page_resumes(page):
+    train = load_program().main
+    command = ["--config=configs/circle.py", "--config.updates=2"]
+    for workdir, rounds in [("one", 2), ("two", 1), ("two", 2)]:
+        assert train([*command, f"--config.rounds={rounds}", f"--workdir={workdir}"]) == 0
+    names = ("train/d_loss", "train/g_loss", "valid/distance")
+    one, other = (
+        [[row[name] for name in names] for row in rows(page / workdir)]
+        for workdir in ("one", "two")
+    )
+    assert one == other
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_between_pages_lead_somewhere(path):
+    links = LINK.findall(path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    reached, ahead = set(), [ROOT / "README.md"]
+    while ahead:
+        path = ahead.pop().resolve()
+        if path not in reached and path.suffix == ".md":
+            reached.add(path)
+            ahead += [path.parent / link for link in LINK.findall(path.read_text())]
+    assert [path.name for path in PAGES if path.resolve() not in reached] == []
