@@ -43,8 +43,17 @@ def check(config: ConfigDict, workdir: epath.PathLike) -> int:
         The rounds that are done already: 0 for a new run, `config.rounds` for a finished one.
 
     Raises:
-        UserError: the folder holds a run of another config; the message names every key.
+        UserError: the folder holds a run of another config, with every key named, or a setting of
+            the loop makes no sense.
     """
+    counts = {
+        "rounds": config.rounds,
+        "validation.every": config.validation.every,
+        "checkpoint.every": config.checkpoint.every,
+    }
+    for key, count in counts.items():
+        if count < 1:
+            raise UserError(f"config.{key}={count}: must be 1 or more")
     workdir = absolute(workdir)
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir} is a file; give a folder")

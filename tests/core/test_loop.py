@@ -169,6 +169,15 @@ def test_another_config_is_refused_by_name(recipe, uninterrupted):
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("key", ["rounds", "validation.every", "checkpoint.every"])
+def test_settings_of_the_loop_are_checked_before_anything_is_made(recipe, tmp_path, key):
+    config = rounds_config(2)
+    config.update_from_flattened_dict({key: 0})
+    with pytest.raises(UserError, match=f"config.{key}=0: must be 1 or more"):
+        loop.run(recipe, config, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 def test_fewer_rounds_are_refused(recipe, uninterrupted):
     with pytest.raises(UserError, match="rounds was 4 and is now 3"):
         loop.run(recipe, rounds_config(3), uninterrupted)
