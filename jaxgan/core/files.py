@@ -1,11 +1,15 @@
 """Files of a run, on a local disk or an object store (gs://) alike."""
 
 import contextlib
+import errno
+import fcntl
 from collections.abc import Iterator
 
 from etils import epath
 
 from jaxgan.core.errors import UserError
+
+LOCK_FILE = ".lock"
 
 
 def is_remote(path: epath.PathLike) -> bool:
@@ -45,3 +49,29 @@ def writable(folder: epath.PathLike) -> Iterator[None]:
             f"cannot write in {folder} ({reason}): free space or mend the permissions, then run "
             "the same command again"
         ) from error
+
+
+@contextlib.contextmanager
+def claimed(folder: epath.Path) -> Iterator[None]:
+    """Keeps a second run out of a folder, which has to exist, while the block lasts.
+
+    The operating system takes the claim back when the process ends, however it ends. Object stores,
+    and network disks without locks, know no claims: there nothing is kept out.
+
+    Raises:
+        UserError: another run has claimed the folder.
+    """
+    if is_remote(folder):
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        with writable(folder):
+            file = stack.enter_context((folder / LOCK_FILE).open("a"))
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise UserError(
+                    f"another run is at work in {folder}: wait for it, or give another --workdir"
+                ) from error
+        yield

@@ -26,7 +26,7 @@ from jaxgan.core import config as configs
 from jaxgan.core import history as history_files
 from jaxgan.core.checkpoint import Checkpoints, Position
 from jaxgan.core.errors import NonFiniteError, UserError
-from jaxgan.core.files import absolute, writable
+from jaxgan.core.files import absolute, claimed, writable
 from jaxgan.core.log import Log
 from jaxgan.core.players import adopt
 from jaxgan.core.recipe import Evaluation, Recipe
@@ -88,7 +88,8 @@ def run(
         profile: a round to write a profiler trace of, into WORKDIR/profile.
 
     Raises:
-        UserError: the folder holds another config's run or damaged files, or cannot be written.
+        UserError: the folder holds another config's run or damaged files, another run is at work in
+            it, or it cannot be written.
         NonFiniteError: a metric or the state stopped being finite; nothing of that round was saved.
         KeyboardInterrupt: the second signal.
     """
@@ -104,6 +105,10 @@ def run(
         display = stack.enter_context(
             progress.show(config.rounds, done, silent=jax.process_index() > 0)
         )
+        if jax.process_index() == 0:
+            with writable(workdir):
+                workdir.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(claimed(workdir))
         _write_config(config, workdir)
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir)))
         state, history, position = _begin(recipe, config, checkpoints)
@@ -267,7 +272,6 @@ def _write_config(config: ConfigDict, workdir: epath.Path) -> None:
         multihost_utils.sync_global_devices("config checked")
     if jax.process_index() == 0:
         with writable(workdir):
-            workdir.mkdir(parents=True, exist_ok=True)
             configs.write(config, workdir)
 
 

@@ -357,6 +357,22 @@ def test_a_workdir_that_cannot_be_made_is_told(recipe, tmp_path):
         loop.run(recipe, rounds_config(1), tmp_path / "file" / "below")
 
 
+def test_a_second_run_in_the_same_folder_is_refused_and_disturbs_nothing(recipe, tmp_path):
+    refused = []
+
+    def second(number):
+        with pytest.raises(UserError, match="another run is at work in") as refusal:
+            loop.run(recipe, rounds_config(3), tmp_path)
+        refused.append(str(refusal.value))
+
+    loop.run(Hooked(recipe, second), rounds_config(2), tmp_path)
+    assert len(refused) == 2
+    assert [row["round"] for row in log.read(tmp_path)] == [1, 2]
+    assert json.loads((tmp_path / "config.json").read_text())["rounds"] == 2
+    loop.run(recipe, rounds_config(3), tmp_path)
+    assert [row["round"] for row in log.read(tmp_path)] == [1, 2, 3]
+
+
 def test_plain_lines_where_there_is_no_terminal(recipe, tmp_path, capsys):
     loop.run(recipe, rounds_config(2), tmp_path)
     lines = capsys.readouterr().out.splitlines()
