@@ -1,5 +1,6 @@
 """How much audio a training round moves, and where its time goes.
 
+    pip install -e ".[benchmarks]"
     python -m benchmarks.throughput --config=configs/metricgan_plus.py [--config.key=value ...]
         [--rounds=3] [--json=FILE]
 

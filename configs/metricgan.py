@@ -83,6 +83,13 @@ def learning() -> ConfigDict:
     config.adam_b2 = 0.999
     config.gradient_clip = 0.0  # largest norm of a gradient; 0: none, as in the authors' code
 
+    # Updates of a network after which its learning rate r has become r / 2, after twice as many
+    # r / 3, and so on; 0: constant, as in the authors' code.
+    config.learning_rate_decay = 0
+    # Share that an average of G's parameters keeps of itself at an update; validation and use take
+    # that average. 0: none, as in the authors' code.
+    config.average_decay = 0.0
+
     config.warmup_rounds = 0  # rounds in which G learns from clean speech instead; not the paper's
     config.warmup_learning_rate = 1e-3
     return config

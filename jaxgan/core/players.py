@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
@@ -41,7 +42,7 @@ def load_players(workdir: epath.PathLike, checkpoint: str = "best") -> dict[str,
 
 
 def adopt(state: RunState, workdir: epath.PathLike, checkpoint: str = "best") -> RunState:
-    """A fresh state with the networks of another run; everything else begins anew.
+    """A fresh state with the networks of another run, as deployed; all else begins anew.
 
     Args:
         state: fresh, on its devices; gives structure, shapes and shardings.
@@ -58,13 +59,15 @@ def adopt(state: RunState, workdir: epath.PathLike, checkpoint: str = "best") ->
         raise UserError(f"init_from={workdir}: that run has no player {', '.join(missing)}")
     players = {}
     for name, player in state.players.items():
-        fields = {
-            field: _adopt(
-                getattr(player, field), getattr(loaded[name], field), f"{workdir}: {name}.{field}"
-            )
-            for field in checkpoints.variable_fields(player)
-        }
-        players[name] = dataclasses.replace(player, **fields)
+        other = loaded[name]
+        params = _adopt(player.params, other.deployed, f"{workdir}: {name}.params")
+        players[name] = dataclasses.replace(
+            player,
+            params=params,
+            state=_adopt(player.state, other.state, f"{workdir}: {name}.state"),
+            # A copy of its own: the first step is given both to overwrite.
+            average=player.average and jax.tree.map(jnp.copy, params),
+        )
     return dataclasses.replace(state, players=players)
 
 

@@ -124,7 +124,7 @@ def load(workdir: epath.PathLike, checkpoint: str = "best") -> Enhancer:
     if "front_end" not in config or "generator" not in config:
         raise UserError(f"{folder} holds a run of {config.get('recipe')!r}, which enhances nothing")
     players = load_players(folder, checkpoint)
-    return Enhancer(config, players["generator"].params, devices.make_mesh())
+    return Enhancer(config, players["generator"].deployed, devices.make_mesh())
 
 
 def padded_length(samples: int, hop: int) -> int:

@@ -31,6 +31,7 @@ class System:
         warmup_optimizer: of G in warm-up rounds; it shares the generator optimizer's state.
         discriminator_optimizer: of D.
         target: the score, on D's scale, that G asks for; below 1 it assigns a worse one.
+        average_decay: of the average of G's parameters; 0: none is kept.
         through_waveform: D judges the features of the resynthesised waveform, and G's gradient
             passes through it; otherwise D judges the masked feature itself.
     """
@@ -41,6 +42,7 @@ class System:
     warmup_optimizer: optax.GradientTransformation
     discriminator_optimizer: optax.GradientTransformation
     target: float
+    average_decay: float
     through_waveform: bool
 
 
@@ -55,7 +57,9 @@ def init(key: jax.Array, *, system: System) -> RunState:
     return begin(
         run_key,
         {
-            "generator": make_player(generator, system.generator_optimizer),
+            "generator": make_player(
+                generator, system.generator_optimizer, averaged=system.average_decay > 0
+            ),
             "discriminator": make_player(discriminator, system.discriminator_optimizer),
         },
     )
@@ -146,7 +150,7 @@ def generator_step(
         value = masked_mean((prediction - system.target) ** 2, batch.lengths > 0)
         return value, (state, {"loss": value})
 
-    return descend(run_state, "generator", loss, system.generator_optimizer)
+    return descend(run_state, "generator", loss, system.generator_optimizer, system.average_decay)
 
 
 def warmup_step(run_state: RunState, batch: Batch, *, system: System) -> tuple[RunState, Metrics]:
@@ -163,7 +167,14 @@ def warmup_step(run_state: RunState, batch: Batch, *, system: System) -> tuple[R
         value = masked_mean(jnp.abs(feature - clean_feature), valid)
         return value, (state, {"loss": value})
 
-    return descend(run_state, "generator", loss, system.warmup_optimizer)
+    return descend(run_state, "generator", loss, system.warmup_optimizer, system.average_decay)
+
+
+def falling_rate(rate: float, decay: float) -> optax.ScalarOrSchedule:
+    """rate / (1 + n / decay) at update n (Robbins and Monro 1951); constant where decay is 0."""
+    if not decay:
+        return rate
+    return lambda count: rate / (1 + count / decay)
 
 
 def make_system(config: ConfigDict) -> System:
@@ -171,7 +182,8 @@ def make_system(config: ConfigDict) -> System:
     discriminator = MetricDiscriminator(**config.discriminator, dtype=jnp.dtype(config.dtype))
 
     def adam(learning_rate: float) -> optax.GradientTransformation:
-        transformation = optax.adam(learning_rate, b1=config.adam_b1, b2=config.adam_b2)
+        rate = falling_rate(learning_rate, config.learning_rate_decay)
+        transformation = optax.adam(rate, b1=config.adam_b1, b2=config.adam_b2)
         if config.gradient_clip:
             return optax.chain(optax.clip_by_global_norm(config.gradient_clip), transformation)
         return transformation
@@ -183,5 +195,6 @@ def make_system(config: ConfigDict) -> System:
         warmup_optimizer=adam(config.warmup_learning_rate),
         discriminator_optimizer=adam(config.discriminator_learning_rate),
         target=config.target,
+        average_decay=config.average_decay,
         through_waveform=config.through_waveform,
     )

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Evaluation, Recipe
-from jaxgan.core.state import RunState
+from jaxgan.core.state import PyTree, RunState
 from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import get
 from jaxgan.scores.score import with_map
@@ -36,9 +36,8 @@ class Rows(NamedTuple):
     lengths: np.ndarray
 
 
-def enhance_step(run_state: RunState, batch: Batch, *, masking: Masking) -> jax.Array:
-    """What the player "generator" makes of the noisy utterances: int16 [B, T]."""
-    params = run_state.players["generator"].params
+def enhance_step(params: PyTree, batch: Batch, *, masking: Masking) -> jax.Array:
+    """What a generator makes of the noisy utterances: int16 [B, T]."""
     return as_int16(enhance(masking, params, as_float(batch.noisy), batch.lengths))
 
 
@@ -124,12 +123,13 @@ class Training:
 
     def enhance(self, state: RunState, batch: Batch) -> jax.Array:
         """What G makes of a batch: int16 [B, T]."""
-        enhanced: jax.Array = self._enhance(state, batch)
+        enhanced: jax.Array = self._enhance(state.players["generator"].params, batch)
         return enhanced
 
     def evaluate(self, state: RunState, number: int) -> Evaluation:
-        """The true scores of the validation set, by the host."""
-        return self._validate(functools.partial(self._enhance, state), number)
+        """The true scores of the validation set, by the host, of G as it will be used."""
+        params = state.players["generator"].deployed
+        return self._validate(functools.partial(self._enhance, params), number)
 
     def close(self) -> None:
         """Ends the loaders' threads and the worker processes."""

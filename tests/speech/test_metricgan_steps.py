@@ -151,6 +151,12 @@ def test_candidates_without_a_score_take_no_part(system, state):
     assert float(metrics["loss"]) == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_rate_falls_with_the_updates_made():
+    assert metricgan_steps.falling_rate(0.3, 0) == 0.3
+    rate = metricgan_steps.falling_rate(0.3, 100)
+    np.testing.assert_allclose([rate(0), rate(100), rate(200)], [0.3, 0.15, 0.1])
+
+
 def test_padding_changes_nothing(system, state):
     lengths = [9000, 7000]
     short, long = make_batch(lengths), make_batch(lengths, total=12800, rows=5)
@@ -165,6 +171,7 @@ def test_padding_changes_nothing(system, state):
     for function in (metricgan_steps.generator_step, metricgan_steps.warmup_step):
         losses = [function(state, b, system=system)[1]["loss"] for b in (short, long)]
         assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-5)
-    made = [enhance_step(state, b, masking=system.masking) for b in (short, long)]
+    params = state.players["generator"].params
+    made = [enhance_step(params, b, masking=system.masking) for b in (short, long)]
     assert np.abs(np.asarray(made[0], int) - np.asarray(made[1][:2, :9216], int)).max() <= 1
     assert not made[1][2:].any()

@@ -46,6 +46,8 @@ def tiny_config(**changes):
             "adam_b1": 0.9,
             "adam_b2": 0.999,
             "gradient_clip": 0.0,
+            "average_decay": 0.9,
+            "learning_rate_decay": 0,
             "warmup_rounds": 0,
             "warmup_learning_rate": RATE,
             "validation": {"every": 2, "scores": ()},
