@@ -1,0 +1,104 @@
+"""Files of a run in an object store, which cannot rename or append."""
+
+import contextlib
+import errno
+import fcntl
+
+import fsspec
+import numpy as np
+import pytest
+import toy
+from etils import epath
+from fsspec.implementations.memory import MemoryFileSystem
+
+from jaxgan.core import config as configs
+from jaxgan.core import files, history, log
+from jaxgan.core.errors import UserError
+
+
+class ObjectStore(MemoryFileSystem):
+    """Whole objects under names, as gs:// has them, in memory."""
+
+    protocol = ("gcs", "gs")
+    store = {}  # noqa: RUF012
+    pseudo_dirs = [""]  # noqa: RUF012
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return MemoryFileSystem._strip_protocol(str(path).partition("://")[2] or str(path))
+
+    def _open(self, path, mode="rb", **options):
+        assert mode in ("rb", "wb"), "objects cannot be appended to"
+        return super()._open(path, mode, **options)
+
+    def mv(self, *names, **options):
+        raise AssertionError("objects cannot be renamed")
+
+    cp_file = mv
+
+
+@pytest.fixture
+def workdir(monkeypatch):
+    """A folder at gs://, with nothing in it."""
+    monkeypatch.setattr(ObjectStore, "store", {})
+    monkeypatch.setattr(ObjectStore, "pseudo_dirs", [""])
+    # Not taken back: nothing in the tests looks for the real one.
+    fsspec.register_implementation("gcs", ObjectStore, clobber=True)
+    return files.absolute("gs://bucket/run")
+
+
+def test_configs(workdir):
+    config = toy.get_config()
+    configs.write(config, workdir)
+    assert not configs.differences(config, configs.read(workdir))
+    with pytest.raises(UserError, match=r"gs://bucket/other/config\.json does not exist"):
+        configs.read("gs://bucket/other")
+
+
+def test_history(workdir):
+    folder = workdir / history.FOLDER
+    digests = [history.write(folder, {"x": np.arange(number)}, number) for number in (1, 2)]
+    assert [list(record["x"]) for record in history.read(folder, digests)] == [[0], [0, 1]]
+    with pytest.raises(UserError, match=r"gs://bucket/run/history/round_000001\.npz is damaged"):
+        history.read(folder, digests[::-1])
+
+
+def test_metrics(workdir, monkeypatch):
+    class NoBoard:
+        def __init__(self, folder, number):
+            pass
+
+        def write(self, row, media):
+            pass
+
+    # TensorBoard's files reach gs:// by a client of their own.
+    monkeypatch.setattr(log, "_Board", NoBoard)
+    for done, numbers in [(0, (1, 2, 3)), (1, (2,))]:
+        written = log.Log(workdir, done)
+        for number in numbers:
+            written.write({"round": number, "done": done}, {})
+    assert [(row["round"], row["done"]) for row in log.read(workdir)] == [(1, 0), (2, 1)]
+
+
+def test_nothing_is_claimed_there(workdir):
+    with files.claimed(workdir), files.claimed(workdir):
+        assert not ObjectStore.store
+
+
+def test_one_claim_at_a_time(tmp_path):
+    folder = epath.Path(tmp_path)
+    refused = pytest.raises(UserError, match="another run is at work in")
+    with files.claimed(folder), refused, files.claimed(folder):
+        pass
+    with files.claimed(folder):
+        pass
+
+
+def test_a_disk_without_locks_keeps_nothing_out(tmp_path, monkeypatch):
+    def refuse(*given):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(files.claimed(epath.Path(tmp_path)))
