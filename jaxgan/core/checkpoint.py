@@ -14,6 +14,8 @@ import hashlib
 import logging
 import math
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +30,7 @@ from jaxgan.core.files import absolute
 from jaxgan.core.state import History, Player, PyTree, RunState
 
 FOLDER = "checkpoints"
+_STRAGGLERS = 1.0
 _STORAGE_ERRORS = ("os_error_code", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED", "UNAVAILABLE")
 
 
@@ -280,14 +283,22 @@ def _from_json(plain: dict[str, Any]) -> Position:
 def _quiet() -> Iterator[None]:
     """Keeps orbax and its threads from printing what is raised, or dealt with, anyway."""
     logger = logging.getLogger("absl")
-    level, hook = logger.level, sys.unraisablehook
+    level, hooks = logger.level, (sys.excepthook, sys.unraisablehook)
+    before = set(threading.enumerate())
     logger.setLevel(logging.CRITICAL)
-    sys.unraisablehook = lambda _: None
+    # tensorstore prints by way of excepthook what fails after its event loop has been closed.
+    sys.excepthook, sys.unraisablehook = (lambda *_: None), (lambda _: None)
     try:
         yield
+    except BaseException:
+        # The other writers of a save that failed go on for a moment, and fail in their turn.
+        end = time.monotonic() + _STRAGGLERS
+        for thread in set(threading.enumerate()) - before:
+            thread.join(max(0.0, end - time.monotonic()))
+        raise
     finally:
         logger.setLevel(level)
-        sys.unraisablehook = hook
+        sys.excepthook, sys.unraisablehook = hooks
 
 
 @contextlib.contextmanager

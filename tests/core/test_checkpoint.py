@@ -168,7 +168,9 @@ with opened(sys.argv[2]) as checkpoints:
 def test_a_disk_that_refuses_leaves_the_checkpoint_before(two_rounds, assert_same):
     # The limit on the size of a file fails writes as a full disk does; here amid the arrays.
     command = [sys.executable, "-c", REFUSED, str(Path(__file__).parent), str(two_rounds)]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    told = done.stdout
+    assert "Traceback" not in done.stderr
     assert told.startswith(f"cannot save the checkpoint of round 3 in {two_rounds}/checkpoints")
     assert "File too large" in told
     assert "the checkpoint of round 2 is unharmed; free space" in told
