@@ -15,6 +15,7 @@ The two systems differ in their configs alone. The steps are in `metricgan_steps
 
 import dataclasses
 import functools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -32,6 +33,7 @@ from jaxgan.core.timer import Timer
 from jaxgan.scores.scorer import Collect
 from jaxgan.speech import training
 from jaxgan.speech.batching import Batch
+from jaxgan.speech.checks import FEWEST_FRAMES
 from jaxgan.speech.corpus import PairCorpus
 from jaxgan.speech.metricgan_steps import (
     discriminator_step,
@@ -273,7 +275,36 @@ def require_scores(labels: Sequence[np.ndarray], history: History, score: str) -
         )
 
 
-ORDERS = {"order": ("generator_first", "discriminator_first")}
+def check_discriminator(
+    channels: Sequence[int], kernels: Sequence[int], dense: Sequence[int]
+) -> None:
+    """Raises UserError for sizes that make no discriminator."""
+    if len(channels) != len(kernels) or not channels:
+        raise UserError(
+            f"config.discriminator.channels={channels} and config.discriminator.kernels={kernels}: "
+            "give one of each for every convolution"
+        )
+    for name, sizes in (("channels", channels), ("kernels", kernels), ("dense", dense)):
+        if min(sizes, default=1) < 1:
+            raise UserError(f"config.discriminator.{name}={sizes}: must be 1 or more")
+    frames = sum(kernels) - len(kernels) + 1
+    if frames > FEWEST_FRAMES:
+        raise UserError(
+            f"config.discriminator.kernels={kernels} need {frames} frames, and utterances of "
+            f"{FEWEST_FRAMES} are in the data: choose smaller ones"
+        )
+
+
+CHOICES = training.CHOICES | {"order": ("generator_first", "discriminator_first")}
+RANGES = training.RANGES | {
+    "discriminator_learning_rate": (0, math.inf),
+    "warmup_learning_rate": (0, math.inf),
+    "warmup_rounds": (0, math.inf),
+    "learning_rate_decay": (0, math.inf),
+    "average_decay": (0, 0.99999),
+    "replay.share": (0, 1),
+    "replay.most": (0, math.inf),
+}
 
 
 def make(config: ConfigDict, mesh: Mesh) -> MetricGAN:
@@ -282,7 +313,6 @@ def make(config: ConfigDict, mesh: Mesh) -> MetricGAN:
     Raises:
         UserError: a setting, the score or the data cannot be used; the message says which.
     """
-    training.check(config, training.CHOICES | ORDERS)
-    if not 0 <= config.replay.share <= 1:
-        raise UserError(f"config.replay.share={config.replay.share}: must be from 0 to 1")
+    training.check(config, CHOICES, RANGES)
+    check_discriminator(**config.discriminator)
     return training.assemble(config, mesh, MetricGAN)

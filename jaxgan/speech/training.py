@@ -1,7 +1,8 @@
 """What a recipe that trains an enhancer needs beside its algorithm: batches, scores, validation."""
 
 import functools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -17,7 +18,9 @@ from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import get
 from jaxgan.scores.score import with_map
 from jaxgan.scores.scorer import PLACES, choose_place, score_on_devices, score_on_host
+from jaxgan.speech.audio import SAMPLE_RATE
 from jaxgan.speech.batching import Batch, Loader
+from jaxgan.speech.checks import HOP
 from jaxgan.speech.corpus import generator
 from jaxgan.speech.data import Corpora, open_corpora
 from jaxgan.speech.masking import Masking, as_float, as_int16, enhance, make_masking
@@ -144,19 +147,48 @@ CHOICES = {
     "score_map": ("paper", "range"),
     "scoring.delay": (0, 1),
     "scoring.where": PLACES,
+    "front_end.sample_rate": (SAMPLE_RATE,),
 }
 
 
-def check(config: ConfigDict, choices: dict[str, tuple[Any, ...]] = CHOICES) -> None:
+RANGES = {
+    "rounds": (1, math.inf),
+    "utterances_per_round": (1, math.inf),
+    "batch_size": (1, math.inf),
+    "generator.layers": (1, math.inf),
+    "generator.width": (1, math.inf),
+    "generator.dense": (1, math.inf),
+    "generator.dropout": (0, 0.99),
+    "generator.floor": (0, 1),
+    "generator_learning_rate": (0, math.inf),
+    "adam_b1": (0, 0.99999),
+    "adam_b2": (0, 0.99999),
+    "gradient_clip": (0, math.inf),
+    "front_end.hop": (1, HOP),
+}
+"""The least and the greatest value of a key."""
+
+
+def check(
+    config: ConfigDict,
+    choices: Mapping[str, tuple[Any, ...]] = CHOICES,
+    ranges: Mapping[str, tuple[float, float]] = RANGES,
+) -> None:
     """Raises UserError, naming the key, for a value that makes no sense."""
+
+    def value_of(key: str) -> Any:
+        return functools.reduce(lambda section, name: section[name], key.split("."), config)
+
     for key, allowed in choices.items():
-        value = functools.reduce(lambda section, name: section[name], key.split("."), config)
-        if value not in allowed:
+        if value_of(key) not in allowed:
             known = ", ".join(map(str, allowed))
-            raise UserError(f"config.{key}={value}: choose one of {known}")
-    for key in ("rounds", "utterances_per_round", "batch_size"):
-        if config[key] < 1:
-            raise UserError(f"config.{key}={config[key]}: must be 1 or more")
+            raise UserError(f"config.{key}={value_of(key)}: choose one of {known}")
+    for key, (least, greatest) in ranges.items():
+        if not least <= value_of(key) <= greatest:
+            wanted = f"{least} or more" if greatest == math.inf else f"from {least} to {greatest}"
+            raise UserError(f"config.{key}={value_of(key)}: must be {wanted}")
+    if HOP % config.front_end.hop:
+        raise UserError(f"config.front_end.hop={config.front_end.hop}: must divide {HOP}")
 
 
 def assemble(
