@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,54 @@ _CPU_GROUP = 4
 
 PairScore = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 """(pairs float [2, B, T], zero past the lengths int32 [B], their peaks [2, B]) -> scores [B]."""
+
+
+class BatchScore(Protocol):
+    """A score on the device, as users call it; its signature is described at `batched`."""
+
+    def __call__(
+        self,
+        reference: jax.Array,
+        estimate: jax.Array,
+        lengths: jax.Array,
+        sample_rate: int = 16000,
+        *,
+        group: int | None = None,
+    ) -> jax.Array:
+        """Scores [B]."""
+
+
+def batched(score: Callable[[jax.Array, jax.Array, jax.Array, int], jax.Array]) -> BatchScore:
+    """Decorates a `PairScore` that also takes the sample rate: a jitted score of padded batches.
+
+    What results is called with
+
+        reference: clean speech, floating [B, T] with full scale 1, or int16 [B, T].
+        estimate: degraded or enhanced speech, aligned with the reference, likewise.
+        lengths: integers [B], samples; what lies past them is not read.
+        sample_rate: Hz, 16000 where not given.
+        group: pairs worked on at a time; None for 4 on a CPU and all of them elsewhere.
+
+    and gives float32 [B], float64 where both sides are. It is NaN at least for items where a sample
+    is not finite or a side is silent.
+    """
+
+    def of_batch(
+        reference: jax.Array,
+        estimate: jax.Array,
+        lengths: jax.Array,
+        sample_rate: int = 16000,
+        *,
+        group: int | None = None,
+    ) -> jax.Array:
+        def of_pairs(pairs: jax.Array, lengths: jax.Array, peaks: jax.Array) -> jax.Array:
+            return score(pairs, lengths, peaks, sample_rate)
+
+        return score_batch(of_pairs, reference, estimate, lengths, group)
+
+    for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(of_batch, attribute, getattr(score, attribute))
+    return jax.jit(of_batch, static_argnames=("sample_rate", "group"))
 
 
 def score_batch(
@@ -59,8 +108,9 @@ def _score_group(
     lengths = jnp.clip(lengths.astype(jnp.int32), 0, reference.shape[1])
     inside = jnp.arange(reference.shape[1]) < lengths[:, None]
     pairs = jnp.where(inside, jnp.stack([_floating(reference), _floating(estimate)]), 0.0)
+    # Not from the peaks: XLA's maximum on a CPU may pass over a NaN.
+    finite = jnp.all(jnp.isfinite(pairs), (0, 2))
     peaks = lax.stop_gradient(jnp.max(jnp.abs(pairs), -1))
-    finite = jnp.all(jnp.isfinite(peaks), 0)
     # Zeros in place of what is not finite, so that gradients of the other items stay finite.
     pairs = jnp.where(finite[:, None], pairs, 0.0)
     scores = score(pairs, lengths, jnp.where(finite, peaks, 0.0))

@@ -72,7 +72,6 @@ def composite(
     return Composite(signal, background, overall, quality, snr, ratio, slope)
 
 
-@functools.partial(jax.jit, static_argnames=("sample_rate", "group"))
 def csig(
     reference: jax.Array,
     estimate: jax.Array,
@@ -85,7 +84,6 @@ def csig(
     return composite(reference, estimate, lengths, sample_rate, group=group).csig
 
 
-@functools.partial(jax.jit, static_argnames=("sample_rate", "group"))
 def cbak(
     reference: jax.Array,
     estimate: jax.Array,
@@ -98,7 +96,6 @@ def cbak(
     return composite(reference, estimate, lengths, sample_rate, group=group).cbak
 
 
-@functools.partial(jax.jit, static_argnames=("sample_rate", "group"))
 def covl(
     reference: jax.Array,
     estimate: jax.Array,

@@ -2,7 +2,7 @@
 
 An independent implementation from a mathematical description of the method, without its time
 alignment: the estimate must be aligned with the reference, as an enhancement network's output is.
-docs/device_scores.md says how far it agrees with the package `pesq`, and on what it stands.
+docs/scores.md says how far it agrees with the package `pesq`, and on what it stands.
 """
 
 import dataclasses
@@ -142,8 +142,8 @@ def _score_level(
     gain = jnp.where(jnp.isfinite(gain), gain, 0.0)[..., None]
     if options.refuse_speechless:
         reference = lax.stop_gradient(gain[0] * spectra[0])
-        filtered = pesq_filters.for_detector(reference, samples, options.mode, tables)
-        valid &= pesq_speech.has_utterance(filtered, lengths, tables)
+        power = pesq_filters.block_powers(reference, samples, options.mode, tables)
+        valid &= pesq_speech.has_utterance(power, lengths, tables)
     compare = functools.partial(_compare, lengths=lengths, tables=tables, options=options)
     if options.mode == "nb":
         signals = gain * pesq_filters.narrowband(spectra, lengths, samples, tables)
@@ -179,7 +179,7 @@ def _compare(
     heard = pesq_model.equalise(reference_power, estimate_power, lengths, excerpt, tables)
     found = pesq_model.disturbances(heard, estimate_power, None, tables)
     if options.bad_intervals:
-        found = _look_again(signals, lengths, heard, found, tables)
+        found = look_again(signals, lengths, heard, found, tables)
     symmetric, asymmetric = (
         pesq_model.over_time(pesq_model.by_energy(q, heard.energy), lengths, excerpt, tables.hop)
         for q in found
@@ -190,7 +190,7 @@ def _compare(
     return jnp.where(excerpt[1] >= excerpt[0], score, jnp.nan)
 
 
-def _look_again(
+def look_again(
     signals: jax.Array,
     lengths: jax.Array,
     heard: pesq_model.Reference,

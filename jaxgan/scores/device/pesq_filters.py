@@ -52,11 +52,9 @@ def align_levels(
     """
     size = fft_length(signals.shape[-1], tables)
     spectra = jnp.fft.rfft(signals, size) * _own_bins(lengths, size, tables).astype(signals.dtype)
-    step = 2 if tables.sample_rate == 16000 else 1
+    step = _step(tables)
     response = pesq_constants.level_band().amplitude(size, tables.sample_rate)
-    response = response[: size // (2 * step) + 1] / step
-    band = spectra[..., : len(response)] * jnp.asarray(response, signals.dtype)
-    filtered = jnp.fft.irfft(band, size // step)
+    filtered = _inverse(spectra, response, size, step)
     counted = (lengths + tables.tail)[:, None]
     inside = step * jnp.arange(filtered.shape[-1]) < counted
     squares = jnp.where(inside, jnp.square(filtered), 0.0)
@@ -99,8 +97,11 @@ def narrowband(spectra: jax.Array, lengths: jax.Array, samples: int, tables: Tab
     return jnp.where(inside, filtered, 0.0)
 
 
-def for_detector(spectra: jax.Array, samples: int, mode: str, tables: Tables) -> jax.Array:
-    """The signals through the input filter of `mode` and the speech detector's filter.
+def block_powers(spectra: jax.Array, samples: int, mode: str, tables: Tables) -> jax.Array:
+    """Mean squares behind the input filter of `mode` and the speech detector's filter.
+
+    At 16 kHz every other sample is enough: above 4 kHz the detector's filter lets less than a
+    hundredth of the power through that it does at 1 kHz.
 
     Args:
         spectra: complex [..., bins], of `align_levels`.
@@ -109,7 +110,7 @@ def for_detector(spectra: jax.Array, samples: int, mode: str, tables: Tables) ->
         tables: of the sample rate.
 
     Returns:
-        float [..., S + tail].
+        float [..., blocks of 4 ms], from the first sample on, the guard after the end included.
     """
     size = fft_length(samples, tables)
     response = pesq_constants.sections_response(tables.detector, size)
@@ -119,12 +120,25 @@ def for_detector(spectra: jax.Array, samples: int, mode: str, tables: Tables) ->
     else:
         receiver = pesq_constants.receive_filter()
         response = response * receiver.amplitude(size, tables.sample_rate)
-    return _inverse(spectra, response, size)[..., : samples + tables.tail]
+    step = _step(tables)
+    filtered = _inverse(spectra, response, size, step)
+    block = tables.block // step
+    blocks = (samples + tables.guard) // tables.block
+    squares = jnp.square(filtered[..., : blocks * block])
+    return jnp.mean(squares.reshape(*squares.shape[:-1], blocks, block), -1)
 
 
-def _inverse(spectra: jax.Array, response: np.ndarray, size: int) -> jax.Array:
+def _step(tables: Tables) -> int:
+    """The samples from one to the next where what is wanted ends below 4 kHz."""
+    return tables.sample_rate // 8000
+
+
+def _inverse(spectra: jax.Array, response: np.ndarray, size: int, step: int = 1) -> jax.Array:
+    """[..., size / step]: every `step`-th sample of filtered signals, cut off below their rate."""
+    bins = size // (2 * step) + 1
     dtype = spectra.dtype if np.iscomplexobj(response) else spectra.real.dtype
-    return jnp.fft.irfft(spectra * jnp.asarray(response, dtype), size)
+    factors = jnp.asarray(response[:bins] / step, dtype)
+    return jnp.fft.irfft(spectra[..., :bins] * factors, size // step)
 
 
 def fade(signals: jax.Array, lengths: jax.Array) -> jax.Array:

@@ -71,7 +71,7 @@ def shifted_frames(
         intervals: of `find`.
         tables: of the sample rate.
     """
-    lag = _lags(
+    lag = frame_lags(
         lax.stop_gradient(reference), lax.stop_gradient(estimate), lengths, intervals, tables
     )
     count, hop = lag.shape[1], tables.hop
@@ -91,7 +91,7 @@ def shifted_frames(
     return jax.vmap(cut)(held, first)
 
 
-def _lags(
+def frame_lags(
     reference: jax.Array,
     estimate: jax.Array,
     lengths: jax.Array,
@@ -171,7 +171,7 @@ def _best_lags(sides: _Sides, spans: _Spans, hop: int) -> jax.Array:
         return at + _PIECE, total + jnp.where(wanted[:, None], product, 0.0)
 
     zero = jnp.zeros((row.shape[0], lags + 1), jnp.result_type(sides.reference, 1j))
-    # For shard_map, as in `_lags`.
+    # For shard_map, as in `frame_lags`.
     bins = jnp.where(valid[:, None], zero, zero)
     _, spectrum = lax.while_loop(
         lambda carry: jnp.any(valid & (carry[0] < tail)), add_piece, (head, bins)

@@ -18,17 +18,14 @@ _SHORTEST_UTTERANCE = 50
 _GROWTH = 2
 
 
-def has_utterance(filtered: jax.Array, lengths: jax.Array, tables: Tables) -> jax.Array:
+def has_utterance(power: jax.Array, lengths: jax.Array, tables: Tables) -> jax.Array:
     """bool [B]: whether the reference holds an utterance, with pauses of up to 0.2 s inside.
 
     Args:
-        filtered: [B, S + tail], of `pesq_filters.for_detector`.
+        power: [B, blocks], of `pesq_filters.block_powers`.
         lengths: int32 [B], samples.
         tables: of the sample rate.
     """
-    blocks = (filtered.shape[-1] - tables.tail + tables.guard) // tables.block
-    power = jnp.square(filtered[..., : blocks * tables.block])
-    power = jnp.mean(power.reshape(-1, blocks, tables.block), -1)
     power = jnp.pad(power, ((0, 0), (tables.guard // tables.block, 0)))
     count = ((lengths + 2 * tables.guard) // tables.block)[:, None]
     block = jnp.arange(power.shape[1])
@@ -95,12 +92,11 @@ def _join(speech: jax.Array) -> jax.Array:
 def _run_facts(chosen: jax.Array, power: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The length in blocks and the summed power of the run that a block is in."""
 
-    def then(
-        before: tuple[jax.Array, jax.Array], after: tuple[jax.Array, jax.Array]
-    ) -> tuple[jax.Array, jax.Array]:
-        return before[0] & after[0], after[1] + jnp.where(after[0], before[1], 0.0)
-
-    summed = lax.associative_scan(then, (chosen, jnp.where(chosen, power, 0.0)), axis=1)[1]
+    summed, within, distance = jnp.where(chosen, power, 0.0), chosen, 1
+    while distance < chosen.shape[1]:
+        summed += jnp.where(within, _shift(summed, distance), 0.0)
+        within &= _shift(within, distance)
+        distance *= 2
     length = _spread_back(_place_in_run(chosen), chosen)
     return length, _spread_back(summed, chosen)
 
@@ -119,8 +115,8 @@ def _spread_back(running: jax.Array, chosen: jax.Array) -> jax.Array:
     return jnp.take_along_axis(running, end, 1)
 
 
-def _shift(chosen: jax.Array, blocks: int) -> jax.Array:
+def _shift(values: jax.Array, blocks: int) -> jax.Array:
     """Later by so many blocks, earlier where negative."""
     late, early = max(blocks, 0), max(-blocks, 0)
-    padded = jnp.pad(chosen, ((0, 0), (late, early)))
-    return padded[:, early : early + chosen.shape[1]]
+    padded = jnp.pad(values, ((0, 0), (late, early)))
+    return padded[:, early : early + values.shape[1]]

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxgan.scores.device.batches import score_batch
+from jaxgan.scores.device.batches import batched
 
 _LOWEST_SNR, _HIGHEST_SNR = -10.0, 35.0
 _KEPT_SHARE = 0.95
@@ -30,69 +30,13 @@ _WIDTHS = (
 _TO_GREATEST, _TO_NEAREST = 20.0, 1.0
 
 
-@functools.partial(jax.jit, static_argnames=("sample_rate", "group"))
-def ssnr(
-    reference: jax.Array,
-    estimate: jax.Array,
-    lengths: jax.Array,
-    sample_rate: int = 16000,
-    *,
-    group: int | None = None,
-) -> jax.Array:
+@batched
+def ssnr(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, sample_rate: int) -> jax.Array:
     """Segmental signal-to-noise ratio in dB: the mean over frames, each within -10 and 35 dB.
 
-    Args:
-        reference: clean speech, floating [B, T] with full scale 1, or int16 [B, T].
-        estimate: degraded or enhanced speech, aligned with the reference, likewise.
-        lengths: integers [B], samples; what lies past them is not read.
-        sample_rate: Hz.
-        group: pairs worked on at a time; None for 4 on a CPU and all of them elsewhere.
-
-    Returns:
-        float32 [B] (float64 where both sides are). NaN where a sample is not finite, a side is
-        silent, or there is less than one frame and its successor (37.5 ms).
+    Arguments and results as `batches.batched` says. NaN where there is less than one frame and its
+    successor (37.5 ms) too.
     """
-    score = functools.partial(_ssnr, sample_rate=sample_rate)
-    return score_batch(score, reference, estimate, lengths, group)
-
-
-@functools.partial(jax.jit, static_argnames=("sample_rate", "group"))
-def llr(
-    reference: jax.Array,
-    estimate: jax.Array,
-    lengths: jax.Array,
-    sample_rate: int = 16000,
-    *,
-    group: int | None = None,
-) -> jax.Array:
-    """Log-likelihood ratio of the estimate's linear predictors, 0 and more, lower is better.
-
-    The mean over the lowest 95 % of the frames. Arguments and results as of `ssnr`.
-    """
-    score = functools.partial(_llr, sample_rate=sample_rate)
-    return score_batch(score, reference, estimate, lengths, group)
-
-
-@functools.partial(jax.jit, static_argnames=("sample_rate", "group"))
-def wss(
-    reference: jax.Array,
-    estimate: jax.Array,
-    lengths: jax.Array,
-    sample_rate: int = 16000,
-    *,
-    group: int | None = None,
-) -> jax.Array:
-    """Klatt's weighted spectral slope distance, 0 and more, lower is better.
-
-    The mean over the lowest 95 % of the frames. Arguments and results as of `ssnr`.
-    """
-    score = functools.partial(_wss, sample_rate=sample_rate)
-    return score_batch(score, reference, estimate, lengths, group)
-
-
-def _ssnr(
-    pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, *, sample_rate: int
-) -> jax.Array:
     frames, count = _frames(pairs, lengths, sample_rate)
     present = jnp.arange(frames.shape[2]) < count[:, None]
     signal = jnp.sum(jnp.square(frames[0]), -1)
@@ -107,7 +51,12 @@ def _ssnr(
     return _where_framed(mean, count)
 
 
-def _llr(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, *, sample_rate: int) -> jax.Array:
+@batched
+def llr(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, sample_rate: int) -> jax.Array:
+    """Log-likelihood ratio of the estimate's linear predictors, 0 and more, lower is better.
+
+    The mean over the lowest 95 % of the frames. Arguments and results as of `ssnr`.
+    """
     frames, count = _frames(pairs, lengths, sample_rate)
     order = 16 if sample_rate >= 10_000 else 10
     clean, processed = _predictor(frames, order)
@@ -119,7 +68,12 @@ def _llr(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, *, sample_rate
     return _where_framed(_mean_of_lowest(distance, count), count)
 
 
-def _wss(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, *, sample_rate: int) -> jax.Array:
+@batched
+def wss(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, sample_rate: int) -> jax.Array:
+    """Klatt's weighted spectral slope distance, 0 and more, lower is better.
+
+    The mean over the lowest 95 % of the frames. Arguments and results as of `ssnr`.
+    """
     frames, count = _frames(pairs, lengths, sample_rate)
     size = 2 ** (2 * frames.shape[-1] - 1).bit_length()
     spectrum = jnp.fft.rfft(frames, size)[..., : size // 2]

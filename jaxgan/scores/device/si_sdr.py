@@ -3,43 +3,21 @@
 Le Roux et al., "SDR - half-baked or well done?" (2019), equation 5, both means removed first.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
-from jaxgan.scores.device.batches import score_batch
+from jaxgan.scores.device.batches import batched
 
 _LIMIT = 100.0
 
 
-@functools.partial(jax.jit, static_argnames=("sample_rate", "group"))
-def si_sdr(
-    reference: jax.Array,
-    estimate: jax.Array,
-    lengths: jax.Array,
-    sample_rate: int = 16000,
-    *,
-    group: int | None = None,
-) -> jax.Array:
+@batched
+def si_sdr(pairs: jax.Array, lengths: jax.Array, peaks: jax.Array, _sample_rate: int) -> jax.Array:
     """Scale-invariant signal-to-distortion ratio in dB, within +-100, higher is better.
 
-    Args:
-        reference: clean speech, floating [B, T] or int16 [B, T].
-        estimate: likewise.
-        lengths: integers [B], samples; what lies past them is not read.
-        sample_rate: Hz; changes nothing.
-        group: pairs worked on at a time; None for 4 on a CPU and all of them elsewhere.
-
-    Returns:
-        float32 [B] (float64 where both sides are). NaN where a sample is not finite or a side is
-        constant.
+    Arguments and results as `batches.batched` says; the sample rate changes nothing. NaN where a
+    side is constant too.
     """
-    del sample_rate
-    return score_batch(_score, reference, estimate, lengths, group)
-
-
-def _score(pairs: jax.Array, lengths: jax.Array, peaks: jax.Array) -> jax.Array:
     inside = jnp.arange(pairs.shape[-1]) < lengths[:, None]
     # Levels change nothing; at full scale no square leaves float32's range.
     scaled = pairs / jnp.where(peaks > 0, peaks, 1.0)[..., None]

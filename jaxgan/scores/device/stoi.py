@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 
 from jaxgan.core.errors import UserError
-from jaxgan.scores.device.batches import score_batch
+from jaxgan.scores.device.batches import batched
 
 _RATE = 10_000
 _FRAME, _HOP, _FFT = 256, 128, 512
@@ -27,72 +27,35 @@ _DYNAMIC_RANGE = 1e-4
 _CLIP = 1.0 + 10.0 ** (15.0 / 20.0)
 
 
-@functools.partial(jax.jit, static_argnames=("sample_rate", "group"))
-def stoi(
-    reference: jax.Array,
-    estimate: jax.Array,
-    lengths: jax.Array,
-    sample_rate: int = 16000,
-    *,
-    group: int | None = None,
-) -> jax.Array:
+@batched
+def stoi(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, sample_rate: int) -> jax.Array:
     """Short-time objective intelligibility, 0 to 1, higher is better.
 
-    Differentiable but where silence and clipping are decided; minus its mean is a loss.
-
-    Args:
-        reference: clean speech, floating [B, T] or int16 [B, T].
-        estimate: degraded or enhanced speech, aligned with the reference, likewise.
-        lengths: integers [B], samples; what lies past them is not read.
-        sample_rate: Hz, a multiple of 100; what is not 10 kHz is resampled.
-        group: pairs worked on at a time; None for 4 on a CPU and all of them elsewhere.
-
-    Returns:
-        float32 [B] (float64 where both sides are). NaN where a sample is not finite, a side is
-        silent, or fewer than 31 frames (0.4 s) of the reference are not silent.
+    Differentiable but where silence and clipping are decided; minus its mean is a loss. Arguments
+    and results as `batches.batched` says; sample rates that are not 10 kHz are resampled. NaN where
+    fewer than 31 frames (0.4 s) of the reference are not silent too.
 
     Raises:
         UserError: a sample rate that is no multiple of 100.
     """
-    return _stoi(reference, estimate, lengths, sample_rate, _correlation, group)
+    return _score(pairs, lengths, sample_rate, _correlation)
 
 
-@functools.partial(jax.jit, static_argnames=("sample_rate", "group"))
-def estoi(
-    reference: jax.Array,
-    estimate: jax.Array,
-    lengths: jax.Array,
-    sample_rate: int = 16000,
-    *,
-    group: int | None = None,
-) -> jax.Array:
+@batched
+def estoi(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, sample_rate: int) -> jax.Array:
     """Extended STOI, for modulated noises too. As `stoi`, without the package's added dither."""
-    return _stoi(reference, estimate, lengths, sample_rate, _extended_correlation, group)
-
-
-def _stoi(
-    reference: jax.Array,
-    estimate: jax.Array,
-    lengths: jax.Array,
-    sample_rate: int,
-    compare: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
-    group: int | None,
-) -> jax.Array:
-    if sample_rate <= 0 or sample_rate % 100:
-        raise UserError(f"stoi takes sample rates that are multiples of 100, not {sample_rate}")
-    score = functools.partial(_score, sample_rate=sample_rate, compare=compare)
-    return score_batch(score, reference, estimate, lengths, group)
+    return _score(pairs, lengths, sample_rate, _extended_correlation)
 
 
 def _score(
     pairs: jax.Array,
     lengths: jax.Array,
-    _peaks: jax.Array,
-    *,
     sample_rate: int,
     compare: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
 ) -> jax.Array:
     """Scores [B] of pairs [2, B, T]."""
+    if sample_rate <= 0 or sample_rate % 100:
+        raise UserError(f"stoi takes sample rates that are multiples of 100, not {sample_rate}")
     resampled, lengths = _resample(pairs, lengths, sample_rate)
     frames, kept = _speech_frames(resampled, lengths)
     envelopes = _band_envelopes(frames)

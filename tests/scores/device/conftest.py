@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import jax
 import numpy as np
 import pytest
 
@@ -46,3 +47,31 @@ def batch() -> Callable[..., Batch]:
         return sides[0], sides[1], lengths
 
     return make
+
+
+@pytest.fixture
+def finite_differences() -> Callable[..., np.ndarray]:
+    """Compares a loss's gradient with central differences in float64, and returns it.
+
+    The loss has to depend on the first item of its batch alone: the steps are in its samples.
+    """
+
+    def compare(
+        loss: Callable[[jax.Array], jax.Array], estimate: np.ndarray, lengths: np.ndarray
+    ) -> np.ndarray:
+        random = np.random.default_rng(4)
+        both = jax.jit(jax.value_and_grad(loss))
+        estimate = estimate.astype(np.float64)
+        gradient = np.asarray(both(estimate)[1])
+        assert gradient.dtype == np.float64
+        assert np.isfinite(gradient).all()
+        assert not any(row[length:].any() for row, length in zip(gradient, lengths, strict=True))
+        for _ in range(4):
+            direction = np.zeros_like(estimate)
+            direction[0, : lengths[0]] = random.standard_normal(lengths[0])
+            step = 1e-8 * direction
+            difference = (both(estimate + step)[0] - both(estimate - step)[0]) / 2e-8
+            np.testing.assert_allclose(np.vdot(gradient, direction), difference, rtol=1e-5)
+        return gradient
+
+    return compare

@@ -74,7 +74,7 @@ def test_lags_and_shifted_frames_are_those_of_a_plain_loop():
     lengths = np.full(3, length)
     intervals = pesq_intervals.find(jnp.asarray(disturbance), jnp.full(3, frames - 1))
     shifted = pesq_intervals.shifted_frames(reference, estimate, lengths, intervals, TABLES)
-    lags = pesq_intervals._lags(
+    lags = pesq_intervals.frame_lags(
         jnp.asarray(reference), jnp.asarray(estimate), lengths, intervals, TABLES
     )
     total = length + TABLES.tail
