@@ -164,7 +164,10 @@ def compare(config: ConfigDict, options: argparse.Namespace) -> dict[str, Any]:
         rows: dict[str, list[dict[str, float]]] = {name: [] for name in loops}
         for number in range(1, options.warmup + options.rounds + 1):
             for name, loop in loops.items():
-                rows[name].append(measured(loop, number))
+                row = measured(loop, number)
+                rows[name].append(row)
+                told = f"{row['round s']:.1f} s, {row['round CPU s']:.1f} CPU s"
+                print(f"round {number}: {name}: {told}", file=sys.stderr)
             if number == options.warmup:
                 compilations.take()
                 for loop in loops.values():

@@ -190,7 +190,7 @@ def discriminator(sizes: dict[str, tuple[int, ...]], x: np.ndarray, clean: np.nd
         return y
 
     convert = torch_networks.discriminator_parameters
-    module = torch_networks.Discriminator(**sizes)
+    module = torch_networks.Discriminator(**sizes)  # type: ignore[arg-type]
     vectors = torch_networks.discriminator_vectors(state)
     torch_networks.fill(module, convert(variables["params"]) | vectors)
     module.eval()  # the vectors of the power iterations stay as they are

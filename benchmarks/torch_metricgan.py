@@ -3,10 +3,11 @@
 Written from the description of the method. Two ways to run it:
 
 - one utterance a batch, a separate update of D for the clean, the enhanced and the noisy speech,
-  scores in this process: as the known recipe does;
-- batches of several utterances that respect their lengths, all kinds in one update, scores by
-  worker processes: as a good engineer would write it. A batch is padded to its own longest
-  utterance only.
+  PyTorch's default layout of images, scores in this process: as the known recipe does;
+- batches of several utterances that respect their lengths, all kinds in one update, the layout that
+  PyTorch is fastest with, scores by worker processes: as a good engineer would write it.
+
+A batch is padded to its own longest utterance only, and no gradient of D is computed for G's step.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -72,7 +73,7 @@ class TorchMetricGAN:
         config: configs/metricgan_plus.py.
         corpus: the training data.
         batch_size: utterances a batch.
-        together: one update of D for all kinds of speech, not one for each.
+        together: one update of D for all kinds of speech, not one for each, and channels last.
         scores: true scores.
         place: PyTorch's device.
     """
@@ -94,7 +95,7 @@ class TorchMetricGAN:
         self.place = place
         sizes = config.generator
         self.generator = Generator(sizes.layers, sizes.width, sizes.dense, sizes.floor).to(place)
-        self.discriminator = Discriminator(**config.discriminator).to(place)
+        self.discriminator = Discriminator(**config.discriminator, channels_last=together).to(place)
         betas = (config.adam_b1, config.adam_b2)
         # The config's rate of D is that of one utterance times the batch.
         rate = config.discriminator_learning_rate * batch_size / config.batch_size

@@ -143,12 +143,24 @@ def masked_mean(x: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
 
 
 class Discriminator(nn.Module):
-    """Features of a candidate and of the clean speech -> predicted score [B]."""
+    """Features of a candidate and of the clean speech -> predicted score [B].
+
+    Args:
+        channels: of the convolutions.
+        kernels: their widths.
+        dense: units of the layers behind them.
+        channels_last: lay images out so in memory, rather than channels first.
+    """
 
     def __init__(
-        self, channels: Sequence[int], kernels: Sequence[int], dense: Sequence[int]
+        self,
+        channels: Sequence[int],
+        kernels: Sequence[int],
+        dense: Sequence[int],
+        channels_last: bool = True,
     ) -> None:
         super().__init__()
+        self.channels_last = channels_last
         self.scale, self.offset = nn.Parameter(torch.ones(2)), nn.Parameter(torch.zeros(2))
         sizes = zip(pairwise((2, *channels)), kernels, strict=True)
         self.convolutions = nn.ModuleList(
@@ -163,7 +175,10 @@ class Discriminator(nn.Module):
         self, candidate: torch.Tensor, clean: torch.Tensor, frames: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Two features [B, frames, BINS] -> [B]."""
-        x = torch.stack([candidate, clean], -1).permute(0, 3, 1, 2)  # channels last in memory
+        if self.channels_last:
+            x = torch.stack([candidate, clean], -1).permute(0, 3, 1, 2)
+        else:
+            x = torch.stack([candidate, clean], 1)
         x = self._normalise(x, frames)
         for layer in self.convolutions:
             x = F.leaky_relu(layer(x), LEAK)
