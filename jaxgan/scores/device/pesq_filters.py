@@ -32,14 +32,15 @@ def align_levels(
 ) -> tuple[jax.Array, jax.Array]:
     """Gains that bring the mean power between 350 and 3250 Hz to 10^7, and the spectra.
 
-    The mean is over length + tail samples of the filtered signal. At 16 kHz every other sample is
-    enough, since the band ends below 4 kHz.
-
     P.862 filters on a circle: the power of two that holds a signal and its tail. What rings past
     one end comes back at the other, so the circle's length is heard, and it is the signal's own,
     not that of a batch it is padded for. If the batch's is r times as long, the signal's own bins
     are every r-th of the batch's. With those times r, and zeros between, the inverse transform is
     the own circle, r times in a row.
+
+    The mean is the energy on the circle over length + tail. P.862 leaves out what rings before the
+    signal and past its tail. That is nothing where a recording begins in a pause; where speech is
+    cut at its loudest sample, it moves a score by up to 0.0005.
 
     Args:
         signals: float [..., B, S], zero from `lengths` on.
@@ -51,15 +52,16 @@ def align_levels(
         as above, for filters that are products with them).
     """
     size = fft_length(signals.shape[-1], tables)
-    spectra = jnp.fft.rfft(signals, size) * _own_bins(lengths, size, tables).astype(signals.dtype)
-    step = _step(tables)
+    own = _own_bins(lengths, size, tables).astype(signals.dtype)
+    spectra = jnp.fft.rfft(signals, size) * own
     response = pesq_constants.level_band().amplitude(size, tables.sample_rate)
-    filtered = _inverse(spectra, response, size, step)
-    counted = (lengths + tables.tail)[:, None]
-    inside = step * jnp.arange(filtered.shape[-1]) < counted
-    squares = jnp.where(inside, jnp.square(filtered), 0.0)
-    energy = step * _sum(squares)
-    power = energy / counted[:, 0].astype(signals.dtype)
+    audible_bins = np.flatnonzero(response > 1e-10)
+    band = slice(audible_bins[0], audible_bins[-1] + 1)
+    squares = jnp.square(spectra[..., band].real) + jnp.square(spectra[..., band].imag)
+    weights = jnp.asarray(2.0 / size * response[band] ** 2, signals.dtype)
+    # A product, since XLA's sums on a CPU are slow.
+    energy = jnp.matmul(squares, weights, precision=lax.Precision.HIGHEST) / own[:, 0]
+    power = energy / (lengths + tables.tail).astype(signals.dtype)
     audible = power > 0
     gain = jnp.sqrt(_LEVEL / jnp.where(audible, power, 1.0))
     return jnp.where(audible, gain, jnp.nan), spectra
@@ -70,12 +72,6 @@ def _own_bins(lengths: jax.Array, size: int, tables: Tables) -> jax.Array:
     longest = lengths + tables.tail - 1
     times = jnp.right_shift(size, 32 - lax.clz(longest.astype(jnp.int32)))[:, None]
     return jnp.where(jnp.arange(size // 2 + 1) & (times - 1), 0, times)
-
-
-def _sum(values: jax.Array) -> jax.Array:
-    """The sum over the last axis, as a product since XLA's sums on a CPU are slow."""
-    ones = jnp.ones(values.shape[-1], values.dtype)
-    return jnp.matmul(values, ones, precision=lax.Precision.HIGHEST)
 
 
 def narrowband(spectra: jax.Array, lengths: jax.Array, samples: int, tables: Tables) -> jax.Array:
