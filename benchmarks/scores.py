@@ -1,23 +1,30 @@
 """Scores on the device against the packages on the host: accuracy, speed, memory, invariance.
 
-    python benchmarks/scores.py [--data=DIR] [--json=FILE]
+    python benchmarks/scores.py [--data=DIR ...] [--speech=DIR --noise=DIR] [--workdir=DIR]
+                                [--reference_scores=CSV] [--json=FILE]
 
-DIR holds clean/ and noisy/ with files of equal names; without it the built-in demo corpus is used.
-A CPU's cores are used as one device each; the host's packages run on one core. Differences on pairs
-that the package `pesq` does not itself find aligned are real and are listed: it searches for
-delays, which the device's PESQ does not, and errs on noisy speech below about 5 dB.
+Accuracy is measured on every --data folder (clean/ and noisy/ with files of equal names), on
+mixtures of --speech and --noise at -5 to 20 dB, and on what the generator of --workdir makes of all
+these; without any of them on the built-in demo corpus. A CPU's cores are used as one device each;
+the host's packages run on one core.
+
+The package `pesq` searches for delays first, which the device's PESQ does not. Where it finds one
+in an aligned pair, the two measure different things. --reference_scores tells where: a table with
+pair, mode, sample_rate_hz, package_max_abs_delay_samples. Pairs beyond the tolerance are listed.
 """
 
 import argparse
+import csv
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+import pesq_steps
 import soxr
 from jax.sharding import Mesh, PartitionSpec
 
@@ -25,62 +32,136 @@ import jaxgan.scores
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.scores import device
-from jaxgan.speech import audio, demo
+from jaxgan.speech import audio, demo, enhancer
 from jaxgan.speech.audio import SAMPLE_RATE
+from jaxgan.speech.corpus import PairCorpus
+from jaxgan.speech.folders import existing, read_folder
+from jaxgan.speech.mix import MixCorpus, noise_fault
 from jaxgan.speech.pairs import read_pairs
 
 Pair = tuple[np.ndarray, np.ndarray]
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 Row = dict[str, Any]
+Sets = dict[str, dict[str, Pair]]
+"""Pairs by name, by the name of the set they are in."""
 TOLERANCE = {"pesq_wb": 2e-3, "pesq_nb": 2e-3, "stoi": 1e-3, "estoi": 1e-3, "si_sdr": 1e-2}
+SNRS_DB = (-5, 0, 5, 10, 15, 20)
 TOGETHER = 16
 """Pairs in a batch while accuracy is measured."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, prints tables, and writes them as JSON where asked."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder with clean/ and noisy/")
-    parser.add_argument("--json", type=Path, help="file for the same figures as JSON")
-    parser.add_argument("--pairs", type=int, default=64, help="pairs to compare (default 64)")
-    parser.add_argument("--batch_sizes", default="1,8,32", help="for the speed (default 1,8,32)")
-    parser.add_argument("--seconds", type=float, default=4.0, help="of a pair, for the speed")
-    parser.add_argument("--repeats", type=int, default=5, help="timings; the fastest counts")
-    options = parser.parse_args(arguments)
+    options = parse(arguments)
     devices.use_cores(32)
     devices.prepare()
     try:
-        sizes = [int(size) for size in options.batch_sizes.split(",")]
-        pairs = load(options.data, options.pairs)
-    except (UserError, ValueError) as error:
+        sets = load(options)
+        delays = read_delays(options.reference_scores)
+    except (UserError, OSError, KeyError) as error:
         print(f"scores.py: {error}", file=sys.stderr)
         sys.exit(2)
+    some = list(next(iter(sets.values())).values())
     kind = jax.devices()[0].device_kind
     figures: dict[str, Any] = {"devices": f"{jax.device_count()} x {kind}"}
-    print(f"devices: {figures['devices']}; {len(pairs)} pairs")
+    print(f"devices: {figures['devices']}; pairs: {sum(map(len, sets.values()))}")
     for title, rows in (
-        ("accuracy", accuracy(pairs)),
-        ("speed", speed(list(pairs.values()), sizes, options.seconds, options.repeats)),
-        ("invariance", invariance(list(pairs.values()))),
+        ("accuracy", accuracy(sets, delays)),
+        ("steps of PESQ", pesq_steps.compare(sets)),
+        ("invariance", invariance(some)),
+        ("speed", speed(some, options.batch_sizes, options.seconds, options.repeats)),
     ):
         figures[title] = list(rows)
         print(f"\n{title}\n{table(figures[title])}", flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+        if options.json:
+            options.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def load(folder: Path | None, count: int) -> dict[str, Pair]:
-    """Up to `count` pairs by name, float32 [n] with full scale 1 at 16 kHz."""
-    if folder is None:
-        corpus = demo.open_set("valid", count, seed=0)
-    else:
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, action="append", default=[], help="may be repeated")
+    parser.add_argument("--speech", type=Path, help="folder of clean speech to be mixed")
+    parser.add_argument("--noise", type=Path, help="folder of noise to mix it with")
+    parser.add_argument("--mixtures", type=int, default=200, help="how many (default 200)")
+    parser.add_argument("--workdir", type=Path, help="of a run that has trained a generator")
+    parser.add_argument("--reference_scores", type=Path, help="CSV with the package's own delays")
+    parser.add_argument("--pairs", type=int, default=1000, help="most of a folder (default 1000)")
+    parser.add_argument("--batch_sizes", type=whole_numbers, default=(1, 8, 32), help="for speed")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of a pair, for speed")
+    parser.add_argument("--repeats", type=int, default=15, help="timings; their median counts")
+    parser.add_argument("--json", type=Path, help="file for the same figures as JSON")
+    options = parser.parse_args(arguments)
+    if bool(options.speech) != bool(options.noise):
+        parser.error("--speech and --noise: give both or neither")
+    return options
+
+
+def whole_numbers(text: str) -> tuple[int, ...]:
+    """Of a list with commas."""
+    return tuple(int(number) for number in text.split(","))
+
+
+def load(options: argparse.Namespace) -> Sets:
+    """The pairs to compare, float32 [n] with full scale 1 at 16 kHz."""
+    sets: Sets = {}
+    for folder in options.data:
         corpus, problems = read_pairs(folder)
+        sets[folder.resolve().name] = in_floats(corpus, options.pairs)
         for problem in problems:
             print(f"left out: {problem}", file=sys.stderr)
+    if options.speech:
+        sets |= mixtures(options.speech, options.noise, options.mixtures)
+    if not sets:
+        sets["demo"] = in_floats(demo.open_set("valid", min(options.pairs, 64), seed=0), 64)
+    if options.workdir:
+        sets |= enhanced(options.workdir, sets)
+    return sets
+
+
+def in_floats(corpus: PairCorpus, count: int) -> dict[str, Pair]:
+    """Up to so many pairs of a corpus."""
     return {
         corpus.names[i]: (audio.to_float(corpus.clean(i)), audio.to_float(corpus.noisy(i)))
         for i in range(min(count, len(corpus)))
     }
+
+
+def mixtures(speech: Path, noise: Path, count: int) -> Sets:
+    """A set for each ratio, `count` mixtures in all or a few more."""
+    words = read_folder(existing("speech", speech), lambda wave: "")
+    sounds = read_folder(existing("noise", noise), noise_fault)
+    each = -(-count // len(SNRS_DB))
+    return {
+        f"mixed at {snr} dB": in_floats(
+            MixCorpus(words.files, words.waves, sounds.waves, (snr,)).fixed(seed, each), each
+        )
+        for seed, snr in enumerate(SNRS_DB)
+    }
+
+
+def enhanced(workdir: Path, sets: Sets) -> Sets:
+    """What a trained generator makes of the sets' noisy sides."""
+    generator = enhancer.load(workdir)
+    made: Sets = {}
+    for title, pairs in sets.items():
+        waves = generator.each((name, noisy) for name, (_, noisy) in pairs.items())
+        made[f"{title}, enhanced"] = {name: (pairs[name][0], wave) for name, wave in waves}
+    return made
+
+
+def read_delays(path: Path | None) -> dict[tuple[str, str], int]:
+    """Samples that the package finds a pair delayed by, by (score and rate, folder/name)."""
+    if path is None:
+        return {}
+    with path.open(newline="") as file:
+        return {
+            (
+                f"pesq_{row['mode']} {row['sample_rate_hz']}",
+                "/".join(row["pair"].split("/")[-2:]),
+            ): int(row["package_max_abs_delay_samples"])
+            for row in csv.DictReader(file)
+        }
 
 
 def batches(pairs: Sequence[Pair], size: int, rate: int) -> Iterator[Batch]:
@@ -95,42 +176,62 @@ def batches(pairs: Sequence[Pair], size: int, rate: int) -> Iterator[Batch]:
         yield sides[0], sides[1], lengths
 
 
-def accuracy(pairs: dict[str, Pair]) -> Iterator[Row]:
-    """One row a score: how far device and host differ, and on which pairs too far."""
+def accuracy(sets: Sets, delays: Mapping[tuple[str, str], int]) -> Iterator[Row]:
+    """One row a score and set: how far device and host differ, and on which pairs too far."""
     half = SAMPLE_RATE // 2
-    halved = [
-        (soxr.resample(clean, SAMPLE_RATE, half), soxr.resample(other, SAMPLE_RATE, half))
-        for clean, other in pairs.values()
-    ]
-    for name, rate in [*((name, SAMPLE_RATE) for name in TOLERANCE), ("pesq_nb", half)]:
-        chosen = list(pairs.values()) if rate == SAMPLE_RATE else halved
-        host = np.array([jaxgan.scores.get(name)(*pair, rate) for pair in chosen])
-        score = getattr(device, name)
-        found = [np.asarray(score(*batch, rate)) for batch in batches(chosen, TOGETHER, rate)]
-        scores = np.concatenate(found)[: len(chosen)]
-        difference = np.abs(scores - host)
-        beyond = difference > TOLERANCE[name]
-        names = list(pairs)
-        yield {
-            "score": name,
-            "rate": rate,
-            "pairs": len(chosen),
-            "unscorable": int(np.isnan(host).sum()),
-            "disagree": int((np.isnan(host) != np.isnan(scores)).sum()),
-            "tolerance": TOLERANCE[name],
-            "beyond": int(beyond.sum()),
-            "mean of others": summary(np.mean, difference[~beyond]),
-            "max of others": summary(np.max, difference[~beyond]),
-            "pairs beyond": [
-                f"{names[i]}: {host[i]:.3f} {scores[i]:.3f}" for i in np.flatnonzero(beyond)
-            ],
-        }
+    titles = np.array([title for title, pairs in sets.items() for _ in pairs])
+    names = np.array([name for pairs in sets.values() for name in pairs])
+    whole = [pair for pairs in sets.values() for pair in pairs.values()]
+    for score, rate in [*((name, SAMPLE_RATE) for name in TOLERANCE), ("pesq_nb", half)]:
+        pairs = whole if rate == SAMPLE_RATE else [halved(*pair) for pair in whole]
+        host = np.array([jaxgan.scores.get(score)(*pair, rate) for pair in pairs])
+        # One shape for all, so that one program is compiled.
+        found = [
+            np.asarray(getattr(device, score)(*batch, rate))
+            for batch in batches(pairs, TOGETHER, rate)
+        ]
+        scores = np.concatenate(found)[: len(pairs)]
+        known = [
+            delays.get((f"{score} {rate}", f"{title}/{name}"))
+            for title, name in zip(titles, names, strict=True)
+        ]
+        delay = np.array(["?" if d is None else "not 0" if d else "0" for d in known])
+        for title in sets:
+            for group in sorted(set(delay[titles == title])):
+                rows = (titles == title) & (delay == group)
+                common = {"set": title, "score": score, "rate": rate, "package's delay": group}
+                compared = agreement(names[rows], host[rows], scores[rows], TOLERANCE[score])
+                yield common | compared
 
 
-def summary(of: Callable[[np.ndarray], Any], values: np.ndarray) -> float:
-    """Of those that are not NaN; 0 where there are none."""
-    values = values[~np.isnan(values)]
-    return float(of(values)) if values.size else 0.0
+def halved(reference: np.ndarray, estimate: np.ndarray) -> Pair:
+    """A pair at 8 kHz."""
+    first, second = (
+        soxr.resample(side, SAMPLE_RATE, SAMPLE_RATE // 2) for side in (reference, estimate)
+    )
+    return first, second
+
+
+def agreement(names: np.ndarray, host: np.ndarray, scores: np.ndarray, tolerance: float) -> Row:
+    """How far two columns of scores differ."""
+    difference = np.abs(scores - host)
+    beyond = difference > tolerance
+    finite = difference[~np.isnan(difference)]
+    within = finite[finite <= tolerance]
+    return {
+        "pairs": len(names),
+        "no score": int(np.isnan(host).sum()),
+        "only one has": int((np.isnan(host) != np.isnan(scores)).sum()),
+        "median": float(np.median(finite)) if finite.size else 0.0,
+        "max": float(finite.max(initial=0.0)),
+        "tolerance": tolerance,
+        "beyond": int(beyond.sum()),
+        "max of others": float(within.max(initial=0.0)),
+        "pairs beyond": [
+            f"{name}: host {there:.3f}, device {here:.3f}"
+            for name, there, here in zip(names[beyond], host[beyond], scores[beyond], strict=True)
+        ],
+    }
 
 
 def looped(sources: Sequence[Pair], count: int, seconds: float, bursts: bool) -> list[Pair]:
@@ -154,9 +255,10 @@ def looped(sources: Sequence[Pair], count: int, seconds: float, bursts: bool) ->
 def speed(
     sources: Sequence[Pair], sizes: Sequence[int], seconds: float, repeats: int
 ) -> Iterator[Row]:
-    """One row a score and batch size: time a pair takes one core with the package, and the device.
+    """One row a score and batch size: time that a pair takes the package, and the device.
 
-    Both are timed in turn, so that what else the machine does hits both.
+    Both are timed in turn, so that what else the machine does hits both. Seconds of all cores
+    together (core ms) hardly depend on what else it does; on an accelerator they say nothing.
     """
     cases = (("pesq_wb", False), ("pesq_wb", True), ("pesq_nb", False), ("stoi", False))
     for name, bursts in cases:
@@ -165,15 +267,11 @@ def speed(
             pairs = looped(sources, size, seconds, bursts)
             compiled, arrays = on_all_devices(getattr(device, name), pairs)
             jax.block_until_ready(compiled(*arrays))
-            times: dict[str, list[float]] = {"host": [], "device": []}
+            times = np.empty((repeats, 2, 2))
             for repeat in range(repeats):
-                begin = time.perf_counter()
-                host(*pairs[repeat % size], SAMPLE_RATE)
-                times["host"].append(time.perf_counter() - begin)
-                begin = time.perf_counter()
-                jax.block_until_ready(compiled(*arrays))
-                times["device"].append((time.perf_counter() - begin) / size)
-            host_ms, device_ms = (1e3 * min(times[place]) for place in ("host", "device"))
+                times[repeat, 0] = timed(host, *pairs[repeat % size], SAMPLE_RATE)
+                times[repeat, 1] = timed(compiled, *arrays) / size
+            (host_ms, host_core_ms), (ms, core_ms) = 1e3 * np.median(times, 0)
             memory = compiled.memory_analysis()
             yield {
                 "score": name,
@@ -181,11 +279,21 @@ def speed(
                 "batch": size,
                 "seconds": seconds,
                 "host ms/pair": host_ms,
-                "device ms/pair": device_ms,
-                "times faster": host_ms / device_ms,
+                "device ms/pair": ms,
+                "times faster": host_ms / ms,
+                "host core ms": host_core_ms,
+                "device core ms": core_ms,
+                "times less": host_core_ms / core_ms,
                 "working MB/device": memory.temp_size_in_bytes / 1e6,
                 "input MB/device": memory.argument_size_in_bytes / 1e6,
             }
+
+
+def timed(function: Callable[..., object], *arguments: object) -> np.ndarray:
+    """Seconds that a call takes: by the clock, and of this process's threads together."""
+    begin = time.perf_counter(), time.process_time()
+    jax.block_until_ready(function(*arguments))
+    return np.array([time.perf_counter(), time.process_time()]) - begin
 
 
 def on_all_devices(
@@ -214,10 +322,17 @@ def invariance(sources: Sequence[Pair]) -> Iterator[Row]:
     for name in TOLERANCE:
         score = getattr(device, name)
         together = np.asarray(score(*batch))
-        alone = [score(*(side[i : i + 1] for side in batch))[0] for i in range(4)]
+        single = [
+            (*(side[i : i + 1, : lengths[i]] for side in batch[:2]), lengths[i : i + 1])
+            for i in range(4)
+        ]
+        alone = np.concatenate([score(*pair) for pair in single])
+        with jax.disable_jit():
+            eager = np.asarray(score(*single[0]))
         spread = jax.jit(sharded(score, mesh))(*devices.put_sharded(batch, mesh))
         changes = {
-            "batch of 1": np.asarray(alone) - together[:4],
+            "alone, unpadded": alone - together[:4],
+            "not compiled": eager - together[:1],
             "padded by 1 s": score(*longer, lengths) - together,
             f"{mesh.size} devices": spread - together,
         }
@@ -229,6 +344,8 @@ def invariance(sources: Sequence[Pair]) -> Iterator[Row]:
 
 def table(rows: Sequence[Row]) -> str:
     """Rows as text in columns; lists follow below, one line an entry."""
+    if not rows:
+        return "none"
     heads = [head for head, value in rows[0].items() if not isinstance(value, list)]
     lines = [heads, *([shown(row[head]) for head in heads] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
@@ -239,7 +356,9 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         for head, value in row.items():
             if isinstance(value, list) and value:
-                text.append(f"{row['score']} at {row['rate']} Hz, {head} (host, device):")
+                text.append(
+                    f"{row['set']}, {row['score']} at {row['rate']} Hz, {head} (host, device):"
+                )
                 text.extend(f"  {entry}" for entry in value)
     return "\n".join(text)
 

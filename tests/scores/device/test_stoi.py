@@ -13,8 +13,10 @@ SCORES = {"stoi": stoi, "estoi": estoi}
 SECONDS = (1.2, 2.0, 0.7, 1.6)
 
 
-@pytest.mark.parametrize("name", SCORES)
-@pytest.mark.parametrize("sample_rate", [16000, 10000, 8000, 44100])
+@pytest.mark.parametrize(
+    ("name", "sample_rate"),
+    [("stoi", 16000), ("stoi", 10000), ("stoi", 8000), ("stoi", 44100), ("estoi", 16000)],
+)
 def test_equals_the_host(make_pairs, batch, name, sample_rate):
     pairs = make_pairs(SECONDS, sample_rate)
     host = jaxgan.scores.get(name)
