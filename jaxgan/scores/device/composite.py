@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxgan.scores.device.batches import BatchScore
 from jaxgan.scores.device.pesq import pesq_wb
 from jaxgan.scores.device.segmental import llr, ssnr, wss
 
@@ -72,37 +73,26 @@ def composite(
     return Composite(signal, background, overall, quality, snr, ratio, slope)
 
 
-def csig(
-    reference: jax.Array,
-    estimate: jax.Array,
-    lengths: jax.Array,
-    sample_rate: int = 16000,
-    *,
-    group: int | None = None,
-) -> jax.Array:
-    """Predicted opinion of the speech's distortion, 1 to 5 [B]; see `composite`."""
-    return composite(reference, estimate, lengths, sample_rate, group=group).csig
+def _opinion(name: str, what: str) -> BatchScore:
+    """One of the opinions alone; a compiler leaves out what the others need beside it."""
+
+    def opinion(
+        reference: jax.Array,
+        estimate: jax.Array,
+        lengths: jax.Array,
+        sample_rate: int = 16000,
+        *,
+        group: int | None = None,
+    ) -> jax.Array:
+        opinions = composite(reference, estimate, lengths, sample_rate, group=group)
+        value: jax.Array = getattr(opinions, name)
+        return value
+
+    opinion.__name__ = opinion.__qualname__ = name
+    opinion.__doc__ = f"Predicted opinion of {what}, 1 to 5 [B]; see `composite`."
+    return opinion
 
 
-def cbak(
-    reference: jax.Array,
-    estimate: jax.Array,
-    lengths: jax.Array,
-    sample_rate: int = 16000,
-    *,
-    group: int | None = None,
-) -> jax.Array:
-    """Predicted opinion of the background, 1 to 5 [B]; see `composite`."""
-    return composite(reference, estimate, lengths, sample_rate, group=group).cbak
-
-
-def covl(
-    reference: jax.Array,
-    estimate: jax.Array,
-    lengths: jax.Array,
-    sample_rate: int = 16000,
-    *,
-    group: int | None = None,
-) -> jax.Array:
-    """Predicted opinion of the whole, 1 to 5 [B]; see `composite`."""
-    return composite(reference, estimate, lengths, sample_rate, group=group).covl
+csig = _opinion("csig", "the speech's own distortion")
+cbak = _opinion("cbak", "the background")
+covl = _opinion("covl", "the whole")
