@@ -8,8 +8,9 @@ Both compute the same float32 function of the same parameters and inputs, in tur
 `--cores` cores (jaxgan as in training, with the batch divided over them; PyTorch with as many
 threads) or on the GPU. "forward" gives the outputs, "and backward" the gradients with respect to
 all parameters and to the input besides. CPU seconds are of all threads of the process. On a machine
-that does other things too, set OMP_WAIT_POLICY=passive: PyTorch's threads then do not spend
-CPU time on waiting for each other.
+that does other things too, set OMP_WAIT_POLICY=passive: PyTorch's threads then do not spend CPU
+time on waiting for each other. On a GPU set XLA_PYTHON_CLIENT_PREALLOCATE=false, so that there is
+memory for both.
 
 The two are compared as well: the largest error of outputs and of gradients, relative to the largest
 value of the array, against PyTorch in float64. Exit status 1: jaxgan's is above 1e-5.
