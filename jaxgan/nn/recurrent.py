@@ -33,9 +33,26 @@ def reverse_sequences(x: jax.Array, lengths: jax.Array) -> jax.Array:
     return jnp.take_along_axis(x, source.reshape(source.shape + (1,) * (x.ndim - 2)), axis=1)
 
 
+def advance(gates: jax.Array, cell: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """One step of an LSTM (Hochreiter & Schmidhuber 1997, with forget gates).
+
+    Args:
+        gates: [..., 4 H], what input, hidden state and bias add to the gates input, forget, cell,
+            output.
+        cell: [..., H].
+
+    Returns:
+        The hidden state and the cell [..., H], and the activated gates [..., 4 H].
+    """
+    i, f, g, o = jnp.split(gates, 4, axis=-1)
+    i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
+    cell = f * cell + i * g
+    return o * jnp.tanh(cell), cell, jnp.concatenate([i, f, g, o], axis=-1)
+
+
 @jax.custom_vjp
 def recur(inputs: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The hidden states of D independent LSTMs (Hochreiter & Schmidhuber 1997, with forget gates).
+    """The hidden states of D independent LSTMs.
 
     Args:
         inputs: float32 [T, D, B, 4 H], what input and bias add to the gates input, forget, cell,
@@ -55,11 +72,9 @@ def _recur_forward(inputs: jax.Array, kernel: jax.Array) -> tuple[jax.Array, Res
     def step(carry: Carry, x: jax.Array) -> tuple[Carry, tuple[jax.Array, ...]]:
         hidden, cell = carry
         gates = x + jnp.einsum("dbh,dhg->dbg", hidden, kernel, preferred_element_type=x.dtype)
-        i, f, g, o = jnp.split(gates, 4, axis=-1)
-        i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
-        cell = f * cell + i * g
-        hidden = (o * jnp.tanh(cell)).astype(kernel.dtype)
-        return (hidden, cell), (hidden, cell, jnp.concatenate([i, f, g, o], axis=-1))
+        hidden, cell, activations = advance(gates, cell)
+        hidden = hidden.astype(kernel.dtype)
+        return (hidden, cell), (hidden, cell, activations)
 
     start = zero.astype(kernel.dtype), zero
     _, (hiddens, cells, gates) = jax.lax.scan(step, start, inputs)
