@@ -83,7 +83,8 @@ def run(
     Args:
         recipe: the system; the caller closes it.
         config: keys read here: rounds, seed, validation.every, checkpoint.every, and where they are
-            set init_from (a run whose best players a new run begins with) and debug_nans.
+            set init_from (a run whose players a new run begins with), init_checkpoint (which of
+            that run's, the best unless it says another) and debug_nans.
         workdir: local or gs://.
         profile: a round to write a profiler trace of, into WORKDIR/profile.
 
@@ -208,7 +209,8 @@ class _Loop:
             else:
                 row[name if "/" in name else f"train/{name}"] = value
         if evaluation:
-            row.update({f"valid/{name}": value for name, value in evaluation.metrics.items()})
+            for name, value in evaluation.metrics.items():
+                row[name if "/" in name else f"valid/{name}"] = value
         row.update({f"time/{name}": seconds for name, seconds in times.items()})
         row.update({"time/compile": compiling, "compilations": compiled})
         self.log.write(row, evaluation.media if evaluation else {})
@@ -261,7 +263,8 @@ def _begin(
         return checkpoints.restore(abstract)
     # 3. The players of another run.
     if config.get("init_from"):
-        return adopt(state, config.init_from), (), Position()
+        which = config.get("init_checkpoint", "best")
+        return adopt(state, config.init_from, which), (), Position()
     # 4. From scratch.
     return state, (), Position()
 

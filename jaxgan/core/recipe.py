@@ -28,8 +28,8 @@ class Evaluation:
     """What validation found.
 
     Attributes:
-        metrics: logged as valid/NAME; the first is shown beside the progress. NaN where there was
-            nothing to measure, which stops no run.
+        metrics: logged as valid/NAME, or as they are where the name has a slash; the first is shown
+            beside the progress. NaN where there was nothing to measure, which stops no run.
         objective: higher is better; the best checkpoint is the one with the highest. NaN is never
             the best.
         media: shown in TensorBoard, by name.

@@ -228,6 +228,29 @@ def test_init_from_takes_the_networks_and_nothing_else(recipe, uninterrupted, re
         jax.tree.map(np.testing.assert_array_equal, player.params, best[name].params)
 
 
+def test_init_checkpoint_says_which_networks_a_run_begins_with(recipe, restore, tmp_path):
+    every = {"validation": {"every": 1}}
+    loop.run(Scripted(recipe, {1: 0.9, 2: 0.1}), rounds_config(2, **every), tmp_path / "old")
+    for which, taken in (("best", "1"), ("last", "2")):
+        config = rounds_config(1, init_from=str(tmp_path / "old"), init_checkpoint=which)
+        config.learning_rate = 0.0
+        loop.run(toy.Toy(config, devices.make_mesh(1)), config, tmp_path / which)
+        expected = load_players(tmp_path / "old", taken)
+        for name, player in restore(tmp_path / which)[0].players.items():
+            jax.tree.map(np.testing.assert_array_equal, player.params, expected[name].params)
+
+
+def test_a_metric_of_validation_with_a_slash_keeps_its_name(recipe, tmp_path):
+    class Named(Scripted):
+        def evaluate(self, run_state, number):
+            return Evaluation({"eval/score": 0.5}, 0.5)
+
+    loop.run(Named(recipe, {}), rounds_config(1), tmp_path)
+    row = log.read(tmp_path)[0]
+    assert row["eval/score"] == 0.5
+    assert "valid/eval/score" not in row
+
+
 def test_init_from_another_network_is_refused(uninterrupted, tmp_path):
     config = rounds_config(1, init_from=str(uninterrupted), hidden=9)
     message = r"discriminator.params .* Dense_0/bias is float32\[8\] there and float32\[9\] here"
