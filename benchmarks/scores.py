@@ -1,7 +1,7 @@
 """Scores on the device against the packages on the host: accuracy, speed, memory, invariance.
 
     python benchmarks/scores.py [--data=DIR ...] [--speech=DIR --noise=DIR] [--workdir=DIR]
-                                [--reference_scores=CSV] [--json=FILE]
+                                [--json=FILE]
 
 Accuracy is measured on every --data folder (clean/ and noisy/ with files of equal names), on
 mixtures of --speech and --noise at -5 to 20 dB, and on what the generator of --workdir makes of all
@@ -9,21 +9,22 @@ these; without any of them on the built-in demo corpus. A CPU's cores are used a
 the host's packages run on one core.
 
 The package `pesq` searches for delays first, which the device's PESQ does not. Where it finds one
-in an aligned pair, the two measure different things. --reference_scores tells where: a table with
-pair, mode, sample_rate_hz, package_max_abs_delay_samples. Pairs beyond the tolerance are listed.
+in an aligned pair, the two measure different things, so such pairs are rows of their own
+(pesq_delays.py; without a C compiler their delay is "?"). Pairs beyond the tolerance are listed.
 """
 
 import argparse
-import csv
 import json
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+import pesq_delays
 import pesq_steps
 import soxr
 from jax.sharding import Mesh, PartitionSpec
@@ -57,8 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     devices.prepare()
     try:
         sets = load(options)
-        delays = read_delays(options.reference_scores)
-    except (UserError, OSError, KeyError) as error:
+    except (UserError, OSError) as error:
         print(f"scores.py: {error}", file=sys.stderr)
         sys.exit(2)
     some = list(next(iter(sets.values())).values())
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     figures: dict[str, Any] = {"devices": f"{jax.device_count()} x {kind}"}
     print(f"devices: {figures['devices']}; pairs: {sum(map(len, sets.values()))}")
     for title, rows in (
-        ("accuracy", accuracy(sets, delays)),
+        ("accuracy", accuracy(sets)),
         ("steps of PESQ", pesq_steps.compare(sets)),
         ("invariance", invariance(some)),
         ("speed", speed(some, options.batch_sizes, options.seconds, options.repeats)),
@@ -85,7 +85,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--noise", type=Path, help="folder of noise to mix it with")
     parser.add_argument("--mixtures", type=int, default=200, help="how many (default 200)")
     parser.add_argument("--workdir", type=Path, help="of a run that has trained a generator")
-    parser.add_argument("--reference_scores", type=Path, help="CSV with the package's own delays")
     parser.add_argument("--pairs", type=int, default=1000, help="most of a folder (default 1000)")
     parser.add_argument("--batch_sizes", type=whole_numbers, default=(1, 8, 32), help="for speed")
     parser.add_argument("--seconds", type=float, default=4.0, help="of a pair, for speed")
@@ -150,25 +149,9 @@ def enhanced(workdir: Path, sets: Sets) -> Sets:
     return made
 
 
-def read_delays(path: Path | None) -> dict[tuple[str, str], int]:
-    """Samples that the package finds a pair delayed by, by (score and rate, folder/name)."""
-    if path is None:
-        return {}
-    with path.open(newline="") as file:
-        return {
-            (
-                f"pesq_{row['mode']} {row['sample_rate_hz']}",
-                "/".join(row["pair"].split("/")[-2:]),
-            ): int(row["package_max_abs_delay_samples"])
-            for row in csv.DictReader(file)
-        }
-
-
-def batches(
-    pairs: Sequence[Pair], size: int, rate: int, seconds: int | None = None
-) -> Iterator[Batch]:
+def batches(pairs: Sequence[Pair], size: int, rate: int) -> Iterator[Batch]:
     """(reference [size, T], estimate, lengths [size]) with one T for all, empty rows at the end."""
-    samples = (seconds or whole_seconds(pairs, rate)) * rate
+    samples = -(-max(len(clean) for clean, _ in pairs) // rate) * rate
     for begin in range(0, len(pairs), size):
         sides = np.zeros((2, size, samples), np.float32)
         lengths = np.zeros(size, np.int32)
@@ -178,60 +161,48 @@ def batches(
         yield sides[0], sides[1], lengths
 
 
-def whole_seconds(pairs: Sequence[Pair], rate: int) -> int:
-    """Seconds that every pair fits in."""
-    return -(-max(len(clean) for clean, _ in pairs) // rate)
-
-
-def accuracy(sets: Sets, delays: Mapping[tuple[str, str], int]) -> Iterator[Row]:
-    """One row a score and set: how far device and host differ, and on which pairs too far."""
+def accuracy(sets: Sets) -> Iterator[Row]:
+    """One row a score, set and delay: how far device and host differ, and where too far."""
     half = SAMPLE_RATE // 2
     titles = np.array([title for title, pairs in sets.items() for _ in pairs])
     names = np.array([name for pairs in sets.values() for name in pairs])
     whole = [pair for pairs in sets.values() for pair in pairs.values()]
     for score, rate in [*((name, SAMPLE_RATE) for name in TOLERANCE), ("pesq_nb", half)]:
         pairs = whole if rate == SAMPLE_RATE else [halved(*pair) for pair in whole]
-        seconds = whole_seconds(pairs, rate)
-        host, found = both(score, rate, pairs, seconds)
-        beyond = np.flatnonzero(np.abs(found - host) > TOLERANCE[score])
-        cut = [part for row in beyond for part in in_two(pairs[row])]
-        apart = np.abs(np.subtract(*both(score, rate, cut, seconds)))
-        told = {
-            int(row): f"{names[row]}: host {host[row]:.3f}, device {found[row]:.3f}; "
-            f"its halves differ by {first:.4f} and {second:.4f}"
-            for row, (first, second) in zip(beyond, apart.reshape(-1, 2), strict=True)
-        }
-        known = [
-            delays.get((f"{score} {rate}", f"{title}/{name}"))
-            for title, name in zip(titles, names, strict=True)
-        ]
-        delay = np.array(["?" if d is None else "not 0" if d else "0" for d in known])
+        host, found = both(score, rate, pairs)
+        delay = package_delays(score, rate, pairs)
         for title in sets:
             for group in sorted(set(delay[titles == title])):
                 rows = np.flatnonzero((titles == title) & (delay == group))
                 common = {"set": title, "score": score, "rate": rate, "package's delay": group}
                 compared = agreement(host[rows], found[rows], TOLERANCE[score])
-                listed = [told[row] for row in rows.tolist() if row in told]
+                listed = [
+                    f"{names[row]}: host {host[row]:.3f}, device {found[row]:.3f}"
+                    for row in rows
+                    if abs(found[row] - host[row]) > TOLERANCE[score]
+                ]
                 yield common | compared | {"pairs beyond": listed}
 
 
-def both(
-    score: str, rate: int, pairs: Sequence[Pair], seconds: int
-) -> tuple[np.ndarray, np.ndarray]:
+def package_delays(score: str, rate: int, pairs: Sequence[Pair]) -> np.ndarray:
+    """ "0" or "not 0" for each pair, as the package finds it; "?" where that is not known."""
+    if not score.startswith("pesq_"):
+        return np.array(["0"] * len(pairs))
+    try:
+        delays = pesq_delays.largest(pairs, score.removeprefix("pesq_"), rate)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"the package's delays are not known: {error}", file=sys.stderr)
+        delays = [None] * len(pairs)
+    return np.array(["?" if delay is None else "not 0" if delay else "0" for delay in delays])
+
+
+def both(score: str, rate: int, pairs: Sequence[Pair]) -> tuple[np.ndarray, np.ndarray]:
     """(host's scores [n], the device's), all batches of one shape: one program is compiled."""
     host = np.array([jaxgan.scores.get(score)(*pair, rate) for pair in pairs])
     scored = [
-        np.asarray(getattr(device, score)(*batch, rate))
-        for batch in batches(pairs, TOGETHER, rate, seconds)
+        np.asarray(getattr(device, score)(*batch, rate)) for batch in batches(pairs, TOGETHER, rate)
     ]
     return host, np.concatenate([*scored, np.empty(0)])[: len(pairs)]
-
-
-def in_two(pair: Pair) -> tuple[Pair, Pair]:
-    """The halves of a pair: delays that the package finds in all of it, it seldom finds in both."""
-    middle = len(pair[0]) // 2
-    (first, second), (other_first, other_second) = (np.split(side, [middle]) for side in pair)
-    return (first, other_first), (second, other_second)
 
 
 def halved(reference: np.ndarray, estimate: np.ndarray) -> Pair:
