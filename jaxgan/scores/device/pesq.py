@@ -141,8 +141,9 @@ def _score_level(
     valid = jnp.all(jnp.isfinite(gain), 0)
     gain = jnp.where(jnp.isfinite(gain), gain, 0.0)[..., None]
     if options.refuse_speechless:
-        reference = lax.stop_gradient(gain[0] * spectra[0])
-        power = pesq_filters.block_powers(reference, samples, options.mode, tables)
+        # Not levelled: the detector compares powers with each other only.
+        reference = lax.stop_gradient(spectra[0])
+        power = pesq_filters.block_powers(reference, lengths, samples, options.mode, tables)
         valid &= pesq_speech.has_utterance(power, lengths, tables)
     compare = functools.partial(_compare, lengths=lengths, tables=tables, options=options)
     if options.mode == "nb":

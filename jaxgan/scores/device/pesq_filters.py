@@ -34,9 +34,7 @@ def align_levels(
 
     P.862 filters on a circle: the power of two that holds a signal and its tail. What rings past
     one end comes back at the other, so the circle's length is heard, and it is the signal's own,
-    not that of a batch it is padded for. If the batch's is r times as long, the signal's own bins
-    are every r-th of the batch's. With those times r, and zeros between, the inverse transform is
-    the own circle, r times in a row.
+    not that of a batch it is padded for: `_own_bins`.
 
     The mean is the energy on the circle over length + tail. P.862 leaves out what rings before the
     signal and past its tail. That is nothing where a recording begins in a pause; where speech is
@@ -48,19 +46,18 @@ def align_levels(
         tables: of the sample rate.
 
     Returns:
-        (gain [..., B], NaN where there is no power; spectra [..., B, bins] of the batch's length,
-        as above, for filters that are products with them).
+        (gain [..., B], NaN where there is no power; spectra [..., B, bins] of the batch's length).
     """
     size = fft_length(signals.shape[-1], tables)
-    own = _own_bins(lengths, size, tables).astype(signals.dtype)
-    spectra = jnp.fft.rfft(signals, size) * own
+    spectra = jnp.fft.rfft(signals, size)
     response = pesq_constants.level_band().amplitude(size, tables.sample_rate)
     audible_bins = np.flatnonzero(response > 1e-10)
     band = slice(audible_bins[0], audible_bins[-1] + 1)
+    own = _own_bins(lengths, size, tables)[:, band].astype(signals.dtype)
     squares = jnp.square(spectra[..., band].real) + jnp.square(spectra[..., band].imag)
     weights = jnp.asarray(2.0 / size * response[band] ** 2, signals.dtype)
     # A product, since XLA's sums on a CPU are slow.
-    energy = jnp.matmul(squares, weights, precision=lax.Precision.HIGHEST) / own[:, 0]
+    energy = jnp.matmul(own * squares, weights, precision=lax.Precision.HIGHEST)
     power = energy / (lengths + tables.tail).astype(signals.dtype)
     audible = power > 0
     gain = jnp.sqrt(_LEVEL / jnp.where(audible, power, 1.0))
@@ -68,7 +65,11 @@ def align_levels(
 
 
 def _own_bins(lengths: jax.Array, size: int, tables: Tables) -> jax.Array:
-    """int32 [B, size / 2 + 1]: r on every r-th bin, for lengths whose own transform is size / r."""
+    """int32 [B, size / 2 + 1]: r on every r-th bin, for lengths whose own transform is size / r.
+
+    These bins are those of the own transform. With them times r, and zeros between, the inverse
+    transform is the own circle, r times in a row.
+    """
     longest = lengths + tables.tail - 1
     times = jnp.right_shift(size, 32 - lax.clz(longest.astype(jnp.int32)))[:, None]
     return jnp.where(jnp.arange(size // 2 + 1) & (times - 1), 0, times)
@@ -88,25 +89,29 @@ def narrowband(spectra: jax.Array, lengths: jax.Array, samples: int, tables: Tab
     """
     size = fft_length(samples, tables)
     response = pesq_constants.receive_filter().amplitude(size, tables.sample_rate)
-    filtered = _inverse(spectra, response, size)[..., : samples + tables.tail]
+    own = _own_bins(lengths, size, tables)
+    filtered = _inverse(spectra, own, response, size)[..., : samples + tables.tail]
     inside = jnp.arange(samples + tables.tail) < (lengths + tables.tail)[:, None]
     return jnp.where(inside, filtered, 0.0)
 
 
-def block_powers(spectra: jax.Array, samples: int, mode: str, tables: Tables) -> jax.Array:
+def block_powers(
+    spectra: jax.Array, lengths: jax.Array, samples: int, mode: str, tables: Tables
+) -> jax.Array:
     """Mean squares behind the input filter of `mode` and the speech detector's filter.
 
     At 16 kHz every other sample is enough: above 4 kHz the detector's filter lets less than a
     hundredth of the power through that it does at 1 kHz.
 
     Args:
-        spectra: complex [..., bins], of `align_levels`.
+        spectra: complex [..., B, bins], of `align_levels`.
+        lengths: int32 [B], samples.
         samples: S, the length of the signals that the spectra are of.
         mode: "wb" or "nb".
         tables: of the sample rate.
 
     Returns:
-        float [..., blocks of 4 ms], from the first sample on, the guard after the end included.
+        float [..., B, blocks of 4 ms], from the first sample on, the guard after the end included.
     """
     size = fft_length(samples, tables)
     response = pesq_constants.sections_response(tables.detector, size)
@@ -117,7 +122,8 @@ def block_powers(spectra: jax.Array, samples: int, mode: str, tables: Tables) ->
         receiver = pesq_constants.receive_filter()
         response = response * receiver.amplitude(size, tables.sample_rate)
     step = _step(tables)
-    filtered = _inverse(spectra, response, size, step)
+    own = _own_bins(lengths, size, tables)
+    filtered = _inverse(spectra, own, response, size, step)
     block = tables.block // step
     blocks = (samples + tables.guard) // tables.block
     squares = jnp.square(filtered[..., : blocks * block])
@@ -129,11 +135,13 @@ def _step(tables: Tables) -> int:
     return tables.sample_rate // 8000
 
 
-def _inverse(spectra: jax.Array, response: np.ndarray, size: int, step: int = 1) -> jax.Array:
+def _inverse(
+    spectra: jax.Array, own: jax.Array, response: np.ndarray, size: int, step: int = 1
+) -> jax.Array:
     """[..., size / step]: every `step`-th sample of filtered signals, cut off below their rate."""
     bins = size // (2 * step) + 1
     dtype = spectra.dtype if np.iscomplexobj(response) else spectra.real.dtype
-    factors = jnp.asarray(response[:bins] / step, dtype)
+    factors = own[:, :bins].astype(dtype) * jnp.asarray(response[:bins] / step, dtype)
     return jnp.fft.irfft(spectra[..., :bins] * factors, size // step)
 
 
