@@ -42,7 +42,7 @@ class Folder:
 def existing(key: str, folder: str | os.PathLike[str]) -> Path:
     """The folder that a config key names, or UserError."""
     if not str(folder):
-        raise UserError(f"{key} is not set: give the folder, as in --{key}=DIR")
+        raise UserError(f"{key} is not set: give the folder")
     place = Path(folder).expanduser()
     if not place.is_dir():
         raise UserError(f"{key}={folder}: there is no such folder")

@@ -158,12 +158,12 @@ def read_pairs(folder: str | os.PathLike[str]) -> tuple[PairCorpus, tuple[Proble
     Raises:
         UserError: no such folder, no such folders in it, or no pair that can be read.
     """
-    place = existing("data", folder)
+    place = existing("--data", folder)
     both = sides_in(place, [SIDES, VOICEBANK_TEST])
     if both is None:
         raise UserError(
-            f"data={place}: needs the folders clean and noisy, or {' and '.join(VOICEBANK_TEST)}"
+            f"--data={place}: needs the folders clean and noisy, or {' and '.join(VOICEBANK_TEST)}"
         )
     pairs = read_sides(*both, lambda wave: "")
-    require("data", place, pairs.names, pairs.problems)
+    require("--data", place, pairs.names, pairs.problems)
     return pairs.corpus(), pairs.problems

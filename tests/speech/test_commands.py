@@ -58,7 +58,7 @@ OUT = "--output=out"
         ("eval", [], "the following arguments are required: --workdir; see"),
         ("eval", ["--workdir=no"], "no is not the folder of a run"),
         ("eval", ["--workdir=untrained"], "no checkpoint; train first"),
-        ("eval", [RUN, "--data=no"], "data=no: there is no such folder"),
+        ("eval", [RUN, "--data=no"], "--data=no: there is no such folder"),
         ("eval", [RUN, "--data=empty"], "needs the folders clean and noisy"),
         ("eval", [RUN, "--data=unpaired"], "has no counterpart"),
     ],

@@ -16,7 +16,7 @@ from jaxgan.core.players import load_players
 from jaxgan.scores.pool import ScorePool
 from jaxgan.speech import metricgan
 from jaxgan.speech.data import Corpora
-from jaxgan.speech.training import Training
+from jaxgan.speech.training import Rows, Training
 
 
 @contextlib.contextmanager
@@ -77,6 +77,38 @@ def test_what_cannot_be_scored_stops_no_run(score):
     assert [row["unscorable"] for row in rows] == [odd, odd]
     assert len(history[0]["labels"]) == len(LENGTHS) - odd
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.players))
+
+
+def test_a_round_is_summed_up_over_what_has_a_score():
+    def reported(loss, *enhanced):
+        predictions = np.zeros((len(enhanced), 3), np.float32)
+        predictions[:, metricgan.ENHANCED] = enhanced
+        return {"loss": np.float32(loss), "prediction": predictions}
+
+    log = metricgan.Log(
+        generator=[np.float32(1), np.float32(2)],
+        first=[reported(1, 0.5, 0.9), reported(2, 0.1, 7.0)],
+        again=[reported(6, 0.0, 0.0)],
+    )
+    labels = [np.array([[1, 0.4, 1], [1, 0.8, 1]]), np.array([[1, 0.3, 1], [1, np.nan, 1]])]
+    lengths = [np.array([16000, 8000]), np.array([16000, 8000])]
+    rows = [Rows(np.zeros(2), np.ones(2), samples) for samples in lengths]
+    with recipe_of(tiny_config()) as recipe:
+        metrics = recipe.summary(jax.device_put(log), labels, rows)
+    # Predicted 0.5, 0.9, 0.1 where 0.4, 0.8, 0.3 is true, about means of 0.5 and 0.5.
+    correlation = (0.4 * 0.3 + 0.4 * 0.2) / np.sqrt((2 * 0.4**2) * (0.1**2 + 0.3**2 + 0.2**2))
+    assert metrics == pytest.approx(
+        {
+            "g_loss": 1.5,
+            "d_loss": 3.0,
+            "label": 0.5,
+            "d_mae": 0.4 / 3,
+            "d_correlation": correlation,
+            "unscorable": 1,
+            "replayed": 0,
+            "throughput/audio_seconds": 3.0,
+        }
+    )
 
 
 def test_a_score_that_nothing_has_is_told_at_once():
