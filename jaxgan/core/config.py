@@ -7,6 +7,7 @@ the file gave that key.
 
 import ast
 import difflib
+import functools
 import importlib.util
 import json
 import math
@@ -105,6 +106,35 @@ def check_continues(old: ConfigDict, new: ConfigDict, workdir: epath.PathLike) -
             f"{workdir} holds a run of another config: {'; '.join(refused)}. Give the old values "
             "to go on with it (rounds may only grow), or another --workdir for a new run"
         )
+
+
+def check_values(
+    config: ConfigDict,
+    choices: Mapping[str, Sequence[Any]],
+    ranges: Mapping[str, tuple[float, float]],
+) -> None:
+    """Refuses values that make no sense.
+
+    Args:
+        config: of a run.
+        choices: the allowed values of a dotted key.
+        ranges: the least and the greatest value of a dotted key; math.inf: no limit.
+
+    Raises:
+        UserError: a value is none of these; the message names the key.
+    """
+
+    def value_of(key: str) -> Any:
+        return functools.reduce(lambda section, name: section[name], key.split("."), config)
+
+    for key, allowed in choices.items():
+        if value_of(key) not in allowed:
+            known = ", ".join(map(str, allowed))
+            raise UserError(f"config.{key}={value_of(key)}: choose one of {known}")
+    for key, (least, greatest) in ranges.items():
+        if not least <= value_of(key) <= greatest:
+            wanted = f"{least} or more" if greatest == math.inf else f"from {least} to {greatest}"
+            raise UserError(f"config.{key}={value_of(key)}: must be {wanted}")
 
 
 def to_plain(config: ConfigDict) -> dict[str, Any]:

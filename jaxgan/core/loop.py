@@ -26,7 +26,7 @@ from jaxgan.core import config as configs
 from jaxgan.core import history as history_files
 from jaxgan.core.checkpoint import Checkpoints, Position
 from jaxgan.core.errors import NonFiniteError, UserError
-from jaxgan.core.files import absolute, claimed, writable
+from jaxgan.core.files import absolute, claimed, replace, writable
 from jaxgan.core.log import Log
 from jaxgan.core.players import adopt
 from jaxgan.core.recipe import Evaluation, Recipe
@@ -111,6 +111,7 @@ def run(
                 workdir.mkdir(parents=True, exist_ok=True)
             stack.enter_context(claimed(workdir))
         _write_config(config, workdir)
+        _write_kept(getattr(recipe, "keeps", {}), workdir, done)
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir)))
         state, history, position = _begin(recipe, config, checkpoints)
         display.say(_greeting(workdir, config, position))
@@ -276,6 +277,21 @@ def _write_config(config: ConfigDict, workdir: epath.Path) -> None:
     if jax.process_index() == 0:
         with writable(workdir):
             configs.write(config, workdir)
+
+
+def _write_kept(files: Mapping[str, bytes], workdir: epath.Path, done: int) -> None:
+    """Writes what a recipe keeps beside its run; a run that goes on has to find the same there."""
+    if jax.process_index() > 0:
+        return
+    for name, data in files.items():
+        path = workdir / name
+        if done and path.exists() and path.read_bytes() != data:
+            raise UserError(
+                f"{path} is not what the data give now, so this run cannot go on with them: "
+                "restore the data, or give another --workdir"
+            )
+        with writable(workdir):
+            replace(path, data)
 
 
 def _greeting(workdir: epath.Path, config: ConfigDict, position: Position) -> str:

@@ -10,8 +10,10 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from jaxgan.core import config as configs
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
+from jaxgan.core.phase import Phase, Step, shuffled
 from jaxgan.core.recipe import Evaluation, Recipe
 from jaxgan.core.state import PyTree, RunState
 from jaxgan.scores.pool import ScorePool
@@ -102,6 +104,10 @@ class Training:
         """Compiles a step that changes the state, its first argument, which is donated."""
         return jax.jit(step, donate_argnums=0, out_shardings=devices.replicated(self.mesh))
 
+    def phase(self, step: Step) -> Phase:
+        """Compiles a step that changes the state, its first argument, over many batches."""
+        return Phase(step, self.mesh)
+
     def look(self, step: Callable[..., Any]) -> Callable[..., Any]:
         """Compiles a step whose results are rows of a batch."""
         return jax.jit(step, out_shardings=devices.sharded(self.mesh))
@@ -114,7 +120,8 @@ class Training:
     def draw(self, number: int) -> tuple[list[Batch], list[Rows]]:
         """A round's batches in a random order, and on the host what their rows are."""
         batches = self.loader.round(number)
-        order = generator(self._seed, number, BATCH_ORDER).permutation(len(batches))
+        random = generator(self._seed, number, BATCH_ORDER)
+        order = shuffled([batch.clean.shape for batch in batches], random)
         batches = [batches[place] for place in order]
         rows = self.fetch([(batch.index, batch.gain, batch.lengths) for batch in batches])
         return batches, [Rows(*fields) for fields in rows]
@@ -175,18 +182,7 @@ def check(
     ranges: Mapping[str, tuple[float, float]] = RANGES,
 ) -> None:
     """Raises UserError, naming the key, for a value that makes no sense."""
-
-    def value_of(key: str) -> Any:
-        return functools.reduce(lambda section, name: section[name], key.split("."), config)
-
-    for key, allowed in choices.items():
-        if value_of(key) not in allowed:
-            known = ", ".join(map(str, allowed))
-            raise UserError(f"config.{key}={value_of(key)}: choose one of {known}")
-    for key, (least, greatest) in ranges.items():
-        if not least <= value_of(key) <= greatest:
-            wanted = f"{least} or more" if greatest == math.inf else f"from {least} to {greatest}"
-            raise UserError(f"config.{key}={value_of(key)}: must be {wanted}")
+    configs.check_values(config, choices, ranges)
     if HOP % config.front_end.hop:
         raise UserError(f"config.front_end.hop={config.front_end.hop}: must divide {HOP}")
 

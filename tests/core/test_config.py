@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,20 @@ def test_what_may_change_when_a_run_goes_on():
     assert "scoring.delay was 0 and is now 1" in str(error.value)
     assert "seed was 1 and is now 2" in str(error.value)
     assert "workers" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("kind", "x", "config.kind=x: choose one of a, b"),
+        ("net.width", 0, "config.net.width=0: must be 1 or more"),
+        ("rate", 1.5, "config.rate=1.5: must be from 0 to 1"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused_by_name(key, value, message):
+    config = ConfigDict({"kind": "a", "net": {"width": 1}, "rate": 0.5})
+    limits = {"kind": ("a", "b")}, {"net.width": (1, math.inf), "rate": (0, 1)}
+    configs.check_values(config, *limits)
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(UserError, match=message):
+        configs.check_values(config, *limits)

@@ -240,6 +240,18 @@ def test_init_checkpoint_says_which_networks_a_run_begins_with(recipe, restore, 
             jax.tree.map(np.testing.assert_array_equal, player.params, expected[name].params)
 
 
+def test_what_a_recipe_keeps_lies_in_the_folder_and_must_stay_the_same(recipe, tmp_path):
+    keeping = copy.copy(recipe)
+    keeping.keeps = {"names.json": b"[1]"}
+    loop.run(keeping, rounds_config(1), tmp_path)
+    assert (tmp_path / "names.json").read_bytes() == b"[1]"
+    loop.run(keeping, rounds_config(2), tmp_path)
+    keeping.keeps = {"names.json": b"[2]"}
+    with pytest.raises(UserError, match=r"names\.json is not what the data give now"):
+        loop.run(keeping, rounds_config(3), tmp_path)
+    assert (tmp_path / "names.json").read_bytes() == b"[1]"
+
+
 def test_a_metric_of_validation_with_a_slash_keeps_its_name(recipe, tmp_path):
     class Named(Scripted):
         def evaluate(self, run_state, number):
