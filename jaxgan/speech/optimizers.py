@@ -1,0 +1,26 @@
+"""The optimizer that a speech config describes."""
+
+import math
+
+import optax
+from ml_collections import ConfigDict
+
+from jaxgan.speech.metricgan_steps import falling_rate
+
+RANGES = {"learning_rate_decay": (0, math.inf), "average_decay": (0, 0.99999)}
+"""The least and the greatest value of the keys that `training.RANGES` leaves to those who have
+them."""
+
+
+def adam(config: ConfigDict, learning_rate: float) -> optax.GradientTransformation:
+    """Adam (Kingma and Ba 2015) with a config's clip and falling rate.
+
+    Args:
+        config: keys gradient_clip, learning_rate_decay, adam_b1 and adam_b2.
+        learning_rate: at the first update.
+    """
+    rate = falling_rate(learning_rate, config.learning_rate_decay)
+    transformation = optax.adam(rate, b1=config.adam_b1, b2=config.adam_b2)
+    if config.gradient_clip:
+        return optax.chain(optax.clip_by_global_norm(config.gradient_clip), transformation)
+    return transformation
