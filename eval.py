@@ -26,6 +26,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--checkpoint", default="best", metavar="best|last|ROUND", help="default: best"
     )
+    parser.add_argument(
+        "--scores",
+        default="",
+        metavar="all|NAME,NAME,...",
+        help="see docs/scores.md; default: those of the field's tables",
+    )
     parser.add_argument("--output", metavar="DIR", help="default: WORKDIR/eval-NAME_OF_DATA")
     return parser.parse_args(argv)
 
@@ -38,7 +44,9 @@ def evaluate(argv: list[str] | None) -> None:
     from jaxgan.speech import evaluate as evaluation
 
     devices.prepare()
-    evaluation.evaluate(flags.workdir, flags.data, flags.checkpoint, flags.output)
+    evaluation.evaluate(
+        flags.workdir, flags.data, flags.checkpoint, flags.output, scores=flags.scores
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

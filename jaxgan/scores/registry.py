@@ -1,6 +1,7 @@
 """From a name in a config to a score: the built-in names, and import paths to a user's own."""
 
 import importlib
+import importlib.util
 import math
 from types import ModuleType
 from typing import Any
@@ -14,9 +15,23 @@ _BUILT_IN = {
     "pesq_nb": "jaxgan.scores.pesq:pesq_nb",
     "stoi": "jaxgan.scores.stoi:stoi",
     "estoi": "jaxgan.scores.stoi:estoi",
+    "csig": "jaxgan.scores.composite:csig",
+    "cbak": "jaxgan.scores.composite:cbak",
+    "covl": "jaxgan.scores.composite:covl",
+    "ssnr": "jaxgan.scores.segmental:ssnr",
     "si_sdr": "jaxgan.scores.si_sdr:si_sdr",
+    "fwsegsnr": "jaxgan.scores.segmental:fwsegsnr",
+    "lsd": "jaxgan.scores.lsd:lsd",
+    "llr": "jaxgan.scores.segmental:llr",
+    "wss": "jaxgan.scores.segmental:wss",
+    "dnsmos_sig": "jaxgan.scores.dnsmos:dnsmos_sig",
+    "dnsmos_bak": "jaxgan.scores.dnsmos:dnsmos_bak",
+    "dnsmos_ovr": "jaxgan.scores.dnsmos:dnsmos_ovr",
+    "dnsmos_p808": "jaxgan.scores.dnsmos:dnsmos_p808",
 }
 NAMES = tuple(_BUILT_IN)
+USUAL = NAMES[: NAMES.index("si_sdr") + 1]
+"""What is measured where nothing else is asked for: the columns of the field's tables."""
 _REQUIRED = ("lowest", "highest", "higher_is_better")
 
 
@@ -43,6 +58,12 @@ def get(name: str) -> Score:
     return _as_score(name, _import(name))
 
 
+def installed() -> tuple[str, ...]:
+    """The names of NAMES whose packages are there: all but those of an extra."""
+    speechmos = importlib.util.find_spec("speechmos") and importlib.util.find_spec("onnxruntime")
+    return tuple(name for name in NAMES if speechmos or not name.startswith("dnsmos"))
+
+
 def one_line(error: BaseException) -> str:
     """What was raised, with its type, in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())
@@ -54,6 +75,8 @@ def _import(path: str) -> Any:
         module_name, _, attribute = path.rpartition(".")
     try:
         found = importlib.import_module(module_name)
+    except UserError:
+        raise
     except Exception as error:
         reason = one_line(error)
         raise UserError(f"score: '{path}': cannot import '{module_name}' ({reason})") from error

@@ -12,7 +12,7 @@ from rich.progress import Progress
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, is_remote
 from jaxgan.scores.pool import ScorePool
-from jaxgan.scores.registry import NAMES, get
+from jaxgan.scores.registry import USUAL, get, installed
 from jaxgan.scores.score import Score
 from jaxgan.speech import audio, enhancer
 from jaxgan.speech.audio import SAMPLE_RATE
@@ -35,6 +35,7 @@ def evaluate(
     data: str | None = None,
     checkpoint: str = "best",
     output: str | None = None,
+    scores: str = "",
     tell: Tell = print,
 ) -> Results:
     """Scores a trained enhancer and writes all that there is to say about it.
@@ -46,6 +47,7 @@ def evaluate(
         checkpoint: "best", "last" or a round.
         output: folder for scores.csv, summary.json, scores.png, spectrograms.png and enhanced/;
             None: `WORKDIR/eval-NAME`, NAME being that of the data's folder, or "valid".
+        scores: see `score_paths`.
         tell: gets what there is to say, line by line.
 
     Raises:
@@ -53,39 +55,48 @@ def evaluate(
             written. What has no score is counted, and stops nothing.
     """
     trained = enhancer.load(workdir, checkpoint)
-    scores = score_paths(trained.config, tell)
+    paths = score_paths(trained.config, scores, tell)
     place = _output(workdir, data, checkpoint, output)
     deadline = trained.config.scoring.deadline_seconds
-    with ScorePool(list(scores.values()), SAMPLE_RATE, deadline_seconds=deadline) as pool:
+    with ScorePool(list(paths.values()), SAMPLE_RATE, deadline_seconds=deadline) as pool:
         corpus = _corpus(trained.config, data, tell)
         with audio.writable(place):
             place.mkdir(parents=True, exist_ok=True)
             pool.wait_until_ready()
-            results = enhance_and_score(trained, corpus, scores, pool, place / "enhanced")
+            results = enhance_and_score(trained, corpus, paths, pool, place / "enhanced")
     title = f"{workdir}, checkpoint {checkpoint}, on {data or 'its validation data'}"
     Console(soft_wrap=True).print(make_table(results, title))
     with audio.writable(place):
         write_csv(results, place / "scores.csv")
         write_summary(results, place / "summary.json")
         draw_scatter(results, place / "scores.png")
-        examples = choose_examples(results, corpus, get(next(iter(scores.values()))), place)
+        examples = choose_examples(results, corpus, get(next(iter(paths.values()))), place)
         if examples:
             draw_spectrograms(examples, trained.front_end, place / "spectrograms.png")
     tell(f"all scores, figures and enhanced files: {place}")
     return results
 
 
-def score_paths(config: ConfigDict, tell: Tell) -> dict[str, str]:
+def score_paths(config: ConfigDict, scores: str = "", tell: Tell = print) -> dict[str, str]:
     """Every score to compute, by name: what `get` takes for it. The training's own comes first.
 
-    One of the user's own that is not to be found here is left out, and said so.
+    Args:
+        config: of the training.
+        scores: names and import paths with commas between them; "": those of the field's tables;
+            "all": every one whose packages are there.
+        tell: is told of a training's score that is not to be found here and left out.
+
+    Raises:
+        UserError: one that is asked for by name is unknown, or its package is missing.
     """
     paths: dict[str, str] = {}
-    for path in (config.score, *NAMES):
-        try:
-            paths.setdefault(get(path).name, path)
-        except UserError as error:
-            tell(f"leaves the score of the training out: {error}")
+    try:
+        paths[get(config.score).name] = config.score
+    except UserError as error:
+        tell(f"leaves the score of the training out: {error}")
+    named = {"": USUAL, "all": installed()}.get(scores) or tuple(scores.split(","))
+    for path in named:
+        paths.setdefault(get(path).name, path)
     return paths
 
 

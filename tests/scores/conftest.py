@@ -1,9 +1,13 @@
-"""Signals and scores that the tests of this folder share."""
+"""Signals and scores that the tests of this folder share, and its helpers made importable."""
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 MOODY_SCORES = """
 import ctypes, os, signal, sys, time

@@ -10,12 +10,12 @@ from corpora import save
 from workdirs import make_workdir
 
 from jaxgan.core.errors import UserError
-from jaxgan.scores import NAMES
+from jaxgan.scores.registry import USUAL, installed
 from jaxgan.speech import audio
 from jaxgan.speech.evaluate import choose_examples, evaluate, score_paths
 from jaxgan.speech.tables import Results
 
-SCORES = list(NAMES)
+SCORES = list(USUAL)
 NAMES = ["deep/c", "one", "short", "two", "wide"]
 
 
@@ -154,20 +154,29 @@ def test_the_score_of_the_training_comes_first_unless_it_is_not_here(tmp_path, m
     from workdirs import tiny_config
 
     told = []
-    assert list(score_paths(tiny_config("score=stoi"), told.append)) == [
+    assert list(score_paths(tiny_config("score=stoi"), tell=told.append)) == [
         "stoi",
         *(name for name in SCORES if name != "stoi"),
     ]
     assert told == []
-    assert list(score_paths(tiny_config("score=their_module:score"), told.append)) == SCORES
+    assert list(score_paths(tiny_config("score=their_module:score"), tell=told.append)) == SCORES
     assert "their_module" in told[0]
     (tmp_path / "my_scores.py").write_text(
         "def mine(reference, estimate, rate): return 1.0\n"
         "mine.lowest, mine.highest, mine.higher_is_better = 0, 1, False\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    paths = score_paths(tiny_config("score=my_scores:mine"), told.append)
+    paths = score_paths(tiny_config("score=my_scores:mine"), tell=told.append)
     assert next(iter(paths.items())) == ("mine", "my_scores:mine")
+
+
+def test_scores_are_chosen_by_name_or_all():
+    from workdirs import tiny_config
+
+    assert list(score_paths(tiny_config(), "stoi,lsd")) == ["pesq_wb", "stoi", "lsd"]
+    assert set(score_paths(tiny_config(), "all")) == set(installed())
+    with pytest.raises(UserError, match="'stio' is unknown"):
+        score_paths(tiny_config(), "stio")
 
 
 def test_the_runs_own_validation_data_are_the_default(tmp_path):

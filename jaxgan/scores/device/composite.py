@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxgan.scores.composite import HIGHEST, LOWEST, OPINIONS
 from jaxgan.scores.device.batches import BatchScore
 from jaxgan.scores.device.pesq import pesq_wb
 from jaxgan.scores.device.segmental import llr, ssnr, wss
@@ -64,13 +65,16 @@ def composite(
     arguments = reference, estimate, lengths, sample_rate
     quality = pesq_wb(*arguments, group=group)
     snr, ratio, slope = (score(*arguments, group=group) for score in (ssnr, llr, wss))
-    signal = 3.093 - 1.029 * ratio + 0.603 * quality - 0.009 * slope
-    background = 1.634 + 0.478 * quality - 0.007 * slope + 0.063 * snr
-    overall = 1.594 + 0.805 * quality - 0.512 * ratio - 0.007 * slope
-    signal, background, overall = (
-        jnp.clip(opinion, 1.0, 5.0) for opinion in (signal, background, overall)
-    )
-    return Composite(signal, background, overall, quality, snr, ratio, slope)
+    parts = {"pesq_wb": quality, "ssnr": snr, "llr": ratio, "wss": slope}
+    opinions = {
+        name: jnp.clip(
+            constant + sum(factor * parts[part] for part, factor in factors.items()),
+            LOWEST,
+            HIGHEST,
+        )
+        for name, (constant, factors) in OPINIONS.items()
+    }
+    return Composite(**opinions, **parts)
 
 
 def _opinion(name: str, what: str) -> BatchScore:

@@ -1,8 +1,8 @@
 """Scores over short frames on the accelerator: segmental SNR, log-likelihood ratio, spectral slope.
 
 The three that, with PESQ, make up CSIG, CBAK and COVL: Hu and Loizou, "Evaluation of Objective
-Quality Measures for Speech Enhancement" (2008), with the constants of the MATLAB code of Loizou's
-book "Speech Enhancement: Theory and Practice". Frames last 30 ms and begin 7.5 ms apart.
+Quality Measures for Speech Enhancement" (2008). Constants, frames and filters are those of
+`jaxgan.scores.segmental`, which computes the same on the host.
 """
 
 import functools
@@ -13,21 +13,18 @@ import numpy as np
 from jax import lax
 
 from jaxgan.scores.device.batches import batched
-
-_LOWEST_SNR, _HIGHEST_SNR = -10.0, 35.0
-_KEPT_SHARE = 0.95
-# Klatt's critical bands (1982): centres and widths in Hz.
-_CENTRES = (
-    50, 120, 190, 260, 330, 400, 470, 540, 617.372, 703.378, 798.717, 904.128, 1020.38, 1148.30,
-    1288.72, 1442.54, 1610.70, 1794.16, 1993.93, 2211.08, 2446.71, 2701.97, 2978.04, 3276.17,
-    3597.63,
-)  # fmt: skip
-_WIDTHS = (
-    70, 70, 70, 70, 70, 70, 70, 77.3724, 86.0056, 95.3398, 105.411, 116.256, 127.914, 140.423,
-    153.823, 168.154, 183.457, 199.776, 217.153, 235.631, 255.255, 276.072, 298.126, 321.465,
-    346.136,
-)  # fmt: skip
-_TO_GREATEST, _TO_NEAREST = 20.0, 1.0
+from jaxgan.scores.segmental import (
+    HIGHEST_SNR,
+    KEPT_SHARE,
+    LOWEST_SNR,
+    TO_GREATEST,
+    TO_NEAREST,
+    critical_bands,
+    frame_size,
+    predictor_order,
+    transform_size,
+    window,
+)
 
 
 @batched
@@ -42,10 +39,10 @@ def ssnr(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, sample_rate: i
     signal = jnp.sum(jnp.square(frames[0]), -1)
     noise = jnp.sum(jnp.square(frames[0] - frames[1]), -1)
     # The limits in the ratio, not in dB: no logarithm of nothing, and no gradient from it.
-    highest, lowest = 10.0 ** (_HIGHEST_SNR / 10.0), 10.0 ** (_LOWEST_SNR / 10.0)
+    highest, lowest = 10.0 ** (HIGHEST_SNR / 10.0), 10.0 ** (LOWEST_SNR / 10.0)
     within = (signal < highest * noise) & (signal > lowest * noise)
     ratio = jnp.where(within, signal, 1.0) / jnp.where(within, noise, 1.0)
-    limit = jnp.where((signal > 0) & (signal >= highest * noise), _HIGHEST_SNR, _LOWEST_SNR)
+    limit = jnp.where((signal > 0) & (signal >= highest * noise), HIGHEST_SNR, LOWEST_SNR)
     snr = jnp.where(within, 10.0 * jnp.log10(ratio), limit)
     mean = jnp.sum(jnp.where(present, snr, 0.0), -1) / jnp.maximum(count, 1).astype(snr.dtype)
     return _where_framed(mean, count)
@@ -58,8 +55,7 @@ def llr(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, sample_rate: in
     The mean over the lowest 95 % of the frames. Arguments and results as of `ssnr`.
     """
     frames, count = _frames(pairs, lengths, sample_rate)
-    order = 16 if sample_rate >= 10_000 else 10
-    clean, processed = _predictor(frames, order)
+    clean, processed = _predictor(frames, predictor_order(sample_rate))
     # Residuals instead of quadratic forms of the autocorrelation: float32 keeps them.
     least = jnp.sum(jnp.square(_residual(frames[0], clean)), -1)
     found = jnp.sum(jnp.square(_residual(frames[0], processed)), -1)
@@ -75,10 +71,10 @@ def wss(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, sample_rate: in
     The mean over the lowest 95 % of the frames. Arguments and results as of `ssnr`.
     """
     frames, count = _frames(pairs, lengths, sample_rate)
-    size = 2 ** (2 * frames.shape[-1] - 1).bit_length()
+    size = transform_size(frames.shape[-1])
     spectrum = jnp.fft.rfft(frames, size)[..., : size // 2]
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
-    bands = jnp.asarray(_critical_bands(sample_rate, size), power.dtype)
+    bands = jnp.asarray(critical_bands(sample_rate, size), power.dtype)
     power = jnp.matmul(power, bands, precision=lax.Precision.HIGHEST)
     levels = 10.0 * jnp.log10(jnp.maximum(power, 1e-10))
     slopes = levels[..., 1:] - levels[..., :-1]
@@ -90,14 +86,13 @@ def wss(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, sample_rate: in
 
 def _frames(pairs: jax.Array, lengths: jax.Array, sample_rate: int) -> tuple[jax.Array, jax.Array]:
     """Windowed frames [2, B, n, frame] and how many there are, int32 [B]."""
-    frame = round(0.03 * sample_rate)
+    frame = frame_size(sample_rate)
     hop = frame // 4
     count = max(1, (pairs.shape[-1] - frame) // hop)
     needed = (count - 1) * hop + frame
     padded = jnp.pad(pairs, ((0, 0), (0, 0), (0, max(0, needed - pairs.shape[-1]))))
     index = np.arange(count)[:, None] * hop + np.arange(frame)
-    window = 0.5 * (1.0 - np.cos(2.0 * np.pi * np.arange(1, frame + 1) / (frame + 1)))
-    frames = padded[..., index] * jnp.asarray(window, pairs.dtype)
+    frames = padded[..., index] * jnp.asarray(window(frame), pairs.dtype)
     return frames, jnp.maximum((lengths - frame) // hop, 0)
 
 
@@ -109,7 +104,7 @@ def _mean_of_lowest(distance: jax.Array, count: jax.Array) -> jax.Array:
     """[B, n] -> [B]: the mean of the lowest 95 % of the first `count`."""
     position = jnp.arange(distance.shape[1])
     ordered = jnp.sort(jnp.where(position < count[:, None], distance, jnp.inf), -1)
-    kept = jnp.floor(_KEPT_SHARE * count.astype(distance.dtype) + 0.5)[:, None]
+    kept = jnp.floor(KEPT_SHARE * count.astype(distance.dtype) + 0.5)[:, None]
     total = jnp.sum(jnp.where(position < kept, ordered, 0.0), -1)
     return total / jnp.maximum(kept[:, 0], 1.0)
 
@@ -145,17 +140,6 @@ def _residual(frames: jax.Array, polynomial: jax.Array) -> jax.Array:
     return functools.reduce(jnp.add, delayed)
 
 
-@functools.cache
-def _critical_bands(sample_rate: int, size: int) -> np.ndarray:
-    """[size / 2, bands] Gaussian filters on the bins of a power spectrum."""
-    centres, widths = np.asarray(_CENTRES), np.asarray(_WIDTHS)
-    bins = np.arange(size // 2)[:, None]
-    middle = np.floor(centres / sample_rate * size)
-    filters = np.exp(-11.0 * ((bins - middle) / (widths / sample_rate * size)) ** 2)
-    filters *= widths[0] / widths
-    return np.where(filters > np.exp(-30.0 / (2.0 * 2.303)), filters, 0.0)
-
-
 def _slope_weights(levels: jax.Array, slopes: jax.Array) -> jax.Array:
     """Klatt's weights: slopes near the greatest level and near a local peak count most.
 
@@ -170,4 +154,4 @@ def _slope_weights(levels: jax.Array, slopes: jax.Array) -> jax.Array:
     lower = levels[..., :-1]
     near = jnp.take_along_axis(levels, peak, -1) - lower
     far = jnp.max(levels, -1, keepdims=True) - lower
-    return _TO_GREATEST / (_TO_GREATEST + far) * (_TO_NEAREST / (_TO_NEAREST + near))
+    return TO_GREATEST / (TO_GREATEST + far) * (TO_NEAREST / (TO_NEAREST + near))
