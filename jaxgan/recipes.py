@@ -7,7 +7,6 @@ from ml_collections import ConfigDict
 
 from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Recipe
-from jaxgan.sequences import seqgan
 from jaxgan.speech import cgan, mask_regression, metricgan, score_loss
 
 RECIPES: dict[str, Callable[[ConfigDict, Mesh], Recipe]] = {
@@ -15,7 +14,6 @@ RECIPES: dict[str, Callable[[ConfigDict, Mesh], Recipe]] = {
     "mask_regression": mask_regression.make,
     "metricgan": metricgan.make,
     "score_loss": score_loss.make,
-    "seqgan": seqgan.make,
 }
 
 
