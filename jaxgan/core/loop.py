@@ -265,7 +265,8 @@ def _begin(
     # 3. The players of another run.
     if config.get("init_from"):
         which = config.get("init_checkpoint", "best")
-        return adopt(state, config.init_from, which), (), Position()
+        optional = getattr(recipe, "begin_anew", ())
+        return adopt(state, config.init_from, which, optional), (), Position()
     # 4. From scratch.
     return state, (), Position()
 

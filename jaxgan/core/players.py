@@ -1,6 +1,7 @@
 """The trained networks of a run without its optimizers: to evaluate, to use, to begin with."""
 
 import dataclasses
+from collections.abc import Collection
 
 import jax
 import jax.numpy as jnp
@@ -41,25 +42,31 @@ def load_players(workdir: epath.PathLike, checkpoint: str = "best") -> dict[str,
     return {name: Player(**fields, opt_state=None) for name, fields in players.items()}
 
 
-def adopt(state: RunState, workdir: epath.PathLike, checkpoint: str = "best") -> RunState:
+def adopt(
+    state: RunState,
+    workdir: epath.PathLike,
+    checkpoint: str = "best",
+    optional: Collection[str] = (),
+) -> RunState:
     """A fresh state with the networks of another run, as deployed; all else begins anew.
 
     Args:
         state: fresh, on its devices; gives structure, shapes and shardings.
         workdir: the other run's folder.
         checkpoint: as for `load_players`.
+        optional: players that the other run may lack; they begin anew, too.
 
     Raises:
-        UserError: the other run lacks a player, or one of its arrays has another name, shape or
+        UserError: the other run lacks another player, or one of its arrays has another name, shape or
             type.
     """
     loaded = load_players(workdir, checkpoint)
-    missing = sorted(set(state.players) - set(loaded))
+    missing = sorted(set(state.players) - set(loaded) - set(optional))
     if missing:
         raise UserError(f"init_from={workdir}: that run has no player {', '.join(missing)}")
-    players = {}
-    for name, player in state.players.items():
-        other = loaded[name]
+    players = dict(state.players)
+    for name in state.players.keys() & loaded.keys():
+        player, other = state.players[name], loaded[name]
         params = _adopt(player.params, other.deployed, f"{workdir}: {name}.params")
         players[name] = dataclasses.replace(
             player,

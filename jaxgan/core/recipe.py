@@ -44,7 +44,8 @@ class Recipe(Protocol):
     """One system, as the loop drives it.
 
     A recipe may have an attribute `keeps`: small files, bytes by name, without which its networks
-    cannot be used (a vocabulary). The loop keeps them in the run's folder.
+    cannot be used (a vocabulary). The loop keeps them in the run's folder. It may have an attribute
+    `begin_anew`: names of players that the run which `init_from` names need not have.
 
     With several processes, every process calls every method in the same order and has to return
     the same numbers: history records are whole in each of them.

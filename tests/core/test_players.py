@@ -67,6 +67,12 @@ def test_a_run_with_more_players_serves_one_with_fewer(trained):
     assert adopt(make_state(0.0, names=("g",)), trained).players.keys() == {"g"}
 
 
+def test_a_player_that_may_be_lacking_begins_anew(trained):
+    state = adopt(make_state(0.0, names=("g", "referee")), trained, optional=("referee", "d"))
+    assert float(state.players["g"].params["layers"][0][0]) == 1.0
+    assert float(state.players["referee"].params["layers"][0][0]) == 0.0
+
+
 def test_what_cannot_be_adopted_is_named(trained):
     with pytest.raises(UserError, match="has no player referee"):
         adopt(make_state(0.0, names=("g", "referee")), trained)
