@@ -17,7 +17,6 @@ import dataclasses
 import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -27,8 +26,9 @@ from ml_collections import ConfigDict
 
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
+from jaxgan.core.phase import Report, by_step
 from jaxgan.core.recipe import Evaluation
-from jaxgan.core.state import History, Metrics, Record, RunState
+from jaxgan.core.state import History, Record, RunState
 from jaxgan.core.timer import Timer
 from jaxgan.scores.scorer import Collect
 from jaxgan.speech import training
@@ -36,6 +36,7 @@ from jaxgan.speech.batching import Batch
 from jaxgan.speech.checks import FEWEST_FRAMES
 from jaxgan.speech.corpus import PairCorpus
 from jaxgan.speech.metricgan_steps import (
+    Lesson,
     discriminator_step,
     generator_step,
     init,
@@ -43,7 +44,7 @@ from jaxgan.speech.metricgan_steps import (
     warmup_step,
 )
 from jaxgan.speech.noisy_scores import NoisyScores
-from jaxgan.speech.replay import make_record, replay_batches
+from jaxgan.speech.replay import ReplayBatch, make_record, replay_batches
 from jaxgan.speech.training import Rows, Training
 
 ENHANCED = 1  # the column of labels and predictions; clean is 0, noisy 2
@@ -51,21 +52,12 @@ ENHANCED = 1  # the column of labels and predictions; clean is 0, noisy 2
 
 @struct.dataclass
 class Log:
-    """What a round's steps reported, left on the devices until the round ends."""
+    """What a round's phases reported, left on the devices until the round ends."""
 
-    generator: list[jax.Array] = dataclasses.field(default_factory=list)
-    first: list[Metrics] = dataclasses.field(default_factory=list)
-    replay: list[Metrics] = dataclasses.field(default_factory=list)
-    again: list[Metrics] = dataclasses.field(default_factory=list)
-
-
-class Lesson(NamedTuple):
-    """What D learns from one batch; the arguments of `discriminator_step`."""
-
-    clean: jax.Array
-    candidates: list[jax.Array]
-    labels: jax.Array
-    lengths: jax.Array
+    generator: list[Report] = dataclasses.field(default_factory=list)
+    first: list[Report] = dataclasses.field(default_factory=list)
+    replay: list[Report] = dataclasses.field(default_factory=list)
+    again: list[Report] = dataclasses.field(default_factory=list)
 
 
 class MetricGAN:
@@ -91,9 +83,9 @@ class MetricGAN:
         bind, training = functools.partial, self.training
         system = make_system(self.config)
         self.init = training.begin(bind(init, system=system))
-        self.warmup_step = training.move(bind(warmup_step, system=system))
-        self.generator_step = training.move(bind(generator_step, system=system))
-        self.discriminator_step = training.move(bind(discriminator_step, system=system))
+        self.warm_up = training.phase(bind(warmup_step, system=system))
+        self.teach_generator = training.phase(bind(generator_step, system=system))
+        self.teach_discriminator = training.phase(bind(discriminator_step, system=system))
 
     def round(
         self, state: RunState, history: History, number: int, timer: Timer
@@ -144,11 +136,9 @@ class MetricGAN:
         self, state: RunState, batches: Sequence[Batch], warming: bool, timer: Timer, log: Log
     ) -> RunState:
         """G learns from every batch once."""
-        step = self.warmup_step if warming else self.generator_step
+        phase = self.warm_up if warming else self.teach_generator
         with timer.part("warmup" if warming else "generator"):
-            for batch in batches:
-                state, metrics = step(state, batch)
-                log.generator.append(metrics["loss"])
+            state, log.generator[:] = phase(state, batches)
             jax.block_until_ready(state.step)
         return state
 
@@ -189,13 +179,11 @@ class MetricGAN:
         return lessons
 
     def discriminator_pass(
-        self, state: RunState, lessons: Iterable[Lesson], timer: Timer, log: list[Metrics]
+        self, state: RunState, lessons: Iterable[Lesson], timer: Timer, log: list[Report]
     ) -> RunState:
         """D learns from every lesson once."""
         with timer.part("discriminator"):
-            for lesson in lessons:
-                state, metrics = self.discriminator_step(state, *lesson)
-                log.append(metrics)
+            state, log[:] = self.teach_discriminator(state, lessons)
             jax.block_until_ready(state.step)
         return state
 
@@ -214,18 +202,18 @@ class MetricGAN:
             number,
         )
         with timer.part("replay"):
-            for item in items:
-                best = np.where(np.isfinite(item.labels), np.float32(1), np.float32(np.nan))
-                columns = [best, item.labels] if config.replay.clean else [item.labels]
-                labels = np.stack(columns, axis=1)
-                host = (item.clean, item.enhanced, labels, item.lengths)
-                clean, made, labels, lengths = devices.put_sharded(host, self.mesh)
-                kinds = [clean, made] if config.replay.clean else [made]
-                lesson = Lesson(clean, kinds, labels, lengths)
-                state, metrics = self.discriminator_step(state, *lesson)
-                log.replay.append(metrics)
+            state, log.replay[:] = self.teach_discriminator(state, map(self.old_lesson, items))
             jax.block_until_ready(state.step)
         return state
+
+    def old_lesson(self, item: ReplayBatch) -> Lesson:
+        """What D learns from a batch that is replayed."""
+        best = np.where(np.isfinite(item.labels), np.float32(1), np.float32(np.nan))
+        columns = [best, item.labels] if self.config.replay.clean else [item.labels]
+        labels = np.stack(columns, axis=1)
+        host = (item.clean, item.enhanced, labels, item.lengths)
+        clean, made, labels, lengths = devices.put_sharded(host, self.mesh)
+        return Lesson(clean, [clean, made] if self.config.replay.clean else [made], labels, lengths)
 
     def record(
         self, enhanced: Sequence[jax.Array], labels: Sequence[np.ndarray], rows: Sequence[Rows]
@@ -242,16 +230,19 @@ class MetricGAN:
         self, log: Log, labels: Sequence[np.ndarray], rows: Sequence[Rows]
     ) -> dict[str, float]:
         """The round's metrics. What was undefined in this round is left out."""
-        log = self.training.fetch(log)
+        first, again, replay, generator = (
+            by_step(phase)
+            for phase in self.training.fetch((log.first, log.again, log.replay, log.generator))
+        )
         label = np.concatenate(labels)[:, ENHANCED]
-        prediction = np.concatenate([m["prediction"] for m in log.first])[:, ENHANCED]
+        prediction = np.concatenate([step["prediction"] for step in first])[:, ENHANCED]
         lengths = np.concatenate([row.lengths for row in rows])
         known = np.isfinite(label)
         error = prediction[known] - label[known]
         means = {
-            "g_loss": log.generator,
-            "d_loss": [m["loss"] for m in (*log.first, *log.again)],
-            "d_loss_replay": [m["loss"] for m in log.replay],
+            "g_loss": [step["loss"] for step in generator],
+            "d_loss": [step["loss"] for step in (*first, *again)],
+            "d_loss_replay": [step["loss"] for step in replay],
             "label": label[known],
             "d_mae": np.abs(error),
         }
@@ -260,7 +251,7 @@ class MetricGAN:
             matrix = np.corrcoef(label[known], prediction[known])
             metrics["d_correlation"] = float(matrix[0, 1])
         metrics["unscorable"] = float(np.count_nonzero((lengths > 0) & ~known))
-        metrics["replayed"] = float(len(log.replay) * self.config.batch_size)
+        metrics["replayed"] = float(len(replay) * self.config.batch_size)
         return metrics | {"throughput/audio_seconds": self.training.seconds(rows)}
 
 

@@ -6,6 +6,7 @@ al., Interspeech 2021.
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -82,31 +83,34 @@ def judge(
     )
 
 
+class Lesson(NamedTuple):
+    """What D learns from one batch.
+
+    Attributes:
+        clean: int16 [B, T].
+        candidates: K kinds of int16 [B, T], such as clean, enhanced, noisy.
+        labels: float32 [B, K]; NaN takes no part: a candidate without a score, or a padding row.
+        lengths: int32 [B], samples.
+    """
+
+    clean: jax.Array
+    candidates: Sequence[jax.Array]
+    labels: jax.Array
+    lengths: jax.Array
+
+
 def discriminator_step(
-    run_state: RunState,
-    clean: jax.Array,
-    candidates: Sequence[jax.Array],
-    labels: jax.Array,
-    lengths: jax.Array,
-    *,
-    system: System,
+    run_state: RunState, lesson: Lesson, *, system: System
 ) -> tuple[RunState, Metrics]:
     """D moves once: sum over kinds of candidates of the mean of (D(candidate, clean) - label)^2.
 
     With the kinds clean (label 1) and enhanced (label Q') this is the paper's loss of D; MetricGAN+
     adds the kind noisy.
 
-    Args:
-        run_state: donated.
-        clean: int16 [B, T].
-        candidates: K kinds of int16 [B, T], such as clean, enhanced, noisy.
-        labels: float32 [B, K]; NaN takes no part: a candidate without a score, or a padding row.
-        lengths: int32 [B], samples.
-        system: what is fixed.
-
     Returns:
         The state, and `loss` [] and `prediction` [B, K] from before the update.
     """
+    clean, candidates, labels, lengths = lesson
     batch, kinds = labels.shape
     waveforms = jnp.stack(candidates, axis=1).reshape(batch * kinds, -1)
     feature = system.masking.feature_of(as_float(waveforms))

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from jaxgan.core.phase import shuffled
 from jaxgan.core.state import History, Record
 from jaxgan.speech.batching import build, plan_batches
 from jaxgan.speech.corpus import Drawn, generator
@@ -116,7 +117,7 @@ def replay_batches(
     drawn = Drawn(index=index, gain=gain, clean=clean, noisy=enhanced)
     lengths = np.array([len(wave) for wave in clean], np.int32)
     plans = plan_batches(lengths, corpus.bucket_lengths, batch_size)
-    for plan in [plans[place] for place in random.permutation(len(plans))]:
+    for plan in [plans[place] for place in shuffled([plan.length for plan in plans], random)]:
         fields = build(plan, drawn)
         rows = np.where(plan.rows >= 0, labels[plan.rows], np.float32(np.nan))
         yield ReplayBatch(fields["clean"], fields["noisy"], rows, fields["lengths"])

@@ -21,6 +21,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core.errors import UserError
+from jaxgan.core.phase import by_step
 from jaxgan.core.recipe import Evaluation
 from jaxgan.core.state import (
     History,
@@ -110,7 +111,7 @@ class ScoreLoss:
             ),
         )
         self.init = training.begin(functools.partial(init, system=system))
-        self.generator_step = training.move(functools.partial(generator_step, system=system))
+        self.teach_generator = training.phase(functools.partial(generator_step, system=system))
 
     def round(
         self, state: RunState, history: History, number: int, timer: Timer
@@ -118,13 +119,10 @@ class ScoreLoss:
         """One round of the algorithm at the top of this file."""
         with timer.part("data"):
             batches, rows = self.training.draw(number)
-        log = []
         with timer.part("generator"):
-            for batch in batches:
-                state, metrics = self.generator_step(state, batch)
-                log.append(metrics)
-            log = self.training.fetch(log)
-        score = np.concatenate([metrics["score"] for metrics in log])
+            state, log = self.teach_generator(state, batches)
+            steps = by_step(self.training.fetch(log))
+        score = np.concatenate([step["score"] for step in steps])
         lengths = np.concatenate([row.lengths for row in rows])
         if not np.isfinite(score).any():
             raise UserError(
@@ -135,7 +133,7 @@ class ScoreLoss:
             state,
             {},
             {
-                "g_loss": float(np.mean([metrics["loss"] for metrics in log])),
+                "g_loss": float(np.mean([step["loss"] for step in steps])),
                 "score": float(np.nanmean(score)),
                 "unscorable": float(np.count_nonzero((lengths > 0) & ~np.isfinite(score))),
                 "throughput/audio_seconds": self.training.seconds(rows),

@@ -12,6 +12,7 @@ from tiny_runs import LENGTHS, close, equal, play, tiny_config
 from jaxgan.core import devices, loop
 from jaxgan.core.errors import UserError
 from jaxgan.core.log import read
+from jaxgan.core.phase import Report
 from jaxgan.core.players import load_players
 from jaxgan.scores.pool import ScorePool
 from jaxgan.speech import metricgan
@@ -81,12 +82,12 @@ def test_what_cannot_be_scored_stops_no_run(score):
 
 def test_a_round_is_summed_up_over_what_has_a_score():
     def reported(loss, *enhanced):
-        predictions = np.zeros((len(enhanced), 3), np.float32)
-        predictions[:, metricgan.ENHANCED] = enhanced
-        return {"loss": np.float32(loss), "prediction": predictions}
+        predictions = np.zeros((2, len(enhanced), 3), np.float32)
+        predictions[0, :, metricgan.ENHANCED] = enhanced
+        return Report({"loss": np.float32([loss, 0]), "prediction": predictions}, 1)
 
     log = metricgan.Log(
-        generator=[np.float32(1), np.float32(2)],
+        generator=[Report({"loss": np.float32([1, 2, 0])}, 2)],
         first=[reported(1, 0.5, 0.9), reported(2, 0.1, 7.0)],
         again=[reported(6, 0.0, 0.0)],
     )

@@ -11,6 +11,7 @@ from tiny_runs import RATE, close, equal, make_batch, tiny_config
 
 from jaxgan.speech import metricgan_steps
 from jaxgan.speech.masking import as_float, enhance
+from jaxgan.speech.metricgan_steps import Lesson
 from jaxgan.speech.training import enhance_step
 
 
@@ -53,7 +54,7 @@ def test_discriminator_step_by_hand(system, state):
     candidates = [batch.clean, batch.noisy // 2, batch.noisy]
     labels = jnp.array([[1.0, 0.6, 0.3], [1.0, 0.8, 0.2]])
     moved, metrics = metricgan_steps.discriminator_step(
-        state, batch.clean, candidates, labels, batch.lengths, system=system
+        state, Lesson(batch.clean, candidates, labels, batch.lengths), system=system
     )
     by_hand = predictions(system, state, candidates, batch)
     np.testing.assert_allclose(metrics["prediction"], by_hand, atol=1e-5)
@@ -124,7 +125,7 @@ def test_each_step_moves_one_player(system, state):
     candidates = [batch.clean, batch.noisy]
     labels = jnp.array([[1.0, 0.6], [1.0, 0.8]])
     taught, _ = metricgan_steps.discriminator_step(
-        state, batch.clean, candidates, labels, batch.lengths, system=system
+        state, Lesson(batch.clean, candidates, labels, batch.lengths), system=system
     )
     assert equal(taught.players["generator"], state.players["generator"])
     assert not equal(taught.players["discriminator"].params, state.players["discriminator"].params)
@@ -140,10 +141,10 @@ def test_candidates_without_a_score_take_no_part(system, state):
     nan = jnp.nan
     labels = jnp.array([[1.0, 0.6], [1.0, nan], [1.0, 0.8]])
     step = functools.partial(metricgan_steps.discriminator_step, system=system)
-    with_nan, metrics = step(state, batch.clean, candidates, labels, batch.lengths)
+    with_nan, metrics = step(state, Lesson(batch.clean, candidates, labels, batch.lengths))
     # What cannot be scored may hold anything.
     other = [candidates[0], candidates[1].at[1].set(12345)]
-    with_other, _ = step(state, batch.clean, other, labels, batch.lengths)
+    with_other, _ = step(state, Lesson(batch.clean, other, labels, batch.lengths))
     close(with_nan.players, with_other.players, 1e-6)
     by_hand = predictions(system, state, candidates, batch)
     errors = (by_hand - np.asarray(labels)) ** 2
@@ -164,7 +165,7 @@ def test_padding_changes_nothing(system, state):
     more = jnp.concatenate([labels, jnp.full((3, 2), jnp.nan)])
     step = functools.partial(metricgan_steps.discriminator_step, system=system)
     losses = [
-        step(state, b.clean, [b.clean, b.noisy], known, b.lengths)[1]["loss"]
+        step(state, Lesson(b.clean, [b.clean, b.noisy], known, b.lengths))[1]["loss"]
         for b, known in ((short, labels), (long, more))
     ]
     assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-5)
