@@ -7,12 +7,13 @@ from ml_collections import ConfigDict
 
 from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Recipe
-from jaxgan.speech import cgan, mask_regression, metricgan, score_loss
+from jaxgan.speech import cgan, mask_regression, metricgan, policy_gradient, score_loss
 
 RECIPES: dict[str, Callable[[ConfigDict, Mesh], Recipe]] = {
     "cgan": cgan.make,
     "mask_regression": mask_regression.make,
     "metricgan": metricgan.make,
+    "policy_gradient": policy_gradient.make,
     "score_loss": score_loss.make,
 }
 

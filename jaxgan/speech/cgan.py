@@ -12,7 +12,6 @@ The steps, and the two differences from MetricGAN, are in `cgan_steps`. The roun
 
 import functools
 import math
-from collections import defaultdict
 from collections.abc import Mapping
 
 import jax
@@ -21,6 +20,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from jaxgan.core.phase import by_step
 from jaxgan.core.recipe import Evaluation
 from jaxgan.core.state import History, PyTree, Record, RunState
 from jaxgan.core.timer import Timer
@@ -30,9 +30,8 @@ from jaxgan.speech.cgan_steps import (
     Enhancement,
     Sides,
     System,
-    discriminator_step,
-    generator_step,
     init,
+    step,
 )
 from jaxgan.speech.masking import Masking, as_float, masked_feature
 from jaxgan.speech.metricgan import check_discriminator
@@ -83,10 +82,7 @@ class ConditionalGAN:
         self.config = config
         self.training = training
         self.init = training.begin(functools.partial(init, system=system))
-        self.discriminator_step = training.move(
-            functools.partial(discriminator_step, system=system)
-        )
-        self.generator_step = training.move(functools.partial(generator_step, system=system))
+        self.learn = training.phase(functools.partial(step, system=system))
 
     def round(
         self, state: RunState, history: History, number: int, timer: Timer
@@ -94,16 +90,10 @@ class ConditionalGAN:
         """One round of the algorithm at the top of this file."""
         with timer.part("data"):
             batches, rows = self.training.draw(number)
-        log = defaultdict(list)
         with timer.part("steps"):
-            for batch in batches:
-                state, d_metrics = self.discriminator_step(state, batch)
-                state, g_metrics = self.generator_step(state, batch)
-                for player, metrics in (("d", d_metrics), ("g", g_metrics)):
-                    for name, value in metrics.items():
-                        log[f"{player}_{name}"].append(value)
-            log = self.training.fetch(dict(log))
-        means = {name: float(np.mean(values)) for name, values in log.items()}
+            state, log = self.learn(state, batches)
+            steps = by_step(self.training.fetch(log))
+        means = {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
         return state, {}, means | {"throughput/audio_seconds": self.training.seconds(rows)}
 
     def evaluate(self, state: RunState, number: int) -> Evaluation:

@@ -150,3 +150,13 @@ def generator_step(
         return value, (state, metrics)
 
     return descend(run_state, "generator", loss, system.generator_optimizer, system.average_decay)
+
+
+def step(run_state: RunState, batch: Batch, *, system: System) -> tuple[RunState, Metrics]:
+    """D moves, then G. Metrics as of both steps, with "d_" and "g_" before their names."""
+    run_state, of_discriminator = discriminator_step(run_state, batch, system=system)
+    run_state, of_generator = generator_step(run_state, batch, system=system)
+    both = (("d", of_discriminator), ("g", of_generator))
+    return run_state, {
+        f"{player}_{name}": value for player, metrics in both for name, value in metrics.items()
+    }

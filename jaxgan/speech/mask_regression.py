@@ -20,6 +20,7 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from jaxgan.core.phase import by_step
 from jaxgan.core.recipe import Evaluation
 from jaxgan.core.state import (
     History,
@@ -108,7 +109,7 @@ class MaskRegression:
             average_decay=config.average_decay,
         )
         self.init = training.begin(functools.partial(init, system=system))
-        self.generator_step = training.move(functools.partial(generator_step, system=system))
+        self.teach_generator = training.phase(functools.partial(generator_step, system=system))
 
     def round(
         self, state: RunState, history: History, number: int, timer: Timer
@@ -116,12 +117,9 @@ class MaskRegression:
         """One round of the algorithm at the top of this file."""
         with timer.part("data"):
             batches, rows = self.training.draw(number)
-        losses = []
         with timer.part("generator"):
-            for batch in batches:
-                state, metrics = self.generator_step(state, batch)
-                losses.append(metrics["loss"])
-            losses = self.training.fetch(losses)
+            state, log = self.teach_generator(state, batches)
+            losses = [step["loss"] for step in by_step(self.training.fetch(log))]
         seconds = self.training.seconds(rows)
         return state, {}, {"g_loss": float(np.mean(losses)), "throughput/audio_seconds": seconds}
 
