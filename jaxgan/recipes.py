@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Recipe
+from jaxgan.sequences import seqgan
 from jaxgan.speech import cgan, mask_regression, metricgan, policy_gradient, score_loss
 
 RECIPES: dict[str, Callable[[ConfigDict, Mesh], Recipe]] = {
@@ -15,6 +16,7 @@ RECIPES: dict[str, Callable[[ConfigDict, Mesh], Recipe]] = {
     "metricgan": metricgan.make,
     "policy_gradient": policy_gradient.make,
     "score_loss": score_loss.make,
+    "seqgan": seqgan.make,
 }
 
 

@@ -1,0 +1,1 @@
+"""Sequences of tokens: language models trained by likelihood and by rewards."""

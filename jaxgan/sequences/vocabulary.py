@@ -1,0 +1,102 @@
+"""The tokens of a text by number, and how lines become sequences and sequences lines again."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from etils import epath
+
+from jaxgan.core.errors import UserError
+from jaxgan.sequences.language_model import START
+
+FILE = "vocabulary.json"
+UNKNOWN = "\ufffd"
+UNITS = ("characters", "words")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Tokens by number; number 0 is the end of a sequence, and has no text.
+
+    Attributes:
+        tokens: those from 1 on.
+        unit: "characters"; or "words", which spaces stand between.
+    """
+
+    tokens: tuple[str, ...]
+    unit: str
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return len(self.tokens) + 1
+
+    def encode(self, lines: Sequence[str], length: int) -> np.ndarray:
+        """int32 [lines, length], zeros behind each line; what is not known becomes `UNKNOWN`.
+
+        Args:
+            lines: each with fewer tokens than `length`.
+            length: T.
+        """
+        numbers = {token: number for number, token in enumerate(self.tokens, 1)}
+        unknown = numbers.get(UNKNOWN, START)
+        encoded = np.full((len(lines), length), START, np.int32)
+        for row, line in enumerate(lines):
+            found = [numbers.get(token, unknown) for token in split(line, self.unit)]
+            encoded[row, : len(found)] = found
+        return encoded
+
+    def decode(self, sequences: np.ndarray) -> list[str]:
+        """The text of sequences int32 [B, T], each up to its end."""
+        joint = " " if self.unit == "words" else ""
+        return [
+            joint.join(self.tokens[number - 1] for number in until_end(row)) for row in sequences
+        ]
+
+    def to_bytes(self) -> bytes:
+        """As a JSON file."""
+        plain = {"unit": self.unit, "tokens": list(self.tokens)}
+        return (json.dumps(plain, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def read(workdir: epath.PathLike) -> Vocabulary:
+    """The vocabulary of a run.
+
+    Raises:
+        UserError: there is none, or it cannot be read.
+    """
+    path = epath.Path(workdir) / FILE
+    try:
+        plain = json.loads(path.read_text())
+        return Vocabulary(tuple(plain["tokens"]), plain["unit"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} cannot be read ({error}): restore it, or train again") from error
+
+
+def build(lines: Iterable[str], unit: str, most: int) -> Vocabulary:
+    """The tokens of some lines, the most frequent first.
+
+    Args:
+        lines: of text.
+        unit: one of `UNITS`.
+        most: numbers to use; where there are more tokens, the rarer ones become `UNKNOWN`. 0: all.
+    """
+    counts = Counter(token for line in lines for token in split(line, unit))
+    ordered = sorted(counts, key=lambda token: (-counts[token], token))
+    if most and len(ordered) + 1 > most:
+        kept = [token for token in ordered if token != UNKNOWN][: most - 2]
+        ordered = [UNKNOWN, *kept]
+    return Vocabulary(tuple(ordered), unit)
+
+
+def split(line: str, unit: str) -> list[str]:
+    """The tokens of a line."""
+    return line.split() if unit == "words" else list(line)
+
+
+def until_end(sequence: np.ndarray) -> list[int]:
+    """The numbers of a sequence [T] before its end."""
+    numbers = [int(number) for number in sequence]
+    return numbers[: numbers.index(START)] if START in numbers else numbers
