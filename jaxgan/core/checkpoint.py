@@ -85,8 +85,11 @@ class Checkpoints:
         number: int | None = self._manager.latest_step()
         return number
 
-    def save(self, state: RunState, history: History, position: Position) -> None:
+    def save(self, state: RunState, history: History, position: Position) -> History:
         """Writes a checkpoint and removes those that are neither last nor best any more.
+
+        Returns:
+            The same history, its records read from their files from now on.
 
         Raises:
             UserError: the storage refused; earlier checkpoints are as they were.
@@ -110,6 +113,10 @@ class Checkpoints:
             for number in self._manager.all_steps():
                 if number not in (position.round, position.best_round):
                     self._manager.delete(number)
+            return tuple(
+                history_files.stored(self._history, record, number)
+                for number, record in enumerate(history, 1)
+            )
 
     def restore(self, fresh: RunState) -> tuple[RunState, History, Position]:
         """The last checkpoint, on the devices that `fresh` is on.

@@ -162,7 +162,7 @@ class _Loop:
             stopping = _anywhere(stop.requested is not None)
             if stopping or position.best_round == number or self.due(number, "checkpoint"):
                 with timer.part("checkpoint"):
-                    self.checkpoints.save(state, history, position)
+                    history = self.checkpoints.save(state, history, position)
             self.show(number, metrics, evaluation, time.perf_counter() - started)
             if stopping and number < self.config.rounds:
                 self.display.say(

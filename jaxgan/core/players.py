@@ -57,15 +57,15 @@ def adopt(
         optional: players that the other run may lack; they begin anew, too.
 
     Raises:
-        UserError: the other run lacks another player, or one of its arrays has another name, shape or
-            type.
+        UserError: the other run lacks another player, or one of its arrays has another name, shape
+            or type.
     """
     loaded = load_players(workdir, checkpoint)
     missing = sorted(set(state.players) - set(loaded) - set(optional))
     if missing:
         raise UserError(f"init_from={workdir}: that run has no player {', '.join(missing)}")
     players = dict(state.players)
-    for name in state.players.keys() & loaded.keys():
+    for name in sorted(state.players.keys() & loaded.keys()):
         player, other = state.players[name], loaded[name]
         params = _adopt(player.params, other.deployed, f"{workdir}: {name}.params")
         players[name] = dataclasses.replace(

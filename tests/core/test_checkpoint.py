@@ -50,6 +50,16 @@ def two_rounds(tmp_path):
     return tmp_path
 
 
+def test_records_that_are_saved_leave_the_memory(tmp_path):
+    large = {"x": np.arange(100_000)}
+    with opened(tmp_path) as checkpoints:
+        history = checkpoints.save(make_state(1), (record(1), large), Position(2))
+        assert isinstance(history[1]["x"], np.memmap)
+        again = checkpoints.save(make_state(1), (*history, record(3)), Position(3))
+    assert again[:2] == history
+    np.testing.assert_array_equal(again[1]["x"], large["x"])
+
+
 def test_what_was_saved_comes_back(two_rounds, assert_same):
     with opened(two_rounds) as checkpoints:
         restored, history, position = checkpoints.restore(make_state(7))

@@ -1,3 +1,5 @@
+import os
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -33,6 +35,49 @@ def test_records_come_back_as_they_were(folder):
         assert read.keys() == written.keys()
         for key in written:
             np.testing.assert_array_equal(read[key], written[key], strict=True)
+
+
+def large_record(number):
+    waves = np.random.default_rng(number).integers(-32768, 32767, (5, 40_000))
+    return {**record(number), "enhanced": waves.astype(np.int16), "none": np.zeros((0, 3))}
+
+
+def test_a_stored_record_is_read_where_it_is_used(folder):
+    written = large_record(1)
+    history.write(folder, written, 1)
+    stored = history.stored(folder, history.freeze(written), 1)
+    assert stored.keys() == written.keys()
+    for key, array in written.items():
+        np.testing.assert_array_equal(stored[key], array, strict=True)
+    assert isinstance(stored["enhanced"], np.memmap)
+    assert not isinstance(stored["scores"], np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        stored["enhanced"][0] = 1
+    assert history.stored(folder, stored, 1) is stored
+
+
+def test_stored_records_keep_no_file_open(folder):
+    history.write(folder, large_record(1), 1)
+    before = len(os.listdir("/proc/self/fd"))
+    records = [history.stored(folder, large_record(1), 1) for _ in range(20)]
+    parts = [stored["enhanced"][2, :9].copy() for stored in records]
+    assert len(parts) == 20
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_record_without_a_file_stays_in_memory(folder):
+    mine = history.freeze(large_record(1))
+    assert history.stored(folder, mine, 1) is mine
+    assert history.stored(epath.Path("gs://bucket/history"), mine, 1) is mine
+    empty = history.freeze({})
+    assert history.stored(folder, empty, 1) is empty
+
+
+def test_what_is_read_after_a_restart_is_stored(folder):
+    digest = history.write(folder, large_record(1), 1)
+    (again,) = history.read(folder, [digest])
+    assert isinstance(again["enhanced"], np.memmap)
+    np.testing.assert_array_equal(again["enhanced"], large_record(1)["enhanced"])
 
 
 def test_the_same_record_makes_the_same_file(folder):

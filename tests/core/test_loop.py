@@ -131,7 +131,7 @@ def test_a_run_killed_before_its_checkpoint_loses_only_what_came_after_the_last(
                 self._append(history)
                 (tmp_path / "checkpoints" / "3.orbax-checkpoint-tmp").mkdir()
                 raise SystemExit("killed")
-            real(self, run_state, history, position)
+            return real(self, run_state, history, position)
 
         patch.setattr(Checkpoints, "save", save)
         with pytest.raises(SystemExit):
