@@ -46,6 +46,7 @@ def run_settings() -> ConfigDict:
 
     config.validation = ConfigDict()
     config.validation.every = 1  # rounds
+    config.validation.utterances = 100  # evenly taken; the last round does all, too; 0: always all
     config.validation.scores = ("stoi",)  # beside config.score
     config.checkpoint = ConfigDict({"every": 5})  # rounds; the best and the last are kept
     return config

@@ -1,5 +1,6 @@
 """What a recipe that trains an enhancer needs beside its algorithm: batches, scores, validation."""
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,7 @@ from jaxgan.scores.scorer import PLACES, choose_place, score_on_devices, score_o
 from jaxgan.speech.audio import SAMPLE_RATE
 from jaxgan.speech.batching import Batch, Loader
 from jaxgan.speech.checks import HOP
-from jaxgan.speech.corpus import generator
+from jaxgan.speech.corpus import generator, spread
 from jaxgan.speech.data import Corpora, open_corpora
 from jaxgan.speech.masking import Masking, as_float, as_int16, enhance, make_masking
 from jaxgan.speech.validation import Validation
@@ -84,17 +85,19 @@ class Training:
             resident_megabytes=config.data.resident_megabytes,
         )
         self.loader = load(corpora.train, count=config.utterances_per_round)
-        self._valid_loader = load(corpora.valid, count=len(corpora.valid))
+        self._rounds = config.rounds
+        count = len(corpora.valid)
+        some = min(config.validation.utterances or count, count)
+        self._valid_loaders = [
+            load(corpora.valid.select(spread(count, size)), count=size)
+            for size in dict.fromkeys((some, count))
+        ]
         self._enhance = self.look(functools.partial(enhance_step, masking=self.masking))
         self._gather = jax.jit(lambda array: array, out_shardings=devices.replicated(mesh))
-        self._validate = Validation(
-            self._valid_loader,
-            pool,
-            pool.scores,
-            self.masking.front_end,
-            self.fetch,
-            on_devices,
-        )
+        self._validations = [
+            Validation(loader, pool, pool.scores, self.masking.front_end, self.fetch, on_devices)
+            for loader in self._valid_loaders
+        ]
 
     def begin(self, init: Callable[[jax.Array], RunState]) -> Callable[[jax.Array], RunState]:
         """Compiles what makes the first state, on every device."""
@@ -137,14 +140,24 @@ class Training:
         return enhanced
 
     def evaluate(self, state: RunState, number: int) -> Evaluation:
-        """The true scores of the validation set, by the host, of G as it will be used."""
-        params = state.players["generator"].deployed
-        return self._validate(functools.partial(self._enhance, params), number)
+        """The true scores of the validation utterances, by the host, of G as it will be used.
+
+        After the last round also those of all that the corpus holds out, with "all_" before their
+        names. They do not decide which checkpoint is best: the rounds before have none.
+        """
+        enhance = functools.partial(self._enhance, state.players["generator"].deployed)
+        some, *every = self._validations
+        evaluation = some(enhance, number)
+        if not every or number < self._rounds:
+            return evaluation
+        more = {f"all_{name}": value for name, value in every[0](enhance, number).metrics.items()}
+        return dataclasses.replace(evaluation, metrics={**evaluation.metrics, **more})
 
     def close(self) -> None:
         """Ends the loaders' threads and the worker processes."""
         self.loader.close()
-        self._valid_loader.close()
+        for loader in self._valid_loaders:
+            loader.close()
         self.pool.close()
 
 
@@ -162,6 +175,7 @@ RANGES = {
     "rounds": (1, math.inf),
     "utterances_per_round": (1, math.inf),
     "batch_size": (1, math.inf),
+    "validation.utterances": (0, math.inf),
     "generator.layers": (1, math.inf),
     "generator.width": (1, math.inf),
     "generator.dense": (1, math.inf),

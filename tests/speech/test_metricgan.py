@@ -186,6 +186,16 @@ def test_stop_and_resume_equals_not_stopping_bit_for_bit(tmp_path):
             assert a.get(name) == b.get(name), name
 
 
+def test_the_last_round_is_validated_on_all_that_is_held_out(tmp_path):
+    settings = {"rounds": 2, "validation.every": 1}
+    _, some = train(tmp_path / "some", **{"validation.utterances": 2}, **settings)
+    _, whole = train(tmp_path / "whole", **settings)
+    assert "valid/all_correlation" not in some[0]
+    assert some[1]["valid/all_correlation"] == whole[1]["valid/correlation"]
+    assert some[1]["valid/correlation"] != whole[1]["valid/correlation"]
+    assert not any(name.startswith("valid/all_") for name in whole[1])
+
+
 def test_warmup_raises_the_score_and_learning_goes_on(tmp_path):
     _, rows = train(tmp_path, **{"warmup_rounds": 2, "validation.every": 1})
     assert rows[0]["train/g_loss"] > rows[1]["train/g_loss"]

@@ -50,7 +50,7 @@ def tiny_config(**changes):
             "learning_rate_decay": 0,
             "warmup_rounds": 0,
             "warmup_learning_rate": RATE,
-            "validation": {"every": 2, "scores": ()},
+            "validation": {"every": 2, "utterances": 0, "scores": ()},
             "checkpoint": {"every": 2},
         }
     )
