@@ -85,10 +85,15 @@ def read(workdir: epath.PathLike) -> ConfigDict:
 
 def differences(old: ConfigDict, new: ConfigDict) -> list[tuple[str, Any, Any]]:
     """Every (dotted key, old value, new value) that differs; None where one has no such key."""
-    before, after = dict(_flat(to_plain(old))), dict(_flat(to_plain(new)))
+    before, after = flat(old), flat(new)
     keys = [*before, *(key for key in after if key not in before)]
     pairs = ((key, before.get(key), after.get(key)) for key in keys)
     return [(key, one, other) for key, one, other in pairs if one != other]
+
+
+def flat(config: ConfigDict) -> dict[str, Any]:
+    """Every value, as JSON gives it back, by its dotted key."""
+    return dict(_flat(to_plain(config)))
 
 
 def check_continues(old: ConfigDict, new: ConfigDict, workdir: epath.PathLike) -> None:

@@ -1,7 +1,7 @@
 """Evaluation: a whole test set enhanced, and scored before and after at its files' own lengths."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from jaxgan.speech.enhancer import Enhancer
 from jaxgan.speech.figures import Example, draw_scatter, draw_spectrograms
 from jaxgan.speech.long_audio import enhance_waves
 from jaxgan.speech.pairs import read_pairs
-from jaxgan.speech.tables import Results, make_table, write_csv, write_summary
+from jaxgan.speech.tables import Columns, Results, make_table, write_csv, write_summary
 
 Tell = Callable[[str], None]
 LONGEST_NAME = 40
@@ -59,7 +59,7 @@ def evaluate(
     place = _output(workdir, data, checkpoint, output)
     deadline = trained.config.scoring.deadline_seconds
     with ScorePool(list(paths.values()), SAMPLE_RATE, deadline_seconds=deadline) as pool:
-        corpus = _corpus(trained.config, data, tell)
+        corpus = open_test_set(trained.config, data, tell)
         with audio.writable(place):
             place.mkdir(parents=True, exist_ok=True)
             pool.wait_until_ready()
@@ -82,8 +82,7 @@ def score_paths(config: ConfigDict, scores: str = "", tell: Tell = print) -> dic
 
     Args:
         config: of the training.
-        scores: names and import paths with commas between them; "": those of the field's tables;
-            "all": every one whose packages are there.
+        scores: see `named_scores`.
         tell: is told of a training's score that is not to be found here and left out.
 
     Raises:
@@ -94,10 +93,22 @@ def score_paths(config: ConfigDict, scores: str = "", tell: Tell = print) -> dic
         paths[get(config.score).name] = config.score
     except UserError as error:
         tell(f"leaves the score of the training out: {error}")
-    named = {"": USUAL, "all": installed()}.get(scores) or tuple(scores.split(","))
-    for path in named:
-        paths.setdefault(get(path).name, path)
-    return paths
+    return paths | named_scores(scores)
+
+
+def named_scores(scores: str, usual: Sequence[str] = USUAL) -> dict[str, str]:
+    """The scores that a flag names, by their names: what `get` takes for each.
+
+    Args:
+        scores: names and import paths with commas between them; "": the usual ones; "all": every
+            built-in one whose packages are there.
+        usual: names.
+
+    Raises:
+        UserError: one is unknown, or its package is missing.
+    """
+    named = {"": usual, "all": installed()}.get(scores) or scores.split(",")
+    return {get(path).name: path for path in named}
 
 
 def enhance_and_score(
@@ -106,10 +117,19 @@ def enhance_and_score(
     scores: dict[str, str],
     pool: ScorePool,
     folder: Path,
+    noisy: Columns | None = None,
 ) -> Results:
     """Enhances every utterance into `folder/NAME.wav`, and has both sides scored meanwhile.
 
     What is scored is what the file holds, and what training scores: rounded to int16.
+
+    Args:
+        trained: the enhancer.
+        corpus: utterances.
+        scores: by name, what the pool calls them.
+        pool: open worker processes.
+        folder: gets the files.
+        noisy: scores of the noisy side where they are known.
     """
     lengths = corpus.lengths
     order = np.argsort(lengths, kind="stable")
@@ -125,17 +145,17 @@ def enhance_and_score(
             path.parent.mkdir(parents=True, exist_ok=True)
             audio.write(path, samples)
             clean = corpus.clean(number)
-            sides = (corpus.noisy(number), samples)
+            sides = [samples] if noisy else [samples, corpus.noisy(number)]
             pending[number] = [pool.submit(clean, side) for side in sides]
         values = [
             [future.result() for future in pending[number]]
             for number in progress.track(range(len(corpus)), description="Scoring")
         ]
-    noisy, enhanced = (
-        {name: np.array([pair[side][path] for pair in values]) for name, path in scores.items()}
-        for side in (0, 1)
-    )
-    return Results(corpus.names, lengths / SAMPLE_RATE, noisy, enhanced)
+    columns = [
+        {name: np.array([sides[side][path] for sides in values]) for name, path in scores.items()}
+        for side in range(1 if noisy else 2)
+    ]
+    return Results(corpus.names, lengths / SAMPLE_RATE, noisy or columns[1], columns[0])
 
 
 def choose_examples(
@@ -180,7 +200,8 @@ def _output(
     return Path(absolute(workdir)) / f"eval-{name}{suffix}"
 
 
-def _corpus(config: ConfigDict, data: str | None, tell: Tell) -> PairCorpus:
+def open_test_set(config: ConfigDict, data: str | None, tell: Tell) -> PairCorpus:
+    """The pairs of a folder, or where none is given the validation data of a run's config."""
     if data is None:
         return open_corpora(config, tell).valid
     corpus, problems = read_pairs(data)
