@@ -15,7 +15,7 @@ from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute
 from jaxgan.core.players import load_players
 from jaxgan.core.state import PyTree
-from jaxgan.speech.masking import enhance, make_masking
+from jaxgan.speech.denoiser import make_denoiser
 
 ROWS = 8
 """Most waveforms of a batch on one device. An accelerator takes hardly longer for eight than for
@@ -35,7 +35,9 @@ class Enhancer:
 
     Attributes:
         config: of the run.
+        denoiser: what it does, as a pure function of parameters.
         front_end: window and hop.
+        params: of the generator, on the devices.
 
     Args:
         config: of the run that the generator comes from.
@@ -46,10 +48,10 @@ class Enhancer:
     def __init__(self, config: ConfigDict, params: PyTree, mesh: Mesh) -> None:
         self.config = config
         self._mesh = mesh
-        self._masking = make_masking(config)
-        self.front_end = self._masking.front_end
-        self._params = devices.put_replicated(params, mesh)
-        self._run = jax.jit(self._enhance, out_shardings=devices.sharded(mesh))
+        self.denoiser = make_denoiser(config)
+        self.front_end = self.denoiser.front_end
+        self.params = devices.put_replicated(params, mesh)
+        self._run = jax.jit(self.denoiser.enhance, out_shardings=devices.sharded(mesh))
 
     def __call__(self, noisy: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Enhanced waveforms: float32 [B, T], zero behind each.
@@ -100,11 +102,8 @@ class Enhancer:
         for row, wave in enumerate(waves):
             noisy[row, : len(wave)] = wave
         noisy_placed, lengths_placed = devices.put_sharded((noisy, lengths), self._mesh)
-        enhanced: jax.Array = self._run(self._params, noisy_placed, lengths_placed)
+        enhanced: jax.Array = self._run(self.params, noisy_placed, lengths_placed)
         return enhanced
-
-    def _enhance(self, params: PyTree, noisy: jax.Array, lengths: jax.Array) -> jax.Array:
-        return enhance(self._masking, params, noisy, lengths)
 
 
 def load(workdir: epath.PathLike, checkpoint: str = "best") -> Enhancer:

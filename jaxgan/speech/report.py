@@ -35,7 +35,7 @@ body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1200p
 table { border-collapse: collapse; margin: .5em 0 1em; }
 th, td { padding: .25em .6em; border-bottom: 1px solid #ddd; text-align: right; }
 th:first-child, td:first-child { text-align: left; }
-td small { color: #666; display: block; }
+td small { color: #666; display: block; white-space: pre; }
 .better { background: #e2f3e2; } .worse { background: #fbe3e0; }
 .warning { border-left: 5px solid #d9822b; background: #fff6e9; padding: .5em 1em; }
 .scroll { overflow-x: auto; } img { max-width: 100%; }
@@ -124,7 +124,7 @@ def contest_table(found: Sequence[Contest]) -> str:
         for score in scores:
             contest = by_place[system, rival, score]
             text, note = _number(contest.difference.mean, "+")
-            cells.append(_cell(text, f"{note}, p {contest.p:.2g}", kinds[contest.better]))
+            cells.append(_cell(text, f"{note}\np {contest.p:.2g}", kinds[contest.better]))
         rows.append(cells)
     return _table(["difference", *scores], rows) if rows else ""
 

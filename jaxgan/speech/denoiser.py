@@ -1,0 +1,31 @@
+"""What a trained generator does to a waveform, whatever it is made of: the one thing users call."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+from jaxgan.core.state import PyTree
+from jaxgan.speech.masking import enhance, make_masking
+from jaxgan.speech.stft import FrontEnd
+
+
+class Denoiser(NamedTuple):
+    """An enhancer without its parameters.
+
+    Attributes:
+        front_end: sample rate, and the hop that padded lengths are multiples of.
+        enhance: (parameters of G, noisy float32 [B, T], lengths int [B]) -> float32 [B, T], zero
+            behind each; see `masking.enhance`.
+    """
+
+    front_end: FrontEnd
+    enhance: Callable[[PyTree, jax.Array, jax.Array], jax.Array]
+
+
+def make_denoiser(config: ConfigDict) -> Denoiser:
+    """The enhancer that a config describes."""
+    masking = make_masking(config)
+    return Denoiser(masking.front_end, functools.partial(enhance, masking))

@@ -1,0 +1,114 @@
+"""A trained enhancer as one file that needs jax alone.
+
+    python -m jaxgan.speech.export --workdir=W --output=FILE
+
+The file holds the network and its parameters as portable StableHLO (`jax.export`), for any number
+of waveforms of any length, on CPU, CUDA and TPU. What reads it needs nothing of this package:
+
+    from jax import export
+    model = export.deserialize(open(FILE, "rb").read())
+    enhanced = model.call(noisy, lengths)
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export as jax_export
+
+from jaxgan.core import devices
+from jaxgan.core.command import Parser
+from jaxgan.core.errors import UserError
+from jaxgan.core.state import PyTree
+from jaxgan.speech import audio, enhancer
+from jaxgan.speech.denoiser import Denoiser
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+def portable(denoiser: Denoiser, params: PyTree) -> bytes:
+    """The enhancer as a serialised function.
+
+    It is (noisy float32 [B, n] at 16000 Hz, full scale 1; lengths int32 [B]) -> enhanced float32
+    [B, n]; what lies behind a length is not read, and is zero in the result.
+
+    Args:
+        denoiser: the network.
+        params: its parameters.
+    """
+    hop = denoiser.front_end.hop
+    constants = jax.device_get(params)
+
+    def enhance(noisy: jax.Array, lengths: jax.Array) -> jax.Array:
+        rows, samples = noisy.shape
+        inside = jnp.arange(samples) < lengths[:, None]
+        whole = jnp.zeros((rows, (samples + hop - 1) // hop * hop), jnp.float32)
+        padded = jax.lax.dynamic_update_slice(whole, jnp.where(inside, noisy, 0), (0, 0))
+        return denoiser.enhance(constants, padded, lengths)[:, :samples]
+
+    rows, samples = jax_export.symbolic_shape("rows, samples")
+    exported = jax_export.export(jax.jit(enhance), platforms=PLATFORMS)(
+        jax.ShapeDtypeStruct((rows, samples), jnp.float32),
+        jax.ShapeDtypeStruct((rows,), jnp.int32),
+    )
+    return bytes(exported.serialize())
+
+
+def load(path: str | os.PathLike[str]) -> Callable[[np.ndarray], np.ndarray]:
+    """An exported enhancer: float32 [n] at 16000 Hz, full scale 1 -> float32 [n]."""
+    model = jax_export.deserialize(bytearray(Path(path).read_bytes()))
+
+    def enhance(noisy: np.ndarray) -> np.ndarray:
+        return np.asarray(model.call(noisy[None], np.array([len(noisy)], np.int32))[0])
+
+    return enhance
+
+
+def export(workdir: str, output: str, checkpoint: str = "best") -> int:
+    """Writes the enhancer of a run to a file, and returns its size in bytes.
+
+    Raises:
+        UserError: no such run or checkpoint, or a file that cannot be written.
+    """
+    trained = enhancer.load(workdir, checkpoint)
+    data = portable(trained.denoiser, trained.params)
+    path = Path(output).expanduser()
+    with audio.writable(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return len(data)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The flags."""
+    parser = Parser(description="Writes a trained enhancer as one file that needs jax alone.")
+    parser.prog = "python -m jaxgan.speech.export"
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the training")
+    parser.add_argument("--output", required=True, metavar="FILE")
+    parser.add_argument("--checkpoint", default="best", metavar="best|last|ROUND")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done, 2 a mistake of the user's, 130 cut."""
+    try:
+        flags = parse(arguments)
+        devices.prepare()
+        size = export(flags.workdir, flags.output, flags.checkpoint)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    print(f"{flags.output}: {size / 1e6:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

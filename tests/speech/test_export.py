@@ -1,0 +1,87 @@
+"""The exported enhancer against enhance.py, and read with jax alone."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from corpora import save
+from test_evaluate import voice
+from workdirs import make_workdir
+
+from jaxgan.speech import enhancer, export
+from jaxgan.speech.enhance_files import enhance_files
+
+WITH_JAX_ALONE = """
+import sys
+import numpy as np
+from jax import export
+model = export.deserialize(open(sys.argv[1], "rb").read())
+noisy = np.load(sys.argv[2])
+np.save(sys.argv[3], model.call(noisy[None], np.array([len(noisy)], np.int32))[0])
+assert not any(name.startswith("jaxgan") for name in sys.modules)
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """(folder of a run, file of its enhancer)."""
+    place = tmp_path_factory.mktemp("export")
+    workdir = make_workdir(place / "run")
+    assert export.main([f"--workdir={workdir}", f"--output={place / 'deep' / 'model.bin'}"]) == 0
+    return workdir, place / "deep" / "model.bin"
+
+
+def test_gives_the_files_that_enhance_gives(exported, tmp_path):
+    workdir, path = exported
+    noisy = voice(1.3) + 0.02 * np.random.default_rng(0).standard_normal(20800)
+    save(tmp_path / "a.wav", noisy, subtype="FLOAT")
+    enhance_files(enhancer.load(workdir), tmp_path / "a.wav", tmp_path / "out")
+    expected, _ = soundfile.read(tmp_path / "out" / "a.wav", dtype="float32")
+    made = export.load(path)(noisy.astype(np.float32))
+    assert made.shape == expected.shape == (20800,)
+    np.testing.assert_allclose(made, expected, atol=2e-6)
+
+
+def test_any_length_and_any_number_of_rows(exported):
+    workdir, path = exported
+    model = export.jax_export.deserialize(bytearray(path.read_bytes()))
+    trained = enhancer.load(workdir)
+    for lengths in ([12345], [5000, 256, 0], [9000, 9001]):
+        noisy = np.random.default_rng(1).normal(0, 0.1, (len(lengths), 9001 + lengths[0]))
+        noisy = noisy.astype(np.float32)
+        made = np.asarray(model.call(noisy, np.array(lengths, np.int32)))
+        for row, length in enumerate(lengths):
+            assert not made[row, length:].any()
+            if length:
+                expected = trained(noisy[row : row + 1, :length], np.array([length]))[0]
+                np.testing.assert_allclose(made[row, :length], expected, atol=2e-6)
+
+
+def test_needs_jax_alone(exported, tmp_path):
+    noisy = np.random.default_rng(2).normal(0, 0.1, 8000).astype(np.float32)
+    np.save(tmp_path / "noisy.npy", noisy)
+    script = [sys.executable, "-c", WITH_JAX_ALONE, exported[1], "noisy.npy", "out.npy"]
+    subprocess.run(script, cwd=tmp_path, check=True)
+    made = np.load(tmp_path / "out.npy")
+    np.testing.assert_allclose(made, export.load(exported[1])(noisy), atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workdir=run"], "required: --output"),
+        (["--workdir=nowhere", "--output=x"], "nowhere is not the folder of a run"),
+        (["--workdir=RUN", "--output=file/x"], "cannot write in file"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(exported, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(export.devices, "prepare", lambda: None)
+    (tmp_path / "file").write_text("")
+    arguments = [item.replace("RUN", str(exported[0])) for item in arguments]
+    assert export.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
