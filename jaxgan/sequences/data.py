@@ -118,15 +118,15 @@ def from_lines(
         )
     order = np.random.default_rng(data.seed).permutation(len(kept))
     shuffled = [kept[place] for place in order]
-    vocabulary = vocabularies.build(shuffled[count:], data.unit, data.vocabulary)
+    vocabulary = vocabularies.build(shuffled[count:], data.unit, length, data.vocabulary)
     left_out = f", {len(lines) - len(kept)} longer ones left out" if len(kept) < len(lines) else ""
     tell(
         f"{name}: {len(kept) - count} lines and {count} held out, at most {length - 1} "
         f"{data.unit}{left_out}; {len(vocabulary.tokens)} different {data.unit}"
     )
     return Corpus(
-        train=vocabulary.encode(shuffled[count:], length),
-        held_out=vocabulary.encode(shuffled[:count], length),
+        train=vocabulary.encode(shuffled[count:]),
+        held_out=vocabulary.encode(shuffled[:count]),
         size=vocabulary.size,
         ends=True,
         vocabulary=vocabulary,

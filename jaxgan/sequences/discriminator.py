@@ -84,6 +84,8 @@ class Discriminator(nn.Module):
         features = gate * jax.nn.relu(made) + (1 - gate) * features.astype(jnp.float32)
         if key is not None and self.dropout:
             kept = jax.random.bernoulli(key, 1 - self.dropout, features.shape)
+            # Otherwise XLA draws it anew for every use, some in the loops of other arrays.
+            kept = jax.lax.optimization_barrier(kept)
             features = jnp.where(kept, features / (1 - self.dropout), 0)
         return features @ self.output_kernel + self.output_bias
 

@@ -23,26 +23,27 @@ class Vocabulary:
     Attributes:
         tokens: those from 1 on.
         unit: "characters"; or "words", which spaces stand between.
+        length: T, tokens of a sequence, one of which is the end of the longest lines.
     """
 
     tokens: tuple[str, ...]
     unit: str
+    length: int
 
     @property
     def size(self) -> int:
         """How many numbers there are."""
         return len(self.tokens) + 1
 
-    def encode(self, lines: Sequence[str], length: int) -> np.ndarray:
-        """int32 [lines, length], zeros behind each line; what is not known becomes `UNKNOWN`.
+    def encode(self, lines: Sequence[str]) -> np.ndarray:
+        """int32 [lines, T], zeros behind each line; what is not known becomes `UNKNOWN`.
 
         Args:
-            lines: each with fewer tokens than `length`.
-            length: T.
+            lines: each with fewer than T tokens.
         """
         numbers = {token: number for number, token in enumerate(self.tokens, 1)}
         unknown = numbers.get(UNKNOWN, START)
-        encoded = np.full((len(lines), length), START, np.int32)
+        encoded = np.full((len(lines), self.length), START, np.int32)
         for row, line in enumerate(lines):
             found = [numbers.get(token, unknown) for token in split(line, self.unit)]
             encoded[row, : len(found)] = found
@@ -57,7 +58,7 @@ class Vocabulary:
 
     def to_bytes(self) -> bytes:
         """As a JSON file."""
-        plain = {"unit": self.unit, "tokens": list(self.tokens)}
+        plain = {"unit": self.unit, "length": self.length, "tokens": list(self.tokens)}
         return (json.dumps(plain, ensure_ascii=False, indent=1) + "\n").encode()
 
 
@@ -70,17 +71,18 @@ def read(workdir: epath.PathLike) -> Vocabulary:
     path = epath.Path(workdir) / FILE
     try:
         plain = json.loads(path.read_text())
-        return Vocabulary(tuple(plain["tokens"]), plain["unit"])
+        return Vocabulary(tuple(plain["tokens"]), plain["unit"], int(plain["length"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} cannot be read ({error}): restore it, or train again") from error
 
 
-def build(lines: Iterable[str], unit: str, most: int) -> Vocabulary:
+def build(lines: Iterable[str], unit: str, length: int, most: int) -> Vocabulary:
     """The tokens of some lines, the most frequent first.
 
     Args:
         lines: of text.
         unit: one of `UNITS`.
+        length: T.
         most: numbers to use; where there are more tokens, the rarer ones become `UNKNOWN`. 0: all.
     """
     counts = Counter(token for line in lines for token in split(line, unit))
@@ -88,7 +90,7 @@ def build(lines: Iterable[str], unit: str, most: int) -> Vocabulary:
     if most and len(ordered) + 1 > most:
         kept = [token for token in ordered if token != UNKNOWN][: most - 2]
         ordered = [UNKNOWN, *kept]
-    return Vocabulary(tuple(ordered), unit)
+    return Vocabulary(tuple(ordered), unit, length)
 
 
 def split(line: str, unit: str) -> list[str]:
