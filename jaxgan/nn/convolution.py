@@ -22,6 +22,9 @@ The backward pass is the transpose of this, slab by slab, and computes the trans
 the inputs. Kernels higher than 5 are split into several of at most 5 rows whose results are added.
 Rounding errors are at most about 2e-6 of the largest value.
 
+Images that are padded to a common height need not be computed to their end: the loop stops after
+the rows that count.
+
 On GPU and TPU, and for shapes and dtypes without gain, it is `jax.lax.conv_general_dilated`.
 """
 
@@ -46,20 +49,29 @@ FEW_CHANNELS = 24
 GRADIENT_BLOCK = 2
 
 
-def valid_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def valid_convolution(x: jax.Array, kernel: jax.Array, rows: jax.Array | None = None) -> jax.Array:
     """y[b, i, j, o] = sum over u, v, c of x[b, i + u, j + v, c] kernel[u, v, c, o].
 
-    x: [B, H, W, C_in]; kernel: [kh, kw, C_in, C_out], same dtype.
-    Returns [B, H - kh + 1, W - kw + 1, C_out]: stride 1, no padding, no bias.
     Differentiable in reverse mode; B may be sharded over devices.
+
+    Args:
+        x: [B, H, W, C_in].
+        kernel: [kh, kw, C_in, C_out], same dtype.
+        rows: int [], rows of x that count, the others being padding; None: all.
+
+    Returns:
+        [B, H - kh + 1, W - kw + 1, C_out]: stride 1, no padding, no bias. Where a row of padding
+        was read the result is finite and without meaning; it must have no gradient.
     """
     if jax.default_backend() != "cpu" or not _gains(x, kernel):
         return _plain(x, kernel)
     height, taps = x.shape[1], kernel.shape[0]
     parts = np.array_split(np.arange(taps), -(-taps // MOST_TAPS))
     spans = [(int(part[0]), int(part[-1]) + 1) for part in parts]
+    wanted = jnp.asarray(height if rows is None else rows, jnp.int32) - taps + 1
     return _total(
-        _convolve(x[:, start : height - taps + stop], kernel[start:stop]) for start, stop in spans
+        _convolve(x[:, start : height - taps + stop], kernel[start:stop], wanted)
+        for start, stop in spans
     )
 
 
@@ -184,8 +196,13 @@ def _overlap_add(tiles: jax.Array, step: int) -> jax.Array:
     return total
 
 
+def _slabs(plan: _Plan, wanted: jax.Array) -> jax.Array:
+    """How many slabs hold the first `wanted` rows of the result."""
+    return jnp.clip(-(-wanted // (plan.tiles * plan.step)), 0, plan.slabs)
+
+
 @jax.custom_vjp
-def _convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def _convolve(x: jax.Array, kernel: jax.Array, wanted: jax.Array) -> jax.Array:
     batch, high, wide, channels_in = x.shape
     channels_out = kernel.shape[3]
     plan = _plan(x.shape, kernel.shape)
@@ -205,22 +222,22 @@ def _convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
         result = _combine(a, list(total)).transpose(1, 2, 0, 3).reshape(batch, rows, length)
         return jax.lax.dynamic_update_slice_in_dim(y, result, start, axis=1)
 
-    # Every row is written. Zeros would make XLA share, and then copy, the backward pass's zeros.
+    # Not zeros: XLA would share, and then copy, those of the backward pass.
     y = jnp.ones((batch, plan.height, length), x.dtype)
-    y = jax.lax.fori_loop(0, plan.slabs, body, y)
+    y = jax.lax.fori_loop(0, _slabs(plan, wanted), body, y)
     return y.reshape(batch, plan.height, plan.width, channels_out)
 
 
 def _convolve_forward(
-    x: jax.Array, kernel: jax.Array
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _convolve(x, kernel), (x, kernel)
+    x: jax.Array, kernel: jax.Array, wanted: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    return _convolve(x, kernel, wanted), (x, kernel, wanted)
 
 
 def _convolve_backward(
-    inputs: tuple[jax.Array, jax.Array], dy: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    x, kernel = inputs
+    inputs: tuple[jax.Array, ...], dy: jax.Array
+) -> tuple[jax.Array, jax.Array, None]:
+    x, kernel, wanted = inputs
     batch, high, wide, channels_in = x.shape
     channels_out = kernel.shape[3]
     plan = _plan(x.shape, kernel.shape)
@@ -262,10 +279,10 @@ def _convolve_backward(
     # The sum over the batch waits until after the loop: sharded, it is one reduction over devices.
     shape = (TILE, batch, narrow * channels_in, distances * narrow * channels_out)
     sums = jnp.zeros_like(image), jnp.zeros(shape, x.dtype)
-    dx, dmatrices = jax.lax.fori_loop(0, plan.slabs, body, sums)
+    dx, dmatrices = jax.lax.fori_loop(0, _slabs(plan, wanted), body, sums)
     dmatrices = dmatrices.sum(1).reshape(TILE, shape[2], distances, -1).transpose(2, 0, 1, 3)
     (dkernel,) = transpose_banded(dmatrices)
-    return dx.reshape(x.shape), dkernel
+    return dx.reshape(x.shape), dkernel, None
 
 
 def _correlate(

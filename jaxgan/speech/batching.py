@@ -50,9 +50,8 @@ class Plan(NamedTuple):
 def plan_batches(lengths: np.ndarray, bucket_lengths: np.ndarray, batch_size: int) -> list[Plan]:
     """Divides utterances into full-sized batches of few lengths.
 
-    Each bucket's utterances, in the order given, fill batches of the bucket's length. A last
-    batch that would not be full is dissolved if the longer buckets' batches have room for all
-    of its rows.
+    Utterances of about one length come together, so that little is padded: even within a bucket,
+    since not everything computes padding.
 
     Args:
         lengths: int [n], samples.
@@ -60,31 +59,16 @@ def plan_batches(lengths: np.ndarray, bucket_lengths: np.ndarray, batch_size: in
         batch_size: rows of every batch.
 
     Returns:
-        Plans from the longest bucket to the shortest: the first batches of a run then meet the
-        greatest need of memory. The rows -1 come last in a batch.
+        Plans from the longest utterances to the shortest: the first batches of a run then meet the
+        greatest need of memory. The rows -1 come last in the last batch.
     """
-    buckets = np.searchsorted(bucket_lengths, lengths, side="left")
-    plans: list[tuple[int, list[int]]] = []
-    for bucket in range(len(bucket_lengths) - 1, -1, -1):
-        members = np.flatnonzero(buckets == bucket).tolist()
-        whole = len(members) // batch_size * batch_size
-        length = int(bucket_lengths[bucket])
-        for begin in range(0, whole, batch_size):
-            plans.append((length, members[begin : begin + batch_size]))
-        rest = members[whole:]
-        room = sum(batch_size - len(rows) for _, rows in plans)
-        if len(rest) > room:
-            plans.append((length, rest))
-            continue
-        # The shortest batches first: a row costs there the least padding.
-        for _, rows in reversed(plans):
-            moved = batch_size - len(rows)
-            rows.extend(rest[:moved])
-            rest = rest[moved:]
-    return [
-        Plan(length, np.array(rows + [-1] * (batch_size - len(rows)), np.int32))
-        for length, rows in plans
-    ]
+    order = np.argsort(-lengths, kind="stable").astype(np.int32)
+    count = -(-len(order) // batch_size)
+    filled = np.full((count, batch_size), -1, np.int32)
+    filled.reshape(-1)[: len(order)] = order
+    longest = lengths[filled[:, 0]]
+    buckets = np.searchsorted(bucket_lengths, longest, side="left")
+    return [Plan(int(bucket_lengths[b]), rows) for b, rows in zip(buckets, filled, strict=True)]
 
 
 def _pad(waves: list[np.ndarray], length: int) -> np.ndarray:

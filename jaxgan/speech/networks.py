@@ -1,6 +1,6 @@
 """The networks of MetricGAN (Fu et al. 2019) and MetricGAN+ (Fu et al. 2021)."""
 
-from typing import Any
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -100,9 +100,9 @@ class ChannelNorm(nn.Module):
         return (x - mean) * jax.lax.rsqrt(variance + self.epsilon) * scale + offset
 
 
-def _valid_convolution(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
-    """What `nn.Conv` calls; stride 1 and no padding, which the further arguments say again."""
-    return valid_convolution(x, kernel)
+def _convolution(rows: jax.Array) -> Callable[..., jax.Array]:
+    """What `nn.Conv` calls: stride 1 and no padding, which the further arguments say again."""
+    return lambda x, kernel, *_, **__: valid_convolution(x, kernel, rows)
 
 
 class MetricDiscriminator(nn.Module):
@@ -145,14 +145,16 @@ class MetricDiscriminator(nn.Module):
         steps = jnp.arange(candidate.shape[1])
         x = jnp.stack([candidate, clean], axis=-1)
         x = ChannelNorm()(x, steps < frames[:, None]).astype(self.dtype)
+        rows = jnp.max(frames)
         for channels, kernel in zip(self.channels, self.kernels, strict=True):
             layer = nn.Conv(
                 channels,
                 (kernel, kernel),
                 padding="VALID",
                 dtype=self.dtype,
-                conv_general_dilated=_valid_convolution,
+                conv_general_dilated=_convolution(rows),
             )
+            rows = rows - kernel + 1
             x = nn.leaky_relu(nn.SpectralNorm(layer)(x, update_stats=True), LEAK)
         valid = steps[: x.shape[1]] < (frames - self.least_frames + 1)[:, None]
         x = masked_mean(x.astype(jnp.float32), valid[..., None, None], axis=(1, 2))

@@ -47,16 +47,17 @@ def test_plans_hold_every_utterance_once_in_a_bucket_that_is_long_enough():
         assert sorted((plan.length for plan in plans), reverse=True) == [p.length for p in plans]
 
 
-def test_a_rest_moves_up_only_where_it_fits_as_a_whole():
+def test_batches_hold_utterances_of_about_one_length():
     buckets = np.array([256, 512], np.int32)
-    small, large = 200, 400
-    plans = plan_batches(np.array([small] * 5 + [large] * 3), buckets, 4)
-    assert [(plan.length, int((plan.rows >= 0).sum())) for plan in plans] == [(512, 4), (256, 4)]
-    plans = plan_batches(np.array([small] * 6 + [large] * 3), buckets, 4)
-    assert [(plan.length, int((plan.rows >= 0).sum())) for plan in plans] == [
-        (512, 3),
-        (256, 4),
-        (256, 2),
+    lengths = np.array([200, 400, 210, 390, 60, 205, 410, 50])
+    plans = plan_batches(lengths, buckets, 3)
+    assert [plan.length for plan in plans] == [512, 256, 256]
+    assert [plan.rows.tolist() for plan in plans] == [[6, 1, 3], [2, 5, 0], [4, 7, -1]]
+    # As few batches as there can be: a shorter utterance fills up longer ones.
+    plans = plan_batches(lengths[[0, 1, 2, 4]], buckets, 3)
+    assert [(plan.length, plan.rows.tolist()) for plan in plans] == [
+        (512, [1, 2, 0]),
+        (256, [3, -1, -1]),
     ]
 
 
