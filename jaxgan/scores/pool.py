@@ -1,13 +1,14 @@
-"""ScorePool: scores of many pairs at once in worker processes, whatever the scores do.
+"""Measures of many things at once in worker processes, whatever the measures do.
 
 Processes, because a score in C such as PESQ holds Python's lock and keeps its state in globals.
 One process to each thread here, with a socket of its own: a worker that dies or hangs takes
-nothing with it but the pair it was scoring.
+nothing with it but the task it was at. `WorkerPool` knows nothing of what is measured; `ScorePool`
+scores pairs of waveforms.
 """
 
 import concurrent.futures
-import contextlib
 import dataclasses
+import functools
 import logging
 import math
 import os
@@ -15,6 +16,7 @@ import queue
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 
@@ -22,8 +24,8 @@ from jaxgan.core.errors import UserError
 from jaxgan.scores.registry import get
 from jaxgan.scores.worker import WorkerProcess, WorkerStartError
 
-Values = dict[str, float]
-"""Raw scores of one pair, by name; NaN for what has none."""
+Values = dict[str, Any]
+"""What measures gave for one task, by name: a float each, or a list of floats; NaN for none."""
 
 OUTCOMES = ("scored", "unscorable", "failed", "crashed", "timed_out")
 
@@ -31,22 +33,142 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Pair:
-    scores: tuple[str, ...]
-    reference: np.ndarray
-    estimate: np.ndarray
+class _Task:
+    names: tuple[str, ...]
+    arguments: tuple[Any, ...]
     future: "concurrent.futures.Future[Values]"
 
 
-class ScorePool(contextlib.AbstractContextManager["ScorePool"]):
-    """Worker processes that score pairs. A context manager; `close` ends the processes.
+class WorkerPool:
+    """Worker processes that measure. A context manager; `close` ends the processes.
 
-    The workers start when the pool is made, so make it early. What happens to one pair:
-    scored; unscorable (see Score); failed (the score raised); crashed (its process died);
+    The workers start when the pool is made, so make it early. What happens to one task:
+    scored; unscorable (NaN); failed (the measure raised); crashed (its process died);
     timed_out (its process was ended). All but the first give NaN, are counted in `counts`, and
     the first of each kind but unscorable is logged as a warning. Nothing is raised.
 
     Safe to use from several threads.
+
+    Args:
+        names: of the measures; every worker can compute all of them.
+        load: import path of what gives a measure in a worker, see `WorkerProcess`.
+        options: for it.
+        workers: how many processes; 0: the cores that this process may run on.
+        deadline_seconds: how long one measure of one task may take once begun.
+
+    Raises:
+        UserError: a number is out of range.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        load: str,
+        options: tuple[Any, ...] = (),
+        workers: int = 0,
+        deadline_seconds: float = 30.0,
+    ):
+        if workers < 0:
+            raise UserError(f"scoring.workers: must be 0 (all cores) or more, not {workers}")
+        if not (deadline_seconds > 0.0 and math.isfinite(deadline_seconds)):
+            raise UserError(
+                f"scoring.deadline_seconds: must be seconds above 0, not {deadline_seconds}"
+            )
+        self.names = tuple(dict.fromkeys(names))
+        self.workers = workers or available_cores()
+        self._start = functools.partial(WorkerProcess, self.names, load, options, deadline_seconds)
+        self._deadline_seconds = deadline_seconds
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._counts: Counter[str] = Counter()
+        self._warned: set[str] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._lanes = [_Lane(self) for _ in range(self.workers)]
+        for lane in self._lanes:
+            lane.start()
+
+    def __enter__(self) -> Self:  # noqa: D105
+        return self
+
+    def __exit__(self, *_: object) -> None:  # noqa: D105
+        self.close()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many scores ended in each of OUTCOMES since the pool was made."""
+        with self._lock:
+            return {outcome: self._counts[outcome] for outcome in OUTCOMES}
+
+    @property
+    def process_ids(self) -> list[int]:
+        """The worker processes that run now."""
+        workers = [lane.worker for lane in self._lanes]
+        return [worker.process_id for worker in workers if worker and worker.is_alive()]
+
+    def wait_until_ready(self) -> None:
+        """Blocks until every worker has loaded its measures.
+
+        Raises:
+            UserError: one could not; the message says why.
+        """
+        for lane in self._lanes:
+            reason = lane.first_start.result()
+            if reason:
+                names = ", ".join(self.names)
+                raise UserError(f"score: a worker process cannot load {names}: {reason}")
+
+    def measure(
+        self, *arguments: Any, names: Sequence[str] | None = None
+    ) -> "concurrent.futures.Future[Values]":
+        """Queues one task and returns at once; the future's result is never an exception.
+
+        Args:
+            arguments: what the measures are called with; must not change until the future is done.
+            names: some of the pool's measures; None: all of them.
+
+        Raises:
+            ValueError: a name that is not the pool's.
+        """
+        wanted = self.names if names is None else tuple(names)
+        unknown = set(wanted) - set(self.names)
+        if unknown:
+            raise ValueError(f"this pool has {self.names}, not {unknown}")
+        future: concurrent.futures.Future[Values] = concurrent.futures.Future()
+        with self._lock:
+            if self._closed:
+                future.set_result(dict.fromkeys(wanted, math.nan))
+            else:
+                self._tasks.put(_Task(wanted, arguments, future))
+        return future
+
+    def close(self) -> None:
+        """Ends the workers. What is still queued or being scored becomes NaN, uncounted."""
+        with self._lock:
+            self._closed = True
+            for lane in self._lanes:
+                if lane.worker:
+                    lane.worker.kill()
+        for _ in self._lanes:
+            self._tasks.put(None)
+        for lane in self._lanes:
+            lane.join()
+
+    def _count(self, outcome: str, score: str, detail: object = "") -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._counts[outcome] += 1
+            is_news = outcome not in ("scored", "unscorable", *self._warned)
+            self._warned.add(outcome)
+        if is_news:
+            _log.warning(
+                "%s %s on one, which counts as unscorable: %s (said once; counted after)",
+                *(score, outcome.replace("_", " "), detail),
+            )
+
+
+class ScorePool(WorkerPool):
+    """Worker processes that score pairs of waveforms, see `WorkerPool` and `Score`.
 
     Args:
         scores: names or import paths, see `get`; every worker can compute all of them.
@@ -67,52 +189,11 @@ class ScorePool(contextlib.AbstractContextManager["ScorePool"]):
     ):
         if not scores:
             raise UserError("score: name at least one")
-        if workers < 0:
-            raise UserError(f"scoring.workers: must be 0 (all cores) or more, not {workers}")
-        if not (deadline_seconds > 0.0 and math.isfinite(deadline_seconds)):
-            raise UserError(
-                f"scoring.deadline_seconds: must be seconds above 0, not {deadline_seconds}"
-            )
         for name in scores:
             get(name)
-        self.scores = tuple(dict.fromkeys(scores))
-        self.workers = workers or available_cores()
-        self._sample_rate = sample_rate
-        self._deadline_seconds = deadline_seconds
-        self._pairs: queue.SimpleQueue[_Pair | None] = queue.SimpleQueue()
-        self._counts: Counter[str] = Counter()
-        self._warned: set[str] = set()
-        self._lock = threading.Lock()
-        self._closed = False
-        self._lanes = [_Lane(self) for _ in range(self.workers)]
-        for lane in self._lanes:
-            lane.start()
-
-    def __exit__(self, *_: object) -> None:  # noqa: D105
-        self.close()
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many scores ended in each of OUTCOMES since the pool was made."""
-        with self._lock:
-            return {outcome: self._counts[outcome] for outcome in OUTCOMES}
-
-    @property
-    def process_ids(self) -> list[int]:
-        """The worker processes that run now."""
-        workers = [lane.worker for lane in self._lanes]
-        return [worker.process_id for worker in workers if worker and worker.is_alive()]
-
-    def wait_until_ready(self) -> None:
-        """Blocks until every worker has loaded its scores.
-
-        Raises:
-            UserError: one could not; the message says why.
-        """
-        for lane in self._lanes:
-            reason = lane.first_start.result()
-            if reason:
-                raise UserError(f"score: a worker process cannot load {self._names()}: {reason}")
+        load = "jaxgan.scores.worker:load_score"
+        super().__init__(scores, load, (sample_rate,), workers, deadline_seconds)
+        self.scores = self.names
 
     def submit(
         self,
@@ -131,15 +212,10 @@ class ScorePool(contextlib.AbstractContextManager["ScorePool"]):
             ValueError: a score that is not the pool's.
         """
         wanted = self.scores if scores is None else tuple(scores)
-        unknown = set(wanted) - set(self.scores)
-        if unknown:
-            raise ValueError(f"this pool has {self.scores}, not {unknown}")
+        if len(reference) or len(estimate) or set(wanted) - set(self.scores):
+            return self.measure(reference, estimate, names=wanted)
         future: concurrent.futures.Future[Values] = concurrent.futures.Future()
-        with self._lock:
-            if self._closed or not (len(reference) or len(estimate)):
-                future.set_result(dict.fromkeys(wanted, math.nan))
-            else:
-                self._pairs.put(_Pair(wanted, reference, estimate, future))
+        future.set_result(dict.fromkeys(wanted, math.nan))
         return future
 
     def submit_batch(
@@ -175,39 +251,11 @@ class ScorePool(contextlib.AbstractContextManager["ScorePool"]):
         futures = self.submit_batch(reference, estimate, lengths, (name,))
         return np.array([future.result()[name] for future in futures], np.float32)
 
-    def close(self) -> None:
-        """Ends the workers. What is still queued or being scored becomes NaN, uncounted."""
-        with self._lock:
-            self._closed = True
-            for lane in self._lanes:
-                if lane.worker:
-                    lane.worker.kill()
-        for _ in self._lanes:
-            self._pairs.put(None)
-        for lane in self._lanes:
-            lane.join()
-
-    def _names(self) -> str:
-        return ", ".join(self.scores)
-
-    def _count(self, outcome: str, score: str, detail: object = "") -> None:
-        with self._lock:
-            if self._closed:
-                return
-            self._counts[outcome] += 1
-            is_news = outcome not in ("scored", "unscorable", *self._warned)
-            self._warned.add(outcome)
-        if is_news:
-            _log.warning(
-                "%s %s on a pair, which counts as unscorable: %s (said once; counted after)",
-                *(score, outcome.replace("_", " "), detail),
-            )
-
 
 class _Lane(threading.Thread):
-    """One thread with one worker: takes pairs from the pool's queue until the pool is closed."""
+    """One thread with one worker: takes tasks from the pool's queue until the pool is closed."""
 
-    def __init__(self, pool: ScorePool):
+    def __init__(self, pool: WorkerPool):
         super().__init__(name="jaxgan-score", daemon=True)
         self.worker: WorkerProcess | None = None
         self.first_start: concurrent.futures.Future[str] = concurrent.futures.Future()
@@ -219,19 +267,19 @@ class _Lane(threading.Thread):
             self.first_start.set_result("")
         except WorkerStartError as error:
             self.first_start.set_result(str(error))
-        while (pair := self._pool._pairs.get()) is not None:
-            if pair.future.set_running_or_notify_cancel():
-                pair.future.set_result(self._score(pair))
+        while (task := self._pool._tasks.get()) is not None:
+            if task.future.set_running_or_notify_cancel():
+                task.future.set_result(self._score(task))
         if self.worker:
             self.worker.close()
 
-    def _score(self, pair: _Pair) -> Values:
-        values = dict.fromkeys(pair.scores, math.nan)
-        remaining = list(pair.scores)
+    def _score(self, task: _Task) -> Values:
+        values = dict.fromkeys(task.names, math.nan)
+        remaining = list(task.names)
         while remaining and not self._pool._closed:
             try:
                 worker = self._ready_worker()
-                worker.begin(remaining, pair.reference, pair.estimate)
+                worker.begin(remaining, task.arguments)
                 while remaining:
                     outcome, value = worker.receive()
                     name = remaining.pop(0)
@@ -251,7 +299,7 @@ class _Lane(threading.Thread):
         return values
 
     def _ready_worker(self) -> WorkerProcess:
-        """The lane's worker, or a new one where that has died between two pairs."""
+        """The lane's worker, or a new one where that has died between two tasks."""
         if self.worker and self.worker.is_alive():
             return self.worker
         self._drop_worker()
@@ -260,7 +308,7 @@ class _Lane(threading.Thread):
             if pool._closed:
                 raise WorkerStartError("the pool is closed")
             try:
-                worker = WorkerProcess(pool.scores, pool._sample_rate, pool._deadline_seconds)
+                worker = pool._start()
             except OSError as error:
                 raise WorkerStartError(str(error)) from error
             self.worker = worker

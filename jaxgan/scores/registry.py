@@ -49,13 +49,13 @@ def get(name: str) -> Score:
         UserError: nothing of this name, or it lacks an attribute.
     """
     if name in _BUILT_IN:
-        return _as_score(_BUILT_IN[name], _import(_BUILT_IN[name]))
+        return _as_score(_BUILT_IN[name], import_path(_BUILT_IN[name]))
     if "." not in name and ":" not in name:
         raise UserError(
             f"score: '{name}' is unknown; give one of {', '.join(NAMES)}, or the import path of "
             "your own, such as my_package.my_score or my_module:my_score"
         )
-    return _as_score(name, _import(name))
+    return _as_score(name, import_path(name))
 
 
 def installed() -> tuple[str, ...]:
@@ -64,12 +64,16 @@ def installed() -> tuple[str, ...]:
     return tuple(name for name in NAMES if speechmos or not name.startswith("dnsmos"))
 
 
-def one_line(error: BaseException) -> str:
-    """What was raised, with its type, in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+def import_path(path: str, what: str = "score") -> Any:
+    """What lies at `package.name` or `module:name`.
 
+    Args:
+        path: the import path.
+        what: it is, in messages.
 
-def _import(path: str) -> Any:
+    Raises:
+        UserError: nothing, or a module.
+    """
     module_name, separator, attribute = path.partition(":")
     if not separator:
         module_name, _, attribute = path.rpartition(".")
@@ -79,14 +83,19 @@ def _import(path: str) -> Any:
         raise
     except Exception as error:
         reason = one_line(error)
-        raise UserError(f"score: '{path}': cannot import '{module_name}' ({reason})") from error
+        raise UserError(f"{what}: '{path}': cannot import '{module_name}' ({reason})") from error
     for part in attribute.split("."):
         if not hasattr(found, part):
-            raise UserError(f"score: '{path}': module '{module_name}' has no '{attribute}'")
+            raise UserError(f"{what}: '{path}': module '{module_name}' has no '{attribute}'")
         found = getattr(found, part)
     if isinstance(found, ModuleType):
-        raise UserError(f"score: '{path}' is a module; name the score in it: {path}:my_score")
+        raise UserError(f"{what}: '{path}' is a module; name the {what} in it: {path}:my_{what}")
     return found
+
+
+def one_line(error: BaseException) -> str:
+    """What was raised, with its type, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _as_score(path: str, found: Any) -> Score:

@@ -1,10 +1,11 @@
-"""The process behind ScorePool: scores one pair at a time, and may crash or hang alone.
+"""The process behind a pool: measures one task at a time, and may crash or hang alone.
 
-A fresh interpreter, not a fork and not a copy of the main module: it loads NumPy and the scores,
+A fresh interpreter, not a fork and not a copy of the main module: it loads what it measures with,
 neither jax nor the training script. `main` is the child's side, WorkerProcess the parent's. They
 talk over a socket, in pickles, with a time limit on both ways.
 """
 
+import functools
 import os
 import pickle
 import signal
@@ -12,15 +13,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from jaxgan.scores.registry import get, one_line
+from jaxgan.scores.registry import get, import_path, one_line
 
 START_SECONDS = 120.0
-"""How long a worker may take to load its scores; a user's score may load a large library."""
+"""How long a worker may take to load its measures; a user's may load a large library."""
 
 _ENVIRONMENT = {
     # A score that loads an array library of its own leaves the accelerators to the parent ...
@@ -38,27 +39,31 @@ Reply = tuple[str, Any]
 
 
 class WorkerStartError(Exception):
-    """A worker could not load its scores; the message says why."""
+    """A worker could not load its measures; the message says why."""
 
 
 class WorkerProcess:
     """The parent's handle on one worker.
 
-    Starts the process and returns at once; `wait_until_ready` says when its scores are loaded.
+    Starts the process and returns at once; `wait_until_ready` says when its measures are loaded.
 
     Args:
-        scores: names or import paths, see `get`.
-        sample_rate: of all pairs, in Hz.
-        deadline_seconds: how long one score of one pair may take.
+        names: of the measures.
+        load: import path of what gives a measure in the process: (name, *options) -> a function of
+            a task's arguments that returns a float, or a list of floats.
+        options: plain values.
+        deadline_seconds: how long one measure of one task may take.
     """
 
-    def __init__(self, scores: Sequence[str], sample_rate: int, deadline_seconds: float):
+    def __init__(
+        self, names: Sequence[str], load: str, options: tuple[Any, ...], deadline_seconds: float
+    ):
         # The parent ends what takes too long; this second limit is for a parent that is gone.
         limit = 2.0 * deadline_seconds
         parent, child = socket.socketpair()
         with child:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _script(child.fileno(), scores, sample_rate, limit)],
+                [sys.executable, "-c", _script(child.fileno(), names, load, options, limit)],
                 env={**os.environ, **_ENVIRONMENT},
                 stdin=subprocess.DEVNULL,
                 pass_fds=(child.fileno(),),
@@ -78,7 +83,7 @@ class WorkerProcess:
         return self._process.poll() is None
 
     def wait_until_ready(self) -> None:
-        """Blocks until the scores are loaded.
+        """Blocks until the measures are loaded.
 
         Raises:
             WorkerStartError: they could not be.
@@ -94,16 +99,16 @@ class WorkerProcess:
         if kind != "ready":
             raise WorkerStartError(detail)
 
-    def begin(self, scores: Sequence[str], reference: np.ndarray, estimate: np.ndarray) -> None:
-        """Sends one pair; then `receive` gives one reply for each of the scores, in order.
+    def begin(self, names: Sequence[str], arguments: tuple[Any, ...]) -> None:
+        """Sends one task; then `receive` gives one reply for each of the measures, in order.
 
         Raises:
             TimeoutError: the worker did not take it in time.
             OSError: the worker has died.
         """
         self._socket.settimeout(self._deadline_seconds)
-        pair = (tuple(scores), reference, estimate)
-        self._socket.sendall(pickle.dumps(pair, protocol=pickle.HIGHEST_PROTOCOL))
+        task = (tuple(names), arguments)
+        self._socket.sendall(pickle.dumps(task, protocol=pickle.HIGHEST_PROTOCOL))
 
     def receive(self) -> Reply:
         """The next reply.
@@ -131,15 +136,32 @@ class WorkerProcess:
         return pickle.load(self._replies)
 
 
-def _script(descriptor: int, scores: Sequence[str], sample_rate: int, limit_seconds: float) -> str:
+def load_score(name: str, sample_rate: int) -> Callable[[np.ndarray, np.ndarray], float]:
+    """A score (see `get`) as a measure of pairs at this rate in Hz."""
+    return functools.partial(get(name), sample_rate=sample_rate)
+
+
+def _script(
+    descriptor: int,
+    names: Sequence[str],
+    load: str,
+    options: tuple[Any, ...],
+    limit_seconds: float,
+) -> str:
     # The parent's sys.path as it is now: a user's score may lie beside the script that runs.
     return (
         f"import sys; sys.path[:] = {sys.path!r}; from jaxgan.scores.worker import main; "
-        f"main({descriptor}, {tuple(scores)!r}, {sample_rate}, {limit_seconds})"
+        f"main({descriptor}, {tuple(names)!r}, {load!r}, {options!r}, {limit_seconds})"
     )
 
 
-def main(descriptor: int, names: Sequence[str], sample_rate: int, limit_seconds: float) -> None:
+def main(
+    descriptor: int,
+    names: Sequence[str],
+    load: str,
+    options: tuple[Any, ...],
+    limit_seconds: float,
+) -> None:
     """Runs in the worker until the parent closes its end of the socket, or is gone."""
     # Ctrl-C and a scheduler's SIGTERM reach the whole process group; the parent decides what to
     # do about them, and may want the scores of the step in flight first.
@@ -149,34 +171,37 @@ def main(descriptor: int, names: Sequence[str], sample_rate: int, limit_seconds:
     os.dup2(2, 1)
     with socket.socket(fileno=descriptor) as connection, connection.makefile("rwb") as stream:
         try:
-            _serve(stream, names, sample_rate, limit_seconds)
+            _serve(stream, names, load, options, limit_seconds)
         except (EOFError, OSError, pickle.UnpicklingError):
             return
 
 
-def _serve(stream: Any, names: Sequence[str], sample_rate: int, limit_seconds: float) -> None:
+def _serve(
+    stream: Any, names: Sequence[str], load: str, options: tuple[Any, ...], limit_seconds: float
+) -> None:
     try:
-        scores = {name: get(name) for name in names}
+        loaded = import_path(load)
+        measures = {name: loaded(name, *options) for name in names}
     except BaseException as error:
         _reply(stream, ("failed", one_line(error)))
         return
     _reply(stream, ("ready", None))
     while True:
-        wanted, reference, estimate = pickle.load(stream)
+        wanted, arguments = pickle.load(stream)
         for name in wanted:
             # The default action of this alarm is the kernel's: it ends C code that never returns.
             signal.setitimer(signal.ITIMER_REAL, limit_seconds)
-            reply = _attempt(scores[name], reference, estimate, sample_rate)
+            reply = _attempt(measures[name], arguments)
             signal.setitimer(signal.ITIMER_REAL, 0.0)
             _reply(stream, reply)
 
 
-def _attempt(score: Any, reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> Reply:
+def _attempt(measure: Callable[..., Any], arguments: tuple[Any, ...]) -> Reply:
     try:
-        value = score(reference, estimate, sample_rate)
+        value = measure(*arguments)
     except BaseException as error:
         return "failed", one_line(error)
-    return ("unscorable" if np.isnan(value) else "scored"), value
+    return ("unscorable" if np.isnan(value).all() else "scored"), value
 
 
 def _reply(stream: Any, reply: Reply) -> None:
