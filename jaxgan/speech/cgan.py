@@ -33,7 +33,7 @@ from jaxgan.speech.cgan_steps import (
     init,
     step,
 )
-from jaxgan.speech.masking import Masking, as_float, masked_feature
+from jaxgan.speech.masking import Masking, as_float, make_masking, masked_feature
 from jaxgan.speech.metricgan import check_discriminator
 from jaxgan.speech.networks import MetricDiscriminator
 from jaxgan.speech.optimizers import adam
@@ -109,7 +109,7 @@ def assemble(config: ConfigDict, training: Training) -> ConditionalGAN:
     """The recipe on spectrograms."""
     discriminator = MetricDiscriminator(**config.discriminator, dtype=jnp.dtype(config.dtype))
     system = System(
-        enhancement=masked_spectrograms(training.masking, discriminator),
+        enhancement=masked_spectrograms(make_masking(config), discriminator),
         generator_optimizer=adam(config, config.generator_learning_rate),
         discriminator_optimizer=adam(config, config.discriminator_learning_rate),
         l1_weight=config.l1_weight,

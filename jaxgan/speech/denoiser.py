@@ -8,7 +8,7 @@ import jax
 from ml_collections import ConfigDict
 
 from jaxgan.core.state import PyTree
-from jaxgan.speech.masking import enhance, make_masking
+from jaxgan.speech import masking, segan_networks
 from jaxgan.speech.stft import FrontEnd
 
 
@@ -27,5 +27,8 @@ class Denoiser(NamedTuple):
 
 def make_denoiser(config: ConfigDict) -> Denoiser:
     """The enhancer that a config describes."""
-    masking = make_masking(config)
-    return Denoiser(masking.front_end, functools.partial(enhance, masking))
+    if config.get("recipe") == "segan":
+        waveforms = segan_networks.make_waveforms(config)
+        return Denoiser(waveforms.front_end, functools.partial(segan_networks.enhance, waveforms))
+    masks = masking.make_masking(config)
+    return Denoiser(masks.front_end, functools.partial(masking.enhance, masks))

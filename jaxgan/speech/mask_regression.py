@@ -36,7 +36,7 @@ from jaxgan.core.timer import Timer
 from jaxgan.nn.masked import masked_mean
 from jaxgan.speech import optimizers, training
 from jaxgan.speech.batching import Batch
-from jaxgan.speech.masking import Masking, as_float, masked_feature
+from jaxgan.speech.masking import Masking, as_float, make_masking, masked_feature
 from jaxgan.speech.optimizers import adam
 from jaxgan.speech.training import Training
 
@@ -103,7 +103,7 @@ class MaskRegression:
         self.config = config
         self.training = training
         system = System(
-            masking=training.masking,
+            masking=make_masking(config),
             distance=config.distance,
             optimizer=adam(config, config.generator_learning_rate),
             average_decay=config.average_decay,

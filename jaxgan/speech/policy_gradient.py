@@ -26,6 +26,7 @@ from jaxgan.core.recipe import Evaluation
 from jaxgan.core.state import History, Record, RunState
 from jaxgan.core.timer import Timer
 from jaxgan.speech import optimizers, training
+from jaxgan.speech.masking import make_masking
 from jaxgan.speech.optimizers import adam
 from jaxgan.speech.policy_gradient_steps import (
     MaskDeviation,
@@ -51,7 +52,7 @@ class PolicyGradient:
         self.config = config
         self.training = training
         system = System(
-            masking=training.masking,
+            masking=make_masking(config),
             deviation=MaskDeviation(config.deviation),
             samples=config.samples,
             generator_optimizer=adam(config, config.generator_learning_rate),

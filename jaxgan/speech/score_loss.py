@@ -39,7 +39,7 @@ from jaxgan.scores.score import Score
 from jaxgan.scores.scorer import Twin, sharded_twin
 from jaxgan.speech import training
 from jaxgan.speech.batching import Batch
-from jaxgan.speech.masking import Masking, as_float, enhance
+from jaxgan.speech.masking import Masking, as_float, enhance, make_masking
 from jaxgan.speech.training import Training
 
 
@@ -102,7 +102,7 @@ class ScoreLoss:
         self.config = config
         self.training = training
         system = System(
-            masking=training.masking,
+            masking=make_masking(config),
             score=training.score,
             twin=sharded_twin(config.score, training.mesh),
             optimizer=optax.chain(

@@ -26,7 +26,8 @@ from jaxgan.speech.batching import Batch, Loader
 from jaxgan.speech.checks import HOP
 from jaxgan.speech.corpus import generator, spread
 from jaxgan.speech.data import Corpora, open_corpora
-from jaxgan.speech.masking import Masking, as_float, as_int16, enhance, make_masking
+from jaxgan.speech.denoiser import Denoiser, make_denoiser
+from jaxgan.speech.masking import as_float, as_int16
 from jaxgan.speech.validation import Validation
 
 BATCH_ORDER = 2  # tells the draw of the batches' order from other draws of the same seed and round
@@ -42,9 +43,9 @@ class Rows(NamedTuple):
     lengths: np.ndarray
 
 
-def enhance_step(params: PyTree, batch: Batch, *, masking: Masking) -> jax.Array:
+def enhance_step(params: PyTree, batch: Batch, *, denoiser: Denoiser) -> jax.Array:
     """What a generator makes of the noisy utterances: int16 [B, T]."""
-    return as_int16(enhance(masking, params, as_float(batch.noisy), batch.lengths))
+    return as_int16(denoiser.enhance(params, as_float(batch.noisy), batch.lengths))
 
 
 class Training:
@@ -60,7 +61,7 @@ class Training:
         mesh: the devices.
         pool: the worker processes.
         corpus: the training data.
-        masking: front end and generator.
+        denoiser: front end and generator.
         score: with the config's map to [0, 1].
         scorer: computes its raw values for training.
         loader: of the training data.
@@ -70,7 +71,7 @@ class Training:
         self.mesh = mesh
         self.pool = pool
         self.corpus = corpora.train
-        self.masking = make_masking(config)
+        self.denoiser = make_denoiser(config)
         self.score = with_map(get(config.score), config.score_map)
         on_devices = None
         if choose_place(config.scoring.where, config.score) == "device":
@@ -92,10 +93,10 @@ class Training:
             load(corpora.valid.select(spread(count, size)), count=size)
             for size in dict.fromkeys((some, count))
         ]
-        self._enhance = self.look(functools.partial(enhance_step, masking=self.masking))
+        self._enhance = self.look(functools.partial(enhance_step, denoiser=self.denoiser))
         self._gather = jax.jit(lambda array: array, out_shardings=devices.replicated(mesh))
         self._validations = [
-            Validation(loader, pool, pool.scores, self.masking.front_end, self.fetch, on_devices)
+            Validation(loader, pool, pool.scores, self.denoiser.front_end, self.fetch, on_devices)
             for loader in self._valid_loaders
         ]
 
@@ -132,7 +133,7 @@ class Training:
     def seconds(self, rows: Sequence[Rows]) -> float:
         """Seconds of speech in these batches."""
         samples = sum(int(row.lengths.sum()) for row in rows)
-        return samples / self.masking.front_end.sample_rate
+        return samples / self.denoiser.front_end.sample_rate
 
     def enhance(self, state: RunState, batch: Batch) -> jax.Array:
         """What G makes of a batch: int16 [B, T]."""
