@@ -7,15 +7,17 @@ from ml_collections import ConfigDict
 
 from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Recipe
-from jaxgan.sequences import seqgan
-from jaxgan.speech import cgan, mask_regression, metricgan, policy_gradient, score_loss
+from jaxgan.sequences import organ, seqgan
+from jaxgan.speech import cgan, mask_regression, metricgan, policy_gradient, score_loss, segan
 
 RECIPES: dict[str, Callable[[ConfigDict, Mesh], Recipe]] = {
     "cgan": cgan.make,
     "mask_regression": mask_regression.make,
     "metricgan": metricgan.make,
+    "organ": organ.make,
     "policy_gradient": policy_gradient.make,
     "score_loss": score_loss.make,
+    "segan": segan.make,
     "seqgan": seqgan.make,
 }
 
