@@ -65,3 +65,13 @@ def check(config: ConfigDict, mesh: Mesh) -> None:
             f"config.judge={config.judge} asks no discriminator: config.discriminator_rounds="
             f"{config.discriminator_rounds} must be 0"
         )
+
+
+def check_organ(config: ConfigDict) -> None:
+    """Raises UserError, naming the key, for a value of ORGAN's own that makes no sense."""
+    configs.check_values(config, {}, {"share": (0, 1)})
+    if config.share == 0 and config.discriminator_rounds:
+        raise UserError(
+            "config.share=0 asks no discriminator: config.discriminator_rounds="
+            f"{config.discriminator_rounds} must be 0"
+        )

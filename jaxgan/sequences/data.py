@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.core.state import PyTree
+from jaxgan.scores.registry import import_path
 from jaxgan.sequences import vocabulary as vocabularies
 from jaxgan.sequences.inference import Inference
 from jaxgan.sequences.language_model import LanguageModel
@@ -88,6 +89,16 @@ def open_text(config: ConfigDict, tell: Callable[[str], None]) -> Corpus:
     return from_lines([line for line in lines if line], config, tell, str(path))
 
 
+def open_made(path: str, config: ConfigDict, tell: Callable[[str], None]) -> Corpus:
+    """`config.data.count` lines that a function at an import path makes of a count and a seed.
+
+    Raises:
+        UserError: it cannot make so many, or lacks a package.
+    """
+    made = import_path(path)(config.data.count, config.data.seed)
+    return from_lines(made, config, tell, f"config.data.kind={config.data.kind}")
+
+
 def from_lines(
     lines: Sequence[str], config: ConfigDict, tell: Callable[[str], None], name: str
 ) -> Corpus:
@@ -143,6 +154,8 @@ def open_corpus(config: ConfigDict, mesh: Mesh) -> Corpus:
     kinds: dict[str, Callable[[], Corpus]] = {
         "oracle": lambda: open_oracle(config, mesh),
         "text": lambda: open_text(config, tell),
+        "tunes": lambda: open_made("jaxgan.sequences.music:make_tunes", config, tell),
+        "molecules": lambda: open_made("jaxgan.sequences.molecules:make_molecules", config, tell),
     }
     if config.data.kind not in kinds:
         known = ", ".join(kinds)

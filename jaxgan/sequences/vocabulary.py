@@ -1,6 +1,7 @@
 """The tokens of a text by number, and how lines become sequences and sequences lines again."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from jaxgan.sequences.language_model import START
 
 FILE = "vocabulary.json"
 UNKNOWN = "\ufffd"
-UNITS = ("characters", "words")
+UNITS = ("characters", "words", "smiles")
+ATOMS = re.compile(r"\[[^\]]*\]|Br|Cl|%\d\d|.")
+"""Tokens of a molecule in SMILES: what brackets hold, atoms of two letters, ring numbers of
+two digits, and everything else by itself."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Vocabulary:
 
     Attributes:
         tokens: those from 1 on.
-        unit: "characters"; or "words", which spaces stand between.
+        unit: "characters"; "words", which spaces stand between; or "smiles", see `ATOMS`.
         length: T, tokens of a sequence, one of which is the end of the longest lines.
     """
 
@@ -95,6 +99,8 @@ def build(lines: Iterable[str], unit: str, length: int, most: int) -> Vocabulary
 
 def split(line: str, unit: str) -> list[str]:
     """The tokens of a line."""
+    if unit == "smiles":
+        return ATOMS.findall(line)
     return line.split() if unit == "words" else list(line)
 
 
