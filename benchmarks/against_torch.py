@@ -196,7 +196,7 @@ def make_loops(config: ConfigDict, recipe: MetricGAN) -> dict[str, Loop]:
     """The three, by name, all with jaxgan's first networks."""
     ours = JaxganLoop(recipe)
     players = jax.device_get(ours.state.players)
-    score, pool, size = recipe.score, recipe.training.pool, config.batch_size
+    score, pool, size = recipe.training.scores[0], recipe.training.pool, config.batch_size
 
     def by_workers(clean: np.ndarray, other: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         return np.asarray(score.normalise(pool.score_batch(clean, other, lengths, config.score)))

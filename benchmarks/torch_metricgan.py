@@ -225,7 +225,7 @@ class TorchMetricGAN:
         ):
             fields = {"clean": item.clean, "noisy": item.enhanced, "lengths": item.lengths}
             batch = self.on_device(fields)
-            labels = torch.from_numpy(item.labels[item.lengths > 0][None]).to(self.place)
+            labels = torch.from_numpy(item.labels[item.lengths > 0].T).to(self.place)
             yield Lesson(batch.clean, [batch.noisy], labels, batch.frames)
 
     def learn(self, lessons: Iterable[Lesson]) -> list[torch.Tensor]:
@@ -280,6 +280,6 @@ class TorchMetricGAN:
             np.concatenate([batch.host[name] for batch in batches])
             for name in ("index", "gain", "lengths")
         )
-        label = np.concatenate([rows[ENHANCED] for rows in labels])
+        label = np.concatenate([rows[ENHANCED] for rows in labels])[:, None]
         made = [row for rows in enhanced for row in rows]
         self.history = (*self.history, make_record(index, gain, lengths, made, label))

@@ -29,7 +29,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # accuracy, but it makes fewer updates of the same audio: see discriminator_learning_rate.
     config.batch_size = 8
 
-    config.score = "pesq_wb"  # a name of docs/scores.md, or the import path of your own
+    # A name of docs/scores.md, or the import path of your own; several with commas, a D for each.
+    config.score = "pesq_wb"
+    config.score_weights = ()  # of several scores in G's loss; none: 1 each
     config.score_map = "paper"  # (PESQ + 0.5) / 5, STOI as it is; "range": clean is exactly 1
     config.target = 1.0  # what G asks of D; the paper's s
     config.feature = "linear"  # the code for TIMIT; "log1p" in that for VoiceBank-DEMAND

@@ -93,6 +93,11 @@ def import_path(path: str, what: str = "score") -> Any:
     return found
 
 
+def score_names(names: str) -> tuple[str, ...]:
+    """The names in a list with commas, as in `config.score=pesq_wb,stoi`."""
+    return tuple(name.strip() for name in names.split(","))
+
+
 def one_line(error: BaseException) -> str:
     """What was raised, with its type, in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -12,7 +12,7 @@ from rich.progress import Progress
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, is_remote
 from jaxgan.scores.pool import ScorePool
-from jaxgan.scores.registry import USUAL, get, installed
+from jaxgan.scores.registry import USUAL, get, installed, score_names
 from jaxgan.scores.score import Score
 from jaxgan.speech import audio, enhancer
 from jaxgan.speech.audio import SAMPLE_RATE
@@ -89,10 +89,11 @@ def score_paths(config: ConfigDict, scores: str = "", tell: Tell = print) -> dic
         UserError: one that is asked for by name is unknown, or its package is missing.
     """
     paths: dict[str, str] = {}
-    try:
-        paths[get(config.score).name] = config.score
-    except UserError as error:
-        tell(f"leaves the score of the training out: {error}")
+    for name in score_names(config.score):
+        try:
+            paths[get(name).name] = name
+        except UserError as error:
+            tell(f"leaves a score of the training out: {error}")
     return paths | named_scores(scores)
 
 

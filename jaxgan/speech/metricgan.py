@@ -10,13 +10,15 @@ One round, with its numbers as in the paper's algorithm:
        generators made, too, so that D does not forget; then the current utterances once more
     5. G learns to make D say `target`
 
-The two systems differ in their configs alone. The steps are in `metricgan_steps`.
+With several scores there is a discriminator for each, and G follows all of them. The two systems
+differ in their configs alone. The steps are in `metricgan_steps`.
 """
 
 import dataclasses
 import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -30,6 +32,7 @@ from jaxgan.core.phase import Report, by_step
 from jaxgan.core.recipe import Evaluation
 from jaxgan.core.state import History, Record, RunState
 from jaxgan.core.timer import Timer
+from jaxgan.scores.registry import score_names
 from jaxgan.scores.scorer import Collect
 from jaxgan.speech import training
 from jaxgan.speech.batching import Batch
@@ -60,6 +63,13 @@ class Log:
     again: list[Report] = dataclasses.field(default_factory=list)
 
 
+class Asked(NamedTuple):
+    """Scores of a round's batches that are on their way."""
+
+    enhanced: list[Collect]
+    noisy: list[Collect]
+
+
 class MetricGAN:
     """The recipe: what `jaxgan.core.loop` drives.
 
@@ -73,9 +83,11 @@ class MetricGAN:
         self.training = training
         self.mesh = training.mesh
         self.corpus = training.corpus
-        self.score = training.score
+        self.names = score_names(config.score)
         fixed = isinstance(training.corpus, PairCorpus)
-        self.noisy_scores = NoisyScores(training.scorer, self.mesh, training.fetch, fixed)
+        self.noisy_scores = [
+            NoisyScores(scorer, self.mesh, training.fetch, fixed) for scorer in training.scorers
+        ]
         self.compile()
 
     def compile(self) -> None:
@@ -105,11 +117,11 @@ class MetricGAN:
             enhanced = [self.training.enhance(state, batch) for batch in batches]
             jax.block_until_ready(enhanced)
         with timer.part("score"):
-            scores, noisy = self.ask(batches, enhanced, rows)
+            asked = self.ask(batches, enhanced, rows)
         if config.scoring.delay:
             state = self.replay_pass(state, history, number, timer, log)
         with timer.part("score"):
-            labels = self.labels(scores, noisy, rows)
+            labels = self.labels(asked, rows)
             require_scores(labels, history, config.score)
             lessons = self.lessons(batches, enhanced, labels)
         state = self.discriminator_pass(state, lessons, timer, log.first)
@@ -144,33 +156,41 @@ class MetricGAN:
 
     def ask(
         self, batches: Sequence[Batch], enhanced: Sequence[jax.Array], rows: Sequence[Rows]
-    ) -> tuple[list[Collect], list[Collect]]:
-        """Asks for the scores of the enhanced and, where it teaches, of the noisy."""
-        scores = [
-            self.training.scorer(batch.clean, made, batch.lengths)
-            for batch, made in zip(batches, enhanced, strict=True)
+    ) -> list[Asked]:
+        """Asks for each score of the enhanced and, where it teaches, of the noisy."""
+        index = [row.utterance for row in rows]
+        return [
+            Asked(
+                [
+                    scorer(batch.clean, made, batch.lengths)
+                    for batch, made in zip(batches, enhanced, strict=True)
+                ],
+                noisy.request(batches, index) if self.config.noisy_teaches else [],
+            )
+            for scorer, noisy in zip(self.training.scorers, self.noisy_scores, strict=True)
         ]
-        if not self.config.noisy_teaches:
-            return scores, []
-        return scores, self.noisy_scores.request(batches, [row.utterance for row in rows])
 
-    def labels(
-        self, scores: Sequence[Collect], noisy: Sequence[Collect], rows: Sequence[Rows]
-    ) -> list[np.ndarray]:
-        """Waits for the scores. float32 [B, K] of every batch: clean, enhanced, and maybe noisy."""
-        raw = self.training.fetch([collect() for collect in scores])
-        columns = [[self.score.normalise(values) for values in raw]]
-        if self.config.noisy_teaches:
-            known = self.noisy_scores.collect(noisy, [row.utterance for row in rows])
-            columns.append([self.score.normalise(values) for values in known])
+    def labels(self, asked: Sequence[Asked], rows: Sequence[Rows]) -> list[np.ndarray]:
+        """Waits for the scores.
+
+        Returns:
+            float32 [B, K, S] of every batch: clean, enhanced, and maybe noisy, by each score.
+        """
         clean = [np.where(row.lengths > 0, 1.0, np.nan) for row in rows]
-        kinds = zip(clean, *columns, strict=True)
-        return [np.stack(kind, axis=1).astype(np.float32) for kind in kinds]
+        index = [row.utterance for row in rows]
+        by_score = []
+        for score, noisy, found in zip(self.training.scores, self.noisy_scores, asked, strict=True):
+            kinds = [self.training.fetch([collect() for collect in found.enhanced])]
+            if self.config.noisy_teaches:
+                kinds.append(noisy.collect(found.noisy, index))
+            unit = [[score.normalise(values) for values in kind] for kind in kinds]
+            by_score.append([np.stack(batch, axis=1) for batch in zip(clean, *unit, strict=True)])
+        return [np.stack(batch, axis=2).astype(np.float32) for batch in zip(*by_score, strict=True)]
 
     def lessons(
         self, batches: Sequence[Batch], enhanced: Sequence[jax.Array], labels: Sequence[np.ndarray]
     ) -> list[Lesson]:
-        """Candidates of every kind beside their labels."""
+        """Candidates of every kind beside their labels [B, K, S]."""
         lessons = []
         for batch, made, label in zip(batches, enhanced, labels, strict=True):
             kinds = [batch.clean, made, batch.noisy][: label.shape[1]]
@@ -234,25 +254,36 @@ class MetricGAN:
             by_step(phase)
             for phase in self.training.fetch((log.first, log.again, log.replay, log.generator))
         )
-        label = np.concatenate(labels)[:, ENHANCED]
-        prediction = np.concatenate([step["prediction"] for step in first])[:, ENHANCED]
-        lengths = np.concatenate([row.lengths for row in rows])
-        known = np.isfinite(label)
-        error = prediction[known] - label[known]
-        means = {
+        losses = {
             "g_loss": [step["loss"] for step in generator],
             "d_loss": [step["loss"] for step in (*first, *again)],
             "d_loss_replay": [step["loss"] for step in replay],
-            "label": label[known],
-            "d_mae": np.abs(error),
         }
-        metrics = {name: float(np.mean(values)) for name, values in means.items() if len(values)}
-        if known.sum() > 1 and np.std(label[known]) > 0 and np.std(prediction[known]) > 0:
-            matrix = np.corrcoef(label[known], prediction[known])
-            metrics["d_correlation"] = float(matrix[0, 1])
-        metrics["unscorable"] = float(np.count_nonzero((lengths > 0) & ~known))
+        metrics = {name: float(np.mean(values)) for name, values in losses.items() if values}
+        label = np.concatenate(labels)[:, ENHANCED]
+        prediction = np.concatenate([step["prediction"] for step in first])[:, ENHANCED]
+        lengths = np.concatenate([row.lengths for row in rows])
+        metrics["unscorable"] = 0.0
+        for number, name in enumerate(self.names):
+            behind = f"_{name}" if len(self.names) > 1 else ""
+            found = agreement(label[:, number], prediction[:, number])
+            metrics |= {f"{key}{behind}": value for key, value in found.items()}
+            missing = (lengths > 0) & ~np.isfinite(label[:, number])
+            metrics["unscorable"] += float(np.count_nonzero(missing))
         metrics["replayed"] = float(len(replay) * self.config.batch_size)
         return metrics | {"throughput/audio_seconds": self.training.seconds(rows)}
+
+
+def agreement(label: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
+    """How well D predicts a score: [n] each, NaN labels left out. What is undefined is left out."""
+    known = np.isfinite(label)
+    label, prediction = label[known], prediction[known]
+    if not len(label):
+        return {}
+    found = {"label": float(label.mean()), "d_mae": float(np.abs(prediction - label).mean())}
+    if len(label) > 1 and np.std(label) > 0 and np.std(prediction) > 0:
+        found["d_correlation"] = float(np.corrcoef(label, prediction)[0, 1])
+    return found
 
 
 def require_scores(labels: Sequence[np.ndarray], history: History, score: str) -> None:
@@ -286,6 +317,17 @@ def check_discriminator(
         )
 
 
+def check_scores(names: Sequence[str], weights: Sequence[float]) -> None:
+    """Raises UserError for scores that do not go together."""
+    if len(set(names)) < len(names):
+        raise UserError(f"config.score={','.join(names)}: name each score once")
+    if weights and (len(weights) != len(names) or min(weights) < 0):
+        raise UserError(
+            f"config.score_weights={tuple(weights)}: give one of 0 or more for each of "
+            f"{len(names)} scores, or none"
+        )
+
+
 CHOICES = training.CHOICES | {"order": ("generator_first", "discriminator_first")}
 RANGES = training.RANGES | {
     "discriminator_learning_rate": (0, math.inf),
@@ -306,4 +348,5 @@ def make(config: ConfigDict, mesh: Mesh) -> MetricGAN:
     """
     training.check(config, CHOICES, RANGES)
     check_discriminator(**config.discriminator)
+    check_scores(score_names(config.score), config.score_weights)
     return training.assemble(config, mesh, MetricGAN)

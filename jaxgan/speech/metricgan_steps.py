@@ -5,6 +5,8 @@ al., Interspeech 2021.
 """
 
 import dataclasses
+import functools
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.core.state import Metrics, Player, PyTree, RunState, begin, descend, make_player
 from jaxgan.nn.masked import masked_mean
+from jaxgan.scores.registry import score_names
 from jaxgan.speech.batching import Batch
 from jaxgan.speech.masking import Masking, as_float, make_masking, masked_feature, resynthesise
 from jaxgan.speech.networks import MetricDiscriminator
@@ -27,11 +30,13 @@ class System:
 
     Attributes:
         masking: front end and generator.
-        discriminator: the surrogate of the score.
+        discriminator: the surrogate of a score.
+        discriminators: the players that are one, each for a score of its own.
+        weights: of what each of them says in G's loss.
         generator_optimizer: of G.
         warmup_optimizer: of G in warm-up rounds; it shares the generator optimizer's state.
         discriminator_optimizer: of D.
-        target: the score, on D's scale, that G asks for; below 1 it assigns a worse one.
+        target: the score, on D's scale, that G asks each for; below 1 it assigns a worse one.
         average_decay: of the average of G's parameters; 0: none is kept.
         through_waveform: D judges the features of the resynthesised waveform, and G's gradient
             passes through it; otherwise D judges the masked feature itself.
@@ -39,6 +44,8 @@ class System:
 
     masking: Masking
     discriminator: MetricDiscriminator
+    discriminators: tuple[str, ...]
+    weights: tuple[float, ...]
     generator_optimizer: optax.GradientTransformation
     warmup_optimizer: optax.GradientTransformation
     discriminator_optimizer: optax.GradientTransformation
@@ -48,22 +55,19 @@ class System:
 
 
 def init(key: jax.Array, *, system: System) -> RunState:
-    """Both players before their first update."""
+    """All players before their first update."""
     generator_key, discriminator_key, run_key = jax.random.split(key, 3)
     frames = system.discriminator.least_frames
     feature = jnp.zeros((1, frames, system.masking.front_end.bins))
     count = jnp.full((1,), frames)
     generator = system.masking.generator.init(generator_key, feature, count)
-    discriminator = system.discriminator.init(discriminator_key, feature, feature, count)
-    return begin(
-        run_key,
-        {
-            "generator": make_player(
-                generator, system.generator_optimizer, averaged=system.average_decay > 0
-            ),
-            "discriminator": make_player(discriminator, system.discriminator_optimizer),
-        },
-    )
+    averaged = system.average_decay > 0
+    players = {"generator": make_player(generator, system.generator_optimizer, averaged)}
+    for number, name in enumerate(system.discriminators):
+        own_key = jax.random.fold_in(discriminator_key, number)
+        discriminator = system.discriminator.init(own_key, feature, feature, count)
+        players[name] = make_player(discriminator, system.discriminator_optimizer)
+    return begin(run_key, players)
 
 
 def judge(
@@ -89,7 +93,8 @@ class Lesson(NamedTuple):
     Attributes:
         clean: int16 [B, T].
         candidates: K kinds of int16 [B, T], such as clean, enhanced, noisy.
-        labels: float32 [B, K]; NaN takes no part: a candidate without a score, or a padding row.
+        labels: float32 [B, K, S], of S scores; NaN takes no part: a candidate without a score, or
+            a padding row.
         lengths: int32 [B], samples.
     """
 
@@ -102,33 +107,42 @@ class Lesson(NamedTuple):
 def discriminator_step(
     run_state: RunState, lesson: Lesson, *, system: System
 ) -> tuple[RunState, Metrics]:
-    """D moves once: sum over kinds of candidates of the mean of (D(candidate, clean) - label)^2.
+    """Each D moves once: sum over kinds of the mean of (D(candidate, clean) - label)^2.
 
     With the kinds clean (label 1) and enhanced (label Q') this is the paper's loss of D; MetricGAN+
     adds the kind noisy.
 
     Returns:
-        The state, and `loss` [] and `prediction` [B, K] from before the update.
+        The state, and from before the update `loss` [], the sum of theirs, and `prediction`
+        [B, K, S].
     """
     clean, candidates, labels, lengths = lesson
-    batch, kinds = labels.shape
+    batch, kinds, _ = labels.shape
     waveforms = jnp.stack(candidates, axis=1).reshape(batch * kinds, -1)
     feature = system.masking.feature_of(as_float(waveforms))
     clean_feature = jnp.repeat(system.masking.feature_of(as_float(clean)), kinds, axis=0)
-    known = jnp.isfinite(labels)
-    targets = jnp.where(known, labels, 0)
+    lengths = jnp.repeat(lengths, kinds)
 
-    def loss(params: PyTree, state: PyTree) -> tuple[jax.Array, tuple[PyTree, Metrics]]:
-        opt_state = run_state.players["discriminator"].opt_state
-        player = Player(params=params, state=state, opt_state=opt_state)
-        prediction, state = judge(
-            system, player, feature, clean_feature, jnp.repeat(lengths, kinds)
-        )
+    def loss(
+        params: PyTree, state: PyTree, targets: jax.Array
+    ) -> tuple[jax.Array, tuple[PyTree, Metrics]]:
+        player = Player(params=params, state=state, opt_state=())
+        prediction, state = judge(system, player, feature, clean_feature, lengths)
         prediction = prediction.reshape(batch, kinds)
-        value = jnp.sum(masked_mean((prediction - targets) ** 2, known, axis=0))
+        known = jnp.isfinite(targets)
+        error = prediction - jnp.where(known, targets, 0)
+        value = jnp.sum(masked_mean(error**2, known, axis=0))
         return value, (state, {"loss": value, "prediction": prediction})
 
-    return descend(run_state, "discriminator", loss, system.discriminator_optimizer)
+    reports = []
+    for number, name in enumerate(system.discriminators):
+        own_loss = functools.partial(loss, targets=labels[..., number])
+        run_state, metrics = descend(run_state, name, own_loss, system.discriminator_optimizer)
+        reports.append(metrics)
+    return run_state, {
+        "loss": jnp.sum(jnp.stack([metrics["loss"] for metrics in reports])),
+        "prediction": jnp.stack([metrics["prediction"] for metrics in reports], axis=-1),
+    }
 
 
 def generator_step(
@@ -136,7 +150,8 @@ def generator_step(
 ) -> tuple[RunState, Metrics]:
     """G moves once: the mean of (D(G(noisy), clean) - target)^2 (the paper's loss of G).
 
-    D is a fixed function here: neither its parameters nor its state change.
+    With several scores it is the weighted sum of theirs. D is a fixed function here: neither its
+    parameters nor its state change.
     """
     masking = system.masking
     key = jax.random.fold_in(run_state.key, run_state.step)
@@ -148,10 +163,12 @@ def generator_step(
         feature = masked_feature(masking, params, noisy_feature, batch.lengths, key)
         if system.through_waveform:
             feature = masking.feature_of(resynthesise(masking, feature, spectrum, batch.lengths))
-        prediction, _ = judge(
-            system, run_state.players["discriminator"], feature, clean_feature, batch.lengths
-        )
-        value = masked_mean((prediction - system.target) ** 2, batch.lengths > 0)
+        value = jnp.zeros(())
+        for name, weight in zip(system.discriminators, system.weights, strict=True):
+            player = run_state.players[name]
+            prediction, _ = judge(system, player, feature, clean_feature, batch.lengths)
+            error = prediction - system.target
+            value += weight * masked_mean(error**2, batch.lengths > 0)
         return value, (state, {"loss": value})
 
     return descend(run_state, "generator", loss, system.generator_optimizer, system.average_decay)
@@ -181,8 +198,16 @@ def falling_rate(rate: float, decay: float) -> optax.ScalarOrSchedule:
     return lambda count: rate / (1 + count / decay)
 
 
+def discriminator_names(scores: Sequence[str]) -> tuple[str, ...]:
+    """The player that learns each score."""
+    if len(scores) == 1:
+        return ("discriminator",)
+    return tuple("discriminator_" + re.sub(r"\W", "_", name) for name in scores)
+
+
 def make_system(config: ConfigDict) -> System:
     """The networks and optimizers of a config."""
+    scores = score_names(config.score)
     discriminator = MetricDiscriminator(**config.discriminator, dtype=jnp.dtype(config.dtype))
 
     def adam(learning_rate: float) -> optax.GradientTransformation:
@@ -195,6 +220,8 @@ def make_system(config: ConfigDict) -> System:
     return System(
         masking=make_masking(config),
         discriminator=discriminator,
+        discriminators=discriminator_names(scores),
+        weights=tuple(config.score_weights) or (1.0,) * len(scores),
         generator_optimizer=adam(config.generator_learning_rate),
         warmup_optimizer=adam(config.warmup_learning_rate),
         discriminator_optimizer=adam(config.discriminator_learning_rate),

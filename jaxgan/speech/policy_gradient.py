@@ -73,9 +73,9 @@ class PolicyGradient:
         for batch in batches:
             with timer.part("score"):
                 samples = self.sample_step(state, batch)
-                values = self.training.fetch(self.training.scorer(*samples)())
+                values = self.training.fetch(self.training.scorers[0](*samples)())
                 raw.append(values)
-                scores = np.asarray(self.training.score.normalise(values), np.float32)
+                scores = np.asarray(self.training.scores[0].normalise(values), np.float32)
                 placed = devices.put_sharded(scores, self.training.mesh)
             with timer.part("policy"):
                 state, metrics = self.policy_step(state, batch, placed)

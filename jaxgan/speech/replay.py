@@ -29,12 +29,12 @@ class CleanSource(Protocol):
 
 
 class ReplayBatch(NamedTuple):
-    """Old items on the host, padded; a row that only fills has length 0 and label NaN.
+    """Old items on the host, padded; a row that only fills has length 0 and labels NaN.
 
     Attributes:
         clean: int16 [B, T].
         enhanced: int16 [B, T].
-        labels: float32 [B], normalised scores.
+        labels: float32 [B, S], normalised scores.
         lengths: int32 [B], samples.
     """
 
@@ -58,9 +58,9 @@ def make_record(
         gain: float32 [n], of the clean sides.
         lengths: int32 [n], samples; 0 in rows that only filled a batch.
         enhanced: n int16 arrays of at least that many samples.
-        labels: float32 [n], normalised scores; items without one are left out.
+        labels: float32 [n, S], normalised scores; items without any are left out.
     """
-    kept = np.flatnonzero(np.isfinite(labels) & (lengths > 0))
+    kept = np.flatnonzero(np.isfinite(labels).any(axis=1) & (lengths > 0))
     cut = [enhanced[item][: lengths[item]] for item in kept.tolist()]
     return {
         "index": index[kept],
@@ -105,13 +105,12 @@ def replay_batches(
 
     index = np.zeros(len(chosen), np.int32)
     gain = np.ones(len(chosen), np.float32)
-    labels = np.zeros(len(chosen), np.float32)
-    clean, enhanced = [], []
+    labels, clean, enhanced = [], [], []
     for position, (round_, item) in enumerate(zip(origin, chosen - begins[origin], strict=True)):
         record, begin = history[round_], offsets[round_][item]
         index[position] = record["index"][item]
         gain[position] = record["gain"][item]
-        labels[position] = record["labels"][item]
+        labels.append(record["labels"][item])
         clean.append(corpus.clean(int(index[position]), float(gain[position])))
         enhanced.append(record["enhanced"][begin : begin + record["lengths"][item]])
     drawn = Drawn(index=index, gain=gain, clean=clean, noisy=enhanced)
@@ -119,5 +118,6 @@ def replay_batches(
     plans = plan_batches(lengths, corpus.bucket_lengths, batch_size)
     for plan in [plans[place] for place in shuffled([plan.length for plan in plans], random)]:
         fields = build(plan, drawn)
-        rows = np.where(plan.rows >= 0, labels[plan.rows], np.float32(np.nan))
+        nothing = np.full_like(labels[0], np.nan)
+        rows = np.stack([labels[row] if row >= 0 else nothing for row in plan.rows])
         yield ReplayBatch(fields["clean"], fields["noisy"], rows, fields["lengths"])

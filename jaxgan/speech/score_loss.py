@@ -103,7 +103,7 @@ class ScoreLoss:
         self.training = training
         system = System(
             masking=make_masking(config),
-            score=training.score,
+            score=training.scores[0],
             twin=sharded_twin(config.score, training.mesh),
             optimizer=optax.chain(
                 optax.clip_by_global_norm(config.gradient_clip),

@@ -18,7 +18,7 @@ from jaxgan.core.phase import Phase, Step, shuffled
 from jaxgan.core.recipe import Evaluation, Recipe
 from jaxgan.core.state import PyTree, RunState
 from jaxgan.scores.pool import ScorePool
-from jaxgan.scores.registry import get
+from jaxgan.scores.registry import get, score_names
 from jaxgan.scores.score import with_map
 from jaxgan.scores.scorer import PLACES, choose_place, score_on_devices, score_on_host
 from jaxgan.speech.audio import SAMPLE_RATE
@@ -62,8 +62,8 @@ class Training:
         pool: the worker processes.
         corpus: the training data.
         denoiser: front end and generator.
-        score: with the config's map to [0, 1].
-        scorer: computes its raw values for training.
+        scores: those of the config, with its map to [0, 1]; most recipes take the first alone.
+        scorers: compute their raw values for training.
         loader: of the training data.
     """
 
@@ -72,11 +72,18 @@ class Training:
         self.pool = pool
         self.corpus = corpora.train
         self.denoiser = make_denoiser(config)
-        self.score = with_map(get(config.score), config.score_map)
-        on_devices = None
-        if choose_place(config.scoring.where, config.score) == "device":
-            on_devices = score_on_devices(config.score, mesh)
-        self.scorer = on_devices or score_on_host(config.score, pool, mesh, config.scoring.delay)
+        names = score_names(config.score)
+        self.scores = [with_map(get(name), config.score_map) for name in names]
+        twins = [
+            score_on_devices(name, mesh)
+            if choose_place(config.scoring.where, name) == "device"
+            else None
+            for name in names
+        ]
+        self.scorers = [
+            twin or score_on_host(name, pool, mesh, config.scoring.delay)
+            for name, twin in zip(names, twins, strict=True)
+        ]
         self._seed = config.seed
         load = functools.partial(
             Loader,
@@ -96,7 +103,7 @@ class Training:
         self._enhance = self.look(functools.partial(enhance_step, denoiser=self.denoiser))
         self._gather = jax.jit(lambda array: array, out_shardings=devices.replicated(mesh))
         self._validations = [
-            Validation(loader, pool, pool.scores, self.denoiser.front_end, self.fetch, on_devices)
+            Validation(loader, pool, pool.scores, self.denoiser.front_end, self.fetch, twins[0])
             for loader in self._valid_loaders
         ]
 
@@ -210,7 +217,7 @@ def assemble(
     Raises:
         UserError: a setting, the score or the data cannot be used; the message says which.
     """
-    scores = (config.score, *config.validation.scores)
+    scores = tuple(dict.fromkeys((*score_names(config.score), *config.validation.scores)))
     pool = ScorePool(
         scores,
         config.front_end.sample_rate,

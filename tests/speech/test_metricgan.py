@@ -15,6 +15,7 @@ from jaxgan.core.log import read
 from jaxgan.core.phase import Report
 from jaxgan.core.players import load_players
 from jaxgan.scores.pool import ScorePool
+from jaxgan.scores.registry import score_names
 from jaxgan.speech import metricgan
 from jaxgan.speech.data import Corpora
 from jaxgan.speech.training import Rows, Training
@@ -23,7 +24,7 @@ from jaxgan.speech.training import Rows, Training
 @contextlib.contextmanager
 def recipe_of(config, corpora=None, count=None):
     corpora = corpora or Corpora(pair_corpus(LENGTHS, 2), pair_corpus(LENGTHS[:3], 1), None)
-    scores = (config.score, *config.validation.scores)
+    scores = (*score_names(config.score), *config.validation.scores)
     pool = ScorePool(scores, 16000, config.scoring.workers, config.scoring.deadline_seconds)
     training = Training(config, devices.make_mesh(count), corpora, pool)
     recipe = metricgan.MetricGAN(config, training)
@@ -68,9 +69,48 @@ def test_labels_are_the_scores_of_the_utterances_kept_for_replay():
         for item, end in enumerate(ends):
             enhanced = record["enhanced"][end - record["lengths"][item] : end]
             clean = recipe.corpus.clean(int(record["index"][item]))
-            truth = recipe.score(clean, enhanced, 16000)
-            assert record["labels"][item] == pytest.approx(truth, abs=1e-5)
+            (score,) = recipe.training.scores
+            truth = score(clean, enhanced, 16000)
+            assert record["labels"][item] == pytest.approx([truth], abs=1e-5)
         assert rows[0]["label"] == pytest.approx(record["labels"].mean(), abs=1e-5)
+
+
+def test_several_scores_train_together():
+    config = tiny_config(score="tiny_scores.correlation,si_sdr", **{"replay.clean": True})
+    with recipe_of(config) as recipe:
+        state, history, rows = play(recipe, 2)
+        record = history[0]
+        ends = np.cumsum(record["lengths"])
+        for item, end in enumerate(ends):
+            enhanced = record["enhanced"][end - record["lengths"][item] : end]
+            clean = recipe.corpus.clean(int(record["index"][item]))
+            truth = [
+                score.normalise(score(clean, enhanced, 16000)) for score in recipe.training.scores
+            ]
+            assert record["labels"][item] == pytest.approx(truth, abs=1e-5)
+        evaluation = recipe.evaluate(state, 2)
+    assert set(state.players) == {
+        "generator",
+        "discriminator_tiny_scores_correlation",
+        "discriminator_si_sdr",
+    }
+    for name in ("tiny_scores.correlation", "si_sdr"):
+        assert np.isfinite([row[f"d_mae_{name}"] for row in rows]).all()
+    assert {"correlation", "si_sdr"} <= set(evaluation.metrics)
+    assert evaluation.objective == evaluation.metrics["correlation"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"score": "stoi, stoi"}, "name each score once"),
+        ({"score": "stoi,si_sdr", "score_weights": (1.0,)}, "one of 0 or more for each of 2"),
+        ({"score_weights": (-1.0,)}, "score_weights"),
+    ],
+)
+def test_scores_that_do_not_go_together_are_refused(changes, message):
+    with pytest.raises(UserError, match=message):
+        metricgan.make(tiny_config(**changes), devices.make_mesh(1))
 
 
 @pytest.mark.parametrize("score", ["picky", "deadly"])
@@ -89,7 +129,7 @@ def test_a_round_is_summed_up_over_what_has_a_score():
     def reported(loss, *enhanced):
         predictions = np.zeros((2, len(enhanced), 3), np.float32)
         predictions[0, :, metricgan.ENHANCED] = enhanced
-        return Report({"loss": np.float32([loss, 0]), "prediction": predictions}, 1)
+        return Report({"loss": np.float32([loss, 0]), "prediction": predictions[..., None]}, 1)
 
     log = metricgan.Log(
         generator=[Report({"loss": np.float32([1, 2, 0])}, 2)],
@@ -97,6 +137,7 @@ def test_a_round_is_summed_up_over_what_has_a_score():
         again=[reported(6, 0.0, 0.0)],
     )
     labels = [np.array([[1, 0.4, 1], [1, 0.8, 1]]), np.array([[1, 0.3, 1], [1, np.nan, 1]])]
+    labels = [label[..., None] for label in labels]
     lengths = [np.array([16000, 8000]), np.array([16000, 8000])]
     rows = [Rows(np.zeros(2), np.ones(2), samples) for samples in lengths]
     with recipe_of(tiny_config()) as recipe:

@@ -11,7 +11,7 @@ from tiny_runs import RATE, close, equal, make_batch, tiny_config
 
 from jaxgan.speech import metricgan_steps
 from jaxgan.speech.denoiser import make_denoiser
-from jaxgan.speech.masking import as_float, enhance
+from jaxgan.speech.masking import as_float, enhance, masked_feature
 from jaxgan.speech.metricgan_steps import Lesson
 from jaxgan.speech.training import enhance_step
 
@@ -26,7 +26,7 @@ def fresh_state(system):
     return metricgan_steps.init(jax.random.key(0), system=system)
 
 
-def predictions(system, state, candidates, batch):
+def predictions(system, state, candidates, batch, name="discriminator"):
     """D's word on each candidate by itself, one utterance at a time and without padding."""
     result = np.zeros((len(batch.lengths), len(candidates)))
     for row, length in enumerate(batch.lengths.tolist()):
@@ -37,7 +37,7 @@ def predictions(system, state, candidates, batch):
             features = [system.masking.feature_of(side) for side in (made, clean)]
             value, _ = metricgan_steps.judge(
                 system,
-                state.players["discriminator"],
+                state.players[name],
                 *features,
                 jnp.array([length]),
             )
@@ -55,10 +55,10 @@ def test_discriminator_step_by_hand(system, state):
     candidates = [batch.clean, batch.noisy // 2, batch.noisy]
     labels = jnp.array([[1.0, 0.6, 0.3], [1.0, 0.8, 0.2]])
     moved, metrics = metricgan_steps.discriminator_step(
-        state, Lesson(batch.clean, candidates, labels, batch.lengths), system=system
+        state, Lesson(batch.clean, candidates, labels[..., None], batch.lengths), system=system
     )
     by_hand = predictions(system, state, candidates, batch)
-    np.testing.assert_allclose(metrics["prediction"], by_hand, atol=1e-5)
+    np.testing.assert_allclose(metrics["prediction"][..., 0], by_hand, atol=1e-5)
     expected = np.sum(np.mean((by_hand - np.asarray(labels)) ** 2, axis=0))
     assert float(metrics["loss"]) == pytest.approx(expected, rel=1e-5)
 
@@ -126,7 +126,7 @@ def test_each_step_moves_one_player(system, state):
     candidates = [batch.clean, batch.noisy]
     labels = jnp.array([[1.0, 0.6], [1.0, 0.8]])
     taught, _ = metricgan_steps.discriminator_step(
-        state, Lesson(batch.clean, candidates, labels, batch.lengths), system=system
+        state, Lesson(batch.clean, candidates, labels[..., None], batch.lengths), system=system
     )
     assert equal(taught.players["generator"], state.players["generator"])
     assert not equal(taught.players["discriminator"].params, state.players["discriminator"].params)
@@ -142,15 +142,61 @@ def test_candidates_without_a_score_take_no_part(system, state):
     nan = jnp.nan
     labels = jnp.array([[1.0, 0.6], [1.0, nan], [1.0, 0.8]])
     step = functools.partial(metricgan_steps.discriminator_step, system=system)
-    with_nan, metrics = step(state, Lesson(batch.clean, candidates, labels, batch.lengths))
+    with_nan, metrics = step(
+        state, Lesson(batch.clean, candidates, labels[..., None], batch.lengths)
+    )
     # What cannot be scored may hold anything.
     other = [candidates[0], candidates[1].at[1].set(12345)]
-    with_other, _ = step(state, Lesson(batch.clean, other, labels, batch.lengths))
+    with_other, _ = step(state, Lesson(batch.clean, other, labels[..., None], batch.lengths))
     close(with_nan.players, with_other.players, 1e-6)
     by_hand = predictions(system, state, candidates, batch)
     errors = (by_hand - np.asarray(labels)) ** 2
     expected = errors[:, 0].mean() + errors[[0, 2], 1].mean()
     assert float(metrics["loss"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_each_score_has_a_discriminator_of_its_own():
+    config = tiny_config(score="pesq_wb,stoi", score_weights=(0.5, 2.0))
+    config.update_from_flattened_dict({"generator.dropout": 0.0, "through_waveform": False})
+    system = metricgan_steps.make_system(config)
+    state = metricgan_steps.init(jax.random.key(0), system=system)
+    names = ("discriminator_pesq_wb", "discriminator_stoi")
+    assert tuple(state.players) == ("generator", *names)
+    assert not equal(*(state.players[name].params for name in names))
+
+    batch = make_batch([9000, 7000])
+    candidates = [batch.clean, batch.noisy]
+    labels = jnp.array([[[1.0, 1.0], [0.6, 0.7]], [[1.0, 1.0], [jnp.nan, 0.8]]])
+    lesson = Lesson(batch.clean, candidates, labels, batch.lengths)
+    taught, metrics = metricgan_steps.discriminator_step(state, lesson, system=system)
+    losses = []
+    for number, name in enumerate(names):
+        by_hand = predictions(system, state, candidates, batch, name)
+        np.testing.assert_allclose(metrics["prediction"][..., number], by_hand, atol=1e-5)
+        losses.append(np.nanmean((by_hand - np.asarray(labels[..., number])) ** 2, axis=0).sum())
+        # What the other score says does not reach it.
+        alone = lesson._replace(labels=labels.at[..., 1 - number].set(0.1))
+        other, _ = metricgan_steps.discriminator_step(state, alone, system=system)
+        assert equal(other.players[name], taught.players[name])
+        assert not equal(other.players[name].params, state.players[name].params)
+    assert float(metrics["loss"]) == pytest.approx(sum(losses), rel=1e-5)
+    assert equal(taught.players["generator"], state.players["generator"])
+
+    led, metrics = metricgan_steps.generator_step(state, batch, system=system)
+    feature = masked_feature(
+        system.masking,
+        state.players["generator"].params,
+        system.masking.feature_of(as_float(batch.noisy)),
+        batch.lengths,
+    )
+    clean = system.masking.feature_of(as_float(batch.clean))
+    said = [
+        metricgan_steps.judge(system, state.players[name], feature, clean, batch.lengths)[0]
+        for name in names
+    ]
+    parts = [float(jnp.mean((prediction - 1.0) ** 2)) for prediction in said]
+    assert float(metrics["loss"]) == pytest.approx(0.5 * parts[0] + 2.0 * parts[1], rel=1e-4)
+    assert all(equal(led.players[name], state.players[name]) for name in names)
 
 
 def test_the_rate_falls_with_the_updates_made():
@@ -166,7 +212,7 @@ def test_padding_changes_nothing(system, state):
     more = jnp.concatenate([labels, jnp.full((3, 2), jnp.nan)])
     step = functools.partial(metricgan_steps.discriminator_step, system=system)
     losses = [
-        step(state, Lesson(b.clean, [b.clean, b.noisy], known, b.lengths))[1]["loss"]
+        step(state, Lesson(b.clean, [b.clean, b.noisy], known[..., None], b.lengths))[1]["loss"]
         for b, known in ((short, labels), (long, more))
     ]
     assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-5)

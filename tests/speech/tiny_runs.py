@@ -23,6 +23,7 @@ def tiny_config(**changes):
             "dtype": "float32",
             "score": "tiny_scores.correlation",
             "score_map": "paper",
+            "score_weights": (),
             "target": 1.0,
             "scoring": {"where": "host", "delay": 0, "workers": 2, "deadline_seconds": 20.0},
             "front_end": {"sample_rate": 16000, "hop": 256},
