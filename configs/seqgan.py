@@ -3,6 +3,7 @@
     python train.py --config=configs/seqgan.py             the paper's sizes and rounds
     python train.py --config=configs/seqgan.py:quick       a first look, minutes on two cores
     python train.py --config=configs/seqgan.py:reduced     the paper's oracle, few updates of D
+    python train.py --config=configs/seqgan.py:pg_bleu     as reduced, BLEU-3 in place of D
     python train.py --config=configs/seqgan.py:text --config.data.path=FILE
     python train.py --config=configs/seqgan.py:words --config.data.path=FILE
 
@@ -15,7 +16,7 @@ with the delay that they describe, and the data are shuffled before every epoch.
 
 from ml_collections import ConfigDict
 
-PRESETS = ("quick", "reduced", "text", "words")
+PRESETS = ("quick", "reduced", "pg_bleu", "text", "words")
 
 
 def get_config(preset: str | None = None) -> ConfigDict:
@@ -31,6 +32,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
         quick(config)
     elif preset == "reduced":
         reduce(config)
+    elif preset == "pg_bleu":
+        reduce(config)
+        reward_bleu(config)
     elif preset in ("text", "words"):
         text(config, preset)
     return config
@@ -134,6 +138,17 @@ def reduce(config: ConfigDict) -> None:
     # At 1e-2 Adam walks full-size steps on the noise of a batch of 64.
     config.policy_learning_rate = 1e-3
     config.validation.samples = 4_000
+
+
+def reward_bleu(config: ConfigDict) -> None:
+    """PG-BLEU: the reward is BLEU-3 against a share of the data; there is no discriminator."""
+    config.recipe = "organ"
+    config.objective = "bleu"
+    config.share = 0.0
+    config.repetition_penalty = False
+    config.roll_outs = 1  # the authors' code
+    config.rounds -= config.discriminator_rounds
+    config.discriminator_rounds = 0
 
 
 def text(config: ConfigDict, unit: str) -> None:

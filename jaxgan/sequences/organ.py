@@ -32,7 +32,7 @@ from jaxgan.sequences.bleu import References
 from jaxgan.sequences.checks import check, check_organ
 from jaxgan.sequences.data import Corpus, open_corpus
 from jaxgan.sequences.music import diversity as pair_diversity
-from jaxgan.sequences.policy import Explored
+from jaxgan.sequences.policy import Explored, explore
 from jaxgan.sequences.seqgan import SeqGAN, tell_bounds
 from jaxgan.sequences.vocabulary import until_end
 
@@ -214,6 +214,10 @@ class Organ(SeqGAN):
                 measure = import_path(f"{MOLECULES}:diversity")
             metrics["eval/diversity"] = measure(few)
         return metrics
+
+    def look(self, state: RunState, rows: jax.Array) -> Explored:
+        """`explore`, all of it."""
+        return explore(state, rows, system=self.system)
 
     def fetch(self, arrays: Any) -> Any:
         """Rows of a batch, whole, in the memory of every host."""

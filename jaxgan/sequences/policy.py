@@ -25,12 +25,13 @@ class Explored(NamedTuple):
 
     Attributes:
         tokens: int32 [B, T], what G drew.
-        completions: int32 [B, T - 1, N, T], of the beginnings of 1 to T - 1 tokens.
+        completions: int32 [B, T - 1, N, T], of the beginnings of 1 to T - 1 tokens; None where they
+            are not looked at.
         values: float32 [B, T], the expected judgement after each token.
     """
 
     tokens: jax.Array
-    completions: jax.Array
+    completions: jax.Array | None
     values: jax.Array
 
 

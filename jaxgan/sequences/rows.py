@@ -1,4 +1,4 @@
-"""Functions over many sequences that know nothing of each other: each device computes its own."""
+"""How programs lie on the devices: rows that know nothing of each other, and large products."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh, PartitionSpec
 
+from jaxgan.core import devices
 from jaxgan.core.devices import DATA
 
 ROWS, WHOLE = PartitionSpec(DATA), PartitionSpec()
@@ -27,3 +28,22 @@ def by_rows(
 def chunks() -> tuple[int | None, int | None]:
     """`AT_ONCE` of this backend; None: all."""
     return AT_ONCE.get(jax.default_backend(), (None, None))
+
+
+def move_large(step: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
+    """Compiles a step of large matrix products that changes the state, its first, donated argument.
+
+    The CPU devices of a process share its cores and its memory: one of them uses all cores in such
+    a product. There the step runs on the first alone, which saves the others' updates of the same
+    parameters and the exchange of gradients (30 CPU seconds for an epoch of D rather than 65).
+    """
+    whole = devices.replicated(mesh)
+    if jax.default_backend() != "cpu" or jax.process_count() > 1:
+        return jax.jit(step, donate_argnums=0, out_shardings=whole)
+    one = devices.replicated(devices.make_mesh(1))
+    program = jax.jit(step, donate_argnums=0, out_shardings=one)
+
+    def run(*arguments: Any) -> Any:
+        return jax.device_put(program(*jax.device_put(arguments, one)), whole)
+
+    return run

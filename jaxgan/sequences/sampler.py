@@ -23,11 +23,13 @@ class Sampler:
     """Draws sequences.
 
     Attributes:
-        inference: of the generator.
+        model: of the generator.
+        inference: the same, compiled.
         params: its parameters.
         vocabulary: the tokens as text; None where they are numbers.
     """
 
+    model: LanguageModel
     inference: Inference
     params: PyTree
     vocabulary: Vocabulary | None
@@ -75,4 +77,4 @@ def load(workdir: epath.PathLike, checkpoint: str = "last") -> Sampler:
     mesh = devices.make_mesh()
     length = text.length if text else config.data.length
     inference = Inference(model, length, text is not None, mesh)
-    return Sampler(inference, devices.put_replicated(params, mesh), text)
+    return Sampler(model, inference, devices.put_replicated(params, mesh), text)

@@ -39,6 +39,7 @@ from jaxgan.sequences.evaluation import Validation
 from jaxgan.sequences.language_model import LanguageModel
 from jaxgan.sequences.likelihood import likelihood_epoch
 from jaxgan.sequences.policy import Explored, begin_policy, explore, policy_step
+from jaxgan.sequences.rows import move_large
 from jaxgan.sequences.system import SAMPLE_STREAM, System, init, step_key
 
 
@@ -80,12 +81,11 @@ class SeqGAN:
 
         self.init = jax.jit(functools.partial(init, system=system), out_shardings=whole)
         self.likelihood_epoch = move(likelihood_epoch)
-        self.discriminator_epoch = move(discriminator_epoch)
+        epoch = functools.partial(discriminator_epoch, system=system)
+        self.discriminator_epoch = move_large(epoch, self.mesh)
         self.begin_policy = move(begin_policy)
         self.policy_step = move(policy_step)
-        self.explore = jax.jit(
-            functools.partial(explore, system=system), out_shardings=devices.sharded(self.mesh)
-        )
+        self.explore = jax.jit(self.look, out_shardings=devices.sharded(self.mesh))
         self.negatives = jax.jit(negatives, out_shardings=whole)
 
     def round(
@@ -114,6 +114,10 @@ class SeqGAN:
 
     def close(self) -> None:
         """Nothing to close."""
+
+    def look(self, state: RunState, rows: jax.Array) -> Explored:
+        """`explore` without the completions, which are not even drawn where D is not asked."""
+        return explore(state, rows, system=self.system)._replace(completions=None)
 
     def likelihood_round(
         self, state: RunState, number: int, timer: Timer

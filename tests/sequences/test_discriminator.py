@@ -8,8 +8,11 @@ import pytest
 from tiny import all_sequences, leaves_equal, make_state, make_system
 
 from configs import seqgan as seqgan_config
+from jaxgan.core import devices
 from jaxgan.sequences.adversary import critic_loss, discriminator_epoch
 from jaxgan.sequences.discriminator import Discriminator
+from jaxgan.sequences.rows import move_large
+from jaxgan.sequences.system import init
 
 DATA = all_sequences(3, 3)
 
@@ -96,6 +99,26 @@ def test_the_loss_by_hand():
     assert float(metrics["accuracy"]) == pytest.approx(np.mean(p.argmax(1) == labels))
     assert leaves_equal(after.players["generator"], state.players["generator"])
     assert leaves_equal(after.memory, state.memory)
+
+
+@pytest.mark.parametrize("run", ["sharded", "on one"])
+def test_eight_devices_give_the_state_of_one(run):
+    order = np.random.default_rng(0).permutation(24).reshape(8, 3).astype(np.int32)
+    expected, _ = epoch(make_system(), make_state(make_system()), order)
+    system = make_system(mesh=devices.make_mesh(8))
+    step = functools.partial(discriminator_epoch, system=system)
+    whole = devices.replicated(system.mesh)
+    state = jax.jit(functools.partial(init, system=system), out_shardings=whole)(jax.random.key(0))
+    real, made = devices.put_replicated((DATA[:10], DATA[10:]), system.mesh)
+    order = devices.put_sharded(order, system.mesh)
+    program = jax.jit(step) if run == "sharded" else move_large(step, system.mesh)
+    found, _ = program(state, real, made, order)
+    assert found.step.sharding.is_fully_replicated
+    assert len(found.step.devices()) == 8
+    for one, other in zip(
+        jax.tree.leaves(found.players), jax.tree.leaves(expected.players), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def make_critic(**changes):

@@ -1,0 +1,142 @@
+"""The comparison of SeqGAN's paper (its Table 1) with controls, over several seeds.
+
+    python benchmarks/sequence_table.py [--seeds=3] [--rounds=100] [--workdir=runs/table]
+        [--config.key=value ...]
+
+For every seed: one run of likelihood on the paper's oracle (vocabulary 5000, length 20; another one
+by --config.data.oracle=FILE), and from its last checkpoint `--rounds` adversarial rounds of each
+arm, with the reduced budget of configs/seqgan.py:reduced. The arms "of the authors" have their loss
+without a baseline and their learning rate of 1e-2. Runs are made by train.py, one after the other,
+and go on where they were stopped: the same command again. Hours on two cores.
+
+Printed, as a table for docs/results.md: -log p per token of samples under the oracle and of
+held-out data under the generator, how many different tokens 4,000 samples have, and Self-BLEU-2, at
+the end of each run; mean and 95 % interval over seeds. Nothing is chosen by its result. Below it
+what temperatures do to the same likelihood runs.
+"""
+
+import argparse
+import math
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from jaxgan.core import config as configs
+from jaxgan.core import devices, log
+from jaxgan.sequences.data import open_corpus
+from jaxgan.sequences.evaluation import Validation
+from jaxgan.sequences.sampler import load
+
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "configs" / "seqgan.py"
+PRETRAINING = 40
+JUDGING = 5
+AUTHORS = {"baseline": False, "policy_learning_rate": 1e-2}
+CONTROL = {"discriminator_rounds": 0}
+METRICS = ("eval/nll_oracle", "eval/nll_gen", "eval/distinct", "eval/self_bleu_2")
+TEMPERATURES = (1.0, 0.9, 0.8, 0.7)
+
+Settings = Mapping[str, object]
+
+
+def arms(rounds: int) -> dict[str, tuple[str, Settings]]:
+    """Preset and settings of every arm that begins with the likelihood run."""
+    judged = {"discriminator_rounds": JUDGING, "rounds": JUDGING + rounds}
+    control = {**CONTROL, "rounds": rounds}
+    return {
+        "SeqGAN": ("reduced", judged),
+        "constant reward": ("reduced", {**control, "judge": "constant"}),
+        "random reward": ("reduced", {**control, "judge": "random"}),
+        "PG-BLEU": ("pg_bleu", control),
+        "SeqGAN, of the authors": ("reduced", {**judged, **AUTHORS}),
+        "constant reward, of the authors": (
+            "reduced",
+            {**control, **AUTHORS, "judge": "constant"},
+        ),
+        "random reward, of the authors": ("reduced", {**control, **AUTHORS, "judge": "random"}),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Trains what is not trained yet, and prints the tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=100, help="adversarial ones (default 100)")
+    parser.add_argument("--workdir", type=Path, default=Path("runs/table"))
+    options, overrides = parser.parse_known_args(arguments)
+    likelihood = {"pretrain_rounds": PRETRAINING, "rounds": PRETRAINING, **CONTROL}
+    # As in the authors' code the share of true tokens falls to 0.4.
+    scheduled = {**likelihood, "scheduled_sampling": 0.6 / PRETRAINING}
+    rows: dict[str, list[Path]] = {}
+    for seed in range(options.seeds):
+        folder = options.workdir / f"seed{seed}"
+        parent = folder / "likelihood"
+        plans: dict[str, tuple[str, Settings]] = {
+            "likelihood": ("reduced", likelihood),
+            "scheduled sampling": ("reduced", scheduled),
+        }
+        begun = {"pretrain_rounds": 0, "init_from": str(parent), "init_checkpoint": "last"}
+        for name, (preset, settings) in arms(options.rounds).items():
+            plans[name] = preset, {**begun, **settings}
+        for name, (preset, settings) in plans.items():
+            workdir = folder / name.replace(" ", "_").replace(",", "")
+            train(preset, {"seed": seed, **settings}, overrides, workdir)
+            rows.setdefault(name, []).append(workdir)
+    print(table(rows))
+    print(temperatures(rows["likelihood"]))
+    return 0
+
+
+def train(preset: str, settings: Settings, overrides: Sequence[str], workdir: Path) -> None:
+    """Runs train.py, unless the run is finished."""
+    flags = [f"--config.{key}={value}" for key, value in settings.items()]
+    command = [sys.executable, str(ROOT / "train.py"), f"--config={CONFIG}:{preset}"]
+    subprocess.run([*command, f"--workdir={workdir}", *flags, *overrides], check=True, cwd=ROOT)
+
+
+def table(rows: Mapping[str, Sequence[Path]]) -> str:
+    """The last validation of every arm."""
+    lines = ["| arm | " + " | ".join(METRICS) + " |", "|---|" + "---|" * len(METRICS)]
+    for name, workdirs in rows.items():
+        last = [log.read(workdir)[-1] for workdir in workdirs]
+        cells = [told([row[metric] for row in last]) for metric in METRICS]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def temperatures(workdirs: Sequence[Path]) -> str:
+    """The likelihood runs at several temperatures of sampling."""
+    found: dict[float, list[tuple[float, float]]] = {heat: [] for heat in TEMPERATURES}
+    for workdir in workdirs:
+        config = configs.read(workdir)
+        mesh = devices.make_mesh()
+        trained = load(workdir)
+        validation = Validation(config, trained.model, open_corpus(config, mesh), mesh)
+        for heat in TEMPERATURES:
+            drawn = trained.draw(config.validation.samples, temperature=heat)
+            distinct = float(len(np.unique(drawn)))
+            found[heat].append((validation.nll_oracle(drawn), distinct))
+    lines = ["| likelihood at temperature | eval/nll_oracle | eval/distinct |", "|---|---|---|"]
+    for heat, pairs in found.items():
+        cells = [told(column) for column in zip(*pairs, strict=True)]
+        lines.append(f"| {heat} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def told(values: Sequence[float]) -> str:
+    """Mean and 95 % interval of the mean (Student's t)."""
+    mean = float(np.mean(values))
+    digits = 0 if mean > 100 else 3
+    if len(values) < 2:
+        return f"{mean:.{digits}f}"
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = stats.t.ppf(0.975, len(values) - 1) * error
+    return f"{mean:.{digits}f} ± {half:.{digits}f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
