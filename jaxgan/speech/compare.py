@@ -15,7 +15,6 @@ from pathlib import Path, PurePath
 
 import numpy as np
 from ml_collections import ConfigDict
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -31,7 +30,7 @@ from jaxgan.speech.corpus import PairCorpus
 from jaxgan.speech.evaluate import Tell, enhance_and_score, named_scores, open_test_set
 from jaxgan.speech.statistics import Interval
 from jaxgan.speech.stft import FrontEnd
-from jaxgan.speech.tables import Columns
+from jaxgan.speech.tables import Columns, show
 
 PUBLIC = (*USUAL, *(name for name in NAMES if name.startswith("dnsmos")))
 """What is compared where nothing is asked for: never PESQ without SI-SDR, ESTOI and DNSMOS."""
@@ -58,13 +57,6 @@ def _cell(interval: Interval) -> str:
     if np.isnan(interval.mean):
         return "-"
     return f"{interval.mean:.3f}\n{interval.low:.2f}..{interval.high:.2f}"
-
-
-def show(table: Table) -> None:
-    """Prints a table in full, however narrow the terminal: broken lines lose less than cells."""
-    console = Console()
-    needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
-    Console(width=max(console.width, needed)).print(table)
 
 
 def markdown(comparison: Comparison) -> str:
@@ -130,7 +122,9 @@ def compare(
                 columns[NOISY] = results.noisy
                 columns[name] = results.enhanced
     better = {name: get(path).higher_is_better for name, path in paths.items()}
-    comparison = Comparison(corpus.names, corpus.lengths / SAMPLE_RATE, columns, better)
+    comparison = Comparison(
+        corpus.names, corpus.lengths / SAMPLE_RATE, columns, better, corpus.conditions
+    )
     show(make_table(comparison, title))
     found = contests(comparison)
     for line in warnings(found):
@@ -160,6 +154,10 @@ def make_page(
         report.paragraph(f"{len(comparison.names)} utterances, {comparison.seconds.sum():.0f} s."),
         report.warning_box(warnings(found)),
         report.section("Scores", report.score_table(means(comparison), found)),
+        *(
+            report.section(f"By {condition}", report.breakdown(comparison, condition))
+            for condition in comparison.conditions
+        ),
         report.section("Differences", report.contest_table(found)),
         report.section("By utterance", report.scatter(comparison.columns, NOISY)),
         report.section("Training", report.curves(folders)),

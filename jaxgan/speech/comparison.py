@@ -1,10 +1,11 @@
 """Several systems' scores of one test set: means, paired tests, and what they warn of."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from jaxgan.speech.corpus import Conditions
 from jaxgan.speech.statistics import Difference, Interval, bootstrap, compare_paired, holm
 from jaxgan.speech.tables import Columns
 
@@ -22,12 +23,14 @@ class Comparison:
         seconds: float64 [n], their lengths.
         columns: of every system, the noisy speech first: raw scores [n] by name, NaN for none.
         higher_is_better: of every score.
+        conditions: of the corpus, see `PairCorpus`.
     """
 
     names: Sequence[str]
     seconds: np.ndarray
     columns: dict[str, Columns]
     higher_is_better: dict[str, bool]
+    conditions: Conditions = field(default_factory=dict)
 
     @property
     def systems(self) -> list[str]:
@@ -39,10 +42,16 @@ class Comparison:
         """Names."""
         return list(self.higher_is_better)
 
-    def values(self, score: str) -> dict[str, np.ndarray]:
-        """By system, the scores of the utterances that have this score in every system."""
+    def values(self, score: str, among: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """By system, the scores of the utterances that have this score in every system.
+
+        Args:
+            score: name.
+            among: bool [n]: of these utterances alone.
+        """
         columns = {name: scores[score] for name, scores in self.columns.items()}
         known = np.isfinite(np.stack(list(columns.values()))).all(axis=0)
+        known = known if among is None else known & among
         return {name: column[known] for name, column in columns.items()}
 
 

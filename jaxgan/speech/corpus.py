@@ -1,6 +1,6 @@
 """What a corpus is to training: utterances in pairs, drawn by (seed, round), and their buckets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from jaxgan.speech.checks import HOP
 from jaxgan.speech.waves import Waves
 
+Conditions = Mapping[str, tuple[str, ...]]
 NO_BUCKETS = np.zeros(0, np.int32)
 """Of a corpus whose bucket lengths have not been chosen."""
 
@@ -38,12 +39,15 @@ class PairCorpus:
         clean_waves: the clean sides.
         noisy_waves: the noisy sides, of the same lengths.
         bucket_lengths: int32 [buckets], rising; the lengths batches have.
+        conditions: what is known of each pair beside its samples, one word a pair: by "snr" the
+            signal-to-noise ratio in dB, by "noise" its kind, or whatever a file says.
     """
 
     names: tuple[str, ...]
     clean_waves: Waves
     noisy_waves: Waves
     bucket_lengths: np.ndarray = field(default_factory=NO_BUCKETS.copy)
+    conditions: Conditions = field(default_factory=dict)
 
     def __len__(self) -> int:
         """The number of utterances."""
@@ -69,6 +73,10 @@ class PairCorpus:
             self.clean_waves.select(numbers),
             self.noisy_waves.select(numbers),
             self.bucket_lengths,
+            {
+                name: tuple(words[number] for number in numbers)
+                for name, words in self.conditions.items()
+            },
         )
 
     def take(self, order: np.ndarray) -> Drawn:

@@ -13,7 +13,7 @@ import shutil
 import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +22,9 @@ from ml_collections import ConfigDict
 from jaxgan.core.errors import UserError
 from jaxgan.speech import audio, cache, espeak, noises
 from jaxgan.speech.checks import Problem
-from jaxgan.speech.corpus import PairCorpus, generator, passes
+from jaxgan.speech.corpus import Conditions, PairCorpus, generator, passes
 from jaxgan.speech.mix import active_power, mix
+from jaxgan.speech.pairs import write_conditions
 from jaxgan.speech.sentences import SENTENCES
 from jaxgan.speech.settings import data_settings
 from jaxgan.speech.waves import from_flat, join
@@ -120,7 +121,19 @@ def make(name: str, count: int, seed: int) -> PairCorpus:
         f"{number:04d}_{line.variant}_{line.language}_{kind}"
         for number, (line, kind) in enumerate(zip(script, kinds, strict=True))
     )
-    return PairCorpus(names, join(clean), join(noisy))
+    return PairCorpus(names, join(clean), join(noisy), conditions=conditions(split, count))
+
+
+def condition(split: Split, number: int) -> tuple[str, float]:
+    """The noise and the ratio of an utterance: dealt out in turn, so that each meets each."""
+    place = number + number // len(KINDS)
+    return KINDS[number % len(KINDS)], split.snrs[place % len(split.snrs)]
+
+
+def conditions(split: Split, count: int) -> Conditions:
+    """What is known of a set's utterances."""
+    kinds, snrs = zip(*(condition(split, number) for number in range(count)), strict=True)
+    return {"snr": tuple(f"{snr:g}" for snr in snrs), "noise": kinds}
 
 
 def _resampled(wave: np.ndarray, rate: int) -> np.ndarray:
@@ -140,9 +153,7 @@ def _pair(
     random = generator(seed, split.number, number)
     wave = speech[number]
     size = len(wave)
-    # Dealt out in turn, so that noises and ratios meet each other equally often.
-    kind = KINDS[number % len(KINDS)]
-    snr = split.snrs[(number + number // len(KINDS)) % len(split.snrs)]
+    kind, snr = condition(split, number)
     others = speech[:number] + speech[number + 1 :] or [wave]
     noise = {
         "white": lambda: noises.white(size, random),
@@ -169,7 +180,8 @@ def open_set(name: str, count: int, seed: int) -> PairCorpus:
     entry = cache.folder() / "demo" / label
     if entry.is_dir():
         try:
-            return _recall(entry / "corpus.npz")
+            corpus = _recall(entry / "corpus.npz")
+            return replace(corpus, conditions=conditions(SPLITS[name], len(corpus)))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             log.warning("makes the demo corpus again, for %s is damaged: %s", entry, error)
             shutil.rmtree(entry, ignore_errors=True)
@@ -219,6 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number, name in enumerate(corpus.names):
         audio.write(options.folder / "clean" / f"{name}.wav", corpus.clean(number))
         audio.write(options.folder / "noisy" / f"{name}.wav", corpus.noisy(number))
+    write_conditions(corpus, options.folder)
     print(f"{len(corpus)} pairs in {options.folder}/clean and {options.folder}/noisy")
 
 

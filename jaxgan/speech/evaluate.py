@@ -23,7 +23,15 @@ from jaxgan.speech.enhancer import Enhancer
 from jaxgan.speech.figures import Example, draw_scatter, draw_spectrograms
 from jaxgan.speech.long_audio import enhance_waves
 from jaxgan.speech.pairs import read_pairs
-from jaxgan.speech.tables import Columns, Results, make_table, write_csv, write_summary
+from jaxgan.speech.tables import (
+    Columns,
+    Results,
+    make_breakdown,
+    make_table,
+    show,
+    write_csv,
+    write_summary,
+)
 
 Tell = Callable[[str], None]
 LONGEST_NAME = 40
@@ -66,6 +74,8 @@ def evaluate(
             results = enhance_and_score(trained, corpus, paths, pool, place / "enhanced")
     title = f"{workdir}, checkpoint {checkpoint}, on {data or 'its validation data'}"
     Console(soft_wrap=True).print(make_table(results, title))
+    for condition in results.conditions:
+        show(make_breakdown(results, condition))
     with audio.writable(place):
         write_csv(results, place / "scores.csv")
         write_summary(results, place / "summary.json")
@@ -156,7 +166,9 @@ def enhance_and_score(
         {name: np.array([sides[side][path] for sides in values]) for name, path in scores.items()}
         for side in range(1 if noisy else 2)
     ]
-    return Results(corpus.names, lengths / SAMPLE_RATE, noisy or columns[1], columns[0])
+    return Results(
+        corpus.names, lengths / SAMPLE_RATE, noisy or columns[1], columns[0], corpus.conditions
+    )
 
 
 def choose_examples(

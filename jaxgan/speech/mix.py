@@ -6,6 +6,7 @@ P.56, pauses do not count) over the mean power of the noise that is added.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -116,6 +117,7 @@ class MixCorpus:
         noise: the clips.
         snrs: dB; one of them is drawn for each mixture.
         bucket_lengths: int32 [buckets], rising; the lengths batches have.
+        kinds: of the clips; none where they are not known.
     """
 
     names: tuple[str, ...]
@@ -123,6 +125,7 @@ class MixCorpus:
     noise: Waves
     snrs: tuple[float, ...]
     bucket_lengths: np.ndarray = field(default_factory=NO_BUCKETS.copy)
+    kinds: tuple[str, ...] = ()
     _levels: dict[int, float] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -149,22 +152,24 @@ class MixCorpus:
         a mixture come from a generator of its own.
         """
         order = self.order(seed, round_number, count)
-        return self._mix(order, seed, round_number)
+        return self._mix(order, seed, round_number)[0]
 
     def _mix(
         self, order: np.ndarray, seed: int, round_number: int, snrs: Sequence[float] | None = None
-    ) -> Drawn:
-        mixed = []
+    ) -> tuple[Drawn, list[int]]:
+        """What is drawn, and the number of each mixture's clip."""
+        mixed, clips = [], []
         for position, index in enumerate(order):
             random = generator(seed, round_number, position)
-            clip = self.noise[int(random.integers(len(self.noise)))]
+            clips.append(int(random.integers(len(self.noise))))
+            clip = self.noise[clips[-1]]
             snr = self.snrs[int(random.integers(len(self.snrs)))]
             speech = self.speech[index]
             noise = stretch(clip, len(speech), random)
             chosen = snrs[position] if snrs else snr
             mixed.append(mix(speech, noise, chosen, self._level(int(index))))
         clean, noisy, gains = zip(*mixed, strict=True)
-        return Drawn(order.astype(np.int32), np.array(gains, np.float32), clean, noisy)
+        return Drawn(order.astype(np.int32), np.array(gains, np.float32), clean, noisy), clips
 
     def _level(self, index: int) -> float:
         if index not in self._levels:
@@ -181,9 +186,13 @@ class MixCorpus:
         """
         order = spread(len(self), count)
         dealt = np.resize(np.asarray(self.snrs, np.float64), len(order))
-        drawn = self._mix(order, seed, 0, generator(seed).permutation(dealt).tolist())
+        snrs = generator(seed).permutation(dealt).tolist()
+        drawn, clips = self._mix(order, seed, 0, snrs)
+        conditions = {"snr": tuple(f"{snr:g}" for snr in snrs)}
+        if self.kinds:
+            conditions["noise"] = tuple(self.kinds[clip] for clip in clips)
         names = tuple(self.names[index] for index in order)
-        return PairCorpus(names, join(drawn.clean), join(drawn.noisy))
+        return PairCorpus(names, join(drawn.clean), join(drawn.noisy), conditions=conditions)
 
 
 def open_mix(data: ConfigDict) -> tuple[MixCorpus, PairCorpus, tuple[Problem, ...]]:
@@ -199,12 +208,24 @@ def open_mix(data: ConfigDict) -> tuple[MixCorpus, PairCorpus, tuple[Problem, ..
     noise = split("config.data.noise", data.noise, noise_fault, data)
     snrs = tuple(float(snr) for snr in data.snrs)
     train, valid = (
-        MixCorpus(tuple(stems(words.files)), words.waves, sounds.waves, snrs)
+        MixCorpus(
+            tuple(stems(words.files)),
+            words.waves,
+            sounds.waves,
+            snrs,
+            kinds=kinds_of(sounds.files),
+        )
         for words, sounds in zip(speech, noise, strict=True)
     )
     problems = {p: None for part in (*speech, *noise) for p in part.problems}
     fixed = valid.fixed(data.seed, data.valid_utterances or len(valid))
     return train, fixed, tuple(problems)
+
+
+def kinds_of(files: Sequence[str]) -> tuple[str, ...]:
+    """The folder that each noise file lies in; nothing where any lies in none."""
+    kinds = tuple(PurePosixPath(file).parent.name for file in files)
+    return kinds if all(kinds) else ()
 
 
 def noise_fault(samples: np.ndarray) -> str:

@@ -1,8 +1,9 @@
 """Folders of clean and of noisy files, paired by name."""
 
+import csv
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,14 @@ from jaxgan.core.errors import UserError
 from jaxgan.speech import audio
 from jaxgan.speech.audio import SAMPLE_RATE
 from jaxgan.speech.checks import CUT, WITH_PARTNER, Problem, fault
-from jaxgan.speech.corpus import PairCorpus
+from jaxgan.speech.corpus import Conditions, PairCorpus
 from jaxgan.speech.folders import existing, hold_out, require, stems
 from jaxgan.speech.waves import Waves, join, load
 
 SIDES = ("clean", "noisy")
 VOICEBANK_TRAIN = ("clean_trainset_28spk_wav", "noisy_trainset_28spk_wav")
 VOICEBANK_TEST = ("clean_testset_wav", "noisy_testset_wav")
+CONDITIONS = "conditions.csv"
 TOLERANCE_SECONDS = 0.001
 """Two sides may differ so much in length (rounding when files were resampled); both are then cut
 to the shorter one. Beyond it they are not known to be aligned and the pair is left out."""
@@ -150,7 +152,8 @@ def read_pairs(folder: str | os.PathLike[str]) -> tuple[PairCorpus, tuple[Proble
     score to say that it has none for it.
 
     Args:
-        folder: holds `clean` and `noisy`, or VoiceBank-DEMAND's names for its test set.
+        folder: holds `clean` and `noisy`, or VoiceBank-DEMAND's names for its test set; and, where
+            more is known of the pairs, a table conditions.csv (see `read_conditions`).
 
     Returns:
         (the pairs, every file that is not used as it is).
@@ -166,4 +169,37 @@ def read_pairs(folder: str | os.PathLike[str]) -> tuple[PairCorpus, tuple[Proble
         )
     pairs = read_sides(*both, lambda wave: "")
     require("--data", place, pairs.names, pairs.problems)
-    return pairs.corpus(), pairs.problems
+    conditions = read_conditions(place / CONDITIONS, pairs.names)
+    return replace(pairs.corpus(), conditions=conditions), pairs.problems
+
+
+def read_conditions(path: Path, names: Sequence[str]) -> Conditions:
+    """What a table says of pairs: nothing where there is no table.
+
+    Args:
+        path: a CSV file with a column `name`, as the pairs' names, and others: snr, noise, ...
+        names: of the pairs, in order.
+
+    Raises:
+        UserError: the table has no column `name`, or a pair is missing in it.
+    """
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        columns = [column for column in reader.fieldnames or () if column != "name"]
+        if "name" not in (reader.fieldnames or ()):
+            raise UserError(f"{path}: its first line names no column 'name'")
+        rows = {row["name"]: row for row in reader}
+    missing = [name for name in names if name not in rows]
+    if missing:
+        raise UserError(f"{path}: has no row of {missing[0]!r}; add one, or remove the file")
+    return {column: tuple(rows[name][column] or "" for name in names) for column in columns}
+
+
+def write_conditions(corpus: PairCorpus, place: Path) -> None:
+    """Writes what is known of a corpus' pairs where `read_pairs` finds it."""
+    with (place / CONDITIONS).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", *corpus.conditions])
+        writer.writerows(zip(corpus.names, *corpus.conditions.values(), strict=True))

@@ -17,10 +17,10 @@ from jaxgan.core import config as configs
 from jaxgan.core import log
 from jaxgan.core.files import absolute
 from jaxgan.speech.audio import SAMPLE_RATE
-from jaxgan.speech.comparison import NOISY, Contest
+from jaxgan.speech.comparison import NOISY, Comparison, Contest
 from jaxgan.speech.statistics import Interval
 from jaxgan.speech.stft import FrontEnd
-from jaxgan.speech.tables import Columns
+from jaxgan.speech.tables import Columns, numbers_first
 from jaxgan.speech.validation import spectrogram_image
 
 EXAMPLES = 6
@@ -110,6 +110,20 @@ def score_table(means: Mapping[str, Mapping[str, Interval]], found: Sequence[Con
         "than the noisy speech, Wilcoxon's signed-rank test, p below 0.05 after Holm's correction."
     )
     return _table(["system", *means], rows) + note
+
+
+def breakdown(comparison: Comparison, condition: str) -> str:
+    """Means of every system over the utterances of each of a condition's words."""
+    words = np.array(comparison.conditions[condition])
+    rows = []
+    for word in sorted(set(words.tolist()), key=numbers_first):
+        chosen = words == word
+        values = [comparison.values(score, chosen) for score in comparison.scores]
+        for system in comparison.columns:
+            own = [systems[system] for systems in values]
+            cells = (_cell(f"{column.mean():.3f}" if len(column) else "-") for column in own)
+            rows.append([_cell(f"{word} ({chosen.sum()})"), _cell(system), *cells])
+    return _table([f"{condition} (utterances)", "system", *comparison.scores], rows)
 
 
 def contest_table(found: Sequence[Contest]) -> str:

@@ -4,13 +4,16 @@ import csv
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from scipy import stats
+
+from jaxgan.speech.corpus import Conditions
 
 CONFIDENCE = 0.95
 Columns = dict[str, np.ndarray]
@@ -26,12 +29,14 @@ class Results:
         seconds: float64 [n], their lengths.
         noisy: scores of the noisy side.
         enhanced: scores of the enhanced side, of the same names in the same order.
+        conditions: of the corpus, see `PairCorpus`.
     """
 
     names: Sequence[str]
     seconds: np.ndarray
     noisy: Columns
     enhanced: Columns
+    conditions: Conditions = field(default_factory=dict)
 
     @property
     def unscorable(self) -> int:
@@ -46,6 +51,52 @@ class Results:
         """
         both = np.isfinite(self.noisy[score]) & np.isfinite(self.enhanced[score])
         return self.noisy[score][both], self.enhanced[score][both]
+
+    def by(self, condition: str) -> "dict[str, Results]":
+        """The results of each of a condition's words, numbers first and in their order."""
+        words = np.array(self.conditions[condition])
+        parts = {}
+        for word in sorted(set(words.tolist()), key=numbers_first):
+            rows = np.flatnonzero(words == word)
+            noisy, enhanced = (
+                {score: values[rows] for score, values in side.items()}
+                for side in (self.noisy, self.enhanced)
+            )
+            names = [self.names[row] for row in rows.tolist()]
+            parts[word] = Results(names, self.seconds[rows], noisy, enhanced)
+        return parts
+
+
+def numbers_first(word: str) -> tuple[float, str]:
+    """A key that sorts numbers by their value, and words behind them."""
+    try:
+        return float(word), ""
+    except ValueError:
+        return math.inf, word
+
+
+def make_breakdown(results: Results, condition: str) -> Table:
+    """Mean scores, noisy and enhanced, of each of a condition's words."""
+    table = Table(title=Text(f"by {condition}: noisy to enhanced"))
+    table.add_column(Text(condition))
+    table.add_column("utterances", justify="right")
+    for score in results.noisy:
+        table.add_column(Text(score), justify="right")
+    for word, part in results.by(condition).items():
+        means = [[mean_and_interval(side)[0] for side in part.pairs(s)] for s in part.noisy]
+        cells = [
+            "-" if math.isnan(noisy) else f"{noisy:.2f} to {enhanced:.2f}"
+            for noisy, enhanced in means
+        ]
+        table.add_row(Text(word), str(len(part.names)), *cells)
+    return table
+
+
+def show(table: Table) -> None:
+    """Prints a table in full, however narrow the terminal: broken lines lose less than cells."""
+    console = Console()
+    needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    Console(width=max(console.width, needed)).print(table)
 
 
 def mean_and_interval(values: np.ndarray) -> tuple[float, float]:
@@ -78,7 +129,7 @@ def make_table(results: Results, title: str) -> Table:
 
 
 def write_csv(results: Results, path: Path) -> None:
-    """A row for every utterance: name, seconds, and each score of noisy and of enhanced.
+    """A row for every utterance: name, seconds, conditions, each score of noisy and of enhanced.
 
     What has no score is empty.
     """
@@ -88,20 +139,31 @@ def write_csv(results: Results, path: Path) -> None:
     ]
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
-        writer.writerow(["name", "seconds", *(heading for heading, _ in columns)])
+        headings = (*results.conditions, *(heading for heading, _ in columns))
+        writer.writerow(["name", "seconds", *headings])
         for row, (name, seconds) in enumerate(zip(results.names, results.seconds, strict=True)):
             scores = [_cell(values[row]) for _, values in columns]
-            writer.writerow([name, f"{seconds:.4f}", *scores])
+            known = [words[row] for words in results.conditions.values()]
+            writer.writerow([name, f"{seconds:.4f}", *known, *scores])
 
 
 def summarise(results: Results) -> dict[str, object]:
-    """What summary.json holds; null is the mean of a score that no utterance has on both sides."""
+    """What summary.json holds; null is the mean of a score that no utterance has on both sides.
+
+    Where conditions are known, "by" holds the same for each of their words.
+    """
     means: dict[str, dict[str, float | None]] = {"noisy": {}, "enhanced": {}}
     for score in results.noisy:
         for side, values in zip(means, results.pairs(score), strict=True):
             mean, _ = mean_and_interval(values)
             means[side][score] = mean if math.isfinite(mean) else None
-    return {"count": len(results.names), "unscorable": results.unscorable, **means}
+    summary = {"count": len(results.names), "unscorable": results.unscorable, **means}
+    if results.conditions:
+        summary["by"] = {
+            condition: {word: summarise(part) for word, part in results.by(condition).items()}
+            for condition in results.conditions
+        }
+    return summary
 
 
 def write_summary(results: Results, path: Path) -> None:

@@ -28,6 +28,8 @@ def compared(tmp_path_factory):
     for seed in range(3):
         add_pair(place / "set", f"v<{seed}>", voice(1.2 + 0.1 * seed, seed=seed))
     add_pair(place / "set", "short", voice(0.2))
+    rows = "short,0\nv<0>,0\nv<1>,7.5\nv<2>,7.5\n"
+    (place / "set" / "conditions.csv").write_text(f"name,snr\n{rows}")
     runs = [
         str(make_workdir(place / "runs" / name, override))
         for name, override in (("one", "seed=0"), ("two&more", "generator.floor=0.2"))
@@ -103,7 +105,15 @@ def test_the_page_holds_all_it_shows(compared):
     images = [base64.b64decode(s.split(",")[1]) for tag, s in page.sources if tag == "img"]
     assert len(images) == len(sounds) + 2  # the scatter and the curves
     assert all(image.startswith(b"\x89PNG") for image in images)
-    for text in ("generator.floor", "0.05", "0.2", "two&more", "lsd"):
+    for text in (
+        "snr (utterances)",
+        "7.5 (2)",
+        "generator.floor",
+        "0.05",
+        "0.2",
+        "two&more",
+        "lsd",
+    ):
         assert text in page.text
 
 

@@ -96,6 +96,9 @@ def test_a_set_can_be_written_as_files_and_read_as_pairs(tmp_path):
     found, problems = pairs.read_pairs(tmp_path)
     assert problems == ()
     assert found.names == corpus.names
+    assert found.conditions == corpus.conditions
+    assert [name.split("_")[-1] for name in corpus.names] == list(corpus.conditions["noise"])
+    assert demo.open_set("test", 3, 0).conditions == corpus.conditions  # from the cache, too
     np.testing.assert_array_equal(found.noisy(2), corpus.noisy(2))
     assert audio.read(tmp_path / "clean" / f"{found.names[0]}.wav")[1] == 16000
 

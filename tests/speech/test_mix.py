@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from corpora import config, mix_corpus, save, speech_like, tone
@@ -180,7 +182,7 @@ def test_every_ratio_and_clip_is_drawn():
 
 
 def test_fixed_mixtures_deal_the_ratios_out_evenly():
-    corpus = mix_corpus([8000] * 10, [20000])
+    corpus = dataclasses.replace(mix_corpus([8000] * 10, [20000, 9000]), kinds=("hum", "rain"))
     fixed = corpus.fixed(0, 8)
     counts = {}
     for number in range(len(fixed)):
@@ -189,6 +191,12 @@ def test_fixed_mixtures_deal_the_ratios_out_evenly():
             decibels(level / mean_power(fixed.noisy(number).astype(float) - fixed.clean(number)))
         )
         counts[snr] = counts.get(snr, 0) + 1
+        assert fixed.conditions["snr"][number] == str(snr)
+        added = fixed.noisy(number).astype(float) - fixed.clean(number)
+        clip = corpus.noise[["hum", "rain"].index(fixed.conditions["noise"][number])]
+        # The noise as it was added is a stretch of its own clip.
+        found = np.correlate(np.concatenate([clip, clip]), added[:4000], "valid").max()
+        assert found > 0.9 * np.sqrt(np.square(added[:4000]).sum() * 4000) * 2000
     assert counts == {0: 2, 5: 2, 10: 2, 15: 2}
     again, other = corpus.fixed(0, 8), corpus.fixed(1, 8)
     np.testing.assert_array_equal(fixed.noisy_waves.samples, again.noisy_waves.samples)

@@ -27,6 +27,23 @@ def test_files_are_paired_by_name_whatever_their_suffix(tmp_path):
     np.testing.assert_array_equal(found.noisy(1), audio.read(tmp_path / "noisy" / "b.wav")[0])
 
 
+def test_a_table_tells_the_conditions_of_pairs(tmp_path):
+    fill(tmp_path, ["a", "b", "c"])
+    table = tmp_path / "conditions.csv"
+    table.write_text("snr,name,noise\n5,c,bus\n0,a,cafe\n2.5,b,\n7,other,bus\n")
+    found, _ = pairs.read_pairs(tmp_path)
+    assert found.conditions == {"snr": ("0", "2.5", "5"), "noise": ("cafe", "", "bus")}
+    chosen = found.select(np.array([2, 0]))
+    assert chosen.conditions == {"snr": ("5", "0"), "noise": ("bus", "cafe")}
+    pairs.write_conditions(chosen, tmp_path)
+    assert table.read_text().splitlines() == ["name,snr,noise", "c,5,bus", "a,0,cafe"]
+    with pytest.raises(UserError, match=r"conditions\.csv: has no row of 'b'"):
+        pairs.read_pairs(tmp_path)
+    table.write_text("file,snr\n")
+    with pytest.raises(UserError, match=r"conditions\.csv: its first line names no column 'name'"):
+        pairs.read_pairs(tmp_path)
+
+
 def test_every_bad_pair_is_named_with_its_reason(tmp_path):
     fill(
         tmp_path,

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import json
 
@@ -9,8 +10,10 @@ from scipy import stats
 
 from jaxgan.speech.tables import (
     Results,
+    make_breakdown,
     make_table,
     mean_and_interval,
+    numbers_first,
     summarise,
     write_csv,
     write_summary,
@@ -103,3 +106,28 @@ def test_the_table_says_mean_interval_and_gain(results):
     assert f"{6.5 / 3:.3f}" in row
     [empty] = [line for line in lines if "si_sdr" in line]
     assert empty.count("-") == 3
+
+
+def test_conditions_divide_the_utterances(results, tmp_path):
+    known = dataclasses.replace(results, conditions={"snr": ("10", "2.5", "10", "2.5")})
+    parts = known.by("snr")
+    assert list(parts) == ["2.5", "10"]
+    assert parts["10"].names == ["a", "c, [bold]"]
+    np.testing.assert_array_equal(parts["2.5"].seconds, [2.5, 4.0])
+    by = summarise(known)["by"]["snr"]
+    assert by["10"]["count"] == 2
+    assert by["10"]["enhanced"]["pesq_wb"] == pytest.approx((1.5 + 3.25) / 2)
+    assert by["2.5"]["noisy"]["pesq_wb"] == pytest.approx(1.5)  # where both sides have it
+    assert "by" not in summarise(results)
+    write_csv(known, tmp_path / "scores.csv")
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        assert [row["snr"] for row in csv.DictReader(file)] == ["10", "2.5", "10", "2.5"]
+    stream = io.StringIO()
+    Console(file=stream, width=200).print(make_breakdown(known, "snr"))
+    assert "2.00 to 2.38" in stream.getvalue()
+    assert stream.getvalue().index("2.5 ") < stream.getvalue().index("10 ")
+
+
+def test_words_that_are_no_numbers_come_behind_those_that_are():
+    words = ["cafe", "12.5", "-2.5", "bus", "7"]
+    assert sorted(words, key=numbers_first) == ["-2.5", "7", "12.5", "bus", "cafe"]
