@@ -62,6 +62,7 @@ def networks() -> ConfigDict:
     config.discriminator.channels = (15, 25, 40, 50)
     config.discriminator.kernels = (5, 7, 9, 11)
     config.discriminator.dense = (50, 10)
+    config.discriminator.sees_reference = True  # False: D judges the candidate alone
     return config
 
 
@@ -69,6 +70,7 @@ def learning() -> ConfigDict:
     """What happens in a round, and the optimizers."""
     config = ConfigDict()
     config.order = "generator_first"  # the authors' code, which leaves G alone in the first round
+    config.clean_teaches = True
     config.noisy_teaches = False  # the paper's D learns from clean and enhanced alone
     config.replay = ConfigDict()
     config.replay.share = 0.1  # of all items of earlier rounds: the authors' code

@@ -132,5 +132,5 @@ def make(config: ConfigDict, mesh: Mesh) -> ConditionalGAN:
         UserError: a setting, the score or the data cannot be used; the message says which.
     """
     training.check(config, ranges=RANGES)
-    check_discriminator(**config.discriminator)
+    check_discriminator(config.discriminator)
     return training.assemble(config, mesh, assemble)

@@ -50,8 +50,6 @@ from jaxgan.speech.noisy_scores import NoisyScores
 from jaxgan.speech.replay import ReplayBatch, make_record, replay_batches
 from jaxgan.speech.training import Rows, Training
 
-ENHANCED = 1  # the column of labels and predictions; clean is 0, noisy 2
-
 
 @struct.dataclass
 class Log:
@@ -84,6 +82,9 @@ class MetricGAN:
         self.mesh = training.mesh
         self.corpus = training.corpus
         self.names = score_names(config.score)
+        teaches = {"clean": config.clean_teaches, "enhanced": True, "noisy": config.noisy_teaches}
+        self.kinds = [kind for kind in teaches if teaches[kind]]
+        self.enhanced = self.kinds.index("enhanced")
         fixed = isinstance(training.corpus, PairCorpus)
         self.noisy_scores = [
             NoisyScores(scorer, self.mesh, training.fetch, fixed) for scorer in training.scorers
@@ -122,7 +123,7 @@ class MetricGAN:
             state = self.replay_pass(state, history, number, timer, log)
         with timer.part("score"):
             labels = self.labels(asked, rows)
-            require_scores(labels, history, config.score)
+            require_scores([kinds[:, self.enhanced] for kinds in labels], history, config.score)
             lessons = self.lessons(batches, enhanced, labels)
         state = self.discriminator_pass(state, lessons, timer, log.first)
         if not config.scoring.delay:
@@ -174,17 +175,21 @@ class MetricGAN:
         """Waits for the scores.
 
         Returns:
-            float32 [B, K, S] of every batch: clean, enhanced, and maybe noisy, by each score.
+            float32 [B, K, S] of every batch: `kinds` of candidates by each score.
         """
-        clean = [np.where(row.lengths > 0, 1.0, np.nan) for row in rows]
         index = [row.utterance for row in rows]
         by_score = []
         for score, noisy, found in zip(self.training.scores, self.noisy_scores, asked, strict=True):
-            kinds = [self.training.fetch([collect() for collect in found.enhanced])]
+            raw = self.training.fetch([collect() for collect in found.enhanced])
+            labels = {
+                "clean": [np.where(row.lengths > 0, 1.0, np.nan) for row in rows],
+                "enhanced": [score.normalise(values) for values in raw],
+            }
             if self.config.noisy_teaches:
-                kinds.append(noisy.collect(found.noisy, index))
-            unit = [[score.normalise(values) for values in kind] for kind in kinds]
-            by_score.append([np.stack(batch, axis=1) for batch in zip(clean, *unit, strict=True)])
+                known = noisy.collect(found.noisy, index)
+                labels["noisy"] = [score.normalise(values) for values in known]
+            kinds = [labels[kind] for kind in self.kinds]
+            by_score.append([np.stack(batch, axis=1) for batch in zip(*kinds, strict=True)])
         return [np.stack(batch, axis=2).astype(np.float32) for batch in zip(*by_score, strict=True)]
 
     def lessons(
@@ -193,9 +198,10 @@ class MetricGAN:
         """Candidates of every kind beside their labels [B, K, S]."""
         lessons = []
         for batch, made, label in zip(batches, enhanced, labels, strict=True):
-            kinds = [batch.clean, made, batch.noisy][: label.shape[1]]
+            waves = {"clean": batch.clean, "enhanced": made, "noisy": batch.noisy}
+            candidates = [waves[kind] for kind in self.kinds]
             placed = devices.put_sharded(label, self.mesh)
-            lessons.append(Lesson(batch.clean, kinds, placed, batch.lengths))
+            lessons.append(Lesson(batch.clean, candidates, placed, batch.lengths))
         return lessons
 
     def discriminator_pass(
@@ -243,7 +249,7 @@ class MetricGAN:
             return {}
         made = [row for batch in self.training.fetch(list(enhanced)) for row in batch]
         index, gain, lengths = (np.concatenate(field) for field in zip(*rows, strict=True))
-        label = np.concatenate([columns[:, ENHANCED] for columns in labels])
+        label = np.concatenate([kinds[:, self.enhanced] for kinds in labels])
         return make_record(index, gain, lengths, made, label)
 
     def summary(
@@ -260,8 +266,8 @@ class MetricGAN:
             "d_loss_replay": [step["loss"] for step in replay],
         }
         metrics = {name: float(np.mean(values)) for name, values in losses.items() if values}
-        label = np.concatenate(labels)[:, ENHANCED]
-        prediction = np.concatenate([step["prediction"] for step in first])[:, ENHANCED]
+        label = np.concatenate(labels)[:, self.enhanced]
+        prediction = np.concatenate([step["prediction"] for step in first])[:, self.enhanced]
         lengths = np.concatenate([row.lengths for row in rows])
         metrics["unscorable"] = 0.0
         for number, name in enumerate(self.names):
@@ -288,7 +294,7 @@ def agreement(label: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
 
 def require_scores(labels: Sequence[np.ndarray], history: History, score: str) -> None:
     """Raises UserError if nothing has had a score so far: not bad utterances, but a bad score."""
-    if np.isfinite(np.concatenate(labels)[:, ENHANCED]).any():
+    if np.isfinite(np.concatenate(labels)).any():
         return
     if not any(len(record.get("labels", ())) for record in history):
         raise UserError(
@@ -297,10 +303,9 @@ def require_scores(labels: Sequence[np.ndarray], history: History, score: str) -
         )
 
 
-def check_discriminator(
-    channels: Sequence[int], kernels: Sequence[int], dense: Sequence[int]
-) -> None:
-    """Raises UserError for sizes that make no discriminator."""
+def check_discriminator(config: ConfigDict) -> None:
+    """Raises UserError for sizes, `config.discriminator`, that make no discriminator."""
+    channels, kernels, dense = config.channels, config.kernels, config.dense
     if len(channels) != len(kernels) or not channels:
         raise UserError(
             f"config.discriminator.channels={channels} and config.discriminator.kernels={kernels}: "
@@ -347,6 +352,6 @@ def make(config: ConfigDict, mesh: Mesh) -> MetricGAN:
         UserError: a setting, the score or the data cannot be used; the message says which.
     """
     training.check(config, CHOICES, RANGES)
-    check_discriminator(**config.discriminator)
+    check_discriminator(config.discriminator)
     check_scores(score_names(config.score), config.score_weights)
     return training.assemble(config, mesh, MetricGAN)

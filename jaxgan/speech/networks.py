@@ -117,12 +117,14 @@ class MetricDiscriminator(nn.Module):
         channels: of the convolutions.
         kernels: their widths in frames and bins; VALID, so each takes kernel - 1 frames away.
         dense: units of the layers between the average and the score.
+        sees_reference: False judges the candidate alone, as in MetricGAN-U (Fu et al. 2021).
         dtype: of the convolutions; parameters, dense layers and result are float32.
     """
 
     channels: tuple[int, ...] = (15, 25, 40, 50)
     kernels: tuple[int, ...] = (5, 7, 9, 11)
     dense: tuple[int, ...] = (50, 10)
+    sees_reference: bool = True
     dtype: jnp.dtype = jnp.float32
 
     @property
@@ -143,7 +145,7 @@ class MetricDiscriminator(nn.Module):
             float32 [B], unbounded.
         """
         steps = jnp.arange(candidate.shape[1])
-        x = jnp.stack([candidate, clean], axis=-1)
+        x = jnp.stack([candidate, clean] if self.sees_reference else [candidate], axis=-1)
         x = ChannelNorm()(x, steps < frames[:, None]).astype(self.dtype)
         rows = jnp.max(frames)
         for channels, kernel in zip(self.channels, self.kernels, strict=True):

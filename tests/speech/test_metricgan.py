@@ -100,6 +100,19 @@ def test_several_scores_train_together():
     assert evaluation.objective == evaluation.metrics["correlation"]
 
 
+def test_a_discriminator_without_reference_learns_from_enhanced_and_noisy_alone():
+    changes = {"discriminator.sees_reference": False, "clean_teaches": False}
+    with recipe_of(tiny_config(**changes)) as recipe:
+        state, history, rows = play(recipe, 2)
+        before = jax.device_get(recipe.init(jax.random.key(recipe.config.seed)))
+    kernel = state.players["discriminator"].params["Conv_0"]["kernel"]
+    assert kernel.shape[2] == 1
+    assert not equal(before.players["generator"].params, state.players["generator"].params)
+    assert rows[0]["label"] == pytest.approx(history[0]["labels"].mean(), abs=1e-5)
+    assert rows[1]["replayed"] > 0
+    assert all(np.isfinite(value) for row in rows for value in row.values())
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -128,7 +141,7 @@ def test_what_cannot_be_scored_stops_no_run(score):
 def test_a_round_is_summed_up_over_what_has_a_score():
     def reported(loss, *enhanced):
         predictions = np.zeros((2, len(enhanced), 3), np.float32)
-        predictions[0, :, metricgan.ENHANCED] = enhanced
+        predictions[0, :, 1] = enhanced
         return Report({"loss": np.float32([loss, 0]), "prediction": predictions[..., None]}, 1)
 
     log = metricgan.Log(

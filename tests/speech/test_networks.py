@@ -37,6 +37,12 @@ def test_generator_has_the_papers_parameters(module, parameters):
     [
         (MetricDiscriminator(), 345_330, 29),
         (MetricDiscriminator(channels=(15,) * 4, kernels=(5,) * 4), 19_010, 17),
+        # 5 x 5 x 15 kernel entries and one channel's scale and offset less.
+        (
+            MetricDiscriminator(channels=(15,) * 4, kernels=(5,) * 4, sees_reference=False),
+            19_010 - 5 * 5 * 15 - 2,
+            17,
+        ),
     ],
 )
 def test_discriminator_has_the_papers_parameters(module, parameters, least):
@@ -44,6 +50,19 @@ def test_discriminator_has_the_papers_parameters(module, parameters, least):
     shapes = jax.eval_shape(module.init, jax.random.key(0), x, x, jnp.array([32]))
     assert count(shapes["params"]) == parameters
     assert module.least_frames == least
+
+
+def test_a_discriminator_without_reference_does_not_hear_it():
+    module = SMALL.clone(sees_reference=False)
+    candidate, clean = feature(), feature() * 0.5
+    frames = jnp.full(len(candidate), candidate.shape[1])
+    variables = module.init(jax.random.key(0), candidate, clean, frames)
+    judged = [
+        module.apply(variables, *sides, frames, mutable=["batch_stats"])[0]
+        for sides in ((candidate, clean), (candidate, clean + 1), (candidate * 2 + 1, clean))
+    ]
+    np.testing.assert_array_equal(judged[0], judged[1])
+    assert not np.allclose(judged[0], judged[2])
 
 
 @pytest.fixture(name="mask")

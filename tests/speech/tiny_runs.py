@@ -40,6 +40,7 @@ def tiny_config(**changes):
             },
             "discriminator": {"channels": (3, 4), "kernels": (5, 3), "dense": (5,)},
             "order": "discriminator_first",
+            "clean_teaches": True,
             "noisy_teaches": True,
             "replay": {"share": 0.5, "most": 0, "clean": False},
             "generator_learning_rate": RATE,
