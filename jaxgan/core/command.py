@@ -1,6 +1,8 @@
 """What the commands of the top level have in common: how flags are read."""
 
 import argparse
+import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from jaxgan.core.errors import UserError
@@ -15,3 +17,20 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises UserError with argparse's message."""
         raise UserError(f"{message}; see {self.prog} --help")
+
+
+def run(action: Callable[[], None]) -> int:
+    """Does what a command does, and tells a mistake of the user's in one line.
+
+    Returns:
+        The exit status: 0 done, 2 a mistake of the user's, 130 cut by Ctrl-C.
+    """
+    try:
+        action()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0

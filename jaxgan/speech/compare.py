@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from rich.table import Table
 from rich.text import Text
 
-from jaxgan.core import devices
+from jaxgan.core import command, devices
 from jaxgan.core.command import Parser
 from jaxgan.core.errors import UserError
 from jaxgan.scores.pool import ScorePool
@@ -40,7 +40,7 @@ def make_table(comparison: Comparison, title: str) -> Table:
     """A row for every system, a column for every score: means over their intervals."""
     caption = (
         "mean, and its 95 % interval (bootstrap over utterances); all at 16000 Hz\n"
-        f"{len(comparison.names)} utterances; those without some score count in no row of it"
+        f"{len(comparison.names)} utterances; one that lacks a score in some system counts for it in none"
     )
     table = Table(title=Text(title), caption=Text(caption))
     table.add_column("system")
@@ -251,18 +251,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done, 2 a mistake of the user's, 130 cut."""
-    try:
+    """Exit status: see `command.run`."""
+
+    def action() -> None:
         flags = parse(arguments)
         devices.prepare()
         compare(flags.workdirs, flags.data, flags.checkpoint, flags.output, flags.scores)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    return 0
+
+    return command.run(action)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
 
-from jaxgan.core import devices
+from jaxgan.core import command, devices
 from jaxgan.core.command import Parser
-from jaxgan.core.errors import UserError
 from jaxgan.core.state import PyTree
 from jaxgan.speech import audio, enhancer
 from jaxgan.speech.denoiser import Denoiser
@@ -95,19 +94,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done, 2 a mistake of the user's, 130 cut."""
-    try:
+    """Exit status: see `command.run`."""
+
+    def action() -> None:
         flags = parse(arguments)
         devices.prepare()
         size = export(flags.workdir, flags.output, flags.checkpoint)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    print(f"{flags.output}: {size / 1e6:.1f} MB")
-    return 0
+        print(f"{flags.output}: {size / 1e6:.1f} MB")
+
+    return command.run(action)
 
 
 if __name__ == "__main__":

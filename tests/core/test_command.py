@@ -1,0 +1,33 @@
+import pytest
+
+from jaxgan.core import command
+from jaxgan.core.errors import UserError
+
+
+def test_a_command_ends_with_its_status_and_one_line(capsys):
+    done = []
+    assert command.run(lambda: done.append(1)) == 0
+    assert done == [1]
+
+    def mistaken():
+        raise UserError("--rate=0: give a rate")
+
+    def cut():
+        raise KeyboardInterrupt
+
+    assert command.run(mistaken) == 2
+    assert capsys.readouterr().err == "--rate=0: give a rate\n"
+    assert command.run(cut) == 130
+    assert capsys.readouterr().err == "stopped\n"
+
+
+def test_a_defect_comes_through():
+    with pytest.raises(ZeroDivisionError):
+        command.run(lambda: None if 1 / 0 else None)
+
+
+def test_a_mistake_in_the_flags_names_the_help():
+    parser = command.Parser("does nothing")
+    parser.prog = "nothing.py"
+    with pytest.raises(UserError, match=r"unrecognized arguments: --all; see nothing\.py --help"):
+        parser.parse_args(["--all"])
