@@ -40,7 +40,8 @@ def make_table(comparison: Comparison, title: str) -> Table:
     """A row for every system, a column for every score: means over their intervals."""
     caption = (
         "mean, and its 95 % interval (bootstrap over utterances); all at 16000 Hz\n"
-        f"{len(comparison.names)} utterances; one that lacks a score in some system counts for it in none"
+        f"{len(comparison.names)} utterances; one that lacks a score in some system counts for "
+        "that score in none"
     )
     table = Table(title=Text(title), caption=Text(caption))
     table.add_column("system")
