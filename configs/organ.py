@@ -28,7 +28,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config = seqgan.settings()
     config.recipe = "organ"
     config.objective = "tonality"  # a name of docs/sequences.md, or the import path of your own
-    config.share = 0.5  # of D in the reward: the authors' code; 0: the objective alone
+    # Of D in the reward; 0: the objective alone. The authors' code has 0.5, and stretches every
+    # batch's ratings to 0..1.
+    config.share = 0.3
     config.repetition_penalty = True  # what stands twice in a batch is worth less: the authors'
     config.scoring = ConfigDict()
     config.scoring.workers = 0  # processes of the objective; 0: one a core
@@ -53,15 +55,16 @@ def small(config: ConfigDict) -> None:
     config.data.vocabulary = 0
     config.generator.hidden = 64
     config.generator_learning_rate = 5e-3
-    # With 5e-3 a reward is pursued in a few rounds, to one sequence that is repeated.
-    config.policy_learning_rate = 1e-3
+    # At 1e-3 tonality rose from 0.050 to 0.054 in 30 rounds.
+    config.policy_learning_rate = 5e-3
     config.discriminator.embedding = 32  # their example for molecules, like the widths
     config.discriminator.widths = (1, 2, 3, 4, 5, 8)
     config.discriminator.filters = (50, 50, 50, 50, 50, 50)
     config.discriminator_learning_rate = 1e-3
     config.pretrain_rounds = 30
     config.discriminator_rounds = 3
-    config.rounds = 30 + 3 + 60
+    # In 10 rounds more the diversity of tunes fell from 0.82 to 0.44.
+    config.rounds = 30 + 3 + 37
     config.d_steps = 1
     config.epochs = 1
     config.roll_outs = 8
@@ -77,6 +80,7 @@ def molecules(config: ConfigDict) -> None:
     config.data.kind = "molecules"
     config.data.unit = "smiles"
     config.data.count = 2_000
+    config.roll_outs = 4  # QED takes 2 ms a molecule
 
 
 def critic(config: ConfigDict) -> None:
