@@ -158,9 +158,11 @@ class BidirectionalLSTM(nn.Module):
         )
         bias = self.param("bias", forget_bias_one, (2, gates), jnp.float32)
         x, kernel, recurrent_kernel = (a.astype(self.dtype) for a in (x, kernel, recurrent_kernel))
-        directions = jnp.stack([x, reverse_sequences(x, lengths)])
-        # Cast before the bias is added, which in bfloat16 would lose half its digits.
-        inputs = jnp.einsum("dbti,dig->tdbg", directions, kernel).astype(bias.dtype)
-        inputs = inputs + bias[:, None]
+        batch, steps, _ = x.shape
+        # The batch before time: it may be sharded.
+        rows = jnp.stack([x, reverse_sequences(x, lengths)]).reshape(2, batch * steps, -1)
+        # Not rounded to bfloat16: hundreds of steps would add up its errors.
+        inputs = jnp.einsum("dni,dig->dng", rows, kernel, preferred_element_type=bias.dtype)
+        inputs = (inputs + bias[:, None]).reshape(2, batch, steps, gates).transpose(2, 0, 1, 3)
         hiddens = jnp.moveaxis(recur(inputs, recurrent_kernel), 0, 2)
         return jnp.concatenate([hiddens[0], reverse_sequences(hiddens[1], lengths)], axis=-1)
