@@ -104,7 +104,7 @@ def score_paths(config: ConfigDict, scores: str = "", tell: Tell = print) -> dic
             paths[get(name).name] = name
         except UserError as error:
             tell(f"leaves a score of the training out: {error}")
-    return paths | named_scores(scores)
+    return paths | {name: path for name, path in named_scores(scores).items() if name not in paths}
 
 
 def named_scores(scores: str, usual: Sequence[str] = USUAL) -> dict[str, str]:

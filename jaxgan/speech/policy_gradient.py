@@ -25,6 +25,7 @@ from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Evaluation
 from jaxgan.core.state import History, Record, RunState
 from jaxgan.core.timer import Timer
+from jaxgan.scores.registry import score_names
 from jaxgan.speech import optimizers, training
 from jaxgan.speech.masking import make_masking
 from jaxgan.speech.optimizers import adam
@@ -128,4 +129,6 @@ def make(config: ConfigDict, mesh: Mesh) -> PolicyGradient:
         UserError: a setting, the score or the data cannot be used; the message says which.
     """
     training.check(config, ranges=RANGES)
+    if len(score_names(config.score)) > 1:
+        raise UserError(f"config.score={config.score}: give one, masks are ranked by one score")
     return training.assemble(config, mesh, PolicyGradient)

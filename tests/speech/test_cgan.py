@@ -63,13 +63,17 @@ def small_batch():
 
 def features(masking, state, batch):
     """Clean, noisy and enhanced features [1, frames, bins] of each utterance, without padding."""
+
+    @jax.jit
+    def of_one(params, clean, noisy, length):
+        clean, noisy = (masking.feature_of(as_float(side)) for side in (clean, noisy))
+        return clean, noisy, masked_feature(masking, params, noisy, length)
+
     for row, length in enumerate(batch.lengths.tolist()):
         if length:
             total = -(-length // 256) * 256
             sides = (side[row : row + 1, :total] for side in (batch.clean, batch.noisy))
-            clean, noisy = (masking.feature_of(as_float(side)) for side in sides)
-            params = state.players["generator"].params
-            yield clean, noisy, masked_feature(masking, params, noisy, jnp.array([length]))
+            yield of_one(state.players["generator"].params, *sides, jnp.array([length]))
 
 
 def word(discriminator, state, candidate, noisy):
@@ -99,8 +103,8 @@ def test_discriminator_loss_by_hand(masking, discriminator, system, state, steps
     _, metrics = steps[0](state, batch)
     # Power iterations go on between the two calls on one batch: the second by hand begins there.
     player = state.players["discriminator"]
-    sides = system.enhancement.sides(batch)
-    _, after = system.enhancement.judge(player.params, player.state, sides.clean, sides)
+    sides = jax.jit(system.enhancement.sides)(batch)
+    _, after = jax.jit(system.enhancement.judge)(player.params, player.state, sides.clean, sides)
     second = state.players | {"discriminator": player.replace(state=after)}
     real, fake = [], []
     for clean, noisy, enhanced in features(masking, state, batch):
@@ -113,7 +117,7 @@ def test_discriminator_loss_by_hand(masking, discriminator, system, state, steps
 
 
 def test_the_noisy_speech_is_the_condition_and_the_clean_is_not(system, state, batch):
-    sides = system.enhancement.sides(batch)
+    sides = jax.jit(system.enhancement.sides)(batch)
     player = state.players["discriminator"]
 
     @jax.jit

@@ -210,14 +210,17 @@ def test_a_score_rises(system):
         mean, _ = steps.policy(system, *params, noisy, batch.lengths)
         return steps.policy_step(state, batch, scores, system=system)[0], jnp.mean(mean)
 
-    state, means = steps.init(jax.random.key(0), system=system), []
+    init = jax.jit(functools.partial(steps.init, system=system))
+    state, means = init(jax.random.key(0)), []
     for _ in range(40):
         state, mean = learn(state)
         means.append(float(mean))
     assert means[-1] < means[0] - 0.02
 
 
-@pytest.mark.parametrize(("key", "value"), [("samples", 1), ("deviation", 0.0)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("samples", 1), ("deviation", 0.0), ("score", "pesq_wb,stoi")]
+)
 def test_settings_that_make_no_sense_are_refused_by_name(key, value):
     config = make_config()
     config[key] = value

@@ -66,7 +66,7 @@ def test_emphasis_there_and_back():
 def test_windows_hold_every_sample_and_their_lengths():
     waveforms = networks.make_waveforms(make_config())
     batch = make_batch([2500, 1024, 1100], rows=4, total=3072)
-    sides = segan.windows_of(batch, waveforms)
+    sides = jax.jit(functools.partial(segan.windows_of, waveforms=waveforms))(batch)
     assert sides.noisy.shape == (4 * 5, WINDOW)
     lengths = np.asarray(sides.lengths).reshape(4, 5)
     # 2500: 0-1024, 512-1536, 1024-2048, 1536-2500; then nothing that is new.
@@ -108,27 +108,32 @@ def fresh_state(system):
 
 def test_discriminator_by_layers_of_its_own(system, state):
     player = state.players["discriminator"]
-    sides = system.enhancement.sides(make_batch([2500], total=3072))
-    word, after = system.enhancement.judge(player.params, player.state, sides.clean, sides)
+    sides = jax.jit(system.enhancement.sides)(make_batch([2500], total=3072))
+    judge = jax.jit(system.enhancement.judge)
+    word, after = judge(player.params, player.state, sides.clean, sides)
     assert equal(after, player.state)
     pairs = jnp.stack([sides.clean, sides.noisy], axis=-1)
+
+    @jax.jit
+    def by_hand(params, x):
+        for layer, filters in enumerate(FILTERS):
+            convolution = nn.Conv(filters, (7,), 2, padding="SAME")
+            x = convolution.apply({"params": params[f"Conv_{layer}"]}, x)
+            norm = {"params": params[f"VirtualBatchNorm_{layer}"]}
+            x = networks.VirtualBatchNorm().apply(norm, x, 4)
+            x = jnp.where(x > 0, x, 0.3 * x)
+        last, dense = (params[name] for name in (f"Conv_{len(FILTERS)}", "Dense_0"))
+        x = x[4:] @ last["kernel"][0] + last["bias"]
+        return x[:, :, 0] @ dense["kernel"] + dense["bias"]
+
     x = jnp.concatenate([player.state["reference"]["pairs"], pairs])
-    for layer, filters in enumerate(FILTERS):
-        convolution = nn.Conv(filters, (7,), 2, padding="SAME")
-        x = convolution.apply({"params": player.params[f"Conv_{layer}"]}, x)
-        norm = {"params": player.params[f"VirtualBatchNorm_{layer}"]}
-        x = networks.VirtualBatchNorm().apply(norm, x, 4)
-        x = jnp.where(x > 0, x, 0.3 * x)
-    last, dense = (player.params[name] for name in (f"Conv_{len(FILTERS)}", "Dense_0"))
-    x = x[4:] @ last["kernel"][0] + last["bias"]
-    expected = x[:, :, 0] @ dense["kernel"] + dense["bias"]
-    np.testing.assert_allclose(word, expected[:, 0], atol=1e-5)
+    np.testing.assert_allclose(word, by_hand(player.params, x)[:, 0], atol=1e-5)
 
 
 def test_a_window_is_judged_by_itself(system, state):
     player = state.players["discriminator"]
-    sides = system.enhancement.sides(make_batch([2500, 2000], total=3072))
-    judge = functools.partial(system.enhancement.judge, player.params, player.state)
+    sides = jax.jit(system.enhancement.sides)(make_batch([2500, 2000], total=3072))
+    judge = functools.partial(jax.jit(system.enhancement.judge), player.params, player.state)
     together, _ = judge(sides.clean, sides)
     alone, _ = judge(sides.clean[:1], jax.tree.map(lambda side: side[:1], sides))
     np.testing.assert_allclose(together[:1], alone, atol=1e-5)
@@ -144,11 +149,11 @@ def test_generator_loss_by_hand_and_each_step_moves_one_player(system, state):
     assert equal(led[0].players["discriminator"], state.players["discriminator"])
     reference = taught[0].players["discriminator"].state
     assert equal(reference, state.players["discriminator"].state)
-    sides = system.enhancement.sides(batch)
+    sides = jax.jit(system.enhancement.sides)(batch)
     key = jax.random.fold_in(state.key, state.step)
-    made = system.enhancement.generate(state.players["generator"].params, sides, key)
+    made = jax.jit(system.enhancement.generate)(state.players["generator"].params, sides, key)
     player = state.players["discriminator"]
-    word, _ = system.enhancement.judge(player.params, player.state, made, sides)
+    word, _ = jax.jit(system.enhancement.judge)(player.params, player.state, made, sides)
     rows, valid = np.asarray(sides.lengths) > 0, np.asarray(sides.valid)
     adversarial = np.mean((np.asarray(word)[rows] - 1) ** 2)
     distance = np.abs(np.asarray(made - sides.clean))[valid].mean()
@@ -160,7 +165,8 @@ def test_enhancement_is_a_function_and_padding_changes_nothing():
     denoiser = make_denoiser(config)
     generator = networks.make_waveforms(config).generator
     latent = jnp.zeros((1, *generator.latent_shape(WINDOW)))
-    params = generator.init(jax.random.key(0), jnp.zeros((1, WINDOW)), latent)["params"]
+    init = jax.jit(generator.init)
+    params = init(jax.random.key(0), jnp.zeros((1, WINDOW)), latent)["params"]
     noisy = np.random.default_rng(0).normal(0, 0.1, (1, 2560)).astype(np.float32)
     noisy[:, 2500:] = 0
     run = jax.jit(denoiser.enhance)
