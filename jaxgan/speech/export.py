@@ -1,9 +1,10 @@
-"""A trained enhancer as one file that needs jax alone.
+"""A trained enhancer as one file that needs jax and flatbuffers alone.
 
     python -m jaxgan.speech.export --workdir=W --output=FILE
 
 The file holds the network and its parameters as portable StableHLO (`jax.export`), for any number
-of waveforms of any length, on CPU, CUDA and TPU. What reads it needs nothing of this package:
+of waveforms of any length, on CPU, CUDA and TPU. What reads it needs nothing of this package, but
+jax and the package flatbuffers:
 
     from jax import export
     model = export.deserialize(open(FILE, "rb").read())
@@ -85,7 +86,7 @@ def export(workdir: str, output: str, checkpoint: str = "best") -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The flags."""
-    parser = Parser(description="Writes a trained enhancer as one file that needs jax alone.")
+    parser = Parser(description="Writes a trained enhancer as one file that jax alone can run.")
     parser.prog = "python -m jaxgan.speech.export"
     parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the training")
     parser.add_argument("--output", required=True, metavar="FILE")
