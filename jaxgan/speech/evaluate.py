@@ -73,7 +73,7 @@ def evaluate(
             pool.wait_until_ready()
             results = enhance_and_score(trained, corpus, paths, pool, place / "enhanced")
     title = f"{workdir}, checkpoint {checkpoint}, on {data or 'its validation data'}"
-    Console(soft_wrap=True).print(make_table(results, title))
+    show(make_table(results, title))
     for condition in results.conditions:
         show(make_breakdown(results, condition))
     with audio.writable(place):

@@ -77,7 +77,8 @@ def numbers_first(word: str) -> tuple[float, str]:
 
 def make_breakdown(results: Results, condition: str) -> Table:
     """Mean scores, noisy and enhanced, of each of a condition's words."""
-    table = Table(title=Text(f"by {condition}: noisy to enhanced"))
+    title = Text(f"by {condition}: noisy to enhanced")
+    table = Table(title=title, title_justify="left")
     table.add_column(Text(condition))
     table.add_column("utterances", justify="right")
     for score in results.noisy:
