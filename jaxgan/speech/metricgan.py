@@ -95,6 +95,8 @@ class MetricGAN:
         """Binds what is fixed to the steps; each compiles once for every length of batches."""
         bind, training = functools.partial, self.training
         system = make_system(self.config)
+        # A run of another recipe has a generator to begin with, and no discriminator of scores.
+        self.begin_anew = system.discriminators
         self.init = training.begin(bind(init, system=system))
         self.warm_up = training.phase(bind(warmup_step, system=system))
         self.teach_generator = training.phase(bind(generator_step, system=system))

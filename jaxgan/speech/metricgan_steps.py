@@ -21,6 +21,7 @@ from jaxgan.scores.registry import score_names
 from jaxgan.speech.batching import Batch
 from jaxgan.speech.masking import Masking, as_float, make_masking, masked_feature, resynthesise
 from jaxgan.speech.networks import MetricDiscriminator
+from jaxgan.speech.optimizers import adam
 from jaxgan.speech.stft import magnitude, stft
 
 
@@ -191,13 +192,6 @@ def warmup_step(run_state: RunState, batch: Batch, *, system: System) -> tuple[R
     return descend(run_state, "generator", loss, system.warmup_optimizer, system.average_decay)
 
 
-def falling_rate(rate: float, decay: float) -> optax.ScalarOrSchedule:
-    """rate / (1 + n / decay) at update n (Robbins and Monro 1951); constant where decay is 0."""
-    if not decay:
-        return rate
-    return lambda count: rate / (1 + count / decay)
-
-
 def discriminator_names(scores: Sequence[str]) -> tuple[str, ...]:
     """The player that learns each score."""
     if len(scores) == 1:
@@ -210,21 +204,14 @@ def make_system(config: ConfigDict) -> System:
     scores = score_names(config.score)
     discriminator = MetricDiscriminator(**config.discriminator, dtype=jnp.dtype(config.dtype))
 
-    def adam(learning_rate: float) -> optax.GradientTransformation:
-        rate = falling_rate(learning_rate, config.learning_rate_decay)
-        transformation = optax.adam(rate, b1=config.adam_b1, b2=config.adam_b2)
-        if config.gradient_clip:
-            return optax.chain(optax.clip_by_global_norm(config.gradient_clip), transformation)
-        return transformation
-
     return System(
         masking=make_masking(config),
         discriminator=discriminator,
         discriminators=discriminator_names(scores),
         weights=tuple(config.score_weights) or (1.0,) * len(scores),
-        generator_optimizer=adam(config.generator_learning_rate),
-        warmup_optimizer=adam(config.warmup_learning_rate),
-        discriminator_optimizer=adam(config.discriminator_learning_rate),
+        generator_optimizer=adam(config, config.generator_learning_rate),
+        warmup_optimizer=adam(config, config.warmup_learning_rate),
+        discriminator_optimizer=adam(config, config.discriminator_learning_rate),
         target=config.target,
         average_decay=config.average_decay,
         through_waveform=config.through_waveform,

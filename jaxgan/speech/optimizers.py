@@ -5,11 +5,16 @@ import math
 import optax
 from ml_collections import ConfigDict
 
-from jaxgan.speech.metricgan_steps import falling_rate
-
 RANGES = {"learning_rate_decay": (0, math.inf), "average_decay": (0, 0.99999)}
 """The least and the greatest value of the keys that `training.RANGES` leaves to those who have
 them."""
+
+
+def falling_rate(rate: float, decay: float) -> optax.ScalarOrSchedule:
+    """rate / (1 + n / decay) at update n (Robbins and Monro 1951); constant where decay is 0."""
+    if not decay:
+        return rate
+    return lambda count: rate / (1 + count / decay)
 
 
 def adam(config: ConfigDict, learning_rate: float) -> optax.GradientTransformation:

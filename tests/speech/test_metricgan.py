@@ -10,10 +10,11 @@ from corpora import mix_corpus, pair_corpus
 from tiny_runs import LENGTHS, equal, play, tiny_config
 
 from jaxgan.core import devices, loop
+from jaxgan.core.checkpoint import Checkpoints, Position
 from jaxgan.core.errors import UserError
 from jaxgan.core.log import read
 from jaxgan.core.phase import Report
-from jaxgan.core.players import load_players
+from jaxgan.core.players import adopt, load_players
 from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import score_names
 from jaxgan.speech import metricgan
@@ -253,6 +254,17 @@ def test_the_last_round_is_validated_on_all_that_is_held_out(tmp_path):
     assert some[1]["valid/all_correlation"] == whole[1]["valid/correlation"]
     assert some[1]["valid/correlation"] != whole[1]["valid/correlation"]
     assert not any(name.startswith("valid/all_") for name in whole[1])
+
+
+def test_begins_with_the_generator_of_a_run_without_discriminator(tmp_path):
+    with recipe_of(tiny_config()) as recipe:
+        state, other = (recipe.init(jax.random.key(seed)) for seed in (1, 2))
+        alone = other.replace(players={"generator": other.players["generator"]})
+        with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
+            checkpoints.save(alone, (), Position(1))
+        begun = adopt(state, tmp_path, optional=recipe.begin_anew)
+    assert equal(begun.players["generator"].params, other.players["generator"].params)
+    assert equal(begun.players["discriminator"], state.players["discriminator"])
 
 
 def test_warmup_raises_the_score_and_learning_goes_on(tmp_path):

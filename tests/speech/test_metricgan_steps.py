@@ -199,12 +199,6 @@ def test_each_score_has_a_discriminator_of_its_own():
     assert all(equal(led.players[name], state.players[name]) for name in names)
 
 
-def test_the_rate_falls_with_the_updates_made():
-    assert metricgan_steps.falling_rate(0.3, 0) == 0.3
-    rate = metricgan_steps.falling_rate(0.3, 100)
-    np.testing.assert_allclose([rate(0), rate(100), rate(200)], [0.3, 0.15, 0.1])
-
-
 def test_padding_changes_nothing(system, state):
     lengths = [9000, 7000]
     short, long = make_batch(lengths), make_batch(lengths, total=12800, rows=5)
