@@ -14,6 +14,10 @@ V, T = 3, 3
 EVERYTHING = all_sequences(V, T)
 
 
+def run(step, system):
+    return jax.jit(functools.partial(step, system=system))
+
+
 def probabilities(system, params):
     return jnp.exp(system.generator.apply({"params": params}, jnp.asarray(EVERYTHING)).sum(1))
 
@@ -43,7 +47,7 @@ def test_values_of_roll_outs_are_those_of_exact_enumeration():
     d = players["discriminator"]
     players["discriminator"] = d.replace(params=jax.tree.map(lambda a: 4 * a, d.params))
     state = state.replace(players=players)
-    explored = jax.jit(functools.partial(explore, system=system))(state, jnp.arange(6))
+    explored = run(explore, system)(state, jnp.arange(6))
     exact = exact_values(system, state)
     assert exact.std() > 0.02
     rows = np.asarray(explored.tokens) @ (V ** np.arange(T)[::-1])
@@ -90,9 +94,9 @@ def test_a_constant_reward_moves_nothing_where_there_is_a_baseline():
     for baseline in (True, False):
         system = make_system(judge="constant", baseline=baseline)
         state = make_state(system)
-        explored = explore(state, jnp.arange(8), system=system)
+        explored = run(explore, system)(state, jnp.arange(8))
         assert (np.asarray(explored.values) == 1).all()
-        after, _ = policy_step(state, explored.tokens, explored.values, system=system)
+        after, _ = run(policy_step, system)(state, explored.tokens, explored.values)
         same = leaves_equal(after.players["generator"].params, state.players["generator"].params)
         assert same is baseline
 
@@ -100,10 +104,11 @@ def test_a_constant_reward_moves_nothing_where_there_is_a_baseline():
 def test_random_rewards_are_uniform_and_new_in_every_step():
     system = make_system(judge="random")
     state = make_state(system)
-    one = explore(state, jnp.arange(2000), system=system).values
-    other = explore(state.replace(step=state.step + 1), jnp.arange(2000), system=system).values
-    assert float(jnp.mean(one)) == pytest.approx(0.5, abs=0.02)
-    assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.05
+    draw = run(explore, system)
+    one = draw(state, jnp.arange(400)).values
+    other = draw(state.replace(step=state.step + 1), jnp.arange(400)).values
+    assert float(jnp.mean(one)) == pytest.approx(0.5, abs=0.04)
+    assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.1
 
 
 def test_a_token_is_compared_with_the_others_at_its_place():
@@ -121,14 +126,15 @@ def test_the_roll_out_policy_follows_with_its_delay():
     state = make_state(system)
     rewards = jnp.asarray(np.random.default_rng(0).uniform(size=(4, T)), jnp.float32)
     expected = jax.tree.map(np.asarray, state.players["generator"].params)
+    step = run(policy_step, system)
     for _ in range(3):
-        state, _ = policy_step(state, jnp.asarray(EVERYTHING[4:8]), rewards, system=system)
+        state, _ = step(state, jnp.asarray(EVERYTHING[4:8]), rewards)
         params = state.players["generator"].params
         expected = jax.tree.map(lambda old, new: 0.75 * old + 0.25 * new, expected, params)
     found = state.memory["roll_out"]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found, expected)
     assert not leaves_equal(found, params)
-    begun = begin_policy(state, system=system)
+    begun = run(begin_policy, system)(state)
     assert leaves_equal(begun.memory["roll_out"], params)
 
 
@@ -139,7 +145,7 @@ def test_roll_outs_are_drawn_from_the_delayed_policy():
     bias = jnp.array([-50.0, 50.0, -50.0])
     sure = {**state.memory["roll_out"], "output_bias": bias}
     state = state.replace(memory={"roll_out": sure})
-    explored = explore(state, jnp.arange(8), system=system)
+    explored = run(explore, system)(state, jnp.arange(8))
     completed = np.asarray(explored.completions)
     for given in range(1, T):
         assert (completed[:, given - 1, :, given:] == 1).all()
@@ -151,7 +157,7 @@ def test_g_moves_alone():
     system = make_system()
     state = make_state(system)
     rewards = jnp.arange(12.0).reshape(4, T)
-    after, _ = policy_step(state, jnp.asarray(EVERYTHING[4:8]), rewards, system=system)
+    after, _ = run(policy_step, system)(state, jnp.asarray(EVERYTHING[4:8]), rewards)
     assert leaves_equal(after.players["discriminator"], state.players["discriminator"])
     assert not leaves_equal(after.players["generator"], state.players["generator"])
 
@@ -165,8 +171,7 @@ def test_eight_devices_explore_what_one_does():
             jax.random.key(0)
         )
         rows = devices.put_sharded(np.arange(16, dtype=np.int32), system.mesh)
-        run = jax.jit(functools.partial(explore, system=system))
-        found.append(jax.device_get(run(state, rows)))
+        found.append(jax.device_get(run(explore, system)(state, rows)))
     np.testing.assert_array_equal(found[0].tokens, found[1].tokens)
     np.testing.assert_array_equal(found[0].completions, found[1].completions)
     np.testing.assert_allclose(found[0].values, found[1].values, atol=1e-6)

@@ -73,8 +73,8 @@ def test_completions_have_the_distribution_that_follows_each_beginning(length):
 def test_behind_an_end_nothing_is_drawn(length):
     own = jnp.array([2, 1, 0, 0])[:length]
     keys = jax.random.split(jax.random.key(0), 300)
-    drawn = jax.vmap(lambda key: sample(MODEL, PARAMS, key, length, True))(keys)
-    completed = complete(MODEL, PARAMS, own, jax.random.key(3), 300, True)
+    drawn = jax.jit(jax.vmap(lambda key: sample(MODEL, PARAMS, key, length, True)))(keys)
+    completed = jax.jit(lambda key: complete(MODEL, PARAMS, own, key, 300, True))(keys[0])
     for tokens in (drawn, completed.reshape(-1, length)):
         ends = np.asarray(tokens) == 0
         assert ends.any()
