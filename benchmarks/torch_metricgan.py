@@ -95,7 +95,8 @@ class TorchMetricGAN:
         self.place = place
         sizes = config.generator
         self.generator = Generator(sizes.layers, sizes.width, sizes.dense, sizes.floor).to(place)
-        self.discriminator = Discriminator(**config.discriminator, channels_last=together).to(place)
+        sizes = {name: config.discriminator[name] for name in ("channels", "kernels", "dense")}
+        self.discriminator = Discriminator(**sizes, channels_last=together).to(place)
         betas = (config.adam_b1, config.adam_b2)
         # The config's rate of D is that of one utterance times the batch.
         rate = config.discriminator_learning_rate * batch_size / config.batch_size
