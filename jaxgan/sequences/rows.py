@@ -43,7 +43,11 @@ def move_large(step: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
     one = devices.replicated(devices.make_mesh(1))
     program = jax.jit(step, donate_argnums=0, out_shardings=one)
 
-    def run(*arguments: Any) -> Any:
-        return jax.device_put(program(*jax.device_put(arguments, one)), whole)
+    gather = jax.jit(lambda arrays: arrays, out_shardings=whole)
+
+    def run(state: Any, *arguments: Any) -> Any:
+        # The first device needs the whole of each; `device_put` would fetch rows through the host.
+        moved = jax.device_put((state, *gather(arguments)), one)
+        return jax.device_put(program(*moved), whole)
 
     return run
