@@ -8,7 +8,14 @@ import os
 import shutil
 import tempfile
 
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        "--xla_force_host_platform_device_count=8",
+        # Most of the tests' time is compiling programs that run once.
+        "--xla_backend_optimization_level=1",
+        "--xla_llvm_disable_expensive_passes=true",
+    ]
+)
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Host callbacks on 8 devices deadlock in jax before 0.11.2 unless XLA has threads to spare.
 os.environ["NPROC"] = "16"

@@ -11,9 +11,8 @@ import os
 import sys
 import time
 
-assert "jax" not in sys.modules
-
 def length(items):
+    assert "jax" not in sys.modules
     with open(os.environ["RATED"], "a") as file:
         file.write("".join(f"{item}\\n" for item in items))
     return [len(item) / 10 for item in items]
@@ -37,14 +36,14 @@ number = 3
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    (tmp_path / "rating_functions.py").write_text(MODULE)
+    (tmp_path / "rated_lengths.py").write_text(MODULE)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("RATED", str(tmp_path / "rated.txt"))
     return tmp_path
 
 
 def test_every_item_is_rated_once(module):
-    with ObjectivePool("rating_functions:length", workers=2) as pool:
+    with ObjectivePool("rated_lengths:length", workers=2) as pool:
         items = ["a", "bbb", "a", "", "cc"] * 3
         np.testing.assert_allclose(pool(items), [len(item) / 10 for item in items])
         assert pool.calls == 4
@@ -56,20 +55,20 @@ def test_every_item_is_rated_once(module):
 
 
 def test_what_goes_wrong_is_nan_and_stops_nothing(module):
-    with ObjectivePool("rating_functions:moody", workers=1, deadline_seconds=1.0) as pool:
+    with ObjectivePool("rated_lengths:moody", workers=1, deadline_seconds=1.0) as pool:
         for item in ("raise", "die", "hang", "inf"):
             assert math.isnan(pool([item])[0])
             assert pool([f"fine after {item}"])[0] == 0.5
-    with ObjectivePool("rating_functions:short", workers=1) as pool:
+    with ObjectivePool("rated_lengths:short", workers=1) as pool:
         assert np.isnan(pool(["one", "two"])).all()
 
 
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("rating_functions:nothing", "objective: 'rating_functions:nothing': module"),
+        ("rated_lengths:nothing", "objective: 'rated_lengths:nothing': module"),
         ("no_module:f", "cannot import 'no_module'"),
-        ("rating_functions:number", "cannot be called with a list"),
+        ("rated_lengths:number", "cannot be called with a list"),
     ],
 )
 def test_what_is_no_objective_is_told(module, path, message):
