@@ -3,8 +3,8 @@
 import argparse
 import sys
 
+from jaxgan.core import command
 from jaxgan.core.command import Parser
-from jaxgan.core.errors import UserError
 
 # Nothing here imports jax before main() does: --help and mistakes in flags answer at once.
 
@@ -50,16 +50,8 @@ def evaluate(argv: list[str] | None) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 done, 2 a mistake of the user's, 130 cut."""
-    try:
-        evaluate(argv)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    return 0
+    """Exit status: see `command.run`."""
+    return command.run(lambda: evaluate(argv))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from jaxgan.core import command
 from jaxgan.core.command import Parser
 from jaxgan.core.errors import UserError
 
@@ -59,16 +60,8 @@ def sample(argv: list[str] | None) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 done, 2 a mistake of the user's, 130 cut."""
-    try:
-        sample(argv)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    return 0
+    """Exit status: see `command.run`."""
+    return command.run(lambda: sample(argv))
 
 
 if __name__ == "__main__":

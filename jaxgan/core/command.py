@@ -19,8 +19,12 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; see {self.prog} --help")
 
 
-def run(action: Callable[[], None]) -> int:
+def run(action: Callable[[], None], stopped: str = "stopped") -> int:
     """Does what a command does, and tells a mistake of the user's in one line.
+
+    Args:
+        action: what it does.
+        stopped: what is told after Ctrl-C.
 
     Returns:
         The exit status: 0 done, 2 a mistake of the user's, 130 cut by Ctrl-C.
@@ -31,6 +35,6 @@ def run(action: Callable[[], None]) -> int:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        print(stopped, file=sys.stderr)
         return 130
     return 0
