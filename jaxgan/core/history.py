@@ -151,9 +151,10 @@ def _read_one(folder: epath.Path, number: int, digest: str | None) -> Record:
     if hashlib.sha256(data).hexdigest() != digest:
         raise UserError(f"{path} is damaged: its SHA-256 is not the checkpoint's; {remedy}")
     try:
+        if not files.is_remote(path):
+            return Stored(path)
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            record = freeze({key: arrays[key] for key in arrays.files})
-        return stored(folder, record, number)
+            return freeze({key: arrays[key] for key in arrays.files})
     except (ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is no .npz file ({error}); {remedy}") from error
 
