@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from jaxgan.core.state import Metrics, Player, PyTree, RunState, begin, descend, make_player
 from jaxgan.nn.masked import masked_mean
 from jaxgan.scores.registry import score_names
+from jaxgan.speech import mask_regression
 from jaxgan.speech.batching import Batch
 from jaxgan.speech.masking import Masking, as_float, make_masking, masked_feature, resynthesise
 from jaxgan.speech.networks import MetricDiscriminator
@@ -177,19 +178,10 @@ def generator_step(
 
 def warmup_step(run_state: RunState, batch: Batch, *, system: System) -> tuple[RunState, Metrics]:
     """G moves once, supervised: mean |masked feature - clean feature|. In neither paper."""
-    masking = system.masking
-    key = jax.random.fold_in(run_state.key, run_state.step)
-    noisy_feature = masking.feature_of(as_float(batch.noisy))
-    clean_feature = masking.feature_of(as_float(batch.clean))
-    frames = masking.frames(batch.lengths)
-    valid = (jnp.arange(clean_feature.shape[1]) < frames[:, None])[..., None]
-
-    def loss(params: PyTree, state: PyTree) -> tuple[jax.Array, tuple[PyTree, Metrics]]:
-        feature = masked_feature(masking, params, noisy_feature, batch.lengths, key)
-        value = masked_mean(jnp.abs(feature - clean_feature), valid)
-        return value, (state, {"loss": value})
-
-    return descend(run_state, "generator", loss, system.warmup_optimizer, system.average_decay)
+    supervised = mask_regression.System(
+        system.masking, "l1", system.warmup_optimizer, system.average_decay
+    )
+    return mask_regression.generator_step(run_state, batch, system=supervised)
 
 
 def discriminator_names(scores: Sequence[str]) -> tuple[str, ...]:

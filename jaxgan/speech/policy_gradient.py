@@ -13,7 +13,7 @@ It begins with a mask that is already good: `config.init_from` names a run of ma
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -82,7 +82,7 @@ class PolicyGradient:
                 state, metrics = self.policy_step(state, batch, placed)
                 log.append(metrics)
         log = self.training.fetch(log)
-        require_scores(raw, number, self.config.score)
+        training.require_scores(raw, number, self.config.score)
         asked = self.config.samples * sum(np.count_nonzero(row.lengths) for row in rows)
         means = {name: float(np.mean([m[name] for m in log])) for name in log[0]}
         unscorable = float(asked - np.count_nonzero(np.isfinite(np.concatenate(raw))))
@@ -100,15 +100,6 @@ class PolicyGradient:
     def close(self) -> None:
         """Ends threads and worker processes."""
         self.training.close()
-
-
-def require_scores(raw: Sequence[np.ndarray], number: int, score: str) -> None:
-    """Raises UserError if nothing of a round has a score."""
-    if not np.isfinite(np.concatenate(raw)).any():
-        raise UserError(
-            f"config.score={score}: not one enhanced utterance of round {number} has a score, so "
-            "there is nothing to learn; look at the data"
-        )
 
 
 RANGES = (

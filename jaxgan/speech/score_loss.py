@@ -20,7 +20,6 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxgan.core.errors import UserError
 from jaxgan.core.phase import by_step
 from jaxgan.core.recipe import Evaluation
 from jaxgan.core.state import (
@@ -122,13 +121,10 @@ class ScoreLoss:
         with timer.part("generator"):
             state, log = self.teach_generator(state, batches)
             steps = by_step(self.training.fetch(log))
-        score = np.concatenate([step["score"] for step in steps])
+        scores = [step["score"] for step in steps]
+        training.require_scores(scores, number, self.config.score)
+        score = np.concatenate(scores)
         lengths = np.concatenate([row.lengths for row in rows])
-        if not np.isfinite(score).any():
-            raise UserError(
-                f"config.score={self.config.score}: not one enhanced utterance of round {number} "
-                "has a score, so there is nothing to learn; look at the data"
-            )
         return (
             state,
             {},

@@ -209,6 +209,15 @@ def check(
         raise UserError(f"config.front_end.hop={config.front_end.hop}: must divide {HOP}")
 
 
+def require_scores(scores: Sequence[np.ndarray], number: int, name: str) -> None:
+    """Raises UserError if nothing of a round has a score."""
+    if not np.isfinite(np.concatenate(scores)).any():
+        raise UserError(
+            f"config.score={name}: not one enhanced utterance of round {number} has a score, so "
+            "there is nothing to learn; look at the data"
+        )
+
+
 def assemble(
     config: ConfigDict, mesh: Mesh, recipe: Callable[[ConfigDict, Training], AnyRecipe]
 ) -> AnyRecipe:
