@@ -49,7 +49,7 @@ def start(data, workdir, device_count, *flags):
     settings = [f"--config.{key}={value}" for key, value in SETTINGS.items()]
     environment = {
         **os.environ,
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={device_count}",
+        "XLA_FLAGS": os.environ["XLA_FLAGS"].replace("count=8", f"count={device_count}"),
         "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, ROOT / "train.py", f"--config={ROOT}/configs/metricgan_plus.py"]
