@@ -70,7 +70,8 @@ def steps(reference: np.ndarray, estimate: np.ndarray, mode: str) -> tuple[list[
     pairs = jnp.stack([reference, estimate])[:, None]
     pairs = pairs / jnp.max(jnp.abs(pairs))
     pairs = jnp.pad(pairs, ((0, 0), (0, 0), (0, -pairs.shape[-1] % tables.hop)))
-    gain, spectra = pesq_filters.align_levels(pairs, lengths, tables)
+    spectra = pesq_filters.transform(pairs, mode, tables)
+    gain = pesq_filters.level_gains(spectra, lengths, tables)
     if mode == "nb":
         filtered = pesq_filters.narrowband(spectra, lengths, pairs.shape[-1], tables)
         signals = gain[..., None] * filtered

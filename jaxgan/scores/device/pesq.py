@@ -137,13 +137,14 @@ def _score_level(
 ) -> jax.Array:
     """MOS-LQO [B] of pairs [2, B, S] whose largest sample is 1."""
     samples = pairs.shape[-1]
-    gain, spectra = pesq_filters.align_levels(pairs, lengths, tables)
+    spectra = pesq_filters.transform(pairs, options.mode, tables)
+    gain = pesq_filters.level_gains(spectra, lengths, tables)
     valid = jnp.all(jnp.isfinite(gain), 0)
     gain = jnp.where(jnp.isfinite(gain), gain, 0.0)[..., None]
     if options.refuse_speechless:
         # Not levelled: the detector compares powers with each other only.
         reference = lax.stop_gradient(spectra[0])
-        power = pesq_filters.block_powers(reference, lengths, samples, options.mode, tables)
+        power = pesq_filters.block_powers(reference, samples, options.mode, tables)
         valid &= pesq_speech.has_utterance(power, lengths, tables)
     compare = functools.partial(_compare, lengths=lengths, tables=tables, options=options)
     if options.mode == "nb":

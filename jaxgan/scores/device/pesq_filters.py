@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.fft
 from jax import lax
 
 from jaxgan.scores.device import pesq_constants
@@ -18,50 +19,81 @@ _MEMORY = 1024
 _HUGE = 3e38
 
 
-def fft_length(samples: int, tables: Tables) -> int:
-    """The length of a batch's transforms, a power of two, for signals padded to so many samples."""
-    return _power_of_two(samples + tables.tail)
+def transform(signals: jax.Array, mode: str, tables: Tables) -> jax.Array:
+    """The spectra of signals with their tail, by a DFT of even length.
+
+    Its length is a power of two in the narrow-band mode, where it is heard (see `narrowband`), and
+    otherwise the next that transforms fast.
+
+    Args:
+        signals: float [..., B, S].
+        mode: "wb" or "nb".
+        tables: of the sample rate.
+
+    Returns:
+        complex [..., B, bins].
+    """
+    samples = signals.shape[-1] + tables.tail
+    if mode == "nb":
+        return jnp.fft.rfft(signals, 1 << (samples - 1).bit_length())
+    return jnp.fft.rfft(signals, 4 * scipy.fft.next_fast_len(-(-samples // 4), real=True))
 
 
-def _power_of_two(samples: int) -> int:
-    return 1 << (samples - 1).bit_length()
+def level_gains(spectra: jax.Array, lengths: jax.Array, tables: Tables) -> jax.Array:
+    """Gains that bring the mean power between 350 and 3250 Hz to 10^7.
+
+    The mean is the energy on the transform's circle over length + tail. P.862 leaves out what rings
+    before the signal and past its tail. That is nothing where a recording begins in a pause; where
+    speech is cut at its loudest sample, it moves a score by up to 0.0005.
+
+    Args:
+        spectra: complex [..., B, bins], of `transform`.
+        lengths: int32 [B], samples.
+        tables: of the sample rate.
+
+    Returns:
+        float [..., B], NaN where there is no power.
+    """
+    size = _fft_length(spectra)
+    response = pesq_constants.level_band().amplitude(size, tables.sample_rate)
+    audible_bins = np.flatnonzero(response > 1e-10)
+    band = slice(audible_bins[0], audible_bins[-1] + 1)
+    squares = jnp.square(spectra[..., band].real) + jnp.square(spectra[..., band].imag)
+    weights = jnp.asarray(2.0 / size * response[band] ** 2, squares.dtype)
+    # A product, since XLA's sums on a CPU are slow.
+    energy = jnp.matmul(squares, weights, precision=lax.Precision.HIGHEST)
+    power = energy / (lengths + tables.tail).astype(squares.dtype)
+    audible = power > 0
+    gain = jnp.sqrt(_LEVEL / jnp.where(audible, power, 1.0))
+    return jnp.where(audible, gain, jnp.nan)
 
 
-def align_levels(
-    signals: jax.Array, lengths: jax.Array, tables: Tables
-) -> tuple[jax.Array, jax.Array]:
-    """Gains that bring the mean power between 350 and 3250 Hz to 10^7, and the spectra.
+def _fft_length(spectra: jax.Array) -> int:
+    return 2 * (spectra.shape[-1] - 1)
+
+
+def narrowband(spectra: jax.Array, lengths: jax.Array, samples: int, tables: Tables) -> jax.Array:
+    """The signals through the telephone receiver of P.862, ringing into the tail.
 
     P.862 filters on a circle: the power of two that holds a signal and its tail. What rings past
     one end comes back at the other, so the circle's length is heard, and it is the signal's own,
     not that of a batch it is padded for: `_own_bins`.
 
-    The mean is the energy on the circle over length + tail. P.862 leaves out what rings before the
-    signal and past its tail. That is nothing where a recording begins in a pause; where speech is
-    cut at its loudest sample, it moves a score by up to 0.0005.
-
     Args:
-        signals: float [..., B, S], zero from `lengths` on.
+        spectra: complex [..., B, bins], of `transform`.
         lengths: int32 [B], samples.
+        samples: S, the length of the signals that the spectra are of.
         tables: of the sample rate.
 
     Returns:
-        (gain [..., B], NaN where there is no power; spectra [..., B, bins] of the batch's length).
+        float [..., B, S + tail], zero from length + tail on.
     """
-    size = fft_length(signals.shape[-1], tables)
-    spectra = jnp.fft.rfft(signals, size)
-    response = pesq_constants.level_band().amplitude(size, tables.sample_rate)
-    audible_bins = np.flatnonzero(response > 1e-10)
-    band = slice(audible_bins[0], audible_bins[-1] + 1)
-    own = _own_bins(lengths, size, tables)[:, band].astype(signals.dtype)
-    squares = jnp.square(spectra[..., band].real) + jnp.square(spectra[..., band].imag)
-    weights = jnp.asarray(2.0 / size * response[band] ** 2, signals.dtype)
-    # A product, since XLA's sums on a CPU are slow.
-    energy = jnp.matmul(own * squares, weights, precision=lax.Precision.HIGHEST)
-    power = energy / (lengths + tables.tail).astype(signals.dtype)
-    audible = power > 0
-    gain = jnp.sqrt(_LEVEL / jnp.where(audible, power, 1.0))
-    return jnp.where(audible, gain, jnp.nan), spectra
+    size = _fft_length(spectra)
+    response = pesq_constants.receive_filter().amplitude(size, tables.sample_rate)
+    own = _own_bins(lengths, size, tables).astype(spectra.real.dtype)
+    filtered = _inverse(spectra, own * jnp.asarray(response, own.dtype))
+    inside = jnp.arange(samples + tables.tail) < (lengths + tables.tail)[:, None]
+    return jnp.where(inside, filtered[..., : samples + tables.tail], 0.0)
 
 
 def _own_bins(lengths: jax.Array, size: int, tables: Tables) -> jax.Array:
@@ -75,37 +107,14 @@ def _own_bins(lengths: jax.Array, size: int, tables: Tables) -> jax.Array:
     return jnp.where(jnp.arange(size // 2 + 1) & (times - 1), 0, times)
 
 
-def narrowband(spectra: jax.Array, lengths: jax.Array, samples: int, tables: Tables) -> jax.Array:
-    """The signals through the telephone receiver of P.862, ringing into the tail.
-
-    Args:
-        spectra: complex [..., B, bins], of `align_levels`.
-        lengths: int32 [B], samples.
-        samples: S, the length of the signals that the spectra are of.
-        tables: of the sample rate.
-
-    Returns:
-        float [..., B, S + tail], zero from length + tail on.
-    """
-    size = fft_length(samples, tables)
-    response = pesq_constants.receive_filter().amplitude(size, tables.sample_rate)
-    own = _own_bins(lengths, size, tables)
-    filtered = _inverse(spectra, own, response, size)[..., : samples + tables.tail]
-    inside = jnp.arange(samples + tables.tail) < (lengths + tables.tail)[:, None]
-    return jnp.where(inside, filtered, 0.0)
-
-
-def block_powers(
-    spectra: jax.Array, lengths: jax.Array, samples: int, mode: str, tables: Tables
-) -> jax.Array:
+def block_powers(spectra: jax.Array, samples: int, mode: str, tables: Tables) -> jax.Array:
     """Mean squares behind the input filter of `mode` and the speech detector's filter.
 
     At 16 kHz every other sample is enough: above 4 kHz the detector's filter lets less than a
     hundredth of the power through that it does at 1 kHz.
 
     Args:
-        spectra: complex [..., B, bins], of `align_levels`.
-        lengths: int32 [B], samples.
+        spectra: complex [..., B, bins], of `transform`.
         samples: S, the length of the signals that the spectra are of.
         mode: "wb" or "nb".
         tables: of the sample rate.
@@ -113,7 +122,8 @@ def block_powers(
     Returns:
         float [..., B, blocks of 4 ms], from the first sample on, the guard after the end included.
     """
-    size = fft_length(samples, tables)
+    size = _fft_length(spectra)
+    step = tables.sample_rate // 8000
     response = pesq_constants.sections_response(tables.detector, size)
     if mode == "wb":
         section = np.concatenate(pesq_constants.biquad())[None]
@@ -121,28 +131,24 @@ def block_powers(
     else:
         receiver = pesq_constants.receive_filter()
         response = response * receiver.amplitude(size, tables.sample_rate)
-    step = _step(tables)
-    own = _own_bins(lengths, size, tables)
-    filtered = _inverse(spectra, own, response, size, step)
+    filtered = _inverse(spectra, jnp.asarray(response, spectra.dtype), step)
     block = tables.block // step
     blocks = (samples + tables.guard) // tables.block
     squares = jnp.square(filtered[..., : blocks * block])
     return jnp.mean(squares.reshape(*squares.shape[:-1], blocks, block), -1)
 
 
-def _step(tables: Tables) -> int:
-    """The samples from one to the next where what is wanted ends below 4 kHz."""
-    return tables.sample_rate // 8000
+def _inverse(spectra: jax.Array, response: jax.Array, step: int = 1) -> jax.Array:
+    """[..., length / step]: every `step`-th sample of filtered signals, cut off below their rate.
 
-
-def _inverse(
-    spectra: jax.Array, own: jax.Array, response: np.ndarray, size: int, step: int = 1
-) -> jax.Array:
-    """[..., size / step]: every `step`-th sample of filtered signals, cut off below their rate."""
-    bins = size // (2 * step) + 1
-    dtype = spectra.dtype if np.iscomplexobj(response) else spectra.real.dtype
-    factors = own[:, :bins].astype(dtype) * jnp.asarray(response[:bins] / step, dtype)
-    return jnp.fft.irfft(spectra[..., :bins] * factors, size // step)
+    Args:
+        spectra: complex [..., bins].
+        response: [..., bins], real or complex.
+        step: of samples; their new rate must be that of what is wanted.
+    """
+    size = _fft_length(spectra) // step
+    bins = size // 2 + 1
+    return jnp.fft.irfft(spectra[..., :bins] * response[..., :bins], size) / step
 
 
 def fade(signals: jax.Array, lengths: jax.Array) -> jax.Array:

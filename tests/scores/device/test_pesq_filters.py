@@ -8,13 +8,14 @@ import scipy.signal
 from jaxgan.scores.device import pesq_constants, pesq_filters
 
 
-@pytest.mark.parametrize("sample_rate", [16000, 8000])
-def test_level_is_the_power_within_signal_and_tail(make_speech, sample_rate):
+@pytest.mark.parametrize(("mode", "sample_rate"), [("wb", 16000), ("nb", 16000), ("nb", 8000)])
+def test_level_is_the_power_within_signal_and_tail(make_speech, mode, sample_rate):
     tables = pesq_constants.tables(sample_rate)
     signal = make_speech(1.3, sample_rate) + 0.05
     padded = np.zeros((1, 2 * sample_rate), np.float32)
     padded[0, : len(signal)] = signal
-    gain, _ = pesq_filters.align_levels(padded, np.array([len(signal)]), tables)
+    spectra = pesq_filters.transform(padded, mode, tables)
+    gain = pesq_filters.level_gains(spectra, np.array([len(signal)]), tables)
     size = 2 ** int(np.ceil(np.log2(len(signal) + tables.tail)))
     response = pesq_constants.level_band().amplitude(size, sample_rate)
     filtered = np.fft.irfft(np.fft.rfft(signal, size) * response)
