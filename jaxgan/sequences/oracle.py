@@ -27,9 +27,15 @@ NAMES = (
     "output_kernel",
     "output_bias",
 )
-ARRAYS = 15
-"""In the authors' file: the embedding; for the gates input, forget, output and cell a kernel, a
-recurrent kernel and a bias; the output's kernel and bias."""
+GATES = ("input", "forget", "output", "cell")
+ARRAYS = (
+    "embedding",
+    *(f"{part}_{gate}" for gate in GATES for part in ("kernel", "recurrent", "bias")),
+    "logits_kernel",
+    "logits_bias",
+)
+"""The authors' parameters, in their order: [V, E]; of every gate [E, H], [H, H] and [H]; [H, V] and
+[V]."""
 
 
 def draw_oracle(model: LanguageModel, seed: int) -> PyTree:
@@ -42,8 +48,8 @@ def read_oracle(path: epath.PathLike) -> PyTree:
     """Parameters of a `LanguageModel` from a file.
 
     Args:
-        path: NAME.npz with arrays named as that model's parameters; any other name: a pickle of a
-            list of 15 arrays, see `ARRAYS`, by Python 2 or 3. Nothing but arrays is unpickled.
+        path: NAME.npz with arrays of the names in `ARRAYS`; any other name: a pickle of a list of
+            these arrays, by Python 2 or 3. Nothing but arrays is unpickled.
 
     Raises:
         UserError: it cannot be read, holds anything else, or its arrays do not fit together.
@@ -54,7 +60,7 @@ def read_oracle(path: epath.PathLike) -> PyTree:
     except OSError as error:
         raise UserError(f"config.data.oracle={path} cannot be read ({error})") from error
     try:
-        arrays = _read_npz(data) if file.suffix == ".npz" else _from_list(_Arrays(data).load())
+        arrays = _joined(_read_npz(data) if file.suffix == ".npz" else _Arrays(data).load())
     except UserError:
         raise
     except Exception as error:
@@ -88,17 +94,18 @@ class _Arrays(pickle.Unpickler):
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
-def _read_npz(data: bytes) -> dict[str, np.ndarray]:
+def _read_npz(data: bytes) -> list[np.ndarray]:
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        missing = [name for name in NAMES if name not in arrays.files]
+        missing = [name for name in ARRAYS if name not in arrays.files]
         if missing:
             raise zipfile.BadZipFile(f"it lacks {', '.join(missing)}")
-        return {name: arrays[name] for name in NAMES}
+        return [arrays[name] for name in ARRAYS]
 
 
-def _from_list(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    if not isinstance(arrays, list) or len(arrays) != ARRAYS:
-        raise ValueError(f"expected a list of {ARRAYS} arrays")
+def _joined(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """The parameters of a `LanguageModel`, whose gates are one array."""
+    if not isinstance(arrays, list) or len(arrays) != len(ARRAYS):
+        raise ValueError(f"expected a list of {len(ARRAYS)} arrays")
     if not all(isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in arrays):
         raise ValueError("expected arrays of floats")
     gates = [arrays[1 + 3 * gate : 4 + 3 * gate] for gate in (0, 1, 3, 2)]  # i, f, cell, output

@@ -8,7 +8,7 @@ import pytest
 
 from jaxgan.core.errors import UserError
 from jaxgan.sequences.language_model import LanguageModel
-from jaxgan.sequences.oracle import NAMES, _Arrays, draw_oracle, read_oracle
+from jaxgan.sequences.oracle import ARRAYS, NAMES, _Arrays, draw_oracle, read_oracle
 
 V, E, H = 7, 3, 4
 
@@ -78,22 +78,22 @@ def test_an_array_of_objects_cannot_smuggle_anything_in(tmp_path, monkeypatch):
     path.write_bytes(pickle.dumps([np.array([Malicious()], object)]))
     with pytest.raises(UserError, match="refused"):
         read_oracle(path)
-    np.savez(tmp_path / "evil.npz", **dict.fromkeys(NAMES, np.array([Malicious()], object)))
+    np.savez(tmp_path / "evil.npz", **dict.fromkeys(ARRAYS, np.array([Malicious()], object)))
     with pytest.raises(UserError, match="allow_pickle"):
         read_oracle(tmp_path / "evil.npz")
     assert ran == []
 
 
-def test_npz_files_are_read_and_checked(tmp_path):
-    model = LanguageModel(V, E, H, 1.0)
-    params = draw_oracle(model, 3)
-    np.savez(tmp_path / "oracle.npz", **params)
-    read = read_oracle(tmp_path / "oracle.npz")
-    jax.tree.map(np.testing.assert_array_equal, read, dict(params))
-    np.savez(tmp_path / "less.npz", embedding=params["embedding"])
-    with pytest.raises(UserError, match="it lacks kernel"):
+def test_npz_files_hold_the_same_arrays_by_name(tmp_path):
+    arrays = dict(zip(ARRAYS, authors_arrays(), strict=True))
+    (tmp_path / "oracle.pkl").write_bytes(pickle.dumps(list(arrays.values())))
+    np.savez(tmp_path / "oracle.npz", **arrays)
+    read, unpickled = (read_oracle(tmp_path / f"oracle.{kind}") for kind in ("npz", "pkl"))
+    jax.tree.map(np.testing.assert_array_equal, read, unpickled)
+    np.savez(tmp_path / "less.npz", embedding=arrays["embedding"])
+    with pytest.raises(UserError, match="it lacks kernel_input"):
         read_oracle(tmp_path / "less.npz")
-    np.savez(tmp_path / "odd.npz", **{**params, "bias": params["bias"][:-1]})
+    np.savez(tmp_path / "odd.npz", **{**arrays, "bias_cell": arrays["bias_cell"][:-1]})
     with pytest.raises(UserError, match=r"bias is \[15\], and the others need \[16\]"):
         read_oracle(tmp_path / "odd.npz")
     with pytest.raises(UserError, match=r"no\.npz cannot be read"):
