@@ -1,13 +1,14 @@
 """The comparison of SeqGAN's paper (its Table 1) with controls, over several seeds.
 
-    python benchmarks/sequence_table.py [--seeds=3] [--rounds=100] [--workdir=runs/table]
-        [--config.key=value ...]
+    python benchmarks/sequence_table.py [--seeds=3] [--epochs=40] [--rounds=100]
+        [--workdir=runs/table] [--config.key=value ...]
 
-For every seed: one run of likelihood on the paper's oracle (vocabulary 5000, length 20; another one
-by --config.data.oracle=FILE), and from its last checkpoint `--rounds` adversarial rounds of each
-arm, with the reduced budget of configs/seqgan.py:reduced. The arms "of the authors" have their loss
-without a baseline and their learning rate of 1e-2. Runs are made by train.py, one after the other,
-and go on where they were stopped: the same command again. Hours on two cores.
+For every seed: one run of likelihood, `--epochs` long, on the paper's oracle (vocabulary 5000,
+length 20; another one by --config.data.oracle=FILE), and from its last checkpoint `--rounds`
+adversarial rounds of each arm, with the reduced budget of configs/seqgan.py:reduced. The arms "of
+the authors" have their loss without a baseline and their learning rate of 1e-2. Runs are made by
+train.py, one after the other, and go on where they were stopped: the same command again. Hours on
+two cores.
 
 Printed, as a table for docs/results.md: -log p per token of samples under the oracle and of
 held-out data under the generator, how many different tokens 4,000 samples have, and Self-BLEU-2, at
@@ -33,7 +34,6 @@ from jaxgan.sequences.sampler import load
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "seqgan.py"
-PRETRAINING = 40
 JUDGING = 5
 AUTHORS = {"baseline": False, "policy_learning_rate": 1e-2}
 CONTROL = {"discriminator_rounds": 0}
@@ -65,12 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Trains what is not trained yet, and prints the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=40, help="of likelihood (default 40)")
     parser.add_argument("--rounds", type=int, default=100, help="adversarial ones (default 100)")
     parser.add_argument("--workdir", type=Path, default=Path("runs/table"))
     options, overrides = parser.parse_known_args(arguments)
-    likelihood = {"pretrain_rounds": PRETRAINING, "rounds": PRETRAINING, **CONTROL}
+    likelihood = {"pretrain_rounds": options.epochs, "rounds": options.epochs, **CONTROL}
     # As in the authors' code the share of true tokens falls to 0.4.
-    scheduled = {**likelihood, "scheduled_sampling": 0.6 / PRETRAINING}
+    scheduled = {**likelihood, "scheduled_sampling": 0.6 / options.epochs}
     rows: dict[str, list[Path]] = {}
     for seed in range(options.seeds):
         folder = options.workdir / f"seed{seed}"
