@@ -78,6 +78,8 @@ class ConditionalGAN:
         system: networks and optimizers.
     """
 
+    begin_anew = ("discriminator",)
+
     def __init__(self, config: ConfigDict, training: Training, system: System) -> None:
         self.config = config
         self.training = training

@@ -9,8 +9,9 @@ from corpora import pair_corpus
 from tiny_runs import equal, play
 
 from jaxgan.core import devices, loop
+from jaxgan.core.checkpoint import Checkpoints, Position
 from jaxgan.core.log import read
-from jaxgan.core.players import load_players
+from jaxgan.core.players import adopt, load_players
 from jaxgan.scores.pool import ScorePool
 from jaxgan.speech.data import Corpora
 from jaxgan.speech.training import Training
@@ -43,6 +44,17 @@ def one_device_equals_eight(kind, config, tolerance=5e-4):
             assert np.mean(np.abs(a - b) < tolerance) > 0.999, name
     for name, value in one_rows[0].items():
         assert value == pytest.approx(eight_rows[0][name], abs=tolerance), name
+
+
+def begins_with_a_generator_alone(recipe, place):
+    """Asserts that a recipe takes the generator of a run that has no discriminator."""
+    state, other = (recipe.init(jax.random.key(seed)) for seed in (1, 2))
+    alone = other.replace(players={"generator": other.players["generator"]})
+    with contextlib.closing(Checkpoints(place)) as checkpoints:
+        checkpoints.save(alone, (), Position(1))
+    begun = adopt(state, place, optional=recipe.begin_anew)
+    assert equal(begun.players["generator"].params, other.players["generator"].params)
+    assert equal(begun.players["discriminator"], state.players["discriminator"])
 
 
 def train(kind, config, workdir):

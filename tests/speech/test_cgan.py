@@ -7,7 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from recipe_checks import one_device_equals_eight, open_recipe, resumes_bit_for_bit
+from recipe_checks import (
+    begins_with_a_generator_alone,
+    one_device_equals_eight,
+    open_recipe,
+    resumes_bit_for_bit,
+)
 from tiny_runs import RATE, equal, make_batch, play, tiny_config
 
 from configs import cgan as configs
@@ -163,6 +168,11 @@ def test_one_device_equals_eight():
 
 def test_stop_and_resume_equals_not_stopping_bit_for_bit(tmp_path):
     resumes_bit_for_bit(cgan.assemble, make_config, tmp_path)
+
+
+def test_begins_with_the_generator_of_a_regression(tmp_path):
+    with open_recipe(cgan.assemble, make_config()) as recipe:
+        begins_with_a_generator_alone(recipe, tmp_path)
 
 
 def test_a_round_moves_both_players_and_reports_what_each_learned():

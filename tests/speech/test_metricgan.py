@@ -7,14 +7,14 @@ import jax
 import numpy as np
 import pytest
 from corpora import mix_corpus, pair_corpus
+from recipe_checks import begins_with_a_generator_alone
 from tiny_runs import LENGTHS, equal, play, tiny_config
 
 from jaxgan.core import devices, loop
-from jaxgan.core.checkpoint import Checkpoints, Position
 from jaxgan.core.errors import UserError
 from jaxgan.core.log import read
 from jaxgan.core.phase import Report
-from jaxgan.core.players import adopt, load_players
+from jaxgan.core.players import load_players
 from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import score_names
 from jaxgan.speech import metricgan
@@ -258,13 +258,7 @@ def test_the_last_round_is_validated_on_all_that_is_held_out(tmp_path):
 
 def test_begins_with_the_generator_of_a_run_without_discriminator(tmp_path):
     with recipe_of(tiny_config()) as recipe:
-        state, other = (recipe.init(jax.random.key(seed)) for seed in (1, 2))
-        alone = other.replace(players={"generator": other.players["generator"]})
-        with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
-            checkpoints.save(alone, (), Position(1))
-        begun = adopt(state, tmp_path, optional=recipe.begin_anew)
-    assert equal(begun.players["generator"].params, other.players["generator"].params)
-    assert equal(begun.players["discriminator"], state.players["discriminator"])
+        begins_with_a_generator_alone(recipe, tmp_path)
 
 
 def test_warmup_raises_the_score_and_learning_goes_on(tmp_path):
