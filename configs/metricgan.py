@@ -34,6 +34,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.score_weights = ()  # of several scores in G's loss; none: 1 each
     config.score_map = "paper"  # (PESQ + 0.5) / 5, STOI as it is; "range": clean is exactly 1
     config.target = 1.0  # what G asks of D; the paper's s
+    config.targets = ""  # CSV file, NAME,TARGET a line, of utterances that another s is asked for
     config.feature = "linear"  # the code for TIMIT; "log1p" in that for VoiceBank-DEMAND
     config.through_waveform = False  # D judges the masked feature itself in G's step
     config.update(networks())

@@ -48,6 +48,7 @@ from jaxgan.speech.metricgan_steps import (
 )
 from jaxgan.speech.noisy_scores import NoisyScores
 from jaxgan.speech.replay import ReplayBatch, make_record, replay_batches
+from jaxgan.speech.targets import read_targets
 from jaxgan.speech.training import Rows, Training
 
 
@@ -95,6 +96,9 @@ class MetricGAN:
         """Binds what is fixed to the steps; each compiles once for every length of batches."""
         bind, training = functools.partial, self.training
         system = make_system(self.config)
+        if path := self.config.targets:
+            targets = read_targets(path, self.corpus.names, self.config.target)
+            system = dataclasses.replace(system, target=targets)
         # A run of another recipe has a generator to begin with, and no discriminator of scores.
         self.begin_anew = system.discriminators
         self.init = training.begin(bind(init, system=system))

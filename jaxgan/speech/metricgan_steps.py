@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
@@ -38,7 +39,8 @@ class System:
         generator_optimizer: of G.
         warmup_optimizer: of G in warm-up rounds; it shares the generator optimizer's state.
         discriminator_optimizer: of D.
-        target: the score, on D's scale, that G asks each for; below 1 it assigns a worse one.
+        target: the score, on D's scale, that G asks each for; below 1 it assigns a worse one. Or
+            one for every utterance of the corpus, float32 [n].
         average_decay: of the average of G's parameters; 0: none is kept.
         through_waveform: D judges the features of the resynthesised waveform, and G's gradient
             passes through it; otherwise D judges the masked feature itself.
@@ -51,7 +53,7 @@ class System:
     generator_optimizer: optax.GradientTransformation
     warmup_optimizer: optax.GradientTransformation
     discriminator_optimizer: optax.GradientTransformation
-    target: float
+    target: float | np.ndarray
     average_decay: float
     through_waveform: bool
 
@@ -160,6 +162,9 @@ def generator_step(
     spectrum = stft(as_float(batch.noisy), masking.front_end)
     noisy_feature = masking.compress(magnitude(spectrum))
     clean_feature = masking.feature_of(as_float(batch.clean))
+    target = jnp.asarray(system.target, jnp.float32)
+    if target.ndim:
+        target = target[batch.index]
 
     def loss(params: PyTree, state: PyTree) -> tuple[jax.Array, tuple[PyTree, Metrics]]:
         feature = masked_feature(masking, params, noisy_feature, batch.lengths, key)
@@ -169,7 +174,7 @@ def generator_step(
         for name, weight in zip(system.discriminators, system.weights, strict=True):
             player = run_state.players[name]
             prediction, _ = judge(system, player, feature, clean_feature, batch.lengths)
-            error = prediction - system.target
+            error = prediction - target
             value += weight * masked_mean(error**2, batch.lengths > 0)
         return value, (state, {"loss": value})
 

@@ -261,6 +261,15 @@ def test_begins_with_the_generator_of_a_run_without_discriminator(tmp_path):
         begins_with_a_generator_alone(recipe, tmp_path)
 
 
+def test_a_file_of_targets_takes_the_place_of_one_target(tmp_path):
+    path = tmp_path / "targets.csv"
+    settings = {"rounds": 2, "validation.every": 2}
+    _, asked_one = train(tmp_path / "one", target=0.25, **settings)
+    path.write_text("".join(f"p{number},0.25\n" for number in range(len(LENGTHS))))
+    _, asked_each = train(tmp_path / "each", targets=str(path), **settings)
+    assert asked_each[1]["train/g_loss"] == pytest.approx(asked_one[1]["train/g_loss"], rel=1e-5)
+
+
 def test_warmup_raises_the_score_and_learning_goes_on(tmp_path):
     _, rows = train(tmp_path, **{"warmup_rounds": 2, "validation.every": 1})
     assert rows[0]["train/g_loss"] > rows[1]["train/g_loss"]

@@ -121,6 +121,21 @@ def test_generator_is_judged_on_its_mask_where_the_recipe_says_so(system, state)
     assert float(metrics["loss"]) == pytest.approx(float(jnp.mean((values - 0.25) ** 2)), rel=1e-4)
 
 
+def test_every_utterance_may_have_a_target_of_its_own(system, state):
+    batch = make_batch([9000, 7000]).replace(index=jnp.array([2, 0]))
+    batches = [batch, *(batch.replace(lengths=batch.lengths.at[row].set(0)) for row in (1, 0))]
+
+    def losses(target):
+        asking = dataclasses.replace(system, target=target)
+        step = jax.jit(functools.partial(metricgan_steps.generator_step, system=asking))
+        return [float(step(state, given)[1]["loss"]) for given in batches]
+
+    both, first, second = losses(np.array([0.3, 0.9, 0.6], np.float32))
+    assert first == pytest.approx(losses(0.6)[1], rel=1e-5)
+    assert second == pytest.approx(losses(0.3)[2], rel=1e-5)
+    assert both == pytest.approx((first + second) / 2, rel=1e-4)
+
+
 def test_each_step_moves_one_player(system, state):
     batch = make_batch([9000, 7000])
     candidates = [batch.clean, batch.noisy]

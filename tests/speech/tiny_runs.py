@@ -25,6 +25,7 @@ def tiny_config(**changes):
             "score_map": "paper",
             "score_weights": (),
             "target": 1.0,
+            "targets": "",
             "scoring": {"where": "host", "delay": 0, "workers": 2, "deadline_seconds": 20.0},
             "front_end": {"sample_rate": 16000, "hop": 256},
             "feature": "log1p",
