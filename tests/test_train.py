@@ -47,7 +47,7 @@ class Counting:
         return state, {}, {"loss": 1.0 / number}
 
     def evaluate(self, state, number):
-        return Evaluation({"score": float(number)}, float(number))
+        return lambda: Evaluation({"score": float(number)}, float(number))
 
     def close(self):
         Counting.closed += 1

@@ -2,17 +2,16 @@
 
 A round is the unit of everything: of training, of a line in metrics.jsonl, of a checkpoint, of
 what a killed run loses. For every round, in this order: train, validate where it is due, write the
-line, save where it is due. A run that is started again goes on after its last checkpoint and
-repeats, bit for bit, what an uninterrupted run does.
+line, save where it is due. What a validation waits for, scores from the host, comes in while the
+next round trains; then its round is written and saved, before that one. A run that is started again
+goes on after its last checkpoint and repeats, bit for bit, what an uninterrupted run does.
 """
 
 import contextlib
 import dataclasses
-import math
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,19 +20,18 @@ from etils import epath
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from jaxgan.core import checkpoint, progress, signals
+from jaxgan.core import checkpoint, profiling, progress, signals
 from jaxgan.core import config as configs
 from jaxgan.core import history as history_files
 from jaxgan.core.checkpoint import Checkpoints, Position
 from jaxgan.core.errors import NonFiniteError, UserError
 from jaxgan.core.files import absolute, claimed, replace, writable
+from jaxgan.core.finite import not_finite
 from jaxgan.core.log import Log
 from jaxgan.core.players import adopt
 from jaxgan.core.recipe import Evaluation, Recipe
-from jaxgan.core.state import History, PyTree, Record, RunState
+from jaxgan.core.state import History, RunState
 from jaxgan.core.timer import Compilations, Timer
-
-PROFILE_FOLDER = "profile"
 
 
 def check(config: ConfigDict, workdir: epath.PathLike) -> int:
@@ -119,9 +117,46 @@ def run(
         if log:
             stack.enter_context(contextlib.closing(log))
         compilations = stack.enter_context(contextlib.closing(Compilations()))
-        loop = _Loop(recipe, config, workdir, profile, checkpoints, log, display, compilations)
+        loop = _Loop(
+            recipe,
+            config,
+            workdir,
+            profile,
+            checkpoints,
+            log,
+            display,
+            compilations,
+            timer=Timer(display.part),
+            begun=time.perf_counter() - position.wall_seconds,
+        )
         stop = stack.enter_context(signals.listen(loop.reply))
         loop.go(state, history, position, stop)
+
+
+class _Trained(NamedTuple):
+    """A round that has been trained, and is not written or saved yet.
+
+    Attributes:
+        number: of the round.
+        state: after it.
+        history: with its record.
+        metrics: of the recipe.
+        seconds: that it took.
+        bad: what of it is not finite, or an empty string.
+        validation: waits for the validation, where one is due.
+        times: seconds by part.
+        compiled: programs, and seconds.
+    """
+
+    number: int
+    state: RunState
+    history: History
+    metrics: Mapping[str, float]
+    seconds: float
+    bad: str = ""
+    validation: Callable[[], Evaluation] | None = None
+    times: Mapping[str, float] = {}
+    compiled: tuple[int, float] = (0, 0.0)
 
 
 @dataclasses.dataclass
@@ -136,34 +171,29 @@ class _Loop:
     log: Log | None
     display: progress.Display
     compilations: Compilations
+    timer: Timer
+    begun: float  # on the clock of time.perf_counter, as if the run had never been stopped
 
     def go(self, state: RunState, history: History, position: Position, stop: signals.Stop) -> None:
         """Rounds until all are done or `stop` is requested."""
-        timer = Timer(self.display.part)
-        before = position.wall_seconds
-        begun = time.perf_counter()
-        while position.round < self.config.rounds:
-            started = time.perf_counter()
-            number = position.round + 1
-            state, record, metrics = self.train(state, history, number, timer)
-            history = (*history, history_files.freeze(record))
-            bad = _not_finite(metrics, state)
-            position = dataclasses.replace(position, round=number)
-            evaluation = None
-            if not bad and self.due(number, "validation"):
-                with timer.part("validation"):
-                    evaluation = _agreed(self.recipe.evaluate(state, number))
-                position = position.validated(evaluation.objective)
-            seconds = before + time.perf_counter() - begun
-            position = dataclasses.replace(position, wall_seconds=seconds)
-            self.write(state, position, metrics, evaluation, timer)
-            if bad:
-                raise NonFiniteError(self.explain(bad, number))
+        waiting: _Trained | None = None
+        number = position.round
+        while number < self.config.rounds:
+            number += 1
+            trained = self.train(state, history, number)
+            state, history = trained.state, trained.history
+            if waiting:
+                position, saved = self.close(waiting, position)
+                history = (*saved, history[-1])
+                trained = trained._replace(history=history)
+                waiting = None
+            trained = self.begin_validation(trained)
             stopping = _anywhere(stop.requested is not None)
-            if stopping or position.best_round == number or self.due(number, "checkpoint"):
-                with timer.part("checkpoint"):
-                    history = self.checkpoints.save(state, history, position)
-            self.show(number, metrics, evaluation, time.perf_counter() - started)
+            if trained.validation and not stopping and number < self.config.rounds:
+                # The next round may be given the memory that this state lies in.
+                waiting = trained._replace(state=_copied(state))
+                continue
+            position, history = self.close(trained, position, stopping)
             if stopping and number < self.config.rounds:
                 self.display.say(
                     f"stopped and saved after round {number}; the same command goes on"
@@ -171,49 +201,78 @@ class _Loop:
                 return
         self.display.say(_farewell(self.workdir, position))
 
-    def train(
-        self, state: RunState, history: History, number: int, timer: Timer
-    ) -> tuple[RunState, Record, dict[str, float]]:
-        """One round of the recipe, and its metrics on the host."""
+    def train(self, state: RunState, history: History, number: int) -> _Trained:
+        """One round of the recipe, with its metrics on the host."""
         traced = number == self.profile and jax.process_index() == 0
-        trace = _trace(self.workdir / PROFILE_FOLDER) if traced else contextlib.nullcontext()
-        with timer.part("round"), trace, _transfer_guard():
-            state, record, metrics = self.recipe.round(state, history, number, timer)
+        trace = profiling.trace(self.workdir) if traced else contextlib.nullcontext()
+        started = time.perf_counter()
+        with self.timer.part("round"), trace, _transfer_guard():
+            state, record, metrics = self.recipe.round(state, history, number, self.timer)
             values = {name: float(value) for name, value in jax.device_get(dict(metrics)).items()}
-        return state, record, values
+        history = (*history, history_files.freeze(record))
+        return _Trained(number, state, history, values, time.perf_counter() - started)
+
+    def begin_validation(self, trained: _Trained) -> _Trained:
+        """Asks for the validation where one is due, and takes the times of the round."""
+        bad, validation = not_finite(trained.metrics, trained.state), None
+        if not bad and self.due(trained.number, "validation"):
+            with self.timer.part("validation"):
+                validation = self.recipe.evaluate(trained.state, trained.number)
+        return trained._replace(
+            bad=bad,
+            validation=validation,
+            times=self.timer.take(),
+            compiled=self.compilations.take(),
+        )
+
+    def close(
+        self, trained: _Trained, position: Position, stopping: bool = False
+    ) -> tuple[Position, History]:
+        """Waits for the validation of a round, writes its line, and saves it where that is due."""
+        number, started = trained.number, time.perf_counter()
+        position = dataclasses.replace(position, round=number)
+        times, evaluation = dict(trained.times), None
+        if trained.validation:
+            self.display.part("validation")
+            evaluation = _agreed(trained.validation())
+            position = position.validated(evaluation.objective)
+            times["validation"] += time.perf_counter() - started
+        position = dataclasses.replace(position, wall_seconds=time.perf_counter() - self.begun)
+        self.write(trained._replace(times=times), position, evaluation)
+        if trained.bad:
+            raise NonFiniteError(self.explain(trained.bad, number))
+        history = trained.history
+        if stopping or position.best_round == number or self.due(number, "checkpoint"):
+            with self.timer.part("checkpoint"):
+                history = self.checkpoints.save(trained.state, history, position)
+        seconds = trained.seconds + time.perf_counter() - started
+        self.show(number, trained.metrics, evaluation, seconds)
+        return position, history
 
     def due(self, number: int, what: str) -> bool:
         """Whether validation or a checkpoint is due after this round."""
         return number % self.config[what].every == 0 or number == self.config.rounds
 
-    def write(
-        self,
-        state: RunState,
-        position: Position,
-        metrics: Mapping[str, float],
-        evaluation: Evaluation | None,
-        timer: Timer,
-    ) -> None:
-        """The round's line. Saving comes after it, so its time stands in the next line."""
-        times = timer.take()
-        compiled, compiling = self.compilations.take()
+    def write(self, trained: _Trained, position: Position, evaluation: Evaluation | None) -> None:
+        """The round's line. Saving comes after it, so its time stands in a later line."""
         if not self.log:
             return
         row: dict[str, int | float] = {
             "round": position.round,
-            "step": int(jax.device_get(state.step)),
+            "step": int(jax.device_get(trained.state.step)),
             "wall_seconds": position.wall_seconds,
         }
-        for name, value in metrics.items():
+        for name, value in trained.metrics.items():
             if name.startswith("throughput/"):
-                row[f"{name}_per_second"] = value / times["round"]
+                row[f"{name}_per_second"] = value / trained.times["round"]
             else:
                 row[name if "/" in name else f"train/{name}"] = value
         if evaluation:
             for name, value in evaluation.metrics.items():
                 row[name if "/" in name else f"valid/{name}"] = value
-        row.update({f"time/{name}": seconds for name, seconds in times.items()})
-        row.update({"time/compile": compiling, "compilations": compiled})
+        row.update({f"time/{name}": seconds for name, seconds in trained.times.items()})
+        compilations, compiling = trained.compiled
+        row.update({"time/compile": compiling, "compilations": compilations})
         self.log.write(row, evaluation.media if evaluation else {})
 
     def show(
@@ -308,19 +367,6 @@ def _farewell(workdir: epath.Path, position: Position) -> str:
     return f"{workdir}: done, {position.round} rounds in {spent}{best}"
 
 
-@contextlib.contextmanager
-def _trace(folder: epath.Path) -> Iterator[None]:
-    """Writes a profiler trace of the block; the profiler itself knows local folders alone."""
-    with tempfile.TemporaryDirectory() as local:
-        with jax.profiler.trace(local):
-            yield
-        for path in Path(local).rglob("*"):
-            if path.is_file():
-                copy = folder / path.relative_to(local)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                copy.write_bytes(path.read_bytes())
-
-
 def _transfer_guard() -> contextlib.AbstractContextManager[None]:
     # Looking for NaNs reads every result, which the guard would refuse.
     if jax.config.jax_debug_nans:  # type: ignore[attr-defined]
@@ -328,23 +374,9 @@ def _transfer_guard() -> contextlib.AbstractContextManager[None]:
     return jax.transfer_guard("disallow")
 
 
-def _not_finite(metrics: Mapping[str, float], state: RunState) -> str:
-    """The first metric or array that is not finite, or an empty string."""
-    for name, value in metrics.items():
-        if not math.isfinite(value):
-            return f"train/{name} ({value})"
-    if bool(jax.device_get(_all_finite((state.players, state.memory)))):
-        return ""
-    for path, leaf in jax.tree_util.tree_flatten_with_path(state.players)[0]:
-        if not bool(jax.device_get(_all_finite(leaf))):
-            return jax.tree_util.keystr(path)
-    return "the run's memory"
-
-
 @jax.jit
-def _all_finite(tree: PyTree) -> jax.Array:
-    leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves], bool))
+def _copied(state: RunState) -> RunState:
+    return jax.tree.map(jnp.copy, state)
 
 
 def _anywhere(flag: bool) -> bool:

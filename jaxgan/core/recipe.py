@@ -1,7 +1,7 @@
 """What a recipe gives to the run loop: the one interface between a system and `core`."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import jax
@@ -72,8 +72,13 @@ class Recipe(Protocol):
             undefined this round is left out.
         """
 
-    def evaluate(self, state: RunState, number: int) -> Evaluation:
-        """Validation after round `number`; changes nothing."""
+    def evaluate(self, state: RunState, number: int) -> Callable[[], Evaluation]:
+        """Begins the validation of round `number`; changes nothing.
+
+        Returns:
+            What waits for it. The loop calls that when the next round is trained, which may donate
+            `state`: all that needs the state has been asked of the devices by then.
+        """
 
     def close(self) -> None:
         """Ends worker processes and threads; its maker calls it once, the loop does not."""

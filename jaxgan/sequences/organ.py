@@ -181,14 +181,15 @@ class Organ(SeqGAN):
         }
         return devices.put_sharded(rewards, self.mesh), told
 
-    def evaluate(self, state: RunState, number: int) -> Evaluation:
+    def evaluate(self, state: RunState, number: int) -> Callable[[], Evaluation]:
         """The metrics of `Validation`, and of the objective."""
         params = state.players["generator"].deployed
         samples = self.validation.draw(params, number)
         found = self.validation.measure(params, samples)
         own = self.measure(samples)
         # Likelihoods say little about a generator that shall not be like its data.
-        return Evaluation({**own, **found.metrics}, own["eval/objective"])
+        evaluation = Evaluation({**own, **found.metrics}, own["eval/objective"])
+        return lambda: evaluation
 
     def measure(self, samples: np.ndarray) -> dict[str, float]:
         """What samples int32 [n, T] are worth.

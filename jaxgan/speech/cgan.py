@@ -12,7 +12,7 @@ The steps, and the two differences from MetricGAN, are in `cgan_steps`. The roun
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -98,7 +98,7 @@ class ConditionalGAN:
         means = {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
         return state, {}, means | {"throughput/audio_seconds": self.training.seconds(rows)}
 
-    def evaluate(self, state: RunState, number: int) -> Evaluation:
+    def evaluate(self, state: RunState, number: int) -> Callable[[], Evaluation]:
         """The true scores of the validation set."""
         return self.training.evaluate(state, number)
 

@@ -17,7 +17,7 @@ differ in their configs alone. The steps are in `metricgan_steps`.
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -143,7 +143,7 @@ class MetricGAN:
             metrics = self.summary(log, labels, rows)
         return state, record, metrics
 
-    def evaluate(self, state: RunState, number: int) -> Evaluation:
+    def evaluate(self, state: RunState, number: int) -> Callable[[], Evaluation]:
         """The true scores of the validation set."""
         return self.training.evaluate(state, number)
 

@@ -13,7 +13,7 @@ It begins with a mask that is already good: `config.init_from` names a run of ma
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
@@ -93,7 +93,7 @@ class PolicyGradient:
             means | {"unscorable": unscorable, "throughput/audio_seconds": seconds},
         )
 
-    def evaluate(self, state: RunState, number: int) -> Evaluation:
+    def evaluate(self, state: RunState, number: int) -> Callable[[], Evaluation]:
         """The true scores of the validation set, with the mean of the masks."""
         return self.training.evaluate(state, number)
 

@@ -11,7 +11,7 @@ measure is not learned: PESQ as a loss leaves sounds that PESQ does not hear.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -136,7 +136,7 @@ class ScoreLoss:
             },
         )
 
-    def evaluate(self, state: RunState, number: int) -> Evaluation:
+    def evaluate(self, state: RunState, number: int) -> Callable[[], Evaluation]:
         """The true scores of the validation set."""
         return self.training.evaluate(state, number)
 

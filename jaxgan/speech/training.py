@@ -147,7 +147,7 @@ class Training:
         enhanced: jax.Array = self._enhance(state.players["generator"].params, batch)
         return enhanced
 
-    def evaluate(self, state: RunState, number: int) -> Evaluation:
+    def evaluate(self, state: RunState, number: int) -> Callable[[], Evaluation]:
         """The true scores of the validation utterances, by the host, of G as it will be used.
 
         After the last round also those of all that the corpus holds out, with "all_" before their
@@ -155,11 +155,17 @@ class Training:
         """
         enhance = functools.partial(self._enhance, state.players["generator"].deployed)
         some, *every = self._validations
-        evaluation = some(enhance, number)
+        of_some = some(enhance, number)
         if not every or number < self._rounds:
-            return evaluation
-        more = {f"all_{name}": value for name, value in every[0](enhance, number).metrics.items()}
-        return dataclasses.replace(evaluation, metrics={**evaluation.metrics, **more})
+            return of_some
+        of_all = every[0](enhance, number)
+
+        def found() -> Evaluation:
+            evaluation = of_some()
+            more = {f"all_{name}": value for name, value in of_all().metrics.items()}
+            return dataclasses.replace(evaluation, metrics={**evaluation.metrics, **more})
+
+        return found
 
     def close(self) -> None:
         """Ends the loaders' threads and the worker processes."""

@@ -53,49 +53,69 @@ class Validation:
         self._fetch = fetch
         self._noisy: dict[str, float] = {}
 
-    def __call__(self, enhance: Callable[[Batch], jax.Array], number: int) -> Evaluation:
-        """Enhances and scores the set.
+    def __call__(
+        self, enhance: Callable[[Batch], jax.Array], number: int
+    ) -> Callable[[], Evaluation]:
+        """Enhances the set and sends it to be scored.
 
         Args:
             enhance: batch -> int16 [B, T].
             number: of the round.
+
+        Returns:
+            What waits for the scores.
         """
         batches = list(self._loader.all())
         enhanced = [enhance(batch) for batch in batches]
-        if not self._noisy:
-            noisy = self._measure(batches, [batch.noisy for batch in batches])
-            self._noisy = {f"{name}_noisy": _mean(values) for name, values in noisy.items()}
-        scores = self._measure(batches, enhanced)
-        metrics = {name: _mean(values) for name, values in scores.items()} | self._noisy
-        first = next(iter(self._scores.values()))
+        noisy = None if self._noisy else self._ask(batches, [batch.noisy for batch in batches])
+        asked = self._ask(batches, enhanced)
+        place = number % len(batches)
+        check = None
         if self._on_devices:
-            place = number % len(batches)
-            found = self._on_devices(batches[place].clean, enhanced[place], batches[place].lengths)
-            metrics[f"{first.name}_device_difference"] = largest_difference(
-                first.name, scores[first.name][place], self._fetch(found())
-            )
-        every = np.concatenate(scores[first.name])
-        metrics["unscorable"] = float(np.count_nonzero(~np.isfinite(every)))
-        return Evaluation(
-            metrics=metrics,
-            objective=metrics[first.name] * (1 if first.higher_is_better else -1),
-            media=self._media(batches[-1], enhanced[-1]),
-        )
+            check = self._on_devices(batches[place].clean, enhanced[place], batches[place].lengths)
 
-    def _measure(
+        def found() -> Evaluation:
+            if noisy:
+                means = {name: _mean(values) for name, values in noisy().items()}
+                self._noisy = {f"{name}_noisy": mean for name, mean in means.items()}
+            scores = asked()
+            metrics = {name: _mean(values) for name, values in scores.items()} | self._noisy
+            first = next(iter(self._scores.values()))
+            if check:
+                metrics[f"{first.name}_device_difference"] = largest_difference(
+                    first.name, scores[first.name][place], self._fetch(check())
+                )
+            every = np.concatenate(scores[first.name])
+            metrics["unscorable"] = float(np.count_nonzero(~np.isfinite(every)))
+            return Evaluation(
+                metrics=metrics,
+                objective=metrics[first.name] * (1 if first.higher_is_better else -1),
+                media=self._media(batches[-1], enhanced[-1]),
+            )
+
+        return found
+
+    def _ask(
         self, batches: Sequence[Batch], estimates: Sequence[jax.Array]
-    ) -> dict[str, list[np.ndarray]]:
-        """Scores of every batch's utterances, NaN where there is none: name -> float32 [rows]s."""
+    ) -> Callable[[], dict[str, list[np.ndarray]]]:
+        """What waits for the scores of every batch's utterances: name -> float32 [rows]s.
+
+        They are NaN where there is none.
+        """
         pending = [
             submit_shards(self._pool, batch.clean, estimate, batch.lengths, tuple(self._scores))
             for batch, estimate in zip(batches, estimates, strict=True)
         ]
-        filled = [lengths > 0 for lengths in self._fetch([batch.lengths for batch in batches])]
-        result = {}
-        for name, score in self._scores.items():
-            raw = self._fetch([scores.collect(name) for scores in pending])
-            result[score.name] = [v[rows] for v, rows in zip(raw, filled, strict=True)]
-        return result
+
+        def collect() -> dict[str, list[np.ndarray]]:
+            filled = [lengths > 0 for lengths in self._fetch([batch.lengths for batch in batches])]
+            result = {}
+            for name, score in self._scores.items():
+                raw = self._fetch([scores.collect(name) for scores in pending])
+                result[score.name] = [v[rows] for v, rows in zip(raw, filled, strict=True)]
+            return result
+
+        return collect
 
     def _media(self, batch: Batch, enhanced: jax.Array) -> Mapping[str, Media]:
         waves, lengths = self._fetch(((batch.clean, batch.noisy, enhanced), batch.lengths))

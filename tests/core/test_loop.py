@@ -1,4 +1,5 @@
 import copy
+import functools
 import itertools
 import json
 import math
@@ -9,11 +10,10 @@ import threading
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 import toy
 
-from jaxgan.core import checkpoint, devices, log, loop, signals, state
+from jaxgan.core import checkpoint, devices, log, loop, signals
 from jaxgan.core import config as configs
 from jaxgan.core.checkpoint import Checkpoints
 from jaxgan.core.errors import NonFiniteError, UserError
@@ -56,7 +56,7 @@ class Scripted:
         self.init, self.round = recipe.init, recipe.round
 
     def evaluate(self, run_state, number):
-        return Evaluation({"score": self.objectives[number]}, self.objectives[number])
+        return lambda: Evaluation({"score": self.objectives[number]}, self.objectives[number])
 
 
 def with_config(recipe, config):
@@ -217,6 +217,41 @@ def test_the_best_is_kept_over_a_restart_and_between_due_checkpoints(recipe, tmp
     assert checkpoint.rounds(tmp_path) == [8]
 
 
+def test_a_validation_is_waited_for_when_the_next_round_is_trained(
+    recipe, tmp_path, restore, assert_same
+):
+    happened = []
+
+    class Slow(Scripted):
+        def round(self, *arguments):
+            happened.append(f"train {arguments[2]}")
+            return recipe.round(*arguments)
+
+        def evaluate(self, run_state, number):
+            happened.append(f"ask {number}")
+
+            def found():
+                happened.append(f"wait {number}")
+                return Evaluation({"score": -float(number)}, -float(number))
+
+            return found
+
+    slow = Slow(recipe, {})
+    slow.round = functools.partial(Slow.round, slow)
+    config = rounds_config(3)
+    config.validation.every = 1
+    loop.run(slow, config, tmp_path / "slow")
+    assert happened == [
+        *("train 1", "ask 1", "train 2", "wait 1", "ask 2", "train 3", "wait 2"),
+        *("ask 3", "wait 3"),
+    ]
+    assert [row["valid/score"] for row in log.read(tmp_path / "slow")] == [-1, -2, -3]
+    # The first round, the best, is saved as it was, after the second was trained.
+    loop.run(recipe, rounds_config(1), tmp_path / "one")
+    best, one = (load_players(tmp_path / name, "best") for name in ("slow", "one"))
+    assert_same(best, one)
+
+
 def test_init_from_takes_the_networks_and_nothing_else(recipe, uninterrupted, restore, tmp_path):
     config = rounds_config(1, init_from=str(uninterrupted), learning_rate=0.0, seed=8)
     loop.run(toy.Toy(config, devices.make_mesh(1)), config, tmp_path)
@@ -255,7 +290,7 @@ def test_what_a_recipe_keeps_lies_in_the_folder_and_must_stay_the_same(recipe, t
 def test_a_metric_of_validation_with_a_slash_keeps_its_name(recipe, tmp_path):
     class Named(Scripted):
         def evaluate(self, run_state, number):
-            return Evaluation({"eval/score": 0.5}, 0.5)
+            return lambda: Evaluation({"eval/score": 0.5}, 0.5)
 
     loop.run(Named(recipe, {}), rounds_config(1), tmp_path)
     row = log.read(tmp_path)[0]
@@ -291,19 +326,6 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run_state.players))
 
 
-def test_a_state_that_is_not_finite_is_named():
-    params = {"dense": {"kernel": jnp.array([1.0, jnp.inf])}}
-    whole = state.make_player({"params": {"bias": jnp.zeros(2)}}, optax.adam(1e-3))
-    broken = state.make_player({"params": params}, optax.adam(1e-3))
-    good = state.begin(jax.random.key(0), {"d": whole})
-    bad = state.begin(jax.random.key(0), {"d": whole, "g": broken})
-    assert loop._not_finite({"d_loss": 1.0}, good) == ""
-    assert "'g'" in loop._not_finite({"d_loss": 1.0}, bad)
-    assert "kernel" in loop._not_finite({"d_loss": 1.0}, bad)
-    remembered = state.begin(jax.random.key(0), {"d": whole}, memory=jnp.float32(jnp.nan))
-    assert "memory" in loop._not_finite({}, remembered)
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_run_after_the_round_saved(
     number, recipe, uninterrupted, restore, assert_same, tmp_path, capfd
@@ -313,7 +335,7 @@ def test_a_signal_ends_the_run_after_the_round_saved(
     loop.run(interrupted, config, tmp_path)
     output = capfd.readouterr()
     assert f"{number.name}: finishing this round" in output.err
-    assert "round 2 is saved" in output.err
+    assert "nothing is saved yet" in output.err
     assert "stopped and saved after round 3; the same command goes on" in output.out
     assert restore(tmp_path)[2].round == 3
     loop.run(recipe, config, tmp_path)
@@ -321,7 +343,9 @@ def test_a_signal_ends_the_run_after_the_round_saved(
     assert numbers(uninterrupted) == numbers(tmp_path)
 
 
-def test_a_second_signal_stops_at_once_and_leaves_the_checkpoint(recipe, tmp_path, monkeypatch):
+def test_a_second_signal_stops_at_once_and_leaves_the_checkpoint(
+    recipe, tmp_path, monkeypatch, capfd
+):
     monkeypatch.setattr(signals, "_SAME", 0.0)
 
     def twice(number):
@@ -332,6 +356,7 @@ def test_a_second_signal_stops_at_once_and_leaves_the_checkpoint(recipe, tmp_pat
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         loop.run(Hooked(recipe, twice), rounds_config(4), tmp_path)
+    assert "again to stop at once (round 1 is saved)" in capfd.readouterr().err
     assert checkpoint.rounds(tmp_path) == [1]
     assert signal.getsignal(signal.SIGINT) is before
 

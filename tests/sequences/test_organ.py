@@ -117,9 +117,9 @@ def test_an_objective_is_learned(tmp_path):
     state = recipe.init(jax.random.key(0))
     for number in range(1, 46):
         if number == 6:
-            before = recipe.evaluate(state, 0).metrics
+            before = recipe.evaluate(state, 0)().metrics
         state, _, _ = recipe.round(state, (), number, Timer())
-    after = recipe.evaluate(state, 0).metrics
+    after = recipe.evaluate(state, 0)().metrics
     recipe.close()
     assert after["eval/objective"] > before["eval/objective"] + 0.2
 

@@ -109,10 +109,10 @@ def test_likelihood_comes_near_the_oracle():
     recipe = recipes.make(config, devices.make_mesh(1))
     bounds = recipe.validation.bounds
     state = recipe.init(jax.random.key(0))
-    first = recipe.evaluate(state, 0).metrics
+    first = recipe.evaluate(state, 0)().metrics
     for number in range(1, 31):
         state, _, _ = recipe.round(state, (), number, Timer())
-    last = recipe.evaluate(state, 30).metrics
+    last = recipe.evaluate(state, 30)().metrics
     assert bounds["oracle"] < last["eval/nll_gen"] < bounds["oracle"] + 0.15
     assert last["eval/nll_oracle"] < bounds["oracle"] + 0.4
     assert first["eval/nll_oracle"] == pytest.approx(bounds["uniform"], abs=0.4)

@@ -89,7 +89,7 @@ def test_several_scores_train_together():
                 score.normalise(score(clean, enhanced, 16000)) for score in recipe.training.scores
             ]
             assert record["labels"][item] == pytest.approx(truth, abs=1e-5)
-        evaluation = recipe.evaluate(state, 2)
+        evaluation = recipe.evaluate(state, 2)()
     assert set(state.players) == {
         "generator",
         "discriminator_tiny_scores_correlation",

@@ -77,7 +77,7 @@ def recipe_of(**changes):
 def test_the_score_rises_and_the_host_agrees():
     with recipe_of(**{"scoring.where": "device"}) as recipe:
         state, history, rows = play(recipe, 6)
-        evaluation = recipe.evaluate(devices.put_replicated(state, recipe.training.mesh), 6)
+        evaluation = recipe.evaluate(devices.put_replicated(state, recipe.training.mesh), 6)()
     assert all(record == {} for record in history)
     assert rows[-1]["score"] > rows[0]["score"] + 0.01
     assert evaluation.metrics["si_sdr"] > evaluation.metrics["si_sdr_noisy"]

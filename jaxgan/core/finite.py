@@ -1,0 +1,28 @@
+"""Whether what a round gave is finite."""
+
+import math
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from jaxgan.core.state import PyTree, RunState
+
+
+def not_finite(metrics: Mapping[str, float], state: RunState) -> str:
+    """The first metric or array that is not finite, or an empty string."""
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            return f"train/{name} ({value})"
+    if bool(jax.device_get(_all_finite((state.players, state.memory)))):
+        return ""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(state.players)[0]:
+        if not bool(jax.device_get(_all_finite(leaf))):
+            return jax.tree_util.keystr(path)
+    return "the run's memory"
+
+
+@jax.jit
+def _all_finite(tree: PyTree) -> jax.Array:
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves], bool))

@@ -1,0 +1,22 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgan.core import state
+from jaxgan.core.finite import not_finite
+
+
+def test_what_is_not_finite_is_named():
+    params = {"dense": {"kernel": jnp.array([1.0, jnp.inf])}}
+    whole = state.make_player({"params": {"bias": jnp.zeros(2)}}, optax.adam(1e-3))
+    broken = state.make_player({"params": params}, optax.adam(1e-3))
+    good = state.begin(jax.random.key(0), {"d": whole})
+    bad = state.begin(jax.random.key(0), {"d": whole, "g": broken})
+    assert not_finite({"d_loss": 1.0}, good) == ""
+    assert not_finite({"d_loss": math.nan}, good) == "train/d_loss (nan)"
+    assert "'g'" in not_finite({"d_loss": 1.0}, bad)
+    assert "kernel" in not_finite({"d_loss": 1.0}, bad)
+    remembered = state.begin(jax.random.key(0), {"d": whole}, memory=jnp.float32(jnp.nan))
+    assert "memory" in not_finite({}, remembered)
