@@ -1,6 +1,6 @@
 """Every system of MetricGAN's paper at one budget, and scores assigned by the target s.
 
-    python benchmarks/enhancement_table.py [--workdir=runs/enhancement] [--start=12] [--rounds=48]
+    python benchmarks/enhancement_table.py [--workdir=runs/enhancement] [--start=12] [--rounds=40]
         [--part=systems|targets|all] [--config.key=value ...]
 
 One run of mask_regression, `--start` rounds long, is where all others begin. From there each system
@@ -12,7 +12,7 @@ begins with supervised rounds of its own; mask_regression just goes on.
 Runs are made by train.py, one after the other, and go on where they were stopped: the same command
 again. About an hour on two cores. Then `jaxgan.speech.compare` scores the last checkpoint of each,
 so nothing is chosen by its result, and writes table.md and report.html to WORKDIR/report. The part
-`targets` assigns STOI by the target s, and draws targets.png.
+`targets` assigns PESQ by the target s, as many rounds each, and draws targets.png.
 """
 
 import argparse
@@ -60,6 +60,16 @@ PLUS: Settings = {
 }
 
 
+ASSIGNED: Settings = {
+    "score": "pesq_wb",
+    # Noisy speech of about 2.5, so that there is room below and above.
+    "data.snrs": (15.0, 20.0, 25.0, 30.0),
+    "generator_learning_rate": 3e-4,
+    "average_decay": 0.9,
+    "validation.every": 4,
+}
+
+
 def systems(start: int, rounds: int, begun: Settings) -> dict[str, tuple[str, Settings]]:
     """Config and settings of every row of the table."""
     own = {**begun, "rounds": rounds}
@@ -81,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--workdir", type=Path, default=Path("runs/enhancement"))
     parser.add_argument("--start", type=int, default=12, help="supervised rounds (default 12)")
-    parser.add_argument("--rounds", type=int, default=48, help="of each system (default 48)")
+    parser.add_argument("--rounds", type=int, default=40, help="of each system (default 40)")
     parser.add_argument("--part", choices=("systems", "targets", "all"), default="all")
     options, overrides = parser.parse_known_args(arguments)
 
@@ -94,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begun = {"init_from": str(first)}
     if options.part != "targets":
         plans = systems(options.start, options.rounds, begun)
-        workdirs = [run(name, *plan) for name, plan in plans.items()]
+        workdirs = [first, *(run(name, *plan) for name, plan in plans.items())]
         flags = [f"--scores={','.join(SCORES)}", "--checkpoint=last"]
         report = options.workdir / "report"
         told = compare.main([*map(str, workdirs), *flags, f"--output={report}"])
@@ -102,12 +112,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return told
         print((report / "table.md").read_text("utf-8"))
     if options.part != "systems":
-        settings = {**begun, **DISCRIMINATOR, "warmup_rounds": 0, "rounds": options.rounds}
+        settings = {**begun, **DISCRIMINATOR, **ASSIGNED, "warmup_rounds": 0}
         found = {}
         for target in TARGETS:
-            assigned = {**settings, "score": "stoi", "target": target}
+            assigned = {**settings, "rounds": options.rounds, "target": target}
             workdir = run(f"target_{target}", "metricgan.py:quick", assigned)
-            found[target] = validations(workdir, "valid/stoi")
+            found[target] = validations(workdir, "valid/pesq_wb")
         print(target_table(found))
         draw_targets(found, options.workdir / "targets.png")
     return 0
@@ -127,19 +137,26 @@ def validations(workdir: Path, metric: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def target_table(found: Mapping[float, tuple[np.ndarray, np.ndarray]]) -> str:
-    """The STOI achieved for each that was asked for, in the last round."""
+    """What was asked for, as PESQ, and what was achieved in the last round."""
     heads = " | ".join(f"s = {target}" for target in found)
-    cells = " | ".join(f"{values[-1]:.3f}" for _, values in found.values())
-    return f"| | {heads} |\n|---|{'---|' * len(found)}\n| STOI achieved | {cells} |"
+    asked = " | ".join(f"{as_pesq(target):.2f}" for target in found)
+    achieved = " | ".join(f"{values[-1]:.2f}" for _, values in found.values())
+    lines = [f"| | {heads} |", f"|---|{'---|' * len(found)}"]
+    return "\n".join([*lines, f"| PESQ asked for | {asked} |", f"| achieved | {achieved} |"])
+
+
+def as_pesq(target: float) -> float:
+    """The inverse of the paper's map."""
+    return 5.0 * target - 0.5
 
 
 def draw_targets(found: Mapping[float, tuple[np.ndarray, np.ndarray]], path: Path) -> None:
-    """STOI over the rounds for every target."""
+    """PESQ over the rounds for every target."""
     figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
     for target, (rounds, values) in found.items():
         (line,) = axes.plot(rounds, values, label=f"s = {target}")
-        axes.axhline(target, color=line.get_color(), linestyle=":", linewidth=0.8)
-    axes.set(xlabel="round", ylabel="STOI (dotted: asked for)")
+        axes.axhline(as_pesq(target), color=line.get_color(), linestyle=":", linewidth=0.8)
+    axes.set(xlabel="round", ylabel="PESQ (dotted: asked for)")
     axes.legend()
     figure.savefig(path, dpi=100)
     plt.close(figure)
