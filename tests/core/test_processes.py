@@ -59,9 +59,10 @@ def start(tmp_path):
             program.process.wait()
 
 
-def wait_for_rounds(workdir, count, program):
+def wait_for_round(number, program):
+    """Until the program itself, not one before it, has told of the round."""
     end = time.monotonic() + PATIENCE
-    while len(log.read(workdir)) < count:
+    while f"round {number}/" not in program.text():
         assert program.process.poll() is None, program.text()
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -79,14 +80,14 @@ def test_killed_then_stopped_then_done_equals_one_run(start, tmp_path, restore, 
     slow = ("--rounds", 7, "--every", 3, "--seconds", 0.3)
 
     killed = start(run, *slow)
-    wait_for_rounds(run, 4, killed)
+    wait_for_round(4, killed)
     killed.process.kill()
     killed.wait()
     last = checkpoint.rounds(run)[-1]
     assert last >= 3
 
     stopped = start(run, *slow)
-    wait_for_rounds(run, 5, stopped)
+    wait_for_round(5, stopped)
     stopped.process.terminate()
     assert stopped.wait() == 0, stopped.text()
     assert f"goes on after round {last} of 7" in stopped.text()
@@ -116,7 +117,7 @@ def test_two_processes_give_the_numbers_of_one_and_stop_together(start, tmp_path
     address = f"localhost:{free_port()}"
     arguments = ("--rounds", 4, "--seconds", 0.5, "--coordinator", address, "--process_id")
     pair = [start(run, *arguments, number, device_count=2) for number in range(2)]
-    wait_for_rounds(run, 2, pair[0])
+    wait_for_round(1, pair[0])
     pair[1].process.terminate()
     assert [program.wait() for program in pair] == [0, 0], pair[0].text() + pair[1].text()
     done = checkpoint.rounds(run)[-1]
