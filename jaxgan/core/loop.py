@@ -30,7 +30,7 @@ from jaxgan.core.finite import not_finite
 from jaxgan.core.log import Log
 from jaxgan.core.players import adopt
 from jaxgan.core.recipe import Evaluation, Recipe
-from jaxgan.core.state import History, RunState
+from jaxgan.core.state import History, Record, RunState
 from jaxgan.core.timer import Compilations, Timer
 
 
@@ -139,7 +139,7 @@ class _Trained(NamedTuple):
     Attributes:
         number: of the round.
         state: after it.
-        history: with its record.
+        record: for later rounds.
         metrics: of the recipe.
         seconds: that it took.
         bad: what of it is not finite, or an empty string.
@@ -150,7 +150,7 @@ class _Trained(NamedTuple):
 
     number: int
     state: RunState
-    history: History
+    record: Record
     metrics: Mapping[str, float]
     seconds: float
     bad: str = ""
@@ -181,19 +181,18 @@ class _Loop:
         while number < self.config.rounds:
             number += 1
             trained = self.train(state, history, number)
-            state, history = trained.state, trained.history
+            state = trained.state
             if waiting:
-                position, saved = self.close(waiting, position)
-                history = (*saved, history[-1])
-                trained = trained._replace(history=history)
+                position, history = self.close(waiting, history, position)
                 waiting = None
+            history = (*history, trained.record)
             trained = self.begin_validation(trained)
             stopping = _anywhere(stop.requested is not None)
             if trained.validation and not stopping and number < self.config.rounds:
                 # The next round may be given the memory that this state lies in.
                 waiting = trained._replace(state=_copied(state))
                 continue
-            position, history = self.close(trained, position, stopping)
+            position, history = self.close(trained, history, position, stopping)
             if stopping and number < self.config.rounds:
                 self.display.say(
                     f"stopped and saved after round {number}; the same command goes on"
@@ -209,8 +208,8 @@ class _Loop:
         with self.timer.part("round"), trace, _transfer_guard():
             state, record, metrics = self.recipe.round(state, history, number, self.timer)
             values = {name: float(value) for name, value in jax.device_get(dict(metrics)).items()}
-        history = (*history, history_files.freeze(record))
-        return _Trained(number, state, history, values, time.perf_counter() - started)
+        record = history_files.freeze(record)
+        return _Trained(number, state, record, values, time.perf_counter() - started)
 
     def begin_validation(self, trained: _Trained) -> _Trained:
         """Asks for the validation where one is due, and takes the times of the round."""
@@ -226,7 +225,7 @@ class _Loop:
         )
 
     def close(
-        self, trained: _Trained, position: Position, stopping: bool = False
+        self, trained: _Trained, history: History, position: Position, stopping: bool = False
     ) -> tuple[Position, History]:
         """Waits for the validation of a round, writes its line, and saves it where that is due."""
         number, started = trained.number, time.perf_counter()
@@ -241,7 +240,6 @@ class _Loop:
         self.write(trained._replace(times=times), position, evaluation)
         if trained.bad:
             raise NonFiniteError(self.explain(trained.bad, number))
-        history = trained.history
         if stopping or position.best_round == number or self.due(number, "checkpoint"):
             with self.timer.part("checkpoint"):
                 history = self.checkpoints.save(trained.state, history, position)

@@ -1,5 +1,4 @@
 import copy
-import functools
 import itertools
 import json
 import math
@@ -222,22 +221,17 @@ def test_a_validation_is_waited_for_when_the_next_round_is_trained(
 ):
     happened = []
 
-    class Slow(Scripted):
-        def round(self, *arguments):
-            happened.append(f"train {arguments[2]}")
-            return recipe.round(*arguments)
+    def evaluate(run_state, number):
+        happened.append(f"ask {number}")
 
-        def evaluate(self, run_state, number):
-            happened.append(f"ask {number}")
+        def found():
+            happened.append(f"wait {number}")
+            return Evaluation({"score": -float(number)}, -float(number))
 
-            def found():
-                happened.append(f"wait {number}")
-                return Evaluation({"score": -float(number)}, -float(number))
+        return found
 
-            return found
-
-    slow = Slow(recipe, {})
-    slow.round = functools.partial(Slow.round, slow)
+    slow = Hooked(recipe, lambda number: happened.append(f"train {number}"))
+    slow.evaluate = evaluate
     config = rounds_config(3)
     config.validation.every = 1
     loop.run(slow, config, tmp_path / "slow")
