@@ -7,6 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxgan.nn.convolution_over_time import correlate_over_time
+
 
 class Discriminator(nn.Module):
     """Logits, or a critic's value, of whole sequences.
@@ -75,8 +77,12 @@ class Discriminator(nn.Module):
     def judge(self, embedded: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """As `__call__`, of float32 [B, T, E]."""
         embedded = embedded.astype(self.dtype)
-        pooled = [self._convolve(embedded, *parameters) for parameters in self.convolutions]
-        features = jnp.concatenate(pooled, axis=1)
+        kernels = [kernel.astype(self.dtype) for kernel, _ in self.convolutions]
+        responses = correlate_over_time(embedded, kernels)
+        highest = jnp.concatenate([jnp.max(response, axis=0) for response in responses], axis=1)
+        bias = jnp.concatenate([bias for _, bias in self.convolutions])
+        # ReLU and an added constant keep the order: they can follow the maximum.
+        features = jax.nn.relu(highest + bias.astype(self.dtype))
         mixed = features @ self.highway_kernel.astype(self.dtype)
         mixed = mixed.astype(jnp.float32) + self.highway_bias
         made, gate = jnp.split(mixed, 2, axis=1)
@@ -88,16 +94,6 @@ class Discriminator(nn.Module):
             kept = jax.lax.optimization_barrier(kept)
             features = jnp.where(kept, features / (1 - self.dropout), 0)
         return features @ self.output_kernel + self.output_bias
-
-    def _convolve(self, embedded: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-        """The largest value over time of one convolution, [B, T, E] -> [B, filters]."""
-        width, _, filters = kernel.shape
-        count = embedded.shape[1] - width + 1
-        patches = [embedded[:, start : start + count] for start in range(width)]
-        matrix = kernel.astype(self.dtype).reshape(-1, filters)
-        response = jnp.concatenate(patches, axis=-1) @ matrix
-        # ReLU and an added constant keep the order: they can follow the maximum.
-        return jax.nn.relu(jnp.max(response, axis=1) + bias.astype(self.dtype))
 
 
 def _signed(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
