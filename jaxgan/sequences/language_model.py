@@ -62,9 +62,16 @@ class LanguageModel(nn.Module):
         """
         inputs = self.from_input(before(tokens) if heard is None else heard)
         hidden = recur(jnp.moveaxis(inputs, 1, 0)[:, None], self.recurrent_kernel[None])
-        logits = self.logits(jnp.moveaxis(hidden[:, 0], 0, 1))
-        chosen = jnp.take_along_axis(logits, tokens[..., None], axis=-1)[..., 0]
-        return chosen - jax.nn.logsumexp(logits, axis=-1)
+
+        def of_step(inputs: tuple[jax.Array, jax.Array]) -> jax.Array:
+            hidden, tokens = inputs
+            logits = self.logits(hidden)
+            chosen = jnp.take_along_axis(logits, tokens[:, None], axis=-1)[:, 0]
+            return chosen - jax.nn.logsumexp(logits, axis=-1)
+
+        # The logits are the largest array by far: one step's at a time, made anew for the gradient.
+        found = jax.lax.map(jax.checkpoint(of_step), (hidden[:, 0], tokens.T))
+        return jnp.moveaxis(found, 0, 1)
 
     def from_input(self, tokens: jax.Array) -> jax.Array:
         """What tokens int32 [...] add to the gates: [..., 4 H]."""
