@@ -1,4 +1,4 @@
-"""Two-dimensional convolutions without padding, fast on a CPU in float32.
+"""Two-dimensional convolutions without padding and LeakyReLU, fast on a CPU in float32.
 
 XLA hands a convolution of few channels to a CPU kernel that reaches a third of the machine's
 arithmetic in the forward pass, less in the backward pass, and a tenth where the output channels
@@ -16,7 +16,8 @@ training time on a CPU. There the same result is had from matrix products, in th
    applied to the vector some places further on. They hold zeros, but their product runs at the
    machine's peak, which the small one [C_in, C_out] misses by far.
 3. **Slabs.** A loop over a few rows at a time keeps the intermediate arrays, which are larger than
-   the image, in the cache; of the image's size there is only the result.
+   the image, in the cache; of the image's size there is only the result. The bias and the LeakyReLU
+   are in that loop too: behind it they would read and write the whole image again.
 
 The backward pass is the transpose of this, slab by slab, and computes the transforms afresh from
 the inputs. Kernels higher than 5 are split into several of at most 5 rows whose results are added.
@@ -30,12 +31,14 @@ On GPU and TPU, and for shapes and dtypes without gain, it is `jax.lax.conv_gene
 
 import functools
 import operator
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+PyTree = Any
 
 # Input rows of a tile, and as many points. More points would save multiplications, but cost digits:
 # with 10 the errors pass 5e-6. Points of the form 0, ±1, ±2^k keep the constants small and exact.
@@ -46,33 +49,46 @@ MOST_TAPS = 5
 SLAB_ROWS = 512
 # Up to so many channels a block is 4 columns rather than 2.
 FEW_CHANNELS = 24
+COLUMNS = 4
+"""Images whose width is a multiple of it are whole blocks, and faster."""
 GRADIENT_BLOCK = 2
 
 
-def valid_convolution(x: jax.Array, kernel: jax.Array, rows: jax.Array | None = None) -> jax.Array:
-    """y[b, i, j, o] = sum over u, v, c of x[b, i + u, j + v, c] kernel[u, v, c, o].
+def leaky_convolution(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array,
+    slope: float,
+    rows: jax.Array | None = None,
+) -> jax.Array:
+    """leaky(bias[o] + sum over u, v, c of x[b, i + u, j + v, c] kernel[u, v, c, o]).
 
     Differentiable in reverse mode; B may be sharded over devices.
 
     Args:
         x: [B, H, W, C_in].
         kernel: [kh, kw, C_in, C_out], same dtype.
+        bias: [C_out], same dtype.
+        slope: of the LeakyReLU, 0 to 1: what negative sums are multiplied by.
         rows: int [], rows of x that count, the others being padding; None: all.
 
     Returns:
-        [B, H - kh + 1, W - kw + 1, C_out]: stride 1, no padding, no bias. Where a row of padding
-        was read the result is finite and without meaning; it must have no gradient.
+        [B, H - kh + 1, W - kw + 1, C_out]: stride 1, no padding. Where a row of padding was read
+        the result is finite and without meaning; it must have no gradient.
     """
     if jax.default_backend() != "cpu" or not _gains(x, kernel):
-        return _plain(x, kernel)
+        return jax.nn.leaky_relu(_plain(x, kernel) + bias, slope)
     height, taps = x.shape[1], kernel.shape[0]
     parts = np.array_split(np.arange(taps), -(-taps // MOST_TAPS))
     spans = [(int(part[0]), int(part[-1]) + 1) for part in parts]
     wanted = jnp.asarray(height if rows is None else rows, jnp.int32) - taps + 1
-    return _total(
-        _convolve(x[:, start : height - taps + stop], kernel[start:stop], wanted)
+    if len(spans) == 1:
+        return _convolve(slope, x, kernel, bias, wanted)
+    total = _total(
+        _convolve(1.0, x[:, start : height - taps + stop], kernel[start:stop], 0 * bias, wanted)
         for start, stop in spans
     )
+    return jax.nn.leaky_relu(total + bias, slope)
 
 
 def _total(terms: Iterable[jax.Array]) -> jax.Array:
@@ -115,6 +131,7 @@ def toom_cook(taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 class _Plan(NamedTuple):
     """How an image is cut up. Widths are in columns, heights in rows."""
 
+    columns: int  # of the input
     height: int  # of the output
     width: int  # of the output
     step: int  # output rows of a tile
@@ -125,20 +142,20 @@ class _Plan(NamedTuple):
 
 
 def _plan(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...]) -> _Plan:
-    batch, height, width, _ = x_shape
+    batch, height, columns, _ = x_shape
     taps_high, taps_wide, channels_in, channels_out = kernel_shape
-    height, width = height - taps_high + 1, width - taps_wide + 1
+    height, width = height - taps_high + 1, columns - taps_wide + 1
     step = TILE + 1 - taps_high
     block = _block(max(channels_in, channels_out))
     blocks = -(-width // block) + -(-(taps_wide - 1) // block)
     tiles = min(max(1, SLAB_ROWS // (batch * blocks)), height // step)
     slabs = -(-height // (tiles * step))
-    return _Plan(height, width, step, tiles, slabs, block, blocks * block)
+    return _Plan(columns, height, width, step, tiles, slabs, block, blocks * block)
 
 
 def _block(channels: int) -> int:
     """Columns of a block: as many as make the products efficient, since more means more zeros."""
-    return 2 if channels > FEW_CHANNELS else 4
+    return COLUMNS // 2 if channels > FEW_CHANNELS else COLUMNS
 
 
 def _banded(kernel: jax.Array, block: int) -> jax.Array:
@@ -196,13 +213,41 @@ def _overlap_add(tiles: jax.Array, step: int) -> jax.Array:
     return total
 
 
-def _slabs(plan: _Plan, wanted: jax.Array) -> jax.Array:
-    """How many slabs hold the first `wanted` rows of the result."""
-    return jnp.clip(-(-wanted // (plan.tiles * plan.step)), 0, plan.slabs)
+def _over_slabs(
+    plan: _Plan,
+    wanted: jax.Array,
+    image: jax.Array,
+    body: Callable[[jax.Array, jax.Array, jax.Array, PyTree], PyTree],
+    sums: PyTree,
+) -> PyTree:
+    """body(number, first row, slab of the image, sums) for every slab of the first `wanted` rows.
+
+    The last slab begins early rather than to end short: some rows are seen twice.
+    """
+    rows = plan.tiles * plan.step
+    width = plan.padded * (image.shape[2] // plan.columns)
+
+    def begin(number: jax.Array) -> jax.Array:
+        return jnp.minimum(number * rows, plan.height - rows)
+
+    def read(number: jax.Array) -> jax.Array:
+        return _slab(image, begin(number), rows + TILE - plan.step, width)
+
+    # Read a turn ahead: what a loop carries is copied in one go, where XLA would otherwise cut it
+    # out of the image anew, number by number, for every row of the transform.
+    def turn(number: jax.Array, carry: tuple[jax.Array, PyTree]) -> tuple[jax.Array, PyTree]:
+        slab, sums = carry
+        return read(number + 1), body(number, begin(number), slab, sums)
+
+    count = jnp.clip(-(-wanted // rows), 0, plan.slabs)
+    first = read(jnp.zeros((), count.dtype))
+    return jax.lax.fori_loop(0, count, turn, (first, sums))[1]
 
 
-@jax.custom_vjp
-def _convolve(x: jax.Array, kernel: jax.Array, wanted: jax.Array) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _convolve(
+    slope: float, x: jax.Array, kernel: jax.Array, bias: jax.Array, wanted: jax.Array
+) -> jax.Array:
     batch, high, wide, channels_in = x.shape
     channels_out = kernel.shape[3]
     plan = _plan(x.shape, kernel.shape)
@@ -210,34 +255,35 @@ def _convolve(x: jax.Array, kernel: jax.Array, wanted: jax.Array) -> jax.Array:
     matrices = _banded(kernel, plan.block)
     image = x.reshape(batch, high, wide * channels_in)
     rows, length = plan.tiles * plan.step, plan.width * channels_out
+    biases = jnp.tile(bias, plan.width)
 
-    def body(i: jax.Array, y: jax.Array) -> jax.Array:
-        # The last slab begins early rather than to end short: some rows are computed twice.
-        start = jnp.minimum(i * rows, plan.height - rows)
-        slab = _slab(image, start, rows + TILE - plan.step, plan.padded * channels_in)
+    def body(_: jax.Array, start: jax.Array, slab: jax.Array, y: jax.Array) -> jax.Array:
         points = _transform_input(slab, b, plan)
         products = [_product(points, matrix) for matrix in matrices]
         shift = plan.block * channels_out
         total = _total(z[..., d * shift : d * shift + length] for d, z in enumerate(products))
-        result = _combine(a, list(total)).transpose(1, 2, 0, 3).reshape(batch, rows, length)
+        result = _combine(a, list(total)) + biases
+        result = jnp.where(result < 0, slope * result, result)
+        result = result.transpose(1, 2, 0, 3).reshape(batch, rows, length)
         return jax.lax.dynamic_update_slice_in_dim(y, result, start, axis=1)
 
     # Not zeros: XLA would share, and then copy, those of the backward pass.
     y = jnp.ones((batch, plan.height, length), x.dtype)
-    y = jax.lax.fori_loop(0, _slabs(plan, wanted), body, y)
+    y = _over_slabs(plan, wanted, image, body, y)
     return y.reshape(batch, plan.height, plan.width, channels_out)
 
 
 def _convolve_forward(
-    x: jax.Array, kernel: jax.Array, wanted: jax.Array
+    slope: float, x: jax.Array, kernel: jax.Array, bias: jax.Array, wanted: jax.Array
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    return _convolve(x, kernel, wanted), (x, kernel, wanted)
+    y = _convolve(slope, x, kernel, bias, wanted)
+    return y, (x, kernel, wanted, y)
 
 
 def _convolve_backward(
-    inputs: tuple[jax.Array, ...], dy: jax.Array
-) -> tuple[jax.Array, jax.Array, None]:
-    x, kernel, wanted = inputs
+    slope: float, saved: tuple[jax.Array, ...], dy: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array, None]:
+    x, kernel, wanted, y = saved
     batch, high, wide, channels_in = x.shape
     channels_out = kernel.shape[3]
     plan = _plan(x.shape, kernel.shape)
@@ -248,18 +294,22 @@ def _convolve_backward(
     distances = narrow_matrices.shape[0]
     image = x.reshape(batch, high, wide * channels_in)
     dy = dy.reshape(batch, plan.height, plan.width * channels_out)
+    y = y.reshape(dy.shape)
     rows, length = plan.tiles * plan.step, wide * channels_in
 
-    def body(i: jax.Array, sums: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        dx, dmatrices = sums
-        start = jnp.minimum(i * rows, plan.height - rows)
-        slab = _slab(dy, start, rows, plan.padded * channels_out)
-        # The last slab begins early: what the one before it has counted is zero here.
-        fresh = start + jnp.arange(rows) >= i * rows
-        slab = jnp.where(fresh[None, :, None], slab, 0)
-        dpoints = _combine(a.T, [slab[:, row :: plan.step] for row in range(plan.step)])
+    def body(
+        number: jax.Array, start: jax.Array, slab: jax.Array, sums: tuple[jax.Array, ...]
+    ) -> tuple[jax.Array, ...]:
+        dx, dmatrices, dbiases = sums
+        dslab = _slab(dy, start, rows, plan.padded * channels_out)
+        # What the slab before has counted is zero here.
+        fresh = start + jnp.arange(rows) >= number * rows
+        dslab = jnp.where(fresh[None, :, None], dslab, 0)
+        # The sign of the result is that of the sum in front of the LeakyReLU.
+        dslab = jnp.where(_slab(y, start, rows, dslab.shape[2]) < 0, slope * dslab, dslab)
+        dbiases = dbiases + dslab.sum(1)
+        dpoints = _combine(a.T, [dslab[:, row :: plan.step] for row in range(plan.step)])
 
-        slab = _slab(image, start, rows + TILE - plan.step, plan.padded * channels_in)
         points = _transform_input(slab, b, plan)
         dmatrices = dmatrices + _correlate(
             points, dpoints, narrow * channels_in, narrow * channels_out, distances
@@ -274,15 +324,18 @@ def _convolve_backward(
         tiles = _combine(b.T, list(total)).transpose(1, 2, 0, 3)
         result = _overlap_add(tiles, plan.step)
         before = jax.lax.dynamic_slice_in_dim(dx, start, result.shape[1], axis=1)
-        return jax.lax.dynamic_update_slice_in_dim(dx, before + result, start, axis=1), dmatrices
+        dx = jax.lax.dynamic_update_slice_in_dim(dx, before + result, start, axis=1)
+        return dx, dmatrices, dbiases
 
     # The sum over the batch waits until after the loop: sharded, it is one reduction over devices.
     shape = (TILE, batch, narrow * channels_in, distances * narrow * channels_out)
-    sums = jnp.zeros_like(image), jnp.zeros(shape, x.dtype)
-    dx, dmatrices = jax.lax.fori_loop(0, _slabs(plan, wanted), body, sums)
+    dbiases = jnp.zeros((batch, plan.padded * channels_out), x.dtype)
+    sums = jnp.zeros_like(image), jnp.zeros(shape, x.dtype), dbiases
+    dx, dmatrices, dbiases = _over_slabs(plan, wanted, image, body, sums)
     dmatrices = dmatrices.sum(1).reshape(TILE, shape[2], distances, -1).transpose(2, 0, 1, 3)
     (dkernel,) = transpose_banded(dmatrices)
-    return dx.reshape(x.shape), dkernel, None
+    dbias = dbiases.reshape(-1, channels_out).sum(0)
+    return dx.reshape(x.shape), dkernel, dbias, None
 
 
 def _correlate(

@@ -1,12 +1,10 @@
 """The networks of MetricGAN (Fu et al. 2019) and MetricGAN+ (Fu et al. 2021)."""
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nn.convolution import valid_convolution
+from jaxgan.nn.convolution import COLUMNS, leaky_convolution
 from jaxgan.nn.masked import masked_mean, masked_moments
 from jaxgan.nn.recurrent import BidirectionalLSTM
 
@@ -100,9 +98,27 @@ class ChannelNorm(nn.Module):
         return (x - mean) * jax.lax.rsqrt(variance + self.epsilon) * scale + offset
 
 
-def _convolution(rows: jax.Array) -> Callable[..., jax.Array]:
-    """What `nn.Conv` calls: stride 1 and no padding, which the further arguments say again."""
-    return lambda x, kernel, *_, **__: valid_convolution(x, kernel, rows)
+class LeakyConvolution(nn.Module):
+    """A convolution over frames and bins, VALID, and LeakyReLU; see `leaky_convolution`.
+
+    Attributes:
+        channels: of the result.
+        width: of the kernel, in frames and bins.
+        dtype: of the computation; parameters are float32.
+    """
+
+    channels: int
+    width: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array, rows: jax.Array) -> jax.Array:
+        """x [B, T, bins, C], of which `rows` [] frames count -> [B, T', bins', channels]."""
+        shape = (self.width, self.width, x.shape[-1], self.channels)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.channels,))
+        kernel, bias = kernel.astype(self.dtype), bias.astype(self.dtype)
+        return leaky_convolution(x.astype(self.dtype), kernel, bias, LEAK, rows)
 
 
 class MetricDiscriminator(nn.Module):
@@ -146,18 +162,17 @@ class MetricDiscriminator(nn.Module):
         """
         steps = jnp.arange(candidate.shape[1])
         x = jnp.stack([candidate, clean] if self.sees_reference else [candidate], axis=-1)
-        x = ChannelNorm()(x, steps < frames[:, None]).astype(self.dtype)
-        rows = jnp.max(frames)
-        for channels, kernel in zip(self.channels, self.kernels, strict=True):
-            layer = nn.Conv(
-                channels,
-                (kernel, kernel),
-                padding="VALID",
-                dtype=self.dtype,
-                conv_general_dilated=_convolution(rows),
-            )
-            rows = rows - kernel + 1
-            x = nn.leaky_relu(nn.SpectralNorm(layer)(x, update_stats=True), LEAK)
+        x = ChannelNorm()(x, steps < frames[:, None])
+        bins, rows = x.shape[2], jnp.max(frames)
+        # Zeros behind the last bin, for speed; what has met them is cut off below.
+        x = jnp.pad(x, ((0, 0), (0, 0), (0, -bins % COLUMNS), (0, 0)))
+        layers = zip(self.channels, self.kernels, strict=True)
+        for number, (channels, width) in enumerate(layers):
+            # The name that checkpoints know.
+            layer = LeakyConvolution(channels, width, self.dtype, name=f"Conv_{number}")
+            x = nn.SpectralNorm(layer)(x, rows, update_stats=True)
+            rows = rows - width + 1
+        x = x[:, :, : bins - self.least_frames + 1]
         valid = steps[: x.shape[1]] < (frames - self.least_frames + 1)[:, None]
         x = masked_mean(x.astype(jnp.float32), valid[..., None, None], axis=(1, 2))
         for units in self.dense:

@@ -5,7 +5,9 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxgan.nn import convolution
-from jaxgan.nn.convolution import toom_cook, valid_convolution
+from jaxgan.nn.convolution import leaky_convolution, toom_cook
+
+SLOPE = 0.3
 
 SHAPES = [
     # batch, height, width, kernel height, kernel width, channels in, channels out
@@ -18,35 +20,43 @@ SHAPES = [
     (1, 30, 29, 11, 11, 6, 5),
     (2, 17, 19, 3, 4, 4, 2),
     (2, 18, 21, 6, 3, 30, 2),
+    (2, 26, 44, 5, 5, 15, 15),  # whole blocks: no padding
 ]
 
 
 def arrays(shape, seed=0):
+    """x, kernel, bias, and the gradient of the result."""
     batch, height, width, high, wide, channels_in, channels_out = shape
     random = np.random.default_rng(seed)
     x = random.standard_normal((batch, height, width, channels_in))
     kernel = random.standard_normal((high, wide, channels_in, channels_out))
+    bias = random.standard_normal(channels_out)
     dy = random.standard_normal((batch, height - high + 1, width - wide + 1, channels_out))
-    return tuple(a.astype(np.float32) for a in (x, kernel, dy))
+    return tuple(a.astype(np.float32) for a in (x, kernel, bias, dy))
 
 
-def reference(x, kernel, dy):
-    """The definition in float64: y, and the gradients of sum(y dy) in x and kernel."""
+def convolve(x, kernel, bias, rows=None):
+    return leaky_convolution(x, kernel, bias, SLOPE, rows)
+
+
+def reference(x, kernel, bias, dy):
+    """The definition in float64: y, and the gradients of sum(y dy) in x, kernel and bias."""
     x, kernel, dy = (a.astype(np.float64) for a in (x, kernel, dy))
-    y, dx, dkernel = np.zeros(dy.shape), np.zeros(x.shape), np.zeros(kernel.shape)
     rows, columns = dy.shape[1:3]
-    for u in range(kernel.shape[0]):
-        for v in range(kernel.shape[1]):
-            part = x[:, u : u + rows, v : v + columns]
-            y += part @ kernel[u, v]
-            dx[:, u : u + rows, v : v + columns] += dy @ kernel[u, v].T
-            dkernel[u, v] = np.tensordot(part, dy, axes=((0, 1, 2), (0, 1, 2)))
-    return y, dx, dkernel
+    places = list(np.ndindex(kernel.shape[:2]))
+    parts = {(u, v): x[:, u : u + rows, v : v + columns] for u, v in places}
+    total = bias + sum(parts[place] @ kernel[place] for place in places)
+    dtotal = np.where(total < 0, SLOPE * dy, dy)
+    dx, dkernel = np.zeros(x.shape), np.zeros(kernel.shape)
+    for u, v in places:
+        dx[:, u : u + rows, v : v + columns] += dtotal @ kernel[u, v].T
+        dkernel[u, v] = np.tensordot(parts[u, v], dtotal, axes=((0, 1, 2), (0, 1, 2)))
+    return np.where(total < 0, SLOPE * total, total), dx, dkernel, dtotal.sum((0, 1, 2))
 
 
 @jax.jit
-def value_and_gradients(x, kernel, dy):
-    y, vjp = jax.vjp(valid_convolution, x, kernel)
+def value_and_gradients(x, kernel, bias, dy):
+    y, vjp = jax.vjp(convolve, x, kernel, bias)
     return y, *vjp(dy)
 
 
@@ -71,7 +81,7 @@ def test_toom_cook_is_the_correlation(taps):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_value_and_gradients_are_those_of_the_definition(shape):
     inputs = arrays(shape)
-    assert not holds_convolution(valid_convolution, *inputs[:2])
+    assert not holds_convolution(convolve, *inputs[:3])
     for found, wanted in zip(value_and_gradients(*inputs), reference(*inputs), strict=True):
         assert_near(found, wanted)
 
@@ -79,15 +89,13 @@ def test_value_and_gradients_are_those_of_the_definition(shape):
 @pytest.mark.parametrize("shape", SHAPES[2:7])
 @pytest.mark.parametrize("missing", [0, 1, 4, 8])
 def test_rows_of_padding_change_nothing(shape, missing):
-    x, kernel, dy = arrays(shape)
+    x, kernel, bias, dy = arrays(shape)
     rows, wanted = shape[1] - missing, dy.shape[1] - missing
     dy[:, wanted:] = 0
     strange = x.copy()
     strange[:, rows:] = 3
-    y, vjp = jax.vjp(
-        lambda x, kernel: valid_convolution(x, kernel, jnp.array(rows)), strange, kernel
-    )
-    by_definition = reference(x, kernel, dy)
+    y, vjp = jax.vjp(lambda *inputs: convolve(*inputs, jnp.array(rows)), strange, kernel, bias)
+    by_definition = reference(x, kernel, bias, dy)
     assert_near(y[:, :wanted], by_definition[0][:, :wanted])
     assert np.isfinite(y).all()
     for found, expected in zip(vjp(dy), by_definition[1:], strict=True):
@@ -95,11 +103,11 @@ def test_rows_of_padding_change_nothing(shape, missing):
 
 
 def test_slabs_of_padding_are_not_computed():
-    x, kernel, dy = arrays((2, 300, 33, 5, 5, 3, 4))
-    of_rows = jax.jit(lambda rows: jax.vjp(lambda x: valid_convolution(x, kernel, rows), x))
+    x, kernel, bias, dy = arrays((2, 300, 33, 5, 5, 3, 4))
+    of_rows = jax.jit(lambda rows: jax.vjp(lambda x: convolve(x, kernel, bias, rows), x))
     y, _ = of_rows(jnp.array(5))
     # The first row is computed, and the slab it is in; what lies behind is as it was.
-    assert_near(y[:, :1], reference(x, kernel, dy)[0][:, :1])
+    assert_near(y[:, :1], reference(x, kernel, bias, dy)[0][:, :1])
     assert (np.asarray(y)[:, -4:] == 1).all()
 
 
@@ -113,7 +121,8 @@ def test_every_height_is_covered_once(height):
 def test_small_integers_come_out_nearly_exact():
     x = jnp.ones((1, 20, 30, 15))
     kernel = jnp.ones((5, 5, 15, 15))
-    np.testing.assert_allclose(valid_convolution(x, kernel), 375.0, rtol=2e-6)
+    np.testing.assert_allclose(convolve(x, kernel, jnp.zeros(15)), 375.0, rtol=2e-6)
+    np.testing.assert_allclose(convolve(x, -kernel, jnp.zeros(15)), -375.0 * SLOPE, rtol=2e-6)
 
 
 @pytest.mark.parametrize(
@@ -126,40 +135,43 @@ def test_small_integers_come_out_nearly_exact():
     ],
 )
 def test_other_shapes_and_dtypes_are_the_plain_convolution(shape, dtype):
-    x, kernel, dy = arrays(shape)
-    inputs = jnp.asarray(x, dtype), jnp.asarray(kernel, dtype)
-    assert holds_convolution(valid_convolution, *inputs)
-    found = valid_convolution(*inputs)
+    *inputs, dy = arrays(shape)
+    inputs = [jnp.asarray(a, dtype) for a in inputs]
+    assert holds_convolution(convolve, *inputs)
+    found = convolve(*inputs)
     assert found.dtype == dtype
-    wanted, _, _ = reference(*(np.asarray(a, np.float32) for a in inputs), dy)
+    wanted, *_ = reference(*(np.asarray(a, np.float32) for a in inputs), dy)
     assert_near(found, wanted, 1e-5 if dtype == jnp.float32 else 1e-2)
 
 
 def test_other_platforms_get_the_plain_convolution(monkeypatch):
-    x, kernel, _ = arrays(SHAPES[0])
+    *inputs, _ = arrays(SHAPES[0])
     monkeypatch.setattr(convolution.jax, "default_backend", lambda: "gpu")
-    assert holds_convolution(lambda *a: valid_convolution(*a), x, kernel)
+    assert holds_convolution(lambda *a: convolve(*a), *inputs)
 
 
 def test_batch_stays_sharded():
     devices = jax.devices()
-    x, kernel, dy = arrays((2 * len(devices), 21, 40, 5, 5, 2, 3))
+    x, kernel, bias, dy = arrays((2 * len(devices), 21, 40, 5, 5, 2, 3))
     sharding = NamedSharding(Mesh(np.array(devices), ("data",)), PartitionSpec("data"))
     x_sharded, dy_sharded = jax.device_put((x, dy), sharding)
-    compiled = value_and_gradients.lower(x_sharded, kernel, dy_sharded).compile()
+    compiled = value_and_gradients.lower(x_sharded, kernel, bias, dy_sharded).compile()
     assert "all-gather" not in compiled.as_text()
-    y, dx, dkernel = compiled(x_sharded, kernel, dy_sharded)
+    y, *gradients = compiled(x_sharded, kernel, bias, dy_sharded)
     assert y.sharding.is_equivalent_to(sharding, y.ndim)
-    for found, wanted in zip((y, dx, dkernel), reference(x, kernel, dy), strict=True):
+    for found, wanted in zip((y, *gradients), reference(x, kernel, bias, dy), strict=True):
         assert_near(found, wanted)
 
 
 def test_gradient_of_a_gradient():
-    x, kernel, dy = arrays((1, 16, 20, 3, 3, 2, 2))
+    x, kernel, bias, dy = arrays((1, 16, 20, 3, 3, 2, 2))
 
-    def penalty(convolve, k):
-        return (jax.grad(lambda x: (convolve(x, k) ** 2 * dy).sum())(x) ** 2).sum()
+    def plain(x, kernel, bias):
+        return jax.nn.leaky_relu(convolution._plain(x, kernel) + bias, SLOPE)
 
-    found = jax.grad(lambda k: penalty(valid_convolution, k))(kernel)
-    wanted = jax.grad(lambda k: penalty(convolution._plain, k))(kernel)
+    def penalty(function, k):
+        return (jax.grad(lambda x: (function(x, k, bias) ** 2 * dy).sum())(x) ** 2).sum()
+
+    found = jax.grad(lambda k: penalty(convolve, k))(kernel)
+    wanted = jax.grad(lambda k: penalty(plain, k))(kernel)
     assert_near(found, np.asarray(wanted))
