@@ -37,6 +37,7 @@ CONFIG = ROOT / "configs" / "seqgan.py"
 JUDGING = 5
 AUTHORS = {"baseline": False, "policy_learning_rate": 1e-2}
 CONTROL = {"discriminator_rounds": 0}
+CALLS = "train/objective_calls"
 METRICS = ("eval/nll_oracle", "eval/nll_gen", "eval/distinct", "eval/self_bleu_2")
 TEMPERATURES = (1.0, 0.9, 0.8, 0.7)
 
@@ -85,28 +86,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
             plans[name] = preset, {**begun, **settings}
         for name, (preset, settings) in plans.items():
             workdir = folder / name.replace(" ", "_").replace(",", "")
-            train(preset, {"seed": seed, **settings}, overrides, workdir)
+            train(f"{CONFIG}:{preset}", {"seed": seed, **settings}, overrides, workdir)
             rows.setdefault(name, []).append(workdir)
-    print(table(rows))
+    print(table(rows, METRICS))
     print(temperatures(rows["likelihood"]))
     return 0
 
 
-def train(preset: str, settings: Settings, overrides: Sequence[str], workdir: Path) -> None:
+def train(config: str, settings: Settings, overrides: Sequence[str], workdir: Path) -> None:
     """Runs train.py, unless the run is finished."""
     flags = [f"--config.{key}={value}" for key, value in settings.items()]
-    command = [sys.executable, str(ROOT / "train.py"), f"--config={CONFIG}:{preset}"]
+    command = [sys.executable, str(ROOT / "train.py"), f"--config={config}"]
     subprocess.run([*command, f"--workdir={workdir}", *flags, *overrides], check=True, cwd=ROOT)
 
 
-def table(rows: Mapping[str, Sequence[Path]]) -> str:
-    """The last validation of every arm."""
-    lines = ["| arm | " + " | ".join(METRICS) + " |", "|---|" + "---|" * len(METRICS)]
+def table(rows: Mapping[str, Sequence[Path]], metrics: Sequence[str]) -> str:
+    """The last validation of every arm, and how often its objective was asked."""
+    lines = ["| arm | " + " | ".join(metrics) + " |", "|---|" + "---|" * len(metrics)]
     for name, workdirs in rows.items():
-        last = [log.read(workdir)[-1] for workdir in workdirs]
-        cells = [told([row[metric] for row in last]) for metric in METRICS]
+        last = [{**log.read(workdir)[-1], CALLS: calls(workdir)} for workdir in workdirs]
+        cells = [told([row[metric] for row in last]) for metric in metrics]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def calls(workdir: Path) -> float:
+    """Sequences that the objective was asked for in training, over all rounds."""
+    return sum(row.get(CALLS, 0.0) for row in log.read(workdir))
 
 
 def temperatures(workdirs: Sequence[Path]) -> str:
