@@ -1,6 +1,7 @@
 """The networks of SEGAN, and what they do to a waveform (Pascual, Bonafonte and Serra 2017)."""
 
 import dataclasses
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -9,6 +10,7 @@ from jax import lax
 from ml_collections import ConfigDict
 
 from jaxgan.core.state import PyTree
+from jaxgan.nn.strided_convolution import double, halve
 from jaxgan.speech.stft import FrontEnd
 
 LEAK = 0.3  # slope of D's LeakyReLU, as in the paper
@@ -30,6 +32,32 @@ class PReLU(nn.Module):
         initial = nn.initializers.constant(self.initial)
         slope = self.param("slope", initial, (x.shape[-1],), jnp.float32).astype(x.dtype)
         return jnp.where(x > 0, x, slope * x)
+
+
+class Strided(nn.Module):
+    """A convolution of stride 2 with "SAME" padding, or a transposed one, and its bias.
+
+    Attributes:
+        convolve: `halve` or `double`.
+        filters: channels of the result.
+        kernel: samples.
+        dtype: of the computation; parameters are float32.
+    """
+
+    convolve: Callable[[jax.Array, jax.Array], jax.Array]
+    filters: int
+    kernel: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[N, L, C] -> [N, L / 2 or 2 L, filters]."""
+        shape = (self.kernel, x.shape[-1], self.filters)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.filters,))
+        return self.convolve(x.astype(self.dtype), kernel.astype(self.dtype)) + bias.astype(
+            self.dtype
+        )
 
 
 class WaveGenerator(nn.Module):
@@ -63,14 +91,14 @@ class WaveGenerator(nn.Module):
         x = noisy[..., None].astype(self.dtype)
         skips = []
         for filters in self.filters:
-            x = nn.Conv(filters, (self.kernel,), 2, padding="SAME", dtype=self.dtype)(x)
+            x = Strided(halve, filters, self.kernel, self.dtype)(x)
             skips.append(x)
             x = PReLU()(x)
         x = jnp.concatenate([x, latent.astype(self.dtype)], axis=-1)
         for filters, skip in zip(self.filters[-2::-1], skips[-2::-1], strict=True):
-            x = nn.ConvTranspose(filters, (self.kernel,), (2,), "SAME", dtype=self.dtype)(x)
+            x = Strided(double, filters, self.kernel, self.dtype)(x)
             x = jnp.concatenate([PReLU()(x), skip], axis=-1)
-        x = nn.ConvTranspose(1, (self.kernel,), (2,), "SAME", dtype=self.dtype)(x)
+        x = Strided(double, 1, self.kernel, self.dtype)(x)
         return jnp.tanh(x[..., 0].astype(jnp.float32))
 
 
@@ -124,9 +152,7 @@ class WaveDiscriminator(nn.Module):
         fixed = self.variable("reference", "pairs", jnp.zeros, shape, jnp.float32)
         x = jnp.concatenate([fixed.value, pair])
         for filters in self.filters:
-            x = nn.Conv(filters, (self.kernel,), 2, padding="SAME", dtype=self.dtype)(
-                x.astype(self.dtype)
-            )
+            x = Strided(halve, filters, self.kernel, self.dtype)(x)
             x = nn.leaky_relu(VirtualBatchNorm()(x, self.reference), LEAK)
         # One channel, so that the dense layer is as small as the code is long.
         x = nn.Conv(1, (1,))(x)[self.reference :, :, 0]

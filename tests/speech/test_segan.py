@@ -118,11 +118,11 @@ def test_discriminator_by_layers_of_its_own(system, state):
     def by_hand(params, x):
         for layer, filters in enumerate(FILTERS):
             convolution = nn.Conv(filters, (7,), 2, padding="SAME")
-            x = convolution.apply({"params": params[f"Conv_{layer}"]}, x)
+            x = convolution.apply({"params": params[f"Strided_{layer}"]}, x)
             norm = {"params": params[f"VirtualBatchNorm_{layer}"]}
             x = networks.VirtualBatchNorm().apply(norm, x, 4)
             x = jnp.where(x > 0, x, 0.3 * x)
-        last, dense = (params[name] for name in (f"Conv_{len(FILTERS)}", "Dense_0"))
+        last, dense = (params[name] for name in ("Conv_0", "Dense_0"))
         x = x[4:] @ last["kernel"][0] + last["bias"]
         return x[:, :, 0] @ dense["kernel"] + dense["bias"]
 
