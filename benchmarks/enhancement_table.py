@@ -62,8 +62,8 @@ PLUS: Settings = {
 
 ASSIGNED: Settings = {
     "score": "pesq_wb",
-    # Noisy speech of about 2.5, so that there is room below and above.
-    "data.snrs": (15.0, 20.0, 25.0, 30.0),
+    # Noisy speech of 3.5: three of the scores asked for lie below it, one above.
+    "data.snrs": (25.0, 30.0, 35.0, 40.0),
     "generator_learning_rate": 3e-4,
     "average_decay": 0.9,
     "validation.every": 4,
