@@ -44,8 +44,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.average_decay = 0.0  # of an average of G's parameters, see configs/metricgan.py; none
 
     if preset == "quick":
-        # An update on one utterance takes a second of a CPU's core.
-        config.rounds = 16
+        # 4 s a round on a CPU's core. PESQ rises from 1.03 to 1.23 in round 60 and falls later; the
+        # noisy speech of the demo corpus has 1.34.
+        config.rounds = 60
         config.utterances_per_round = 16
         config.batch_size = 2
         config.window = 4096
@@ -55,6 +56,6 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.discriminator.kernel = 15
         config.discriminator.reference = 8
         config.data.buckets = 2
-        config.validation.every = 2
+        config.validation.every = 10
         config.validation.scores = ()
     return config
