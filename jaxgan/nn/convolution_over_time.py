@@ -14,9 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+ROWS = {"cpu": 64}
+"""Sequences that are computed together: as many as a CPU's cache holds; on accelerators all."""
 
-def correlate_over_time(x: jax.Array, kernels: Sequence[jax.Array]) -> list[jax.Array]:
-    """y[p, b, f] = sum over k, e of x[b, p + k, e] kernel[k, e, f], for every kernel.
+
+def highest_over_time(x: jax.Array, kernels: Sequence[jax.Array]) -> list[jax.Array]:
+    """max over p of sum over k, e of x[b, p + k, e] kernel[k, e, f], for every kernel.
 
     The cheaper of two ways, by their multiplications. Differentiable in reverse mode, any number of
     times.
@@ -26,20 +29,34 @@ def correlate_over_time(x: jax.Array, kernels: Sequence[jax.Array]) -> list[jax.
         kernels: [w, E, F] each, w at most T, of x's dtype.
 
     Returns:
-        [T - w + 1, B, F] each, in x's dtype.
+        [B, F] each, in x's dtype.
     """
     batch, length, _ = x.shape
-    x = jnp.moveaxis(x, 1, 0)
+    rows = min(ROWS.get(jax.default_backend(), batch), batch)
     # The transform of a kernel costs as much as a product of w sequences.
     cyclic = [
         2 * length * (batch + width) < batch * width * (length - width + 1)
         for width in (len(kernel) for kernel in kernels)
     ]
-    spectrum = _of_signal(x) if any(cyclic) else x
-    return [
-        _by_spectra(spectrum, kernel) if use_spectra else _by_patches(x, kernel)
+    spectra = [
+        _of_kernel(kernel, length) if use_spectra else kernel
         for kernel, use_spectra in zip(kernels, cyclic, strict=True)
     ]
+
+    def highest(x: jax.Array) -> list[jax.Array]:
+        x = jnp.moveaxis(x, 1, 0)
+        spectrum = _of_signal(x) if any(cyclic) else x
+        responses = [
+            _by_spectra(spectrum, of_kernel, len(kernel)) if use_spectra else _by_patches(x, kernel)
+            for kernel, of_kernel, use_spectra in zip(kernels, spectra, cyclic, strict=True)
+        ]
+        return [jnp.max(response, axis=0) for response in responses]
+
+    if rows == batch:
+        return highest(x)
+    padded = jnp.pad(x, ((0, -batch % rows), (0, 0), (0, 0)))
+    found = jax.lax.map(highest, padded.reshape(-1, rows, *x.shape[1:]))
+    return [part.reshape(-1, part.shape[-1])[:batch] for part in found]
 
 
 def _by_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -49,15 +66,19 @@ def _by_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return jnp.concatenate(patches, axis=-1) @ kernel.reshape(-1, filters)
 
 
-def _by_spectra(spectrum: jax.Array, kernel: jax.Array) -> jax.Array:
-    length, _, double = spectrum.shape
-    width, _, filters = kernel.shape
-    forth = kernel_transform(length)[:, :, :width].reshape(-1, width)
+def _by_spectra(spectrum: jax.Array, of_kernel: jax.Array, width: int) -> jax.Array:
+    length = len(spectrum)
+    product = jnp.einsum("tbe,tef->tbf", spectrum, of_kernel)
     back = inverse(length)[: length - width + 1]
-    kernel_spectrum = turn(forth, kernel.astype(jnp.float32))
-    kernel_spectrum = kernel_spectrum.reshape(length, double, filters).astype(kernel.dtype)
-    product = jnp.einsum("tbe,tef->tbf", spectrum, kernel_spectrum)
-    return turn(back, product.astype(jnp.float32)).astype(kernel.dtype)
+    return turn(back, product.astype(jnp.float32)).astype(spectrum.dtype)
+
+
+def _of_kernel(kernel: jax.Array, length: int) -> jax.Array:
+    """[w, E, F] -> [T, 2 E, F]: what the two numbers of the signal are multiplied by."""
+    width, size, filters = kernel.shape
+    forth = kernel_transform(length)[:, :, :width].reshape(-1, width)
+    spectrum = turn(forth, kernel.astype(jnp.float32))
+    return spectrum.reshape(length, 2 * size, filters).astype(kernel.dtype)
 
 
 def _of_signal(x: jax.Array) -> jax.Array:

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nn.convolution_over_time import correlate_over_time
+from jaxgan.nn.convolution_over_time import highest_over_time
 
 
 class Discriminator(nn.Module):
@@ -78,8 +78,7 @@ class Discriminator(nn.Module):
         """As `__call__`, of float32 [B, T, E]."""
         embedded = embedded.astype(self.dtype)
         kernels = [kernel.astype(self.dtype) for kernel, _ in self.convolutions]
-        responses = correlate_over_time(embedded, kernels)
-        highest = jnp.concatenate([jnp.max(response, axis=0) for response in responses], axis=1)
+        highest = jnp.concatenate(highest_over_time(embedded, kernels), axis=1)
         bias = jnp.concatenate([bias for _, bias in self.convolutions])
         # ReLU and an added constant keep the order: they can follow the maximum.
         features = jax.nn.relu(highest + bias.astype(self.dtype))

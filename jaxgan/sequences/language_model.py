@@ -63,15 +63,18 @@ class LanguageModel(nn.Module):
         inputs = self.from_input(before(tokens) if heard is None else heard)
         hidden = recur(jnp.moveaxis(inputs, 1, 0)[:, None], self.recurrent_kernel[None])
 
-        def of_step(inputs: tuple[jax.Array, jax.Array]) -> jax.Array:
-            hidden, tokens = inputs
+        def judge(both: tuple[jax.Array, jax.Array]) -> jax.Array:
+            hidden, tokens = both
             logits = self.logits(hidden)
-            chosen = jnp.take_along_axis(logits, tokens[:, None], axis=-1)[:, 0]
+            chosen = jnp.take_along_axis(logits, tokens[..., None], axis=-1)[..., 0]
             return chosen - jax.nn.logsumexp(logits, axis=-1)
 
-        # The logits are the largest array by far: one step's at a time, made anew for the gradient.
-        found = jax.lax.map(jax.checkpoint(of_step), (hidden[:, 0], tokens.T))
-        return jnp.moveaxis(found, 0, 1)
+        both = hidden[:, 0], tokens.T
+        if jax.default_backend() == "cpu":
+            # The logits are the largest array by far. In a CPU's cache are those of one step, which
+            # the gradient makes anew.
+            return jax.lax.map(jax.checkpoint(judge), both).T
+        return judge(both).T
 
     def from_input(self, tokens: jax.Array) -> jax.Array:
         """What tokens int32 [...] add to the gates: [..., 4 H]."""

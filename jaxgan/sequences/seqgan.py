@@ -80,9 +80,12 @@ class SeqGAN:
             return system.generate(state.players["generator"].params, key, rows)
 
         self.init = jax.jit(functools.partial(init, system=system), out_shardings=whole)
-        self.likelihood_epoch = move(likelihood_epoch)
-        epoch = functools.partial(discriminator_epoch, system=system)
-        self.discriminator_epoch = move_large(epoch, self.mesh)
+
+        def move_whole(step: Any) -> Any:
+            return move_large(functools.partial(step, system=system), self.mesh)
+
+        self.likelihood_epoch = move_whole(likelihood_epoch)
+        self.discriminator_epoch = move_whole(discriminator_epoch)
         self.begin_policy = move(begin_policy)
         self.policy_step = move(policy_step)
         self.explore = jax.jit(self.look, out_shardings=devices.sharded(self.mesh))

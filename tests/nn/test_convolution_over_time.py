@@ -2,10 +2,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.test_util import check_grads
 
 from jaxgan.nn.convolution_over_time import (
-    correlate_over_time,
+    highest_over_time,
     inverse,
     kernel_transform,
     signal_transform,
@@ -25,14 +24,14 @@ def by_loops(x, kernel):
     x, kernel = np.asarray(x, np.float64), np.asarray(kernel, np.float64)
     width = len(kernel)
     windows = [x[:, place : place + width] for place in range(x.shape[1] - width + 1)]
-    return np.stack([np.einsum("bke,kef->bf", window, kernel) for window in windows])
+    return np.max([np.einsum("bke,kef->bf", window, kernel) for window in windows], axis=0)
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 8, 20, 21])
-@pytest.mark.parametrize("batch", [1, 100])
+@pytest.mark.parametrize("batch", [1, 64, 100])
 def test_every_width_by_loops(length, batch):
     x, kernels = make(batch, length, range(1, length + 1))
-    for kernel, found in zip(kernels, correlate_over_time(x, kernels), strict=True):
+    for kernel, found in zip(kernels, highest_over_time(x, kernels), strict=True):
         expected = by_loops(x, kernel)
         np.testing.assert_allclose(found, expected, atol=3e-6 * np.abs(expected).max())
 
@@ -48,39 +47,28 @@ def test_one_frequency_at_a_time_is_numpy_s_transform(length):
     np.testing.assert_allclose(inverse(length) @ expected, cyclic, atol=1e-5)
 
 
-def test_gradients_are_those_of_finite_differences():
-    with jax.enable_x64(True):
-        x, kernels = make(40, 8, (2, 4, 8), dtype=np.float64)
-
-        def function(x, kernels):
-            return [jnp.sin(y) for y in correlate_over_time(x, kernels)]
-
-        # The transforms are float32, and so is what passes through them.
-        check_grads(function, (x, kernels), order=1, modes=["rev"], atol=1e-2, rtol=1e-2, eps=1e-2)
-
-
-def test_gradient_is_the_plain_sum_s():
-    x, kernels = make(40, 12, (5,))
+@pytest.mark.parametrize("batch", [40, 100])
+def test_gradient_is_the_plain_sum_s(batch):
+    x, (kernel,) = make(batch, 12, (5,))
 
     def plain(x, kernel):
         windows = jnp.stack([x[:, place : place + 5] for place in range(8)])
-        return jnp.einsum("pbke,kef->pbf", windows, kernel)
+        return jnp.max(jnp.einsum("pbke,kef->pbf", windows, kernel), axis=0)
 
-    def loss(function):
-        return lambda x, kernel: jnp.sum(jnp.sin(function(x, kernel)))
+    def fast(x, kernel):
+        return highest_over_time(x, [kernel])[0]
 
-    expected = jax.grad(loss(plain), (0, 1))(x, kernels[0])
-    found = jax.grad(loss(lambda x, kernel: correlate_over_time(x, [kernel])[0]), (0, 1))(
-        x, kernels[0]
-    )
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-4)
-    # A penalty on the gradient takes its gradient again.
-    twice = [
-        jax.grad(lambda x, k: jnp.sum(jax.grad(loss(f))(x, k) ** 2), (0, 1))(x, kernels[0])  # noqa: B023
-        for f in (plain, lambda x, kernel: correlate_over_time(x, [kernel])[0])
-    ]
-    for one, other in zip(*twice, strict=True):
+    def gradients(function):
+        def loss(x, kernel):
+            return jnp.sum(jnp.sin(function(x, kernel)))
+
+        # A penalty on the gradient takes its gradient again.
+        def penalty(x, kernel):
+            return jnp.sum(jax.grad(loss)(x, kernel) ** 2)
+
+        return *jax.grad(loss, (0, 1))(x, kernel), *jax.grad(penalty, (0, 1))(x, kernel)
+
+    for one, other in zip(gradients(fast), gradients(plain), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
 
 
@@ -93,8 +81,8 @@ def test_turning_back_is_the_transpose():
 
 def test_bfloat16_is_about_float32():
     x, kernels = make(40, 20, (5,))
-    (exact,) = correlate_over_time(x, kernels)
-    (rounded,) = correlate_over_time(
+    (exact,) = highest_over_time(x, kernels)
+    (rounded,) = highest_over_time(
         x.astype(jnp.bfloat16), [kernel.astype(jnp.bfloat16) for kernel in kernels]
     )
     assert rounded.dtype == jnp.bfloat16
