@@ -84,8 +84,9 @@ def leaky_convolution(
     wanted = jnp.asarray(height if rows is None else rows, jnp.int32) - taps + 1
     if len(spans) == 1:
         return _convolve(slope, x, kernel, bias, wanted)
+    none = jnp.zeros_like(bias)
     total = _total(
-        _convolve(1.0, x[:, start : height - taps + stop], kernel[start:stop], 0 * bias, wanted)
+        _convolve(1.0, x[:, start : height - taps + stop], kernel[start:stop], none, wanted)
         for start, stop in spans
     )
     return jax.nn.leaky_relu(total + bias, slope)
@@ -275,13 +276,14 @@ def _convolve(
 
 def _convolve_forward(
     slope: float, x: jax.Array, kernel: jax.Array, bias: jax.Array, wanted: jax.Array
-) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+) -> tuple[jax.Array, tuple[jax.Array | None, ...]]:
     y = _convolve(slope, x, kernel, bias, wanted)
-    return y, (x, kernel, wanted, y)
+    # A slope of 1 does not ask for the sign.
+    return y, (x, kernel, wanted, None if slope == 1 else y)
 
 
 def _convolve_backward(
-    slope: float, saved: tuple[jax.Array, ...], dy: jax.Array
+    slope: float, saved: tuple[Any, ...], dy: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array, None]:
     x, kernel, wanted, y = saved
     batch, high, wide, channels_in = x.shape
@@ -294,7 +296,7 @@ def _convolve_backward(
     distances = narrow_matrices.shape[0]
     image = x.reshape(batch, high, wide * channels_in)
     dy = dy.reshape(batch, plan.height, plan.width * channels_out)
-    y = y.reshape(dy.shape)
+    y = y if y is None else y.reshape(dy.shape)
     rows, length = plan.tiles * plan.step, wide * channels_in
 
     def body(
@@ -305,8 +307,9 @@ def _convolve_backward(
         # What the slab before has counted is zero here.
         fresh = start + jnp.arange(rows) >= number * rows
         dslab = jnp.where(fresh[None, :, None], dslab, 0)
-        # The sign of the result is that of the sum in front of the LeakyReLU.
-        dslab = jnp.where(_slab(y, start, rows, dslab.shape[2]) < 0, slope * dslab, dslab)
+        if y is not None:
+            # The sign of the result is that of the sum in front of the LeakyReLU.
+            dslab = jnp.where(_slab(y, start, rows, dslab.shape[2]) < 0, slope * dslab, dslab)
         dbiases = dbiases + dslab.sum(1)
         dpoints = _combine(a.T, [dslab[:, row :: plan.step] for row in range(plan.step)])
 
