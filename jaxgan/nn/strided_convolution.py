@@ -20,11 +20,12 @@ def halve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     Returns:
         [N, L / 2, F].
     """
-    channels, taps = x.shape[2], len(kernel)
+    count, length, channels = x.shape
+    taps = len(kernel)
     before = (taps - 2) // 2
     steps = (taps + 1) // 2
     pairs = jnp.pad(x, ((0, 0), (before, 2 * steps - 2 - before), (0, 0)))
-    pairs = pairs.reshape(len(x), -1, 2 * channels)
+    pairs = pairs.reshape(count, length // 2 + steps - 1, 2 * channels)
     kernel = jnp.pad(kernel, ((0, 2 * steps - taps), (0, 0), (0, 0)))
     return _correlate(pairs, kernel.reshape(steps, 2 * channels, -1))
 
