@@ -129,7 +129,9 @@ def from_lines(
         )
     order = np.random.default_rng(data.seed).permutation(len(kept))
     shuffled = [kept[place] for place in order]
-    vocabulary = vocabularies.build(shuffled[count:], data.unit, length, data.vocabulary)
+    vocabulary = vocabularies.build(
+        shuffled[count:], data.unit, length, data.vocabulary, shuffled[:count]
+    )
     left_out = f", {len(lines) - len(kept)} longer ones left out" if len(kept) < len(lines) else ""
     tell(
         f"{name}: {len(kept) - count} lines and {count} held out, at most {length - 1} "

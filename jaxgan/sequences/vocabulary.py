@@ -44,12 +44,15 @@ class Vocabulary:
 
         Args:
             lines: each with fewer than T tokens.
+
+        Raises:
+            KeyError: a token is not known, and this vocabulary has no `UNKNOWN`.
         """
         numbers = {token: number for number, token in enumerate(self.tokens, 1)}
-        unknown = numbers.get(UNKNOWN, START)
         encoded = np.full((len(lines), self.length), START, np.int32)
         for row, line in enumerate(lines):
-            found = [numbers.get(token, unknown) for token in split(line, self.unit)]
+            tokens = split(line, self.unit)
+            found = [numbers[token if token in numbers else UNKNOWN] for token in tokens]
             encoded[row, : len(found)] = found
         return encoded
 
@@ -80,16 +83,20 @@ def read(workdir: epath.PathLike) -> Vocabulary:
         raise UserError(f"{path} cannot be read ({error}): restore it, or train again") from error
 
 
-def build(lines: Iterable[str], unit: str, length: int, most: int) -> Vocabulary:
-    """The tokens of some lines, the most frequent first.
+def build(
+    lines: Iterable[str], unit: str, length: int, most: int, held_out: Iterable[str] = ()
+) -> Vocabulary:
+    """The tokens of some lines, the most frequent first, and behind them those held out alone.
 
     Args:
         lines: of text.
         unit: one of `UNITS`.
         length: T.
         most: numbers to use; where there are more tokens, the rarer ones become `UNKNOWN`. 0: all.
+        held_out: lines that have numbers for all of their tokens, too, but no say in the order.
     """
     counts = Counter(token for line in lines for token in split(line, unit))
+    counts.update({token: 0 for line in held_out for token in split(line, unit)})
     ordered = sorted(counts, key=lambda token: (-counts[token], token))
     if most and len(ordered) + 1 > most:
         kept = [token for token in ordered if token != UNKNOWN][: most - 2]

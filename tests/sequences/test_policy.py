@@ -1,4 +1,5 @@
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +8,7 @@ import pytest
 from tiny import all_sequences, leaves_equal, make_state, make_system
 
 from jaxgan.core import devices
+from jaxgan.sequences import rows as row_programs
 from jaxgan.sequences.policy import begin_policy, compared, explore, policy_step
 from jaxgan.sequences.system import init
 
@@ -175,3 +177,19 @@ def test_eight_devices_explore_what_one_does():
     np.testing.assert_array_equal(found[0].tokens, found[1].tokens)
     np.testing.assert_array_equal(found[0].completions, found[1].completions)
     np.testing.assert_allclose(found[0].values, found[1].values, atol=1e-6)
+
+
+@pytest.mark.parametrize("at_once", [{"cpu": (4, 2)}, {}])
+def test_many_rows_are_explored_at_once_with_the_same_result(monkeypatch, at_once):
+    system = make_system(mesh=devices.make_mesh(1), roll_outs=4)
+    state, rows = make_state(system), jnp.arange(16, dtype=jnp.int32)
+    expected = run(explore, system)(state, rows)
+    monkeypatch.setattr(row_programs, "AT_ONCE", at_once)
+    program = functools.partial(explore, system=system)
+    loops = re.findall(r"length=(\d+)", str(jax.make_jaxpr(program)(state, rows)))
+    # Loops are as long as a sequence, or over parts of the rows; none is over every row.
+    assert max(map(int, loops)) == (8 if at_once else T)
+    found = jax.jit(program)(state, rows)
+    np.testing.assert_array_equal(found.tokens, expected.tokens)
+    np.testing.assert_array_equal(found.completions, expected.completions)
+    np.testing.assert_allclose(found.values, expected.values, atol=1e-6)

@@ -74,6 +74,21 @@ def test_rare_tokens_are_one_unknown_token():
     assert build(lines, "characters", 6, 5) == whole
 
 
+def test_held_out_lines_stay_as_they_are(tmp_path):
+    path = tmp_path / "text.txt"
+    lines = [f"the man saw w{number} in the garden" for number in range(80)]
+    path.write_text("\n".join(lines))
+    for most, known in ((0, set(lines)), (8, {f"the man saw {UNKNOWN} in the garden"})):
+        changes = {"data.unit": "words", "data.vocabulary": most}
+        corpus = data.open_text(text_config(path, **changes), lambda _: None)
+        assert set(corpus.vocabulary.decode(corpus.held_out)) <= known
+
+
+def test_tokens_that_are_held_out_alone_come_last():
+    made = build(["b a b"], "words", 6, 0, ["z a z", "y b"])
+    assert made.tokens == ("b", "a", "y", "z")
+
+
 def test_a_vocabulary_survives_its_file(tmp_path):
     made = Vocabulary(("春", "a b", '"'), "words", 7)
     (tmp_path / vocabulary.FILE).write_bytes(made.to_bytes())
