@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,9 @@ def _summary(name: str, item: Media) -> Any:
     if isinstance(item, Audio):
         samples = np.clip(item.samples, -1.0, 1.0)
         return summary.audio(name, samples, sample_rate=item.sample_rate)
+    if isinstance(item, str):
+        # Indented, so that TensorBoard shows it as it is and not as Markdown.
+        return summary.text(name, indent(item, "    "))
     if isinstance(item, np.ndarray):
         return summary.image(name, item, dataformats="HWC")
     return summary.image(name, utils.figure_to_image(item), dataformats="CHW")

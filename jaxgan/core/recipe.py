@@ -19,8 +19,8 @@ class Audio:
     sample_rate: int
 
 
-Media = Audio | np.ndarray | Any
-"""A clip, an image uint8 [height, width, 3], or a matplotlib figure."""
+Media = Audio | np.ndarray | str | Any
+"""A clip, an image uint8 [height, width, 3], a text, or a matplotlib figure."""
 
 
 @dataclasses.dataclass(frozen=True)

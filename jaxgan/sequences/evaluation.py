@@ -18,8 +18,8 @@ from jaxgan.sequences.inference import Inference
 from jaxgan.sequences.language_model import LanguageModel
 from jaxgan.sequences.vocabulary import until_end
 
-SHOWN = 4
-"""Samples of a text that are shown after every validation."""
+SHOWN = 8
+"""Samples of a text that TensorBoard shows after every validation."""
 
 
 class Validation:
@@ -79,7 +79,12 @@ class Validation:
         for order in range(2, self._order + 1):
             metrics[f"eval/bleu_{order}"] = bleu[order - 1]
             metrics[f"eval/self_bleu_{order}"] = own[order - 1]
-        return Evaluation(metrics, objective)
+        return Evaluation(metrics, objective, self.shown(samples))
+
+    def shown(self, samples: np.ndarray) -> dict[str, str]:
+        """The first samples as text; nothing where tokens are mere numbers."""
+        text = self._corpus.vocabulary
+        return {"samples": "\n".join(text.decode(samples[:SHOWN]))} if text else {}
 
     def nll_oracle(self, samples: np.ndarray) -> float:
         """-log p per token of samples int32 [n, T] under the oracle."""

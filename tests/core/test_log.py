@@ -63,13 +63,14 @@ def test_lines_are_on_disk_when_write_returns(tmp_path):
     log.close()
 
 
-def test_tensorboard_gets_scalars_images_figures_and_audio(tmp_path):
+def test_tensorboard_gets_scalars_images_figures_audio_and_text(tmp_path):
     figure, axes = plt.subplots(figsize=(2, 1), dpi=50)
     axes.plot([0, 1])
     media = {
         "image": np.zeros((6, 4, 3), np.uint8),
         "figure": figure,
         "tone": Audio(np.linspace(-2, 2, 800), 8000),
+        "verse": "*春*\nb",
     }
     write(tmp_path, 0, [row(3)], media)
     found = {
@@ -82,6 +83,8 @@ def test_tensorboard_gets_scalars_images_figures_and_audio(tmp_path):
     assert (found["image"][1].image.height, found["image"][1].image.width) == (6, 4)
     assert (found["figure"][1].image.height, found["figure"][1].image.width) == (50, 100)
     assert found["tone"][1].audio.sample_rate == 8000
+    (verse,) = [value for tag, (_, value) in found.items() if tag.startswith("verse")]
+    assert verse.tensor.string_val[0].decode() == "    *春*\n    b"
     assert not plt.get_fignums()
 
 
