@@ -32,8 +32,11 @@ from jaxgan.speech.statistics import Interval
 from jaxgan.speech.stft import FrontEnd
 from jaxgan.speech.tables import Columns, show
 
-PUBLIC = (*USUAL, *(name for name in NAMES if name.startswith("dnsmos")))
-"""What is compared where nothing is asked for: never PESQ without SI-SDR, ESTOI and DNSMOS."""
+OPINIONS = tuple(name for name in NAMES if name.startswith("dnsmos"))
+PUBLIC = (*USUAL, *OPINIONS)
+"""What is compared where nothing is asked for."""
+BESIDE_PESQ = ("si_sdr", "estoi", *OPINIONS)
+"""What PESQ is never shown without: it can be gamed."""
 
 
 def make_table(comparison: Comparison, title: str) -> Table:
@@ -83,6 +86,14 @@ def system_names(workdirs: Sequence[str]) -> list[str]:
     raise UserError(f"compare: one folder twice in {', '.join(map(str, workdirs))}")
 
 
+def compared_scores(scores: str) -> dict[str, str]:
+    """As `evaluate.named_scores`, with PESQ in company."""
+    paths = named_scores(scores, [name for name in PUBLIC if name in installed()])
+    if not any(name.startswith("pesq") for name in paths):
+        return paths
+    return paths | {name: name for name in BESIDE_PESQ if name in installed()}
+
+
 def compare(
     workdirs: Sequence[str],
     data: str | None = None,
@@ -99,7 +110,8 @@ def compare(
         checkpoint: "best", "last" or a round, of every run.
         output: folder for report.html, table.md, scores.csv, summary.json and each run's enhanced
             files; None: compare-NAME, NAME being that of the data's folder, or "valid".
-        scores: see `evaluate.named_scores`; "": those of PUBLIC that are installed.
+        scores: see `evaluate.named_scores`; "": those of PUBLIC that are installed. Beside PESQ
+            stand those of BESIDE_PESQ that are installed, too.
         tell: gets what there is to say, line by line.
 
     Raises:
@@ -107,7 +119,7 @@ def compare(
     """
     names = system_names(workdirs)
     trained = [enhancer.load(workdir, checkpoint) for workdir in workdirs]
-    paths = named_scores(scores, [name for name in PUBLIC if name in installed()])
+    paths = compared_scores(scores)
     title = f"{', '.join(names)} on {data or f'the validation data of {names[0]}'}"
     place = Path(output or f"compare-{Path(data).resolve().name if data else 'valid'}")
     columns: dict[str, Columns] = {}

@@ -65,7 +65,9 @@ class Contest:
         score: name.
         difference: system minus rival.
         p: corrected for all contests of the comparison.
-        better: +1 and -1 where the difference is certain, for better and for worse; else 0.
+        leans: +1 and -1 where the difference's interval leaves 0 out, for better and for worse;
+            else 0.
+        better: the same where p is small, too.
     """
 
     system: str
@@ -73,6 +75,7 @@ class Contest:
     score: str
     difference: Difference
     p: float
+    leans: int
     better: int
 
 
@@ -100,19 +103,23 @@ def contests(comparison: Comparison) -> list[Contest]:
     result = []
     for (system, rival, score, difference), p in zip(found, corrected, strict=True):
         sign = np.sign(difference.mean.mean) * (1 if comparison.higher_is_better[score] else -1)
-        certain = p < SIGNIFICANT and difference.mean.low * difference.mean.high > 0
-        result.append(Contest(system, rival, score, difference, p, int(sign) if certain else 0))
+        leans = int(sign) if difference.mean.low * difference.mean.high > 0 else 0
+        better = leans if p < SIGNIFICANT else 0
+        result.append(Contest(system, rival, score, difference, p, leans, better))
     return result
 
 
 def warnings(found: Sequence[Contest]) -> list[str]:
-    """A line for every pair of systems of which one gains in some scores and loses in others."""
+    """A line for every pair of systems of which one gains in some scores and loses in others.
+
+    A loss need not be certain to be told: few utterances leave no p-value small.
+    """
     lines = []
     for system, rival in dict.fromkeys((contest.system, contest.rival) for contest in found):
         own = [c for c in found if (c.system, c.rival) == (system, rival)]
         gains, losses = (
-            [f"{c.score} ({c.difference.mean.mean:+.3f})" for c in own if c.better == better]
-            for better in (1, -1)
+            [f"{c.score} ({c.difference.mean.mean:+.3f})" for c in own if c.leans == leans]
+            for leans in (1, -1)
         )
         if gains and losses:
             lines.append(

@@ -69,7 +69,7 @@ def test_means_are_over_the_utterances_that_every_system_has_a_score_of(compared
         assert mean == pytest.approx(scores["pesq_wb"][rows].mean())
         assert summary["means"]["si_sdr"][system][0] == pytest.approx(scores["si_sdr"].mean())
     table = (output / "table.md").read_text().splitlines()
-    assert table[0] == "| system | pesq_wb | stoi | si_sdr | lsd |"
+    assert table[0].startswith("| system | pesq_wb | stoi | si_sdr | lsd | estoi |")
     assert [line.split(" | ")[0] for line in table[2:]] == ["| noisy", "| one", "| two&more"]
 
 
@@ -142,6 +142,18 @@ def test_a_gain_beside_a_loss_is_pointed_at(gain, loss, verdicts):
     if lines:
         assert "gamed gains" in lines[0]
         assert "listen" in report.warning_box(lines)
+
+
+def test_a_loss_is_pointed_at_with_few_utterances_too():
+    found = contests(make_comparison(1.0, 3.0, count=5))
+    assert [contest.better for contest in found] == [0, 0]  # five pairs have no p below 0.06
+    assert len(warnings(found)) == 1
+
+
+def test_pesq_is_never_compared_alone():
+    assert {"pesq_nb", "si_sdr", "estoi"} <= set(compare.compared_scores("pesq_nb"))
+    assert list(compare.compared_scores("stoi,lsd")) == ["stoi", "lsd"]
+    assert list(compare.compared_scores("estoi,pesq_wb"))[:2] == ["estoi", "pesq_wb"]
 
 
 def test_what_no_system_has_a_score_of_is_compared_with_nothing():
