@@ -3,6 +3,8 @@
     python train.py --config=configs/metricgan.py           the paper's networks and rounds
     python train.py --config=configs/metricgan.py:quick     small networks, minutes on two cores
     python train.py --config=configs/metricgan.py:stoi      STOI instead of PESQ
+    python train.py --config=configs/metricgan.py:unsupervised --config.init_from=START
+                                                            DNSMOS, no clean speech: MetricGAN-U
 
 Hardware: the discriminator makes about 240 million multiplications a frame and update, so the
 paper's networks want an accelerator; `quick` and configs/metricgan_plus.py run on a CPU. The
@@ -15,7 +17,7 @@ from jaxgan.speech.settings import run_settings
 
 
 def get_config(preset: str | None = None) -> ConfigDict:
-    """The config, or one of its presets: "quick" or "stoi".
+    """The config, or one of its presets: "quick", "stoi" or "unsupervised".
 
     Raises:
         ValueError: another preset.
@@ -45,8 +47,10 @@ def get_config(preset: str | None = None) -> ConfigDict:
     elif preset == "stoi":
         config.score = "stoi"
         config.validation.scores = ("pesq_wb",)
+    elif preset == "unsupervised":
+        forgo_clean_speech(config)
     elif preset is not None:
-        raise ValueError(f"no preset {preset!r}: choose quick or stoi")
+        raise ValueError(f"no preset {preset!r}: choose quick, stoi or unsupervised")
     return config
 
 
@@ -98,6 +102,26 @@ def learning() -> ConfigDict:
     config.warmup_rounds = 0  # rounds in which G learns from clean speech instead; not the paper's
     config.warmup_learning_rate = 1e-3
     return config
+
+
+def forgo_clean_speech(config: ConfigDict) -> None:
+    """MetricGAN-U (Fu et al. 2021): a score that hears the enhanced speech alone, and so does D.
+
+    Values as published, unless it says otherwise. G is tuned by its small rate, not made: begin
+    with a run of this feature and these networks.
+    """
+    config.rounds = 600
+    config.score = "dnsmos_ovr"
+    config.validation.scores = ()
+    config.discriminator.sees_reference = False
+    config.order = "discriminator_first"
+    config.clean_teaches = False
+    config.noisy_teaches = True
+    config.replay.share = 0.2
+    config.replay.clean = False
+    config.generator.floor = 0.2
+    config.generator_learning_rate = 1.5e-6
+    config.discriminator_learning_rate = 5e-4 * config.batch_size  # see above
 
 
 def shrink(config: ConfigDict) -> None:

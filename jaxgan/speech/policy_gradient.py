@@ -122,4 +122,9 @@ def make(config: ConfigDict, mesh: Mesh) -> PolicyGradient:
     training.check(config, ranges=RANGES)
     if len(score_names(config.score)) > 1:
         raise UserError(f"config.score={config.score}: give one, masks are ranked by one score")
+    if not config.init_from and jax.process_index() == 0:
+        print(
+            "config.init_from is empty: masks begin at random, which this recipe hardly improves; "
+            "give a run of configs/mask_regression.py"
+        )
     return training.assemble(config, mesh, PolicyGradient)

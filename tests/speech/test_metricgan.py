@@ -1,6 +1,7 @@
 """The recipe of MetricGAN as a whole."""
 
 import contextlib
+import dataclasses
 import re
 
 import jax
@@ -10,6 +11,7 @@ from corpora import mix_corpus, pair_corpus
 from recipe_checks import begins_with_a_generator_alone
 from tiny_runs import LENGTHS, equal, play, tiny_config
 
+from configs import metricgan as configs
 from jaxgan.core import devices, loop
 from jaxgan.core.errors import UserError
 from jaxgan.core.log import read
@@ -112,6 +114,26 @@ def test_a_discriminator_without_reference_learns_from_enhanced_and_noisy_alone(
     assert rows[0]["label"] == pytest.approx(history[0]["labels"].mean(), abs=1e-5)
     assert rows[1]["replayed"] > 0
     assert all(np.isfinite(value) for row in rows for value in row.values())
+
+
+def test_the_unsupervised_preset_never_hears_clean_speech():
+    preset = configs.get_config("unsupervised")
+    assert preset.score == "dnsmos_ovr"
+    changes = {
+        "discriminator.sees_reference": preset.discriminator.sees_reference,
+        "replay.clean": preset.replay.clean,
+        **{key: preset[key] for key in ("order", "clean_teaches", "noisy_teaches")},
+    }
+    corpus = pair_corpus(LENGTHS, 2)
+    results = []
+    for clean in (corpus.clean_waves, corpus.noisy_waves):
+        train = dataclasses.replace(corpus, clean_waves=clean)
+        with recipe_of(
+            tiny_config(score="tiny_scores.level", **changes),
+            Corpora(train, pair_corpus(LENGTHS[:3], 1), None),
+        ) as recipe:
+            results.append(play(recipe, 2)[0].players)
+    assert equal(*results)
 
 
 @pytest.mark.parametrize(

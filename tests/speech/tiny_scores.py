@@ -29,6 +29,11 @@ def _nothing(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> f
     raise Unscorable("on principle")
 
 
+def _level(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
+    return float(np.abs(estimate).mean())
+
+
+level = Score("level", 0.0, 1.0, True, _level)
 nothing = Score("nothing", 0.0, 1.0, True, _nothing)
 correlation = Score("correlation", 0.0, 1.0, True, _correlation)
 picky = Score("picky", 0.0, 1.0, True, _picky)
