@@ -5,7 +5,15 @@ import math
 import numpy as np
 import scipy.linalg
 
-from jaxgan.scores.segmental import BAND_CENTRES, BAND_WIDTHS
+# Hz, of Loizou's "Speech Enhancement: Theory and Practice", written down once more.
+CENTRES = [50 + 70 * band for band in range(8)] + [
+    *(617.372, 703.378, 798.717, 904.128, 1020.38, 1148.3, 1288.72, 1442.54, 1610.7),
+    *(1794.16, 1993.93, 2211.08, 2446.71, 2701.97, 2978.04, 3276.17, 3597.63),
+]
+WIDTHS = [70] * 7 + [
+    *(77.3724, 86.0056, 95.3398, 105.411, 116.256, 127.914, 140.423, 153.823, 168.154),
+    *(183.457, 199.776, 217.153, 235.631, 255.255, 276.072, 298.126, 321.465, 346.136),
+]
 
 
 def plain_frames(signal, sample_rate):
@@ -50,10 +58,10 @@ def plain_llr(clean, processed, sample_rate):
 def band_filters(sample_rate, half):
     bins = np.arange(half)
     filters = []
-    for centre, width in zip(BAND_CENTRES, BAND_WIDTHS, strict=True):
+    for centre, width in zip(CENTRES, WIDTHS, strict=True):
         middle = math.floor(centre / (sample_rate / 2) * half)
         spread = width / (sample_rate / 2) * half
-        shape = np.exp(-11 * ((bins - middle) / spread) ** 2 + math.log(BAND_WIDTHS[0] / width))
+        shape = np.exp(-11 * ((bins - middle) / spread) ** 2 + math.log(WIDTHS[0] / width))
         filters.append(shape * (shape > math.exp(-30 / (2 * 2.303))))
     return np.array(filters)
 
