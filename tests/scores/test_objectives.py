@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxgan.core.errors import UserError
+from jaxgan.scores import objectives
 from jaxgan.scores.objectives import ObjectivePool
 
 MODULE = """
@@ -11,24 +12,38 @@ import os
 import sys
 import time
 
+def note(items):
+    with open(os.environ["RATED"], "a") as file:
+        file.write(" ".join(items) + "\\n")
+
 def length(items):
     assert "jax" not in sys.modules
-    with open(os.environ["RATED"], "a") as file:
-        file.write("".join(f"{item}\\n" for item in items))
+    note(items)
     return [len(item) / 10 for item in items]
 
 def moody(items):
+    note(items)
     for item in items:
         if item == "raise":
             raise RuntimeError("no")
-        if item == "die":
+        if item.startswith("die"):
             os._exit(3)
-        if item == "hang":
+        if item == "leave":
+            sys.exit(3)
+        if item == "crowd" and len(items) > 1:
+            os._exit(3)
+        if item.startswith("hang"):
             time.sleep(60)
-    return [float("inf") if item == "inf" else 0.5 for item in items]
+    return [float("inf") if item == "inf" else len(item) / 10 for item in items]
 
 def short(items):
-    return [0.0]
+    return [len(item) / 10 for item in items if item != "left out"]
+
+def long(items):
+    return [0.5] * (len(items) + 1)
+
+def text(items):
+    return "1" * len(items)
 
 number = 3
 """
@@ -42,6 +57,11 @@ def module(tmp_path, monkeypatch):
     return tmp_path
 
 
+def asked(module):
+    """The lists that the objective was called with, in the order of the calls."""
+    return [line.split(" ") for line in (module / "rated.txt").read_text().split("\n")[:-1]]
+
+
 def test_every_item_is_rated_once(module):
     with ObjectivePool("rated_lengths:length", workers=2) as pool:
         items = ["a", "bbb", "a", "", "cc"] * 3
@@ -50,17 +70,81 @@ def test_every_item_is_rated_once(module):
         np.testing.assert_allclose(pool(["a", "dddd"]), [0.1, 0.4], rtol=1e-6)
         assert pool.calls == 5
         assert pool([]).shape == (0,)
-    rated = (module / "rated.txt").read_text().split("\n")
-    assert sorted(rated[:-1]) == ["", "a", "bbb", "cc", "dddd"]
+    assert sorted(item for call in asked(module) for item in call) == ["", "a", "bbb", "cc", "dddd"]
 
 
-def test_what_goes_wrong_is_nan_and_stops_nothing(module):
+@pytest.mark.parametrize("bad", ["raise", "leave", "die", "hang", "inf"])
+def test_what_goes_wrong_is_nan_for_its_own_item_alone(module, bad):
+    with ObjectivePool("rated_lengths:moody", workers=1, deadline_seconds=2.0) as pool:
+        items = ["a", "bb", bad, "ccc", "dd"]
+        np.testing.assert_allclose(pool(items), [0.1, 0.2, np.nan, 0.3, 0.2], rtol=1e-6)
+        assert pool.calls == 5
+        # What were good items are known; a new one among the bad is none of theirs.
+        before = len(asked(module))
+        np.testing.assert_allclose(pool([*items[:2], "eeee"]), [0.1, 0.2, 0.4], rtol=1e-6)
+        assert asked(module)[before:] == [["eeee"]]
+        assert math.isnan(pool([bad])[0])
+        again = [bad] in asked(module)[before:]
+        assert again == (bad in ("die", "hang"))
+
+
+def test_what_it_raises_is_told_once_and_found_in_few_calls(module, caplog):
+    with ObjectivePool("rated_lengths:moody", workers=1) as pool:
+        items = [f"{number:03}" for number in range(256)]
+        items[77] = "raise"
+        ratings = pool(items)
+        assert np.flatnonzero(np.isnan(ratings)).tolist() == [77]
+        # The whole, once more to tell what it raises, and two halves of each of 8 sizes.
+        assert len(asked(module)) == 1 + 1 + 2 * 8
+        pool(["raise", "x"])
+        pool(["leave", "y"])
+    assert [record.getMessage() for record in caplog.records] == [
+        "rated_lengths:moody failed on one, which counts as unscorable: RuntimeError: no "
+        "(said once; counted after)"
+    ]
+
+
+def test_what_fails_in_company_is_rated_alone(module):
+    with ObjectivePool("rated_lengths:moody", workers=1) as pool:
+        np.testing.assert_allclose(pool(["a", "crowd", "bb"]), [0.1, 0.5, 0.2], rtol=1e-6)
+
+
+def test_items_that_all_hang_take_a_few_deadlines(module, caplog):
     with ObjectivePool("rated_lengths:moody", workers=1, deadline_seconds=1.0) as pool:
-        for item in ("raise", "die", "hang", "inf"):
-            assert math.isnan(pool([item])[0])
-            assert pool([f"fine after {item}"])[0] == 0.5
+        items = [*(f"hang{number}" for number in range(40)), "a"]
+        assert np.isnan(pool(items)).all()
+        # All, three alone, and one that may have begun meanwhile.
+        assert [len(call) for call in asked(module)] in ([41, 1, 1, 1], [41, 1, 1, 1, 1])
+        told = [record for record in caplog.records if record.name.endswith("objectives")]
+        assert len(told) == 1
+        assert told[0].getMessage().startswith("rated_lengths:moody crashes or hangs on too many")
+        np.testing.assert_allclose(pool(["a"]), [0.1], rtol=1e-6)
+
+
+def test_crashes_end_as_well(module, monkeypatch):
+    monkeypatch.setitem(objectives.MOST_LOST, "crashed", 2)
+    with ObjectivePool("rated_lengths:moody", workers=1) as pool:
+        items = ["a", *(f"die{number}" for number in range(9)), "bb"]
+        np.testing.assert_allclose(pool(items), [0.1, *[np.nan] * 10], rtol=1e-6)
+        np.testing.assert_allclose(pool(["bb"]), [0.2], rtol=1e-6)
+
+
+def test_what_is_no_list_of_as_many_numbers_is_asked_for_alone(module, caplog):
     with ObjectivePool("rated_lengths:short", workers=1) as pool:
+        found = pool(["a", "left out", "bb"])
+    np.testing.assert_allclose(found, [0.1, np.nan, 0.2], rtol=1e-6)
+    assert "rated_lengths:short failed" in caplog.text
+    assert "ValueError: 2 ratings for 3 items" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("long", "ValueError: 3 ratings for 2 items"), ("text", "TypeError: a string for 2 items")],
+)
+def test_what_never_is_a_list_of_as_many_numbers_is_nan(module, caplog, name, message):
+    with ObjectivePool(f"rated_lengths:{name}", workers=1) as pool:
         assert np.isnan(pool(["one", "two"])).all()
+    assert message in caplog.text
 
 
 @pytest.mark.parametrize(
