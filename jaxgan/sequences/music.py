@@ -2,7 +2,7 @@
 
 A tune is text. Either pitches as MIDI numbers with spaces between, "_" holding the one before
 ("60 _ 62 64"); or the notes of ABC notation ("C D E2 | ^f g,"), of which letters, accidentals and
-octave marks are heard, lengths, bars and rests are not.
+octave marks are heard, lengths, bars, rests, names of chords, grace notes and ornaments are not.
 
 All objectives are shares of the steps from one note to the next, holds being repeated notes. What
 is no tune (fewer than two notes, a hold at the beginning, anything else) is NaN.
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 HOLD = "_"
 NOTE = re.compile(r"(\^\^|\^|__|_|=)?([A-Ga-g])([,']*)")
-SILENT = re.compile(r"[\s|:\[\]0-9/zZx()\-<>~.]*")
+SILENT = re.compile(r'("[^"]*"|\{[^}]*\}|![^!]*!|[\s|:\[\]0-9/zZx()\-<>~.])*')
 SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 ACCIDENTALS = {"": 0, "=": 0, "^": 1, "^^": 2, "_": -1, "__": -2}
 MIDDLE_C = 60

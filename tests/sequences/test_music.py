@@ -8,6 +8,7 @@ from jaxgan.sequences import music
 @pytest.mark.parametrize(
     ("tune", "pitches"),
     [
+        ('"Am"c2 {gf}e !trill!d', [72, 76, 74]),
         ("60 62 64", [60, 62, 64]),
         ("60 _ _ 67", [60, 60, 60, 67]),
         ("C D E", [60, 62, 64]),
