@@ -159,7 +159,7 @@ class Organ(SeqGAN):
         return found
 
     def rewards(self, explored: Explored) -> tuple[jax.Array, dict[str, float]]:
-        """The reward of every token, float32 [B, T], and the objective's mean over the batch."""
+        """The reward of every token, float32 [B, T], and the objective's mean and calls."""
         share, before = self.config.share, self.ratings.calls
         if share == 1:
             return super().rewards(explored)
@@ -188,15 +188,17 @@ class Organ(SeqGAN):
         found = self.validation.measure(params, samples)
         own = self.measure(samples)
         # Likelihoods say little about a generator that shall not be like its data.
-        evaluation = Evaluation({**own, **found.metrics}, own["eval/objective"])
+        evaluation = Evaluation({**own, **found.metrics}, own["eval/objective"], found.media)
         return lambda: evaluation
 
     def measure(self, samples: np.ndarray) -> dict[str, float]:
         """What samples int32 [n, T] are worth.
 
         The mean objective over all (0 where there is none) and over those that have one; how many
-        have one, how many of those differ, and how many of these the data do not have; diversity.
+        have one, how many of those differ, and how many of these the data do not have; diversity;
+        and for how many the objective was asked here, which training does not count.
         """
+        before = self.ratings.calls
         ratings = self.ratings(samples)
         valid = np.isfinite(ratings)
         items = self.ratings.items(samples[valid])
@@ -207,6 +209,7 @@ class Organ(SeqGAN):
             "eval/validity": float(valid.mean()),
             "eval/uniqueness": len(different) / max(len(items), 1),
             "eval/novelty": len(different - self.known) / max(len(different), 1),
+            "eval/objective_calls": float(self.ratings.calls - before),
         }
         if self.corpus.vocabulary:
             few = items[:COMPARED]

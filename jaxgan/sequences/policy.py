@@ -104,8 +104,7 @@ def policy_step(
 ) -> tuple[RunState, Metrics]:
     """G moves once: minus the sum over sequences and tokens of log p times the advantage.
 
-    The gradient is that of the expected reward (REINFORCE; Yu et al., eq. 8) for a batch's sum. The
-    roll-out policy then follows G.
+    The gradient is that of the expected reward (REINFORCE; Yu et al., eq. 8) for a batch's sum.
 
     Args:
         run_state: donated.
@@ -124,12 +123,20 @@ def policy_step(
         value = -jnp.sum(jnp.where(mask, log_probability * advantages, 0))
         return value, (state, {"loss": value, "reward": jnp.mean(rewards[:, -1])})
 
-    run_state, metrics = descend(run_state, "generator", loss, system.policy_optimizer)
-    params = run_state.players["generator"].params
-    roll_out = optax.incremental_update(
-        params, run_state.memory["roll_out"], 1 - system.roll_out_decay
-    )
-    return dataclasses.replace(run_state, memory={"roll_out": roll_out}), metrics
+    return descend(run_state, "generator", loss, system.policy_optimizer)
+
+
+def follow(run_state: RunState, *, system: System) -> RunState:
+    """The roll-out policy follows G, once a round (Yu et al., algorithm 1).
+
+    It keeps `roll_out_decay` of its parameters, but takes G's embeddings as they are, as in the
+    authors' code.
+    """
+    params, old = run_state.players["generator"].params, run_state.memory["roll_out"]
+    delayed = optax.incremental_update(params, old, 1 - system.roll_out_decay)
+    # A copy of its own: the next step is given both to overwrite.
+    roll_out = {**delayed, "embedding": jnp.copy(params["embedding"])}
+    return dataclasses.replace(run_state, memory={"roll_out": roll_out})
 
 
 def compared(rewards: jax.Array, mask: jax.Array) -> jax.Array:

@@ -6,8 +6,8 @@ Every round is of one of three kinds, in this order:
     2. pretraining of D: G draws as many sequences as there are data; `epochs` over both
     3. adversarial:
          g_steps times: G draws a batch; the roll-out policy completes every beginning `roll_outs`
-           times; the mean of D's judgements is the reward of each token; G moves; the roll-out
-           policy follows it with its delay
+           times; the mean of D's judgements is the reward of each token; G moves
+         the roll-out policy follows G with its delay
          d_steps times: as round of kind 2
 
 The steps are in `likelihood`, `adversary` and `policy`.
@@ -15,7 +15,7 @@ The steps are in `likelihood`, `adversary` and `policy`.
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -38,7 +38,7 @@ from jaxgan.sequences.discriminator import Discriminator
 from jaxgan.sequences.evaluation import Validation
 from jaxgan.sequences.language_model import LanguageModel
 from jaxgan.sequences.likelihood import likelihood_epoch
-from jaxgan.sequences.policy import Explored, begin_policy, explore, policy_step
+from jaxgan.sequences.policy import Explored, begin_policy, explore, follow, policy_step
 from jaxgan.sequences.rows import move_large
 from jaxgan.sequences.system import SAMPLE_STREAM, System, init, step_key
 
@@ -88,6 +88,7 @@ class SeqGAN:
         self.discriminator_epoch = move_whole(discriminator_epoch)
         self.begin_policy = move(begin_policy)
         self.policy_step = move(policy_step)
+        self.follow = move(follow)
         self.explore = jax.jit(self.look, out_shardings=devices.sharded(self.mesh))
         self.negatives = jax.jit(negatives, out_shardings=whole)
 
@@ -105,6 +106,7 @@ class SeqGAN:
         if number == config.pretrain_rounds + config.discriminator_rounds + 1:
             state = self.begin_policy(state)
         state, metrics = self.policy_pass(state, timer)
+        state = self.follow(state)
         if self.system.judge == "discriminator":
             for repetition in range(config.d_steps):
                 state, d_metrics = self.discriminator_pass(state, number, repetition, timer)
@@ -161,9 +163,9 @@ class SeqGAN:
         return state, {"d_loss": metrics["loss"], "d_accuracy": metrics["accuracy"]}
 
     def policy_pass(self, state: RunState, timer: Timer) -> tuple[RunState, dict[str, Any]]:
-        """G moves `g_steps` times on the rewards of what it draws."""
+        """G moves `g_steps` times on the rewards of what it draws; their metrics by `merged`."""
         rows = devices.put_sharded(np.arange(self.batch, dtype=np.int32), self.mesh)
-        metrics: dict[str, Any] = {}
+        steps: list[dict[str, Any]] = []
         for _ in range(self.config.g_steps):
             with timer.part("explore"):
                 explored = self.explore(state, rows)
@@ -173,11 +175,11 @@ class SeqGAN:
             with timer.part("policy"):
                 state, found = self.policy_step(state, explored.tokens, rewards)
                 jax.block_until_ready(state.step)
-            metrics = {"g_loss": found["loss"], "reward": found["reward"], **told}
-        return state, metrics
+            steps.append({"g_loss": found["loss"], "reward": found["reward"], **told})
+        return state, merged(jax.device_get(steps))
 
     def rewards(self, explored: Explored) -> tuple[jax.Array, dict[str, float]]:
-        """The reward of every token, float32 [B, T], and what there is to tell about them."""
+        """The reward of every token, float32 [B, T], and what to tell of them (see `merged`)."""
         return explored.values, {}
 
     def random(self, number: int, stream: int = 0) -> np.random.Generator:
@@ -189,6 +191,15 @@ class SeqGAN:
         batches = chosen.astype(np.int32).reshape(-1, self.batch).T
         placed: jax.Array = devices.put_sharded(np.ascontiguousarray(batches), self.mesh)
         return placed
+
+
+def merged(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Metrics of a round from those of its steps: the sum of what ends in _calls, or the mean."""
+    columns = {name: [step[name] for step in steps] for name in steps[0]}
+    return {
+        name: float(np.sum(values) if name.endswith("_calls") else np.mean(values))
+        for name, values in columns.items()
+    }
 
 
 def make_system(config: ConfigDict, mesh: Mesh, corpus: Corpus) -> System:

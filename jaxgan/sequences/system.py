@@ -29,7 +29,7 @@ class System:
         roll_outs: N, completions of each beginning.
         judge: "discriminator"; or a control: "constant" or "random" rewards in its place.
         baseline: rewards are compared with the mean of the other sequences' at the same token.
-        roll_out_decay: share that the roll-out policy keeps of itself when G moves.
+        roll_out_decay: share that the roll-out policy keeps of itself when it follows G.
         likelihood_optimizer: of G in pretraining.
         policy_optimizer: of G in the adversarial rounds.
         discriminator_optimizer: of D.

@@ -124,6 +124,29 @@ def test_an_objective_is_learned(tmp_path):
     assert after["eval/objective"] > before["eval/objective"] + 0.2
 
 
+def test_a_round_tells_of_all_its_steps_of_g(tmp_path):
+    recipe = recipes.make(organ_settings(tmp_path, g_steps=3), devices.make_mesh(1))
+    rewards, told = recipe.rewards, []
+
+    def listen(explored):
+        found, metrics = rewards(explored)
+        told.append({**metrics, "reward": float(np.mean(found[:, -1]))})
+        return found, metrics
+
+    recipe.rewards = listen
+    state = recipe.begin_policy(recipe.init(jax.random.key(0)))
+    state, metrics = recipe.policy_pass(state, Timer())
+    validated = recipe.evaluate(state, 1)().metrics
+    recipe.close()
+    columns = {name: [step[name] for step in told] for name in told[0]}
+    assert all(len(set(column)) == 3 for column in columns.values())
+    assert metrics["objective_calls"] == sum(columns["objective_calls"])
+    assert metrics["objective_calls"] + validated["eval/objective_calls"] == recipe.ratings.calls
+    assert validated["eval/objective_calls"] > 0
+    for name in ("objective", "reward"):
+        assert metrics[name] == pytest.approx(np.mean(columns[name]))
+
+
 def test_resume_is_bit_exact(tmp_path):
     folders = []
     for name, stops in (("one", (5,)), ("two", (3, 4, 5))):

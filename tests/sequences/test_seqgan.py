@@ -91,8 +91,29 @@ def test_the_adversarial_rounds_begin_with_a_fresh_optimizer_and_roll_out_policy
     player = jax.device_get(state.players["generator"])
     assert int(player.opt_state[1][0].count) == 1
     expected = jax.tree.map(lambda a, b: 0.8 * a + 0.2 * b, pretrained.params, player.params)
+    expected["embedding"] = player.params["embedding"]
     found = jax.device_get(state.memory["roll_out"])
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found, expected)
+
+
+def test_a_round_tells_the_means_of_its_steps_of_g():
+    recipe = recipes.make(tiny_config(g_steps=3), devices.make_mesh(1))
+    step, told = recipe.policy_step, []
+
+    def listen(*arguments):
+        state, metrics = step(*arguments)
+        told.append(jax.device_get(metrics))
+        return state, metrics
+
+    recipe.policy_step = listen
+    state = recipe.begin_policy(recipe.init(jax.random.key(0)))
+    with jax.transfer_guard("disallow"):
+        state, metrics = recipe.policy_pass(state, Timer())
+    assert int(state.step) == 3
+    losses, rewards = ([float(one[name]) for one in told] for name in ("loss", "reward"))
+    assert len(set(losses)) == len(set(rewards)) == 3
+    assert metrics["g_loss"] == pytest.approx(np.mean(losses))
+    assert metrics["reward"] == pytest.approx(np.mean(rewards))
 
 
 def test_likelihood_comes_near_the_oracle():
