@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxgan.core.state import Metrics, PyTree, RunState, descend
+from jaxgan.sequences.discriminator import Discriminator
 from jaxgan.sequences.language_model import bound
 from jaxgan.sequences.system import DATA_STREAM, System, over, step_key
 
@@ -58,22 +59,68 @@ def cross_entropy(
 def critic_loss(
     system: System, params: PyTree, tokens: jax.Array, labels: jax.Array, key: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """The loss [] of a Wasserstein critic with gradient penalty, and the share [] of it that ranks.
-
-    Between sequences there is nothing to take a gradient at; the penalty is taken between their
-    embeddings (Gulrajani et al. 2017, section 5, do the same between distributions of tokens).
-    """
-    apply = bound(system.discriminator, params)
+    """The loss [] of a Wasserstein critic with gradient penalty, and the share [] that it ranks."""
     drop_key, place_key = jax.random.split(key)
-    values = apply(tokens, drop_key)[:, 0]
+    values = bound(system.discriminator, params)(tokens, drop_key)[:, 0]
     sign = jnp.where(labels, -1.0, 1.0)
     counts = jnp.where(labels, jnp.sum(labels), jnp.sum(~labels))
     distance = jnp.sum(sign * values / counts)
-    embedded = apply(tokens, method="embed")
-    share = jax.random.uniform(place_key, (len(tokens), 1, 1))
-    between = share * embedded + (1 - share) * jnp.roll(embedded, 1, axis=0)
-    gradient = jax.grad(lambda x: jnp.sum(apply(x, method="judge")))(between)
-    norm = jnp.sqrt(jnp.sum(gradient**2, axis=(1, 2)) + 1e-12)
     threshold = jnp.mean(values)
-    value = distance + system.gradient_penalty * jnp.mean((norm - 1) ** 2)
+    penalty = gradient_penalty(system.discriminator, params, tokens, labels, place_key)
+    value = distance + system.gradient_penalty * penalty
     return value, jnp.mean((values > threshold) == labels)
+
+
+def gradient_penalty(
+    critic: Discriminator, params: PyTree, tokens: jax.Array, labels: jax.Array, key: jax.Array
+) -> jax.Array:
+    """The mean [] of (slope - 1)^2 between real and generated sequences; 0 without such a pair.
+
+    Between sequences there is nothing to take a gradient at; the penalty is taken at mixtures of
+    two, a distribution of tokens for every place (Gulrajani et al. 2017, section 5).
+    """
+    real, made, mixed = pairs(labels)
+    embedded = bound(critic, params)(tokens, method="embed")
+    share = jax.random.uniform(key, (len(real), 1, 1))
+    # The embedding is linear in the distribution: that of a mixture is the mixture of the two.
+    between = share * embedded[real] + (1 - share) * embedded[made]
+    penalties = (slopes(critic, params, between) - 1) ** 2
+    return jnp.sum(jnp.where(mixed, penalties, 0)) / jnp.maximum(jnp.sum(mixed), 1)
+
+
+def pairs(labels: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Pairs of a real and a generated sequence, none of which is in two.
+
+    Args:
+        labels: bool [B], which sequences are real.
+
+    Returns:
+        int32 [B // 2] twice, the real and the generated sequence of every pair; and bool [B // 2],
+        whether it is one: where there are more of one kind, the last pairs are of that kind alone.
+    """
+    ordered = jnp.argsort(labels)
+    count = len(labels) // 2
+    made, real = ordered[:count], ordered[::-1][:count]
+    return real, made, labels[real] & ~labels[made]
+
+
+def slopes(critic: Discriminator, params: PyTree, embedded: jax.Array) -> jax.Array:
+    """Norms of a critic's gradient with respect to distributions of tokens: float32 [B].
+
+    Not with respect to the embedding: its table is learned, and a critic that may choose the unit
+    of length has no slope to speak of.
+
+    Args:
+        critic: the network.
+        params: its parameters.
+        embedded: float32 [B, T, E], of distributions [B, T, V].
+    """
+    table = params["embedding"]
+    gradient = jax.grad(lambda x: jnp.sum(bound(critic, params)(x, method="judge")))(embedded)
+    # By the chain rule the gradient is g table^T, [B, T, V]: large for a large vocabulary. The sum
+    # of its squares is the trace of g (table^T table) g^T, which needs E numbers for a token.
+    gram = jnp.matmul(table.T, table, precision="highest")
+    images = jnp.matmul(gradient, gram, precision="highest")
+    # A gradient that no token has a part in has a sum of 0, and by rounding one below.
+    squares = jnp.maximum(jnp.sum(gradient * images, axis=(1, 2)), 0)
+    return jnp.sqrt(squares + 1e-12)

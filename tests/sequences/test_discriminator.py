@@ -1,4 +1,5 @@
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from tiny import all_sequences, leaves_equal, make_state, make_system
 
 from configs import seqgan as seqgan_config
 from jaxgan.core import devices
-from jaxgan.sequences.adversary import critic_loss, discriminator_epoch
+from jaxgan.sequences.adversary import critic_loss, discriminator_epoch, pairs, slopes
 from jaxgan.sequences.discriminator import Discriminator
 from jaxgan.sequences.rows import move_large
 from jaxgan.sequences.system import init
@@ -101,11 +102,21 @@ def test_the_loss_by_hand():
     assert leaves_equal(after.memory, state.memory)
 
 
-@pytest.mark.parametrize("run", ["sharded", "on one"])
-def test_eight_devices_give_the_state_of_one(run):
+def make_critic(**changes):
+    network = Discriminator(3, 4, (1, 2, 3), (3, 4, 2), 0.0, outputs=1)
+    # With steps of 1 it diverges.
+    settings = {"discriminator_optimizer": optax.sgd(0.1), **changes}
+    return make_system(discriminator=network, **settings)
+
+
+@pytest.mark.parametrize(
+    ("run", "make"),
+    [("sharded", make_system), ("on one", make_system), ("sharded", make_critic)],
+)
+def test_eight_devices_give_the_state_of_one(run, make):
     order = np.random.default_rng(0).permutation(24).reshape(8, 3).astype(np.int32)
-    expected, _ = epoch(make_system(), make_state(make_system()), order)
-    system = make_system(mesh=devices.make_mesh(8))
+    expected, _ = epoch(make(), make_state(make()), order)
+    system = make(mesh=devices.make_mesh(8))
     step = functools.partial(discriminator_epoch, system=system)
     whole = devices.replicated(system.mesh)
     state = jax.jit(functools.partial(init, system=system), out_shardings=whole)(jax.random.key(0))
@@ -121,34 +132,139 @@ def test_eight_devices_give_the_state_of_one(run):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def make_critic(**changes):
-    network = Discriminator(3, 4, (1, 2, 3), (3, 4, 2), 0.0, outputs=1)
-    return make_system(discriminator=network, **changes)
+def transparent(params, **changes):
+    """A critic's parameters with the gate shut, and all 0 but the embedding and the changes."""
+    closed = jax.tree.map(jnp.zeros_like, params)
+    closed["highway_bias"] = closed["highway_bias"] - 100
+    return {**closed, "embedding": params["embedding"], **changes}
+
+
+def linear_critic(params, weights):
+    """Parameters of the sum of an embedded sequence's numbers times weights [T, E]."""
+    changes = {
+        "kernel_3": jnp.zeros_like(params["kernel_3"]).at[:, :, 0].set(weights),
+        "bias_3": jnp.zeros_like(params["bias_3"]) + 100,  # no feature is below 0
+        "output_kernel": jnp.zeros_like(params["output_kernel"]).at[7].set(1.0),
+    }
+    return transparent(params, **changes)
+
+
+@jax.jit
+def penalty_of(params, tokens, labels):
+    with_penalty, without = (
+        critic_loss(
+            make_critic(gradient_penalty=weight), params, tokens, labels, jax.random.key(0)
+        )[0]
+        for weight in (1.0, 0.0)
+    )
+    return with_penalty - without
 
 
 def test_the_critic_s_loss_by_hand():
     tokens, labels = jnp.asarray(DATA[[5, 7, 11, 15]]), jnp.array([True, True, False, True])
-    parts = {}
-    for weight in (0.0, 1.0):
-        system = make_critic(gradient_penalty=weight)
-        params = make_state(system).players["discriminator"].params
-        parts[weight], _ = critic_loss(system, params, tokens, labels, jax.random.key(0))
+    system = make_critic(gradient_penalty=0.0)
+    params = make_state(system).players["discriminator"].params
+    found, _ = critic_loss(system, params, tokens, labels, jax.random.key(0))
     values = [plain(params, row)[0] for row in np.asarray(tokens)]
     expected = values[2] - np.mean([values[0], values[1], values[3]])
-    assert float(parts[0.0]) == pytest.approx(expected, abs=1e-5)
-    # A critic that adds up one number of each token has the slope of that sum, everywhere.
-    flat = jax.tree.map(jnp.zeros_like, params)
-    flat["kernel_1"] = flat["kernel_1"].at[0, 0, 0].set(1.0)
-    flat["bias_1"] = flat["bias_1"] + 10
-    flat["highway_bias"] = flat["highway_bias"] - 100  # the gate is shut
-    flat["output_kernel"] = flat["output_kernel"].at[0, 0].set(3.0)
-    flat["embedding"] = params["embedding"]
-    with_penalty, without = (
-        critic_loss(make_critic(gradient_penalty=w), flat, tokens, labels, jax.random.key(0))[0]
-        for w in (1.0, 0.0)
-    )
-    # The largest of three numbers has slope 1 in one place: 3 in all, so (3 - 1)^2.
-    assert float(with_penalty - without) == pytest.approx(4.0, abs=1e-4)
+    assert float(found) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_penalty_of_a_linear_critic_by_hand():
+    """Its slope is the same everywhere; that by the embedding is another, and must not count."""
+    tokens, labels = jnp.asarray(DATA[[5, 7, 11, 15]]), jnp.array([True, True, False, True])
+    params = make_state(make_critic()).players["discriminator"].params
+    weights = np.random.default_rng(0).normal(size=(3, 4))
+    params = linear_critic(params, weights)
+    for scale in (1.0, 3.0):
+        scaled = {**params, "embedding": scale * params["embedding"]}
+        slope = np.linalg.norm(weights @ np.asarray(scaled["embedding"], np.float64).T)
+        assert abs(slope - np.linalg.norm(weights)) > 0.2
+        assert penalty_of(scaled, tokens, labels) == pytest.approx((slope - 1) ** 2, rel=1e-4)
+
+
+@pytest.mark.parametrize("vocabulary", [3, 9])
+def test_slopes_are_those_of_explicit_distributions(vocabulary):
+    """A smaller and a larger vocabulary than the embedding has numbers."""
+    critic = Discriminator(vocabulary, 4, (1, 3), (3, 4), 0.0, outputs=1)
+    params = critic.init(jax.random.key(0), jnp.zeros((1, 5), jnp.int32))["params"]
+    distributions = jax.random.dirichlet(jax.random.key(1), jnp.ones(vocabulary), (6, 5))
+
+    def explicit(params):
+        def value(one):
+            embedded = (one @ params["embedding"])[None]
+            return critic.apply({"params": params}, embedded, method="judge")[0, 0]
+
+        return jnp.linalg.norm(jax.vmap(jax.grad(value))(distributions), axis=(1, 2))
+
+    def direct(params):
+        return slopes(critic, params, distributions @ params["embedding"])
+
+    def penalised(function):
+        def penalty(params):
+            found = function(params)
+            return jnp.sum((found - 1) ** 2), found
+
+        gradients, found = jax.jit(jax.grad(penalty, has_aux=True))(params)
+        return found, gradients
+
+    (found, found_gradients), (expected, gradients) = penalised(direct), penalised(explicit)
+    assert float(expected.min()) > 0.01
+    assert float(expected.std() / expected.mean()) > 0.03
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    # What the critic learns from: by every parameter, the table among them.
+    assert float(jnp.abs(gradients["embedding"]).max()) > 0.01
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(
+            found_gradients[name], gradient, rtol=1e-3, atol=1e-5, err_msg=name
+        )
+
+
+def test_a_critic_without_slope_has_finite_gradients():
+    critic = Discriminator(3, 4, (1,), (2,), 0.0, outputs=1)
+    params = critic.init(jax.random.key(0), jnp.zeros((1, 3), jnp.int32))["params"]
+    # No token has a part in the fourth number, which is all that the critic looks at.
+    params["embedding"] = params["embedding"].at[:, 3].set(0.0)
+    params["kernel_1"] = jnp.zeros((1, 4, 2)).at[:, 3].set(1.0)
+    embedded = jax.random.normal(jax.random.key(1), (5, 3, 4))
+    step = jax.jit(jax.value_and_grad(lambda params: jnp.sum(slopes(critic, params, embedded))))
+    total, gradients = step(params)
+    assert float(total) == pytest.approx(0, abs=1e-4)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+
+@pytest.mark.parametrize("size", [2, 5, 6])
+def test_pairs_are_of_a_real_and_a_generated_sequence(size):
+    for labels in itertools.product([False, True], repeat=size):
+        real, made, mixed = map(np.asarray, pairs(jnp.array(labels)))
+        labels = np.array(labels)
+        assert mixed.shape == (size // 2,)
+        assert mixed.sum() == min(labels.sum(), (~labels).sum())
+        assert labels[real[mixed]].all()
+        assert not labels[made[mixed]].any()
+        assert len({*real, *made}) == 2 * (size // 2)
+
+
+def test_the_penalty_is_taken_between_real_and_generated_sequences():
+    """The critic has slope 1 between 0 0 0 and 1 1 1, and none at either."""
+    params = make_state(make_critic()).players["discriminator"].params
+    toward_ones = jnp.zeros((3, 4)).at[:, 1].set(1 / 3)
+    # The share of ones less 0.001, kept below 0.998 by the second feature.
+    changes = {
+        "embedding": jnp.eye(3, 4),
+        "kernel_3": jnp.stack([toward_ones, toward_ones], axis=-1),
+        "bias_3": jnp.array([-0.001, -0.999]),
+        "output_kernel": jnp.zeros((9, 1)).at[7:, 0].set(3**0.5 * jnp.array([1.0, -1.0])),
+    }
+    params = transparent(params, **changes)
+    for labels in ([1, 1, 0, 1, 0, 1, 1], [1, 0, 0, 0, 0, 1], [1, 0]):
+        labels = jnp.array(labels, bool)
+        tokens = jnp.where(labels[:, None], 0, jnp.ones((1, 3), jnp.int32))
+        assert penalty_of(params, tokens, labels) == pytest.approx(0, abs=1e-4)
+    # The critic has no slope at its own kind: such pairs would have a penalty of 1.
+    alike = jnp.zeros((4, 3), jnp.int32)
+    assert penalty_of(params, alike, jnp.array([1, 0, 1, 0], bool)) == pytest.approx(1, abs=1e-4)
+    assert penalty_of(params, alike[:1], jnp.array([True])) == 0
 
 
 def test_a_critic_learns_to_rank():
