@@ -47,7 +47,7 @@ def train(argv: list[str] | None) -> None:
     workdir = flags.workdir or f"runs/{configs.name(flags.config)}"
     if not flags.coordinator:
         devices.use_cores(config.batch_size)
-    devices.start(flags.coordinator, flags.processes, flags.process_id)
+    devices.start(flags.coordinator, flags.processes, flags.process_id, recipes.calls_host(config))
     if flags.debug_nans or config.get("debug_nans"):
         jax.config.update("jax_debug_nans", True)
     if loop.finished(config, workdir):

@@ -155,7 +155,7 @@ def check(config: ConfigDict) -> None:
 def compare(config: ConfigDict, options: argparse.Namespace) -> dict[str, Any]:
     """The figures of all loops."""
     devices.use_cores(config.batch_size)
-    devices.start()
+    devices.start(calls_host=recipes.calls_host(config))
     torch.set_num_threads(options.threads)
     with (
         contextlib.closing(recipes.make(config, devices.make_mesh())) as recipe,

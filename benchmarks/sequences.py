@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             jax.config.update("jax_num_cpu_devices", options.devices)
         else:
             devices.use_cores(config.batch_size)
-        devices.start()
+        devices.start(calls_host=False)
         loops = {"jaxgan": (jaxgan_parts(config), 1.0)}
         if not options.without_torch:
             loops["torch"] = torch_parts(config, options.share, options.threads), options.share

@@ -72,7 +72,7 @@ def measure(spec: str, overrides: Sequence[str], rounds: int, replayed: int) -> 
     """Figures of a config's rounds: medians over the measured ones."""
     config = configs.load(spec, overrides)
     devices.use_cores(config.batch_size)
-    devices.start()
+    devices.start(calls_host=recipes.calls_host(config))
     begun = time.perf_counter()
     with (
         contextlib.closing(Compilations()) as compilations,

@@ -22,6 +22,12 @@ RECIPES: dict[str, Callable[[ConfigDict, Mesh], Recipe]] = {
 }
 
 
+def calls_host(config: ConfigDict) -> bool:
+    """Whether steps of the system that a config describes call the host and wait for its scores."""
+    scoring = config.get("scoring", ConfigDict())
+    return bool(scoring.get("where", "device") != "device" and not scoring.get("delay", 0))
+
+
 def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     """The recipe that `config.recipe` names.
 

@@ -21,22 +21,28 @@ _CALLBACKS_FIXED = (0, 11, 2)
 
 
 def start(
-    coordinator: str | None = None, processes: int | None = None, process_id: int | None = None
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process_id: int | None = None,
+    calls_host: bool = True,
 ) -> None:
     """Gets jax ready for training; to be called before anything asks for a device.
 
-    Beside what `prepare` does, it joins the other processes where the three arguments are given, or
-    where a cluster of more than one process is recognised (Slurm's srun, Open MPI, the hosts of a
-    TPU pod).
+    Beside what `prepare` does, it guards host callbacks (`guard_callbacks`), and joins the other
+    processes where the three arguments are given, or where a cluster of more than one process is
+    recognised (Slurm's srun, Open MPI, the hosts of a TPU pod).
 
     Args:
         coordinator: HOST:PORT of process 0.
         processes: how many processes take part.
         process_id: this one's number, from 0.
+        calls_host: whether compiled steps call the host and wait for it.
 
     Raises:
         UserError: only some of the three are given.
     """
+    if calls_host:
+        guard_callbacks()
     prepare()
     given = [value is not None for value in (coordinator, processes, process_id)]
     if any(given) and not all(given):
@@ -48,12 +54,15 @@ def start(
 
 
 def prepare() -> None:
-    """Gets jax ready in this process alone; to be called before anything asks for a device.
+    """Has compiled programs kept between runs; to be called before anything asks for a device.
 
-    Sets the persistent compilation cache up, and guards host callbacks (`guard_callbacks`).
+    They lie in the user's cache folder, unless jax was told of another.
     """
-    guard_callbacks()
-    _compilation_cache()
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+        home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        folder = os.path.join(home, "jaxgan", "xla", _machine())
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def guard_callbacks() -> None:
@@ -61,7 +70,8 @@ def guard_callbacks() -> None:
 
     There a callback copies operands above 100,000 bytes on the very threads that the callbacks of
     the other devices block, so the process needs more threads than devices: twice as many were
-    enough in every trial. XLA reads their number from NPROC when its CPU backend starts.
+    enough in every trial. XLA reads their number from NPROC when its CPU backend starts. It is not
+    free: threads that wait for a core cost convolutions an eighth of their time.
     """
     count = _cpu_devices_asked_for()
     if count > 1 and jax.__version_info__ < _CALLBACKS_FIXED and "NPROC" not in os.environ:
@@ -133,15 +143,6 @@ def _cpu_devices_asked_for() -> int:
     )
     asked: int = jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]
     return max(asked, int(flag.group(1)) if flag else 1)
-
-
-def _compilation_cache() -> None:
-    """Compiled programs are kept between runs, in the user's cache folder unless jax was told."""
-    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-        home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        folder = os.path.join(home, "jaxgan", "xla", _machine())
-        jax.config.update("jax_compilation_cache_dir", folder)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def _machine() -> str:

@@ -115,7 +115,7 @@ def test_large_callbacks_on_eight_devices_do_not_deadlock(tmp_path):
 
 
 def test_processes_need_all_three_flags(monkeypatch):
-    monkeypatch.setattr(devices, "_compilation_cache", lambda: None)
+    monkeypatch.setattr(devices, "prepare", lambda: None)
     with pytest.raises(UserError, match="give all three or none"):
         devices.start(coordinator="localhost:1")
 
@@ -134,7 +134,7 @@ def test_processes_need_all_three_flags(monkeypatch):
 )
 def test_clusters_are_joined_where_there_are_several_processes(monkeypatch, environment, joins):
     calls = []
-    monkeypatch.setattr(devices, "_compilation_cache", lambda: None)
+    monkeypatch.setattr(devices, "prepare", lambda: None)
     monkeypatch.setattr(jax.distributed, "initialize", lambda *given: calls.append(given))
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
@@ -148,10 +148,10 @@ def test_the_compilation_cache_is_in_the_users_cache_folder(monkeypatch, tmp_pat
     seconds = jax.config.jax_persistent_cache_min_compile_time_secs
     try:
         jax.config.update("jax_compilation_cache_dir", None)
-        devices._compilation_cache()
+        devices.prepare()
         assert jax.config.jax_compilation_cache_dir.startswith(str(tmp_path / "jaxgan" / "xla"))
         jax.config.update("jax_compilation_cache_dir", "/elsewhere")
-        devices._compilation_cache()
+        devices.prepare()
         assert jax.config.jax_compilation_cache_dir == "/elsewhere"
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
