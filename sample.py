@@ -54,6 +54,7 @@ def sample(argv: list[str] | None) -> None:
     if flags.output:
         path = Path(flags.output).expanduser()
         with writable(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     else:
         sys.stdout.write(text)

@@ -9,6 +9,7 @@ import sys
 
 from jaxgan.core.command import Parser
 from jaxgan.core.errors import NonFiniteError, UserError
+from jaxgan.core.signals import STOPPED
 
 # Nothing here imports jax before main() does: worker processes that compute scores are spawned,
 # which imports this file again, and they stay small and start fast without it.
@@ -67,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped at once; the same command goes on from the last checkpoint", file=sys.stderr)
+        print(STOPPED, file=sys.stderr)
         return 130
     return 0
 

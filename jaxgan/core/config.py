@@ -41,9 +41,11 @@ def load(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
     get_config = _get_config_of(path)
     try:
         config = get_config() if preset is None else get_config(preset)
-    except (KeyError, ValueError) as error:
+    except Exception as error:
         message = error.args[0] if error.args else preset
         raise UserError(f"--config={spec}: {message}") from error
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"--config={spec}: get_config gives {config!r} and not a ConfigDict")
     for override in overrides:
         _override(config, override)
     return config
@@ -160,6 +162,8 @@ def _get_config_of(path: str) -> Any:
         module_spec.loader.exec_module(module)
     except SyntaxError as error:
         raise UserError(f"--config: {path} line {error.lineno}: {error.msg}") from error
+    except Exception as error:
+        raise UserError(f"--config: {path}: {type(error).__name__}: {error}") from error
     if not hasattr(module, "get_config"):
         raise UserError(f"--config: {path} defines no get_config(preset=None)")
     return module.get_config

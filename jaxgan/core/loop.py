@@ -44,6 +44,8 @@ def check(config: ConfigDict, workdir: epath.PathLike) -> int:
         UserError: the folder holds a run of another config, with every key named, or a setting of
             the loop makes no sense.
     """
+    if config.seed < 0:
+        raise UserError(f"config.seed={config.seed}: must be 0 or more")
     counts = {
         "rounds": config.rounds,
         "validation.every": config.validation.every,
@@ -280,10 +282,10 @@ class _Loop:
         evaluation: Evaluation | None,
         seconds: float,
     ) -> None:
-        """The round's losses and the first validation metric, in the progress display."""
-        values = {name: value for name, value in metrics.items() if name.endswith("loss")}
+        """The round's losses and the first metrics of validation, in the progress display."""
+        values = {n: value for n, value in metrics.items() if n == "nll" or n.endswith("loss")}
         if evaluation:
-            values.update(list(evaluation.metrics.items())[:1])
+            values.update(list(evaluation.metrics.items())[: evaluation.shown])
         self.display.round_done(number, values, seconds)
 
     def reply(self, name: str) -> str:

@@ -28,23 +28,26 @@ class Evaluation:
     """What validation found.
 
     Attributes:
-        metrics: logged as valid/NAME, or as they are where the name has a slash; the first is shown
-            beside the progress. NaN where there was nothing to measure, which stops no run.
+        metrics: logged as valid/NAME, or as they are where the name has a slash. NaN where there
+            was nothing to measure, which stops no run.
         objective: higher is better; the best checkpoint is the one with the highest. NaN is never
             the best.
         media: shown in TensorBoard, by name.
+        shown: how many of the metrics, the first ones, stand beside the progress.
     """
 
     metrics: Mapping[str, float]
     objective: float
     media: Mapping[str, Media] = dataclasses.field(default_factory=dict)
+    shown: int = 1
 
 
 class Recipe(Protocol):
     """One system, as the loop drives it.
 
     A recipe may have an attribute `keeps`: small files, bytes by name, without which its networks
-    cannot be used (a vocabulary). The loop keeps them in the run's folder. It may have an attribute
+    cannot be used (a vocabulary), or which tell its data from others. The loop keeps them in the
+    run's folder, and a run goes on only where they are the same. It may have an attribute
     `begin_anew`: names of players that the run which `init_from` names need not have.
 
     With several processes, every process calls every method in the same order and has to return

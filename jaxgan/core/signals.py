@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+STOPPED = "stopped at once; the same command goes on from the last checkpoint"
 _STANDARD_ERROR = 2
 _SAME = 1.0
 """Seconds within which signals count as one: launchers pass on what the terminal sent as well."""
@@ -28,9 +29,10 @@ class Stop:
 def listen(reply: Callable[[str], str]) -> Iterator[Stop]:
     """Inside the block the first SIGINT or SIGTERM is noted and answered on standard error.
 
-    A later one raises KeyboardInterrupt where the program stands. A round cannot be resumed in its
-    middle, so an orderly end is the end of the round in flight; who cannot wait sends the second
-    signal and loses what came after the last checkpoint, and nothing else.
+    A later one ends the process where it stands, with status 130: an exception would have to pass
+    through compiled programs that call the host. A round cannot be resumed in its middle, so an
+    orderly end is the end of the round in flight; who cannot wait sends the second signal and loses
+    what came after the last checkpoint, and nothing else.
 
     Signals reach the main thread alone: in any other thread this listens to nothing.
 
@@ -48,7 +50,8 @@ def listen(reply: Callable[[str], str]) -> Iterator[Stop]:
             # Buffered streams may be in the middle of a write, where they cannot be used again.
             os.write(_STANDARD_ERROR, f"\n{reply(stop.requested)}\n".encode())
         elif time.monotonic() - first > _SAME:
-            raise KeyboardInterrupt
+            os.write(_STANDARD_ERROR, f"\n{STOPPED}\n".encode())
+            os._exit(130)
 
     if threading.current_thread() is not threading.main_thread():
         yield stop

@@ -1,5 +1,7 @@
 """Corpora of sequences: what an oracle draws, a text file's lines, or lines made by rule."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +22,7 @@ from jaxgan.sequences.oracle import draw_oracle, read_oracle
 from jaxgan.sequences.vocabulary import UNITS, Vocabulary
 
 LONGEST = 256
-"""Tokens of a line of text, if the config does not say how many."""
+"""Lines of as many tokens are left out, if the config does not say which are too long."""
 FEWEST_HELD_OUT = 2
 HELD_OUT_STREAM = 1
 
@@ -44,6 +46,11 @@ class Corpus:
     ends: bool
     vocabulary: Vocabulary | None = None
     oracle: tuple[LanguageModel, PyTree] | None = None
+
+    def digest(self) -> bytes:
+        """What tells these sequences from others, as a JSON file."""
+        tokens = hashlib.sha256(self.train.tobytes() + self.held_out.tobytes()).hexdigest()
+        return (json.dumps({"sha256": tokens}) + "\n").encode()
 
 
 def open_oracle(config: ConfigDict, mesh: Mesh) -> Corpus:
@@ -75,6 +82,8 @@ def open_text(config: ConfigDict, tell: Callable[[str], None]) -> Corpus:
     Raises:
         UserError: the file is missing or no UTF-8 text, or too little of it can be used.
     """
+    if not config.data.path:
+        raise UserError("config.data.path is not set: give a file with a sequence on every line")
     path = epath.Path(config.data.path).expanduser()
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -85,8 +94,10 @@ def open_text(config: ConfigDict, tell: Callable[[str], None]) -> Corpus:
         ) from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is no UTF-8 text (byte {error.start}); convert it") from error
-    lines = [line.strip() for line in text.splitlines()]
-    return from_lines([line for line in lines if line], config, tell, str(path))
+    lines = [line for line in map(str.strip, text.splitlines()) if line]
+    if not lines:
+        raise UserError(f"{path} holds no lines: give a file with a sequence on every line")
+    return from_lines(lines, config, tell, str(path))
 
 
 def open_made(path: str, config: ConfigDict, tell: Callable[[str], None]) -> Corpus:
@@ -118,7 +129,8 @@ def from_lines(
         raise UserError(f"config.data.unit={data.unit!r}: choose one of {', '.join(UNITS)}")
     lengths = [len(vocabularies.split(line, data.unit)) for line in lines]
     # Behind the longest line stands the end, too.
-    length = data.length or min(max(lengths, default=1) + 1, LONGEST)
+    usual = [count for count in lengths if count < LONGEST]
+    length = data.length or max(usual, default=1) + 1
     kept = [line for line, tokens in zip(lines, lengths, strict=True) if tokens < length]
     count = max(round(data.held_out_share * len(kept)), FEWEST_HELD_OUT)
     if len(kept) - count < config.batch_size:

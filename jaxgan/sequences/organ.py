@@ -169,6 +169,11 @@ class Organ(SeqGAN):
             [completions.reshape(batch, -1, length), tokens[:, None]], axis=1
         )
         ratings = self.ratings(everything.reshape(-1, length)).reshape(batch, -1)
+        if not np.isfinite(ratings).any():
+            raise UserError(
+                f"config.objective={self.config.objective}: not one of {ratings.size} sequences "
+                "has a value, so there is nothing to learn; try it on a few lines of the data"
+            )
         rated = np.nan_to_num(ratings, nan=0.0)
         if self.config.repetition_penalty:
             rated = rated * repetition_penalty(everything)

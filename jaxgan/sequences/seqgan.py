@@ -52,7 +52,8 @@ class SeqGAN:
         corpus: the data.
 
     Attributes:
-        keeps: files that the loop keeps in the run's folder: the vocabulary of a text.
+        keeps: files that the loop keeps in the run's folder: the vocabulary of a text, and what
+            tells it from others.
     """
 
     def __init__(self, config: ConfigDict, mesh: Mesh, corpus: Corpus) -> None:
@@ -62,7 +63,9 @@ class SeqGAN:
         self.system = make_system(config, mesh, corpus)
         self.validation = Validation(config, self.system.generator, corpus, mesh)
         text = corpus.vocabulary
-        self.keeps = {vocabulary.FILE: text.to_bytes()} if text else {}
+        self.keeps = {}
+        if text:
+            self.keeps = {vocabulary.FILE: text.to_bytes(), "data.json": corpus.digest()}
         self.batch = config.batch_size
         self.data = devices.put_replicated(corpus.train, mesh)
         self.compile()

@@ -83,6 +83,7 @@ class ConditionalGAN:
     def __init__(self, config: ConfigDict, training: Training, system: System) -> None:
         self.config = config
         self.training = training
+        self.keeps = training.keeps
         self.init = training.begin(functools.partial(init, system=system))
         self.learn = training.phase(functools.partial(step, system=system))
 

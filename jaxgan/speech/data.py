@@ -1,5 +1,7 @@
 """From a config to checked corpora: the one place that knows every kind of data."""
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -23,6 +25,15 @@ class Corpora:
     train: Corpus
     valid: PairCorpus
     report: Report
+
+    def digests(self) -> bytes:
+        """What tells these data from others, as a JSON file: names and lengths in their order.
+
+        A history names utterances by their places, so a run can go on with the same ones alone.
+        """
+        sets = {"train": self.train, "valid": self.valid}
+        plain = {name: {"utterances": len(s), "sha256": _digest(s)} for name, s in sets.items()}
+        return (json.dumps(plain, indent=1) + "\n").encode()
 
 
 Opened = tuple[Corpus, PairCorpus, tuple[Problem, ...]]
@@ -66,6 +77,12 @@ def open_corpora(config: ConfigDict, tell: Callable[[str], None] = print) -> Cor
     return Corpora(
         replace(train, bucket_lengths=buckets), replace(valid, bucket_lengths=buckets), report
     )
+
+
+def _digest(corpus: Corpus) -> str:
+    noise = corpus.noise.lengths.tolist() if isinstance(corpus, MixCorpus) else []
+    plain = [list(corpus.names), corpus.lengths.tolist(), noise]
+    return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
 
 
 def describe(corpus: Corpus) -> str:

@@ -93,6 +93,8 @@ def make_plan(source: Path, output: Path) -> Plan:
         raise UserError(f"--input={source}: there is no such file or folder")
     if output.exists() and not output.is_dir():
         raise UserError(f"--output={output} is a file; give a folder")
+    if not output.exists() and output.suffix.lower() in audio.SUFFIXES:
+        raise UserError(f"--output={output} names a file; give a folder for it, {output.parent}")
     folder = source if source.is_dir() else source.parent
     names = _listing(source, output) if source.is_dir() else [source.name]
     plan = Plan(source, output, [])

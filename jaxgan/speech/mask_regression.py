@@ -102,6 +102,7 @@ class MaskRegression:
     def __init__(self, config: ConfigDict, training: Training) -> None:
         self.config = config
         self.training = training
+        self.keeps = training.keeps
         system = System(
             masking=make_masking(config),
             distance=config.distance,

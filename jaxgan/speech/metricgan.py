@@ -80,6 +80,7 @@ class MetricGAN:
     def __init__(self, config: ConfigDict, training: Training) -> None:
         self.config = config
         self.training = training
+        self.keeps = training.keeps
         self.mesh = training.mesh
         self.corpus = training.corpus
         self.names = score_names(config.score)

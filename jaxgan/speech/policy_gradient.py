@@ -52,6 +52,7 @@ class PolicyGradient:
     def __init__(self, config: ConfigDict, training: Training) -> None:
         self.config = config
         self.training = training
+        self.keeps = training.keeps
         system = System(
             masking=make_masking(config),
             deviation=MaskDeviation(config.deviation),

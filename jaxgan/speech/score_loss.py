@@ -100,6 +100,7 @@ class ScoreLoss:
     def __init__(self, config: ConfigDict, training: Training) -> None:
         self.config = config
         self.training = training
+        self.keeps = training.keeps
         system = System(
             masking=make_masking(config),
             score=training.scores[0],

@@ -59,6 +59,7 @@ class Training:
 
     Attributes:
         mesh: the devices.
+        keeps: files that the loop keeps in the run's folder: digests of the data.
         pool: the worker processes.
         corpus: the training data.
         denoiser: front end and generator.
@@ -84,6 +85,7 @@ class Training:
             twin or score_on_host(name, pool, mesh, config.scoring.delay)
             for name, twin in zip(names, twins, strict=True)
         ]
+        self.keeps = {"data.json": corpora.digests()}
         self._seed = config.seed
         load = functools.partial(
             Loader,

@@ -79,8 +79,10 @@ class Validation:
                 means = {name: _mean(values) for name, values in noisy().items()}
                 self._noisy = {f"{name}_noisy": mean for name, mean in means.items()}
             scores = asked()
-            metrics = {name: _mean(values) for name, values in scores.items()} | self._noisy
             first = next(iter(self._scores.values()))
+            beside = f"{first.name}_noisy"
+            metrics = {first.name: _mean(scores[first.name]), beside: self._noisy[beside]}
+            metrics |= {name: _mean(values) for name, values in scores.items()} | self._noisy
             if check:
                 metrics[f"{first.name}_device_difference"] = largest_difference(
                     first.name, scores[first.name][place], self._fetch(check())
@@ -91,6 +93,7 @@ class Validation:
                 metrics=metrics,
                 objective=metrics[first.name] * (1 if first.higher_is_better else -1),
                 media=self._media(batches[-1], enhanced[-1]),
+                shown=2,
             )
 
         return found

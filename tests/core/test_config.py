@@ -107,6 +107,14 @@ def test_a_missing_or_foreign_file_is_told(tmp_path):
     broken.write_text("x = 1\ndef get_config(:\n")
     with pytest.raises(UserError, match=r"broken\.py line 2: "):
         configs.load(str(broken))
+    broken.write_text("import nothing_of_that_name")
+    with pytest.raises(UserError, match=r"broken\.py: ModuleNotFoundError: No module named"):
+        configs.load(str(broken))
+    broken.write_text("def get_config():\n    return None")
+    with pytest.raises(UserError, match="gives None and not a ConfigDict"):
+        configs.load(str(broken))
+    with pytest.raises(UserError, match="takes 0 positional arguments"):
+        configs.load(f"{broken}:quick")
     text = tmp_path / "config.yaml"
     text.write_text("rounds: 3")
     with pytest.raises(UserError, match="is not a Python file"):

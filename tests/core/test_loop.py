@@ -168,6 +168,22 @@ def test_another_config_is_refused_by_name(recipe, uninterrupted):
     assert "\n" not in str(refusal.value)
 
 
+def test_a_seed_below_zero_is_refused(recipe, tmp_path):
+    with pytest.raises(UserError, match=r"config\.seed=-1: must be 0 or more"):
+        loop.run(recipe, rounds_config(2, seed=-1), tmp_path)
+
+
+def test_validation_says_how_much_of_it_stands_beside_the_progress(recipe, tmp_path, capsys):
+    class Named(Scripted):
+        def evaluate(self, run_state, number):
+            return lambda: Evaluation({"one": 1.0, "two": 2.0, "three": 3.0}, 1.0, shown=2)
+
+    loop.run(Named(recipe, {}), rounds_config(1), tmp_path)
+    line = capsys.readouterr().out.splitlines()[1]
+    assert "one 1  two 2" in line
+    assert "three" not in line
+
+
 @pytest.mark.parametrize("key", ["rounds", "validation.every", "checkpoint.every"])
 def test_settings_of_the_loop_are_checked_before_anything_is_made(recipe, tmp_path, key):
     config = rounds_config(2)
@@ -342,13 +358,18 @@ def test_a_second_signal_stops_at_once_and_leaves_the_checkpoint(
 ):
     monkeypatch.setattr(signals, "_SAME", 0.0)
 
+    def leave(status):
+        raise SystemExit(status)
+
+    monkeypatch.setattr(os, "_exit", leave)
+
     def twice(number):
         if number == 2:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SystemExit, match="130"):
         loop.run(Hooked(recipe, twice), rounds_config(4), tmp_path)
     assert "again to stop at once (round 1 is saved)" in capfd.readouterr().err
     assert checkpoint.rounds(tmp_path) == [1]

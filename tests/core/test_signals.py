@@ -18,13 +18,18 @@ def test_the_first_signal_is_noted_and_answered(capfd):
     assert capfd.readouterr().err == "\nSIGTERM seen\n"
 
 
-def test_a_later_signal_stops_at_once(monkeypatch):
+def test_a_later_signal_stops_at_once(monkeypatch, capfd):
+    def leave(status):
+        raise SystemExit(status)
+
     monkeypatch.setattr(signals, "_SAME", 0.02)
+    monkeypatch.setattr(os, "_exit", leave)
     with signals.listen(str):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.03)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(SystemExit, match="130"):
             os.kill(os.getpid(), signal.SIGTERM)
+    assert signals.STOPPED in capfd.readouterr().err
 
 
 def test_handlers_are_put_back():

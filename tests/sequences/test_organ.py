@@ -89,6 +89,14 @@ def test_the_reward_is_the_mixture_by_hand(recipe, share, penalty):
     np.testing.assert_allclose(rewards, expected, atol=1e-6)
 
 
+def test_an_objective_that_nothing_has_is_told(recipe, monkeypatch):
+    monkeypatch.setattr(
+        type(recipe.ratings), "__call__", lambda _, rows: np.full(len(rows), np.nan)
+    )
+    with pytest.raises(UserError, match=r"not one of \d+ sequences has a value"):
+        recipe.rewards(make_explored(recipe))
+
+
 def test_what_samples_are_worth_by_hand(recipe):
     encode = recipe.corpus.vocabulary.encode
     held = recipe.corpus.vocabulary.decode(recipe.corpus.train)

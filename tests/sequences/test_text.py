@@ -84,6 +84,29 @@ def test_held_out_lines_stay_as_they_are(tmp_path):
         assert set(corpus.vocabulary.decode(corpus.held_out)) <= known
 
 
+def test_one_long_line_makes_no_other_longer(tmp_path):
+    path, lines = verses(tmp_path, "")
+    path.write_text("\n".join([*lines, "春" * 3000]))
+    told = []
+    assert data.open_text(text_config(path), told.append).train.shape[1] == 6
+    assert "1 longer ones left out" in told[0]
+
+
+def test_a_text_that_has_changed_is_another(tmp_path):
+    path, lines = verses(tmp_path, "")
+    digests = []
+    for text in (lines, lines, [line[::-1] for line in lines]):
+        path.write_text("\n".join(text))
+        recipe = recipes.make(text_config(path), devices.make_mesh(1))
+        digests.append(recipe.keeps["data.json"])
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_text_has_to_be_named():
+    with pytest.raises(UserError, match=r"config\.data\.path is not set"):
+        data.open_text(text_config(""), lambda _: None)
+
+
 def test_tokens_that_are_held_out_alone_come_last():
     made = build(["b a b"], "words", 6, 0, ["z a z", "y b"])
     assert made.tokens == ("b", "a", "y", "z")
@@ -112,7 +135,7 @@ def test_longer_lines_are_left_out_and_said_so(tmp_path):
     [
         (None, {}, "cannot be read: give a file"),
         (b"ab\nb\xff\n", {}, r"no UTF-8 text \(byte 4\)"),
-        (b"\n\n", {}, "has 0 lines"),
+        (b"\n \n", {}, "holds no lines"),
         (b"ab\n" * 9, {}, "has 9 lines shorter than 3 characters; 2 are held out"),
         (b"ab\n" * 99, {"data.unit": "syllables"}, "choose one of characters, words"),
     ],
@@ -143,8 +166,8 @@ def test_the_command_draws_lines(run, capsys, tmp_path):
     assert len(lines) == 12
     known = set(json.loads((run / "vocabulary.json").read_text())["tokens"])
     assert set("".join(lines)) <= known
-    assert program.main([*command, f"--output={tmp_path / 'drawn.txt'}"]) == 0
-    assert (tmp_path / "drawn.txt").read_text().splitlines() == lines
+    assert program.main([*command, f"--output={tmp_path / 'new' / 'drawn.txt'}"]) == 0
+    assert (tmp_path / "new" / "drawn.txt").read_text().splitlines() == lines
     assert program.main([*command, "--seed=1", "--checkpoint=best"]) == 0
     assert capsys.readouterr().out.splitlines() != lines
 

@@ -47,6 +47,20 @@ def test_both_sets_have_the_same_few_lengths(root):
     assert buckets[-1] == 16128  # 1.0 s in whole hops
 
 
+def test_data_that_have_changed_are_told_from_those_before(root):
+    def digests():
+        return open_corpora(config(kind="pairs", root=str(root)), lambda text: None).digests()
+
+    begun = digests()
+    assert digests() == begun
+    for side in ("clean", "noisy"):
+        save(root / "train" / side / "00.wav", tone(0.7))
+    added = digests()
+    for side in ("clean", "noisy"):
+        save(root / "train" / side / "00.wav", tone(0.8))
+    assert len({begun, added, digests()}) == 3
+
+
 def test_validation_can_be_made_smaller(root):
     corpora = open_corpora(
         config(kind="pairs", root=str(root), valid_utterances=2), lambda text: None

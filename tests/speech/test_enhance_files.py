@@ -190,6 +190,8 @@ def test_an_input_is_never_overwritten(tmp_path, run):
         run("in/in", "in/in/..//in")
     with pytest.raises(UserError, match="is a file; give a folder"):
         run("in", "in/a.wav")
+    with pytest.raises(UserError, match=r"names a file; give a folder for it, .*made$"):
+        run("in", "made/b.WAV")
     assert source.read_bytes() == before
     assert not hidden(tmp_path / "in")
 
