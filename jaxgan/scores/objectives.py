@@ -123,7 +123,8 @@ class ObjectivePool:
         if unrated:
             _log.warning(
                 "%s crashes or hangs on too many items: %d go unrated until they come again",
-                *(self._path, unrated),
+                self._path,
+                unrated,
             )
 
     def _keep(self, piece: list[Any], found: list[float] | float) -> bool:
