@@ -41,9 +41,11 @@ def load(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
     get_config = _get_config_of(path)
     try:
         config = get_config() if preset is None else get_config(preset)
-    except Exception as error:
+    except (KeyError, ValueError) as error:
         message = error.args[0] if error.args else preset
         raise UserError(f"--config={spec}: {message}") from error
+    except Exception as error:
+        raise UserError(f"--config={spec}: {type(error).__name__}: {error}") from error
     if not isinstance(config, ConfigDict):
         raise UserError(f"--config={spec}: get_config gives {config!r} and not a ConfigDict")
     for override in overrides:

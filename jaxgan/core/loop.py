@@ -283,7 +283,7 @@ class _Loop:
         seconds: float,
     ) -> None:
         """The round's losses and the first metrics of validation, in the progress display."""
-        values = {n: value for n, value in metrics.items() if n == "nll" or n.endswith("loss")}
+        values = {name: value for name, value in metrics.items() if name.endswith("loss")}
         if evaluation:
             values.update(list(evaluation.metrics.items())[: evaluation.shown])
         self.display.round_done(number, values, seconds)

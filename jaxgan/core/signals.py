@@ -50,7 +50,9 @@ def listen(reply: Callable[[str], str]) -> Iterator[Stop]:
             # Buffered streams may be in the middle of a write, where they cannot be used again.
             os.write(_STANDARD_ERROR, f"\n{reply(stop.requested)}\n".encode())
         elif time.monotonic() - first > _SAME:
-            os.write(_STANDARD_ERROR, f"\n{STOPPED}\n".encode())
+            # The progress bar has hidden a terminal's cursor.
+            shown = "\x1b[?25h" if os.isatty(_STANDARD_ERROR) else ""
+            os.write(_STANDARD_ERROR, f"{shown}\n{STOPPED}\n".encode())
             os._exit(130)
 
     if threading.current_thread() is not threading.main_thread():

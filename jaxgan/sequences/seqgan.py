@@ -140,7 +140,8 @@ class SeqGAN:
             state, metrics = self.likelihood_epoch(state, self.data, self.in_batches(order), placed)
             jax.block_until_ready(state.step)
         tokens = float(count * self.batch * self.system.length)
-        return state, {"nll": metrics["loss"], "truth": truth, "throughput/tokens": tokens}
+        told = {"likelihood_loss": metrics["loss"], "truth": truth, "throughput/tokens": tokens}
+        return state, told
 
     def discriminator_pass(
         self, state: RunState, number: int, repetition: int, timer: Timer

@@ -43,7 +43,8 @@ def uninterrupted(recipe, tmp_path_factory):
 
 def test_every_kind_of_round_tells_what_it_does(uninterrupted):
     rows = log.read(uninterrupted)
-    assert [("train/nll" in row, "train/d_loss" in row, "train/reward" in row) for row in rows] == [
+    told = ("train/likelihood_loss", "train/d_loss", "train/reward")
+    assert [tuple(name in row for name in told) for row in rows] == [
         *[(True, False, False)] * 2,
         (False, True, False),
         *[(False, True, True)] * 3,
