@@ -162,7 +162,7 @@ def load_objective(path: str) -> Callable[..., list[float] | float]:
     def rate(items: list[Any], raises: bool = False) -> list[float] | float:
         try:
             ratings = _checked(found(items), len(items))
-        except BaseException:
+        except (Exception, SystemExit):
             if raises:
                 raise
             return _RAISED

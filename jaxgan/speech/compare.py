@@ -88,10 +88,11 @@ def system_names(workdirs: Sequence[str]) -> list[str]:
 
 def compared_scores(scores: str) -> dict[str, str]:
     """As `evaluate.named_scores`, with PESQ in company."""
-    paths = named_scores(scores, [name for name in PUBLIC if name in installed()])
+    available = installed()
+    paths = named_scores(scores, [name for name in PUBLIC if name in available])
     if not any(name.startswith("pesq") for name in paths):
         return paths
-    return paths | {name: name for name in BESIDE_PESQ if name in installed()}
+    return paths | {name: name for name in BESIDE_PESQ if name in available}
 
 
 def compare(

@@ -80,9 +80,8 @@ class Validation:
                 self._noisy = {f"{name}_noisy": mean for name, mean in means.items()}
             scores = asked()
             first = next(iter(self._scores.values()))
-            beside = f"{first.name}_noisy"
-            metrics = {first.name: _mean(scores[first.name]), beside: self._noisy[beside]}
-            metrics |= {name: _mean(values) for name, values in scores.items()} | self._noisy
+            means = {name: _mean(values) for name, values in scores.items()} | self._noisy
+            metrics = {name: means[name] for name in (first.name, f"{first.name}_noisy")} | means
             if check:
                 metrics[f"{first.name}_device_difference"] = largest_difference(
                     first.name, scores[first.name][place], self._fetch(check())
