@@ -208,8 +208,8 @@ def of_jaxgan(case: Case) -> Side:
     def total(params: Any, x: jax.Array, other: jax.Array, weights: jax.Array) -> jax.Array:
         return jnp.sum(case.apply(params, x, other) * weights)
 
-    forward = jax.jit(case.apply)
-    backward = jax.jit(jax.grad(total, argnums=(0, 1)))
+    forward = devices.under(mesh, jax.jit(case.apply))
+    backward = devices.under(mesh, jax.jit(jax.grad(total, argnums=(0, 1))))
 
     def arrays(y: jax.Array, gradients: Any) -> torch_networks.Arrays:
         of_params, of_x = gradients

@@ -4,16 +4,16 @@ The same program runs on 1 device or many, in 1 process or many: batches are sha
 'data', everything else is replicated.
 """
 
-import hashlib
 import os
-import platform
 import re
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from jaxgan.core import cache
 from jaxgan.core.errors import UserError
 
 DATA = "data"
@@ -59,9 +59,8 @@ def prepare() -> None:
     They lie in the user's cache folder, unless jax was told of another.
     """
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-        home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        folder = os.path.join(home, "jaxgan", "xla", _machine())
-        jax.config.update("jax_compilation_cache_dir", folder)
+        folder = cache.folder() / "xla" / cache.machine()
+        jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
@@ -111,6 +110,20 @@ def sharded(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(DATA))
 
 
+def under(mesh: Mesh, program: Callable[..., Any]) -> Callable[..., Any]:
+    """A compiled program whose calls know the mesh.
+
+    XLA divides its own operations over the devices, but not functions that it calls; those ask
+    `jax.sharding.get_abstract_mesh`.
+    """
+
+    def call(*arguments: Any) -> Any:
+        with jax.set_mesh(mesh):
+            return program(*arguments)
+
+    return call
+
+
 def put_replicated(tree: Any, mesh: Mesh) -> Any:
     """Host arrays, equal in every process, onto every device."""
     return _put(tree, replicated(mesh))
@@ -143,20 +156,6 @@ def _cpu_devices_asked_for() -> int:
     )
     asked: int = jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]
     return max(asked, int(flag.group(1)) if flag else 1)
-
-
-def _machine() -> str:
-    """A name for this kind of processor.
-
-    A home folder can be shared by machines whose processors differ, and a program that was compiled
-    for one may use instructions that another lacks.
-    """
-    try:
-        with open("/proc/cpuinfo") as file:
-            features = next(line for line in file if line.startswith(("flags", "Features")))
-    except (OSError, StopIteration):
-        features = platform.processor()
-    return f"{platform.machine()}-{hashlib.sha256(features.encode()).hexdigest()[:12]}"
 
 
 def _in_cluster() -> bool:

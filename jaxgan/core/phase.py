@@ -47,11 +47,12 @@ class Phase:
 
     def __init__(self, step: Step, mesh: Mesh) -> None:
         self._mesh = mesh
-        self._run = jax.jit(
+        program = jax.jit(
             functools.partial(_run, step),
             donate_argnums=0,
             out_shardings=devices.replicated(mesh),
         )
+        self._run = devices.under(mesh, program)
 
     def __call__(self, state: RunState, batches: Iterable[PyTree]) -> tuple[RunState, list[Report]]:
         """Makes one step for each batch, in order.

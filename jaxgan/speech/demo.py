@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from jaxgan.core import cache
 from jaxgan.core.errors import UserError
-from jaxgan.speech import audio, cache, espeak, noises
+from jaxgan.speech import audio, espeak, noises
 from jaxgan.speech.checks import Problem
 from jaxgan.speech.corpus import Conditions, PairCorpus, generator, passes
 from jaxgan.speech.mix import active_power, mix

@@ -4,9 +4,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nn.convolution import COLUMNS, leaky_convolution
+from jaxgan.nn.convolution import leaky_convolution
 from jaxgan.nn.masked import masked_mean, masked_moments
 from jaxgan.nn.recurrent import BidirectionalLSTM
+from jaxgan.nn.slab_convolution import COLUMNS
 
 LEAK = 0.3  # slope of every LeakyReLU in both papers' code
 
@@ -113,7 +114,7 @@ class LeakyConvolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, rows: jax.Array) -> jax.Array:
-        """x [B, T, bins, C], of which `rows` [] frames count -> [B, T', bins', channels]."""
+        """x [B, T, bins, C], of which `rows` [B] frames count -> [B, T', bins', channels]."""
         shape = (self.width, self.width, x.shape[-1], self.channels)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.channels,))
@@ -163,7 +164,7 @@ class MetricDiscriminator(nn.Module):
         steps = jnp.arange(candidate.shape[1])
         x = jnp.stack([candidate, clean] if self.sees_reference else [candidate], axis=-1)
         x = ChannelNorm()(x, steps < frames[:, None])
-        bins, rows = x.shape[2], jnp.max(frames)
+        bins, rows = x.shape[2], frames
         # Zeros behind the last bin, for speed; what has met them is cut off below.
         x = jnp.pad(x, ((0, 0), (0, 0), (0, -bins % COLUMNS), (0, 0)))
         layers = zip(self.channels, self.kernels, strict=True)

@@ -115,7 +115,9 @@ class Training:
 
     def move(self, step: Callable[..., Any]) -> Callable[..., Any]:
         """Compiles a step that changes the state, its first argument, which is donated."""
-        return jax.jit(step, donate_argnums=0, out_shardings=devices.replicated(self.mesh))
+        whole = devices.replicated(self.mesh)
+        program = jax.jit(step, donate_argnums=0, out_shardings=whole)
+        return devices.under(self.mesh, program)
 
     def phase(self, step: Step) -> Phase:
         """Compiles a step that changes the state, its first argument, over many batches."""

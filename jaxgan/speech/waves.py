@@ -14,7 +14,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from jaxgan.speech import audio, cache
+from jaxgan.core import cache
+from jaxgan.speech import audio
 
 log = logging.getLogger(__name__)
 

@@ -2,19 +2,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, NamedSharding
 
-from jaxgan.nn import convolution
-from jaxgan.nn.convolution import leaky_convolution, toom_cook
+from jaxgan.nn import convolution, native
+from jaxgan.nn.convolution import leaky_convolution
+from jaxgan.nn.toom_cook import toom_cook
 
 SLOPE = 0.3
 
-SHAPES = [
+TILES = [
     # batch, height, width, kernel height, kernel width, channels in, channels out
     (2, 30, 41, 5, 5, 2, 15),
     (2, 29, 40, 5, 5, 15, 15),
-    (1, 61, 33, 5, 5, 3, 4),  # several tiles in a slab, an incomplete last one
+    (1, 61, 33, 5, 5, 3, 4),
     (9, 13, 257, 5, 5, 2, 3),
+    (2, 26, 44, 5, 5, 16, 1),
+    (1, 8, 150, 5, 5, 1, 16),
+    (3, 5, 5, 5, 5, 2, 3),
+    (2, 8, 68, 5, 5, 15, 15),  # one whole block of tiles
+    (2, 9, 69, 5, 5, 8, 8),
+]
+SLABS = [
+    *TILES[:4],  # the third: several tiles in a slab, an incomplete last one
     (2, 23, 31, 7, 7, 15, 25),
     (1, 27, 30, 9, 9, 25, 40),
     (1, 30, 29, 11, 11, 6, 5),
@@ -22,6 +31,21 @@ SHAPES = [
     (2, 18, 21, 6, 3, 30, 2),
     (2, 26, 44, 5, 5, 15, 15),  # whole blocks: no padding
 ]
+
+
+@pytest.fixture
+def without_compiler(monkeypatch):
+    monkeypatch.setattr(native, "register", lambda source, functions: False)
+    jax.clear_caches()
+    yield
+    jax.clear_caches()
+
+
+@pytest.fixture(params=["tiles", "slabs"])
+def way(request):
+    if request.param == "slabs":
+        request.getfixturevalue("without_compiler")
+    return request.param
 
 
 def arrays(shape, seed=0):
@@ -65,8 +89,8 @@ def reference(x, kernel, bias, dy):
 
 
 @jax.jit
-def value_and_gradients(x, kernel, bias, dy):
-    y, vjp = jax.vjp(convolve, x, kernel, bias)
+def value_and_gradients(x, kernel, bias, dy, rows=None):
+    y, vjp = jax.vjp(lambda *inputs: convolve(*inputs, rows), x, kernel, bias)
     return y, *vjp(dy)
 
 
@@ -88,46 +112,72 @@ def test_toom_cook_is_the_correlation(taps):
     np.testing.assert_allclose(a @ ((g @ w) * (b @ x)), np.correlate(x, w, "valid"), atol=1e-12)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_value_and_gradients_are_those_of_the_definition(shape):
-    inputs = arrays(shape)
+def check_value_and_gradients(shape, seed=0):
+    inputs = arrays(shape, seed)
     assert not holds_convolution(convolve, *inputs[:3])
     for found, wanted in zip(value_and_gradients(*inputs), reference(*inputs), strict=True):
         assert_near(found, wanted)
 
 
-@pytest.mark.parametrize("shape", SHAPES[2:7])
+def calls_tiles(*inputs):
+    return "ConvolutionForward" in jax.jit(convolve).lower(*inputs).as_text()
+
+
+@pytest.mark.parametrize("shape", TILES)
+def test_tiles_are_the_definition(shape):
+    assert calls_tiles(*arrays(shape)[:3])
+    check_value_and_gradients(shape)
+
+
+@pytest.mark.parametrize("shape", SLABS)
+@pytest.mark.usefixtures("without_compiler")
+def test_slabs_are_the_definition(shape):
+    check_value_and_gradients(shape)
+
+
+@pytest.mark.parametrize("shape", SLABS[2:8])
 @pytest.mark.parametrize("missing", [0, 1, 4, 8])
+@pytest.mark.usefixtures("way")
 def test_rows_of_padding_change_nothing(shape, missing):
     x, kernel, bias, dy = arrays(shape)
-    rows, wanted = shape[1] - missing, dy.shape[1] - missing
-    dy[:, wanted:] = 0
+    rows = np.full(shape[0], shape[1] - missing)
+    rows[0] = max(rows[0] - 2, shape[3])  # every image has its own
     strange = x.copy()
-    strange[:, rows:] = 3
-    y, vjp = jax.vjp(lambda *inputs: convolve(*inputs, jnp.array(rows)), strange, kernel, bias)
+    for image, count in enumerate(rows):
+        dy[image, count - shape[3] + 1 :] = 0
+        strange[image, count:] = 3
+    y, *gradients = value_and_gradients(strange, kernel, bias, dy, rows)
     by_definition = reference(x, kernel, bias, dy)
-    assert_near(y[:, :wanted], by_definition[0][:, :wanted])
+    for image, count in enumerate(rows):
+        whole = slice(count - shape[3] + 1)
+        assert_near(y[image, whole], by_definition[0][image, whole])
     assert np.isfinite(y).all()
-    for found, expected in zip(vjp(dy), by_definition[1:], strict=True):
+    for found, expected in zip(gradients, by_definition[1:], strict=True):
         assert_near(found, expected)
 
 
-def test_slabs_of_padding_are_not_computed():
+def test_padding_is_not_computed(way):
     x, kernel, bias, dy = arrays((2, 300, 33, 5, 5, 3, 4))
     of_rows = jax.jit(lambda rows: jax.vjp(lambda x: convolve(x, kernel, bias, rows), x))
-    y, _ = of_rows(jnp.array(5))
-    # The first row is computed, and the slab it is in; what lies behind is as it was.
+    y, _ = of_rows(jnp.array([5, 5]))
+    # The first row is computed, and the slab or tile it is in; what lies behind is as it was.
     assert_near(y[:, :1], reference(x, kernel, bias, dy)[0][:, :1])
-    assert (np.asarray(y)[:, -4:] == 1).all()
+    untouched = {"slabs": 1, "tiles": 0}
+    assert (np.asarray(y)[:, -4:] == untouched[way]).all()
 
 
 @pytest.mark.parametrize("height", range(20, 29))
+@pytest.mark.usefixtures("way")
 def test_every_height_is_covered_once(height):
-    inputs = arrays((3, height, 260, 5, 5, 1, 2), seed=height)
-    for found, wanted in zip(value_and_gradients(*inputs), reference(*inputs), strict=True):
-        assert_near(found, wanted)
+    check_value_and_gradients((3, height, 260, 5, 5, 1, 2), seed=height)
 
 
+@pytest.mark.parametrize("width", range(60, 76))
+def test_every_width_is_covered_once(width):
+    check_value_and_gradients((2, 11, width, 5, 5, 3, 2), seed=width)
+
+
+@pytest.mark.usefixtures("way")
 def test_small_integers_come_out_nearly_exact():
     x = jnp.ones((1, 20, 30, 15))
     kernel = jnp.ones((5, 5, 15, 15))
@@ -135,11 +185,45 @@ def test_small_integers_come_out_nearly_exact():
     np.testing.assert_allclose(convolve(x, -kernel, jnp.zeros(15)), -375.0 * SLOPE, rtol=2e-6)
 
 
+def test_tiles_come_out_the_same_whatever_is_beside_an_image():
+    x, kernel, bias, dy = arrays((5, 40, 70, 5, 5, 4, 6))
+    y, dx, *_ = value_and_gradients(x, kernel, bias, dy)
+    for image in range(5):
+        alone = slice(image, image + 1)
+        y_alone, dx_alone, *_ = value_and_gradients(x[alone], kernel, bias, dy[alone])
+        np.testing.assert_array_equal(y_alone, y[alone])
+        np.testing.assert_array_equal(dx_alone, dx[alone])
+
+
+def test_what_needs_no_gradient_is_not_computed():
+    x, kernel, bias, dy = arrays(TILES[1])
+    inputs = (x, kernel, bias)
+
+    def compiled(number):
+        def loss(value):
+            return (convolve(*inputs[:number], value, *inputs[number + 1 :]) * dy).sum()
+
+        return jax.jit(jax.grad(loss)).lower(inputs[number]).compile().as_text()
+
+    of_image, of_kernel = compiled(0), compiled(1)
+    assert "InputGradient" in of_image
+    assert "KernelGradient" not in of_image
+    assert "KernelGradient" in of_kernel
+    assert "InputGradient" not in of_kernel
+
+
+def test_tiles_under_vmap():
+    x, kernel, bias, _ = arrays((3, 9, 12, 5, 5, 2, 3))
+    several = jax.vmap(lambda kernel: convolve(x, kernel, bias))(np.stack([kernel, -kernel]))
+    np.testing.assert_array_equal(several[0], convolve(x, kernel, bias))
+    np.testing.assert_array_equal(several[1], convolve(x, -kernel, bias))
+
+
 @pytest.mark.parametrize(
     ("shape", "dtype"),
     [
-        ((2, 8, 40, 5, 5, 2, 3), jnp.float32),  # too low for a tile
-        ((2, 30, 7, 5, 5, 2, 3), jnp.float32),
+        ((2, 8, 40, 5, 4, 2, 3), jnp.float32),  # too low for a tile of a slab
+        ((2, 30, 7, 5, 4, 2, 3), jnp.float32),
         ((2, 30, 40, 1, 1, 2, 3), jnp.float32),
         ((2, 30, 40, 5, 5, 2, 3), jnp.bfloat16),
     ],
@@ -155,29 +239,36 @@ def test_other_shapes_and_dtypes_are_the_plain_convolution(shape, dtype):
 
 
 def test_other_platforms_get_the_plain_convolution(monkeypatch):
-    *inputs, _ = arrays(SHAPES[0])
+    *inputs, _ = arrays(TILES[0])
     monkeypatch.setattr(convolution.jax, "default_backend", lambda: "gpu")
     assert holds_convolution(lambda *a: convolve(*a), *inputs)
 
 
+@pytest.mark.usefixtures("way")
 def test_batch_stays_sharded():
     devices = jax.devices()
     x, kernel, bias, dy = arrays((2 * len(devices), 21, 40, 5, 5, 2, 3))
-    sharding = NamedSharding(Mesh(np.array(devices), ("data",)), PartitionSpec("data"))
+    mesh = jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,))
+    sharding = NamedSharding(mesh, jax.P("data"))
     x_sharded, dy_sharded = jax.device_put((x, dy), sharding)
-    compiled = value_and_gradients.lower(x_sharded, kernel, bias, dy_sharded).compile()
-    assert "all-gather" not in compiled.as_text()
-    y, *gradients = compiled(x_sharded, kernel, bias, dy_sharded)
+    with jax.set_mesh(mesh):
+        compiled = value_and_gradients.lower(x_sharded, kernel, bias, dy_sharded).compile()
+        assert "all-gather" not in compiled.as_text()
+        y, *gradients = compiled(x_sharded, kernel, bias, dy_sharded)
     assert y.sharding.is_equivalent_to(sharding, y.ndim)
     for found, wanted in zip((y, *gradients), reference(x, kernel, bias, dy), strict=True):
         assert_near(found, wanted)
 
 
-def test_gradient_of_a_gradient():
-    x, kernel, bias, dy = arrays((1, 16, 20, 3, 3, 2, 2))
+@pytest.mark.parametrize("taps", [3, 5])  # slabs, tiles
+def test_gradient_of_a_gradient(taps):
+    x, kernel, bias, dy = arrays((1, 16, 20, taps, taps, 2, 2))
 
     def plain(x, kernel, bias):
-        return jax.nn.leaky_relu(convolution._plain(x, kernel) + bias, SLOPE)
+        sums = jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        return jax.nn.leaky_relu(sums + bias, SLOPE)
 
     def penalty(function, k):
         return (jax.grad(lambda x: (function(x, k, bias) ** 2 * dy).sum())(x) ** 2).sum()

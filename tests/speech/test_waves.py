@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from corpora import save, tone
 
-from jaxgan.speech import cache, waves
+from jaxgan.core import cache
+from jaxgan.speech import waves
 
 
 def entries(own_cache):

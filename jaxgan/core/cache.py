@@ -1,7 +1,9 @@
 """The user's cache folder, and how an entry is put there so that no crash leaves half of one."""
 
+import hashlib
 import logging
 import os
+import platform
 import shutil
 import tempfile
 import time
@@ -21,6 +23,20 @@ def folder() -> Path:
     if base := os.environ.get("XDG_CACHE_HOME"):
         return Path(base).expanduser() / "jaxgan"
     return Path.home() / ".cache" / "jaxgan"
+
+
+def machine() -> str:
+    """A name for this kind of processor, for what was compiled for it.
+
+    A home folder can be shared by machines whose processors differ, and a program that was compiled
+    for one may use instructions that another lacks.
+    """
+    try:
+        with open("/proc/cpuinfo") as file:
+            features = next(line for line in file if line.startswith(("flags", "Features")))
+    except (OSError, StopIteration):
+        features = platform.processor()
+    return f"{platform.machine()}-{hashlib.sha256(features.encode()).hexdigest()[:12]}"
 
 
 def put(entry: Path, fill: Callable[[Path], None]) -> bool:

@@ -1,0 +1,74 @@
+"""Functions in C++ that XLA calls on a CPU, compiled for this processor where they are needed."""
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import jax
+import jaxlib
+
+from jaxgan.core import cache
+
+log = logging.getLogger(__name__)
+
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared")
+COMPILERS = ("c++", "g++", "clang++")
+
+
+@functools.cache
+def register(source: Path, functions: tuple[str, ...]) -> bool:
+    """Makes functions of a C++ file known to XLA, under their own names.
+
+    Without a compiler, or where the file does not compile, a warning says so, once.
+
+    Args:
+        source: the file; it exports the functions by XLA_FFI_DEFINE_HANDLER_SYMBOL.
+        functions: their names.
+
+    Returns:
+        Whether they can be called, by `jax.ffi.ffi_call`.
+    """
+    try:
+        loaded = ctypes.CDLL(str(library(source)))
+    except (OSError, subprocess.CalledProcessError) as error:
+        told = getattr(error, "stderr", "") or str(error)
+        log.warning(
+            "Training on this CPU takes up to three times longer, for %s cannot be compiled "
+            "(a C++ compiler is needed, such as g++; the variable CXX names it): %s",
+            source.name,
+            told.strip().splitlines()[0] if told else "no reason given",
+        )
+        return False
+    for name in functions:
+        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(loaded, name)), platform="cpu")
+    return True
+
+
+def library(source: Path) -> Path:
+    """The compiled file, in the user's cache folder.
+
+    Raises:
+        OSError: no compiler, or no place for the file.
+        subprocess.CalledProcessError: the compiler fails.
+    """
+    parts = (source.read_text(), jaxlib.__version__, *FLAGS)
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    entry = cache.folder() / "native" / cache.machine() / digest
+    name = source.with_suffix(".so").name
+    if not (entry / name).is_file():
+        cache.put(entry, lambda place: _compile(source, place / name))
+    return entry / name
+
+
+def _compile(source: Path, library: Path) -> None:
+    compiler = os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)
+    if compiler is None:
+        raise OSError("none of " + ", ".join(COMPILERS) + " is there")
+    include = f"-I{jax.ffi.include_dir()}"
+    command = [*compiler.split(), *FLAGS, include, str(source), "-o", str(library)]
+    subprocess.run(command, check=True, capture_output=True, text=True)

@@ -1,0 +1,400 @@
+// Convolutions of 5x5 and LeakyReLU for a CPU; convolution.py says what they compute.
+//
+// Each image is cut into tiles of 4x4 results, which come from 8x8 values of the input. Transformed
+// along both axes (Toom-Cook; Lavin and Gray 2016), a tile takes 64 products with the matrices
+// [C_in, C_out] of the kernel's transform in place of 25 for each of its 16 results. Done by XLA,
+// the transforms cost what the products save, since each of their steps goes through memory; here
+// sixteen tiles at a time stay in the cache of a core. A vector holds the channels of one place.
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <mutex>
+
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
+#include "xla/ffi/api/ffi.h"
+
+namespace {
+
+namespace ffi = xla::ffi;
+
+constexpr int kChannels = 16;                       // of a vector
+constexpr int kTile = 8;                            // values of a tile's input, along an axis
+constexpr int kStep = 4;                            // its results
+constexpr int kTaps = kTile - kStep + 1;            // of the kernel
+constexpr int kPoints = kTile * kTile;              // products of a tile
+constexpr int kTiles = 16;                          // side by side: a block
+constexpr int kColumns = (kTiles + 1) * kStep;      // of the block's input
+constexpr int kMatrix = kChannels * kChannels;      // of a point, in the gradient of the kernel
+
+typedef float Vector __attribute__((vector_size(kChannels * sizeof(float)), may_alias));
+
+// The channels that memory holds of a place, at most 16; the rest of a vector is zero.
+struct Channels {
+  explicit Channels(int64_t count) : count(static_cast<int>(count)), mask((1u << count) - 1) {}
+
+  Vector load(const float* place) const {
+#ifdef __AVX512F__
+    return (Vector)_mm512_maskz_loadu_ps(mask, place);
+#else
+    Vector vector = {};
+    std::memcpy(&vector, place, count * sizeof(float));
+    return vector;
+#endif
+  }
+
+  void store(float* place, Vector vector) const {
+#ifdef __AVX512F__
+    _mm512_mask_storeu_ps(place, mask, (__m512)vector);
+#else
+    std::memcpy(place, &vector, count * sizeof(float));
+#endif
+  }
+
+  int count;
+  uint16_t mask;
+};
+
+// A batch of images [height, width, channels].
+struct Shape {
+  template <typename Buffer>
+  explicit Shape(const Buffer& buffer)
+      : height(buffer.dimensions()[1]), width(buffer.dimensions()[2]), channels(buffer.dimensions()[3]) {}
+
+  int64_t size() const { return height * width * channels.count; }
+  int64_t place(int64_t row, int64_t column) const { return (row * width + column) * channels.count; }
+
+  int64_t height, width;
+  Channels channels;
+};
+
+// One block of tiles on its way from the input to the result or back.
+struct Scratch {
+  Vector columns[kTile][kColumns];
+  Vector input[kPoints][kTiles];
+  Vector result[kPoints][kTiles];
+  Vector matrices[kPoints][kChannels];  // gradient of a row of tiles
+  Vector total[kPoints][kChannels];     // and of all rows
+  Vector bias, total_bias;
+};
+
+// The transforms along one axis: the matrices A and B of `toom_cook(5)` in convolution.py, whose
+// points come in pairs that differ by their sign. `stride` is from one value to the next.
+
+inline void to_points(const Vector* in, int stride, Vector* out, int out_stride) {
+  Vector d[kTile];
+  for (int i = 0; i < kTile; ++i) d[i] = in[i * stride];
+  const Vector even1 = 17 / 18.f * d[4] - 2 / 9.f * (d[2] + d[6]);
+  const Vector odd1 = 17 / 18.f * d[3] - 2 / 9.f * (d[1] + d[5]);
+  const Vector even2 = 4 / 45.f * d[2] - 4 / 9.f * d[4] + 16 / 45.f * d[6];
+  const Vector odd2 = 8 / 45.f * d[1] - 8 / 9.f * d[3] + 32 / 45.f * d[5];
+  const Vector even3 = 32 / 45.f * d[2] - 8 / 9.f * d[4] + 8 / 45.f * d[6];
+  const Vector odd3 = 16 / 45.f * d[1] - 4 / 9.f * d[3] + 4 / 45.f * d[5];
+  out[0 * out_stride] = .25f * (d[0] - d[6]) + 21 / 16.f * (d[4] - d[2]);
+  out[1 * out_stride] = even1 + odd1;
+  out[2 * out_stride] = even1 - odd1;
+  out[3 * out_stride] = even2 + odd2;
+  out[4 * out_stride] = even2 - odd2;
+  out[5 * out_stride] = even3 + odd3;
+  out[6 * out_stride] = even3 - odd3;
+  out[7 * out_stride] = .25f * (d[7] - d[1]) + 21 / 16.f * (d[3] - d[5]);
+}
+
+// The transpose of to_points.
+inline void from_input_gradient(const Vector* in, int stride, Vector* out) {
+  Vector m[kTile];
+  for (int i = 0; i < kTile; ++i) m[i] = in[i * stride];
+  const Vector even1 = m[1] + m[2], odd1 = m[1] - m[2];
+  const Vector even2 = m[3] + m[4], odd2 = m[3] - m[4];
+  const Vector even3 = m[5] + m[6], odd3 = m[5] - m[6];
+  out[0] = .25f * m[0];
+  out[1] = 8 / 45.f * odd2 + 16 / 45.f * odd3 - 2 / 9.f * odd1 - .25f * m[7];
+  out[2] = 4 / 45.f * even2 + 32 / 45.f * even3 - 2 / 9.f * even1 - 21 / 16.f * m[0];
+  out[3] = 17 / 18.f * odd1 - 8 / 9.f * odd2 - 4 / 9.f * odd3 + 21 / 16.f * m[7];
+  out[4] = 17 / 18.f * even1 - 4 / 9.f * even2 - 8 / 9.f * even3 + 21 / 16.f * m[0];
+  out[5] = 32 / 45.f * odd2 + 4 / 45.f * odd3 - 2 / 9.f * odd1 - 21 / 16.f * m[7];
+  out[6] = 16 / 45.f * even2 + 8 / 45.f * even3 - 2 / 9.f * even1 - .25f * m[0];
+  out[7] = .25f * m[7];
+}
+
+inline void to_results(const Vector* in, int stride, Vector* out, int out_stride) {
+  Vector m[kTile];
+  for (int i = 0; i < kTile; ++i) m[i] = in[i * stride];
+  const Vector even1 = m[1] + m[2], odd1 = m[1] - m[2];
+  const Vector even2 = m[3] + m[4], odd2 = m[3] - m[4];
+  const Vector even3 = m[5] + m[6], odd3 = m[5] - m[6];
+  out[0 * out_stride] = 4.f * (m[0] + even1) + even2 + 8.f * even3;
+  out[1 * out_stride] = 4.f * (odd1 + odd3) + 2.f * odd2;
+  out[2 * out_stride] = 4.f * (even1 + even2) + 2.f * even3;
+  out[3 * out_stride] = 4.f * (m[7] + odd1) + 8.f * odd2 + odd3;
+}
+
+// The transpose of to_results.
+inline void from_result_gradient(const Vector* in, int stride, Vector* out, int out_stride) {
+  const Vector g0 = in[0], g1 = in[stride], g2 = in[2 * stride], g3 = in[3 * stride];
+  const Vector even1 = 4.f * (g0 + g2), odd1 = 4.f * (g1 + g3);
+  const Vector even2 = g0 + 4.f * g2, odd2 = 2.f * g1 + 8.f * g3;
+  const Vector even3 = 8.f * g0 + 2.f * g2, odd3 = 4.f * g1 + g3;
+  out[0 * out_stride] = 4.f * g0;
+  out[1 * out_stride] = even1 + odd1;
+  out[2 * out_stride] = even1 - odd1;
+  out[3 * out_stride] = even2 + odd2;
+  out[4 * out_stride] = even2 - odd2;
+  out[5 * out_stride] = even3 + odd3;
+  out[6 * out_stride] = even3 - odd3;
+  out[7 * out_stride] = 4.f * g3;
+}
+
+// input[point][tile] = the transform of the tiles whose results begin at (row, column).
+void transform_input(const float* x, const Shape& shape, int64_t row, int64_t column, Scratch& s) {
+  const int rows = static_cast<int>(std::min<int64_t>(kTile, shape.height - row));
+  const int columns = static_cast<int>(std::min<int64_t>(kColumns, shape.width - column));
+  for (int c = 0; c < columns; ++c) {
+    Vector values[kTile] = {};
+    for (int r = 0; r < rows; ++r) values[r] = shape.channels.load(x + shape.place(row + r, column + c));
+    to_points(values, 1, &s.columns[0][c], kColumns);
+  }
+  for (int p = 0; p < kTile; ++p) {
+    std::fill(s.columns[p] + columns, s.columns[p] + kColumns, Vector{});
+    for (int t = 0; t < kTiles; ++t)
+      to_points(&s.columns[p][t * kStep], 1, &s.input[p * kTile][t], kTiles);
+  }
+}
+
+// The gradient of the sums, dy where the result is positive and slope * dy elsewhere, of the tiles
+// that begin at (row, column), transformed to the points; added to the bias's gradient.
+void transform_gradient(const float* dy, const float* y, const Shape& shape, float slope, int64_t wanted,
+                        int64_t row, int64_t column, Scratch& s) {
+  const int rows = static_cast<int>(std::min<int64_t>(kStep, wanted - row));
+  for (int t = 0; t < kTiles; ++t, column += kStep) {
+    const int columns = static_cast<int>(std::clamp<int64_t>(shape.width - column, 0, kStep));
+    Vector values[kStep][kStep] = {};
+    for (int r = 0; r < rows; ++r)
+      for (int c = 0; c < columns; ++c) {
+        const int64_t place = shape.place(row + r, column + c);
+        const Vector gradient = shape.channels.load(dy + place);
+        const Vector result = shape.channels.load(y + place);
+        values[r][c] = result < 0.f ? slope * gradient : gradient;
+        s.bias += values[r][c];
+      }
+    Vector high[kTile][kStep];
+    for (int c = 0; c < kStep; ++c) from_result_gradient(&values[0][c], kStep, &high[0][c], kStep);
+    for (int p = 0; p < kTile; ++p)
+      from_result_gradient(high[p], 1, &s.result[p * kTile][t], kTiles);
+  }
+}
+
+// out[t] = sum over k of in[t][k] matrix[k], for a block's tiles.
+inline void product(const Vector* in, const float* matrix, int count, Vector* out) {
+  const float* values = reinterpret_cast<const float*>(in);
+  Vector sums[kTiles] = {};
+  for (int k = 0; k < count; ++k) {
+    Vector row;
+    std::memcpy(&row, matrix + k * kChannels, sizeof row);
+    for (int t = 0; t < kTiles; ++t) sums[t] += values[t * kChannels + k] * row;
+  }
+  for (int t = 0; t < kTiles; ++t) out[t] = sums[t];
+}
+
+// matrix[k] += sum over t of in[t][k] out[t].
+template <int Count>
+inline void correlate(const Vector* in, const Vector* out, Vector* matrix) {
+  const float* values = reinterpret_cast<const float*>(in);
+  Vector sums[Count];
+  for (int k = 0; k < Count; ++k) sums[k] = matrix[k];
+  for (int t = 0; t < kTiles; ++t)
+    for (int k = 0; k < Count; ++k) sums[k] += values[t * kChannels + k] * out[t];
+  for (int k = 0; k < Count; ++k) matrix[k] = sums[k];
+}
+
+inline void add_and_clear(Scratch& s) {
+  for (int p = 0; p < kPoints; ++p)
+    for (int k = 0; k < kChannels; ++k) {
+      s.total[p][k] += s.matrices[p][k];
+      s.matrices[p][k] = Vector{};
+    }
+  s.total_bias += s.bias;
+  s.bias = Vector{};
+}
+
+template <typename Work>
+void for_blocks(int64_t rows, int64_t columns, const Work& work) {
+  for (int64_t row = 0; row < rows; row += kStep)
+    for (int64_t column = 0; column < columns; column += kTiles * kStep) work(row, column);
+}
+
+// work(number, scratch) for every image, by this thread and by those of XLA that are free. Which
+// thread takes an image does not change a digit: nothing is added up over images.
+template <typename Work>
+void for_images(ffi::ThreadPool& pool, int64_t count, const Work& work) {
+  struct Shared {
+    std::atomic<int64_t> next{0};
+    int64_t done = 0;
+    std::mutex mutex;
+    std::condition_variable all_done;
+  };
+  auto shared = std::make_shared<Shared>();
+  // A task that begins late finds nothing left, and then `work` may be gone.
+  auto task = [shared, count, &work] {
+    int64_t number = shared->next++;
+    if (number >= count) return;
+    auto scratch = std::make_unique<Scratch>();
+    int64_t done = 0;
+    for (; number < count; number = shared->next++, ++done) work(number, *scratch);
+    std::lock_guard<std::mutex> lock(shared->mutex);
+    shared->done += done;
+    if (shared->done == count) shared->all_done.notify_all();
+  };
+  const int64_t helpers = std::min(count, pool.num_threads()) - 1;
+  for (int64_t i = 0; i < helpers; ++i) pool.Schedule(decltype(task)(task));
+  task();
+  std::unique_lock<std::mutex> lock(shared->mutex);
+  shared->all_done.wait(lock, [&] { return shared->done == count; });
+}
+
+using Array = ffi::Buffer<ffi::F32>;
+using Integers = ffi::Buffer<ffi::S32>;
+using Result = ffi::Result<Array>;
+
+// How many rows of an image's result count.
+int64_t rows_of(const Integers& wanted, int64_t image, const Shape& shape) {
+  return std::clamp<int64_t>(wanted.typed_data()[image], 0, shape.height);
+}
+
+ffi::Error forward(ffi::ThreadPool pool, Array x, Integers wanted, Array matrices, Array bias,
+                   Result y, float slope) {
+  const Shape from(x), to(*y);
+  const Vector biases = to.channels.load(bias.typed_data());
+  for_images(pool, x.dimensions()[0], [&](int64_t image, Scratch& s) {
+    const int64_t rows = rows_of(wanted, image, to);
+    const float* input = x.typed_data() + image * from.size();
+    float* result = y->typed_data() + image * to.size();
+    for_blocks(rows, to.width, [&](int64_t row, int64_t column) {
+      transform_input(input, from, row, column, s);
+      const int size = from.channels.count;
+      for (int p = 0; p < kPoints; ++p)
+        product(s.input[p], matrices.typed_data() + p * size * kChannels, size, s.result[p]);
+      const int high = static_cast<int>(std::min<int64_t>(kStep, to.height - row));
+      for (int t = 0; t < kTiles && column < to.width; ++t, column += kStep) {
+        const int wide = static_cast<int>(std::min<int64_t>(kStep, to.width - column));
+        Vector part[kStep][kTile];
+        for (int q = 0; q < kTile; ++q)
+          to_results(&s.result[q][t], kTile * kTiles, &part[0][q], kTile);
+        for (int r = 0; r < high; ++r) {
+          Vector sums[kStep];
+          to_results(part[r], 1, sums, 1);
+          for (int c = 0; c < wide; ++c) {
+            const Vector sum = sums[c] + biases;
+            to.channels.store(result + to.place(row + r, column + c), sum < 0.f ? slope * sum : sum);
+          }
+        }
+      }
+    });
+    const int64_t computed = std::min(to.height, (rows + kStep - 1) / kStep * kStep);
+    std::fill(result + to.place(computed, 0), result + to.size(), 0.f);
+  });
+  return ffi::Error::Success();
+}
+
+ffi::Error input_gradient(ffi::ThreadPool pool, Array dy, Array y, Integers wanted, Array matrices,
+                          Result dx, float slope) {
+  const Shape from(*dx), to(dy);
+  for_images(pool, dy.dimensions()[0], [&](int64_t image, Scratch& s) {
+    const int64_t rows = rows_of(wanted, image, to);
+    const int64_t offset = image * to.size();
+    float* result = dx->typed_data() + image * from.size();
+    std::fill(result, result + from.size(), 0.f);
+    for_blocks(rows, to.width, [&](int64_t row, int64_t column) {
+      transform_gradient(dy.typed_data() + offset, y.typed_data() + offset, to, slope, rows, row, column,
+                         s);
+      const int size = to.channels.count;
+      for (int p = 0; p < kPoints; ++p)
+        product(s.result[p], matrices.typed_data() + p * size * kChannels, size, s.input[p]);
+      for (int p = 0; p < kTile; ++p) {
+        std::fill(s.columns[p], s.columns[p] + kColumns, Vector{});
+        for (int t = 0; t < kTiles; ++t) {
+          Vector part[kTile];
+          from_input_gradient(&s.input[p * kTile][t], kTiles, part);
+          for (int c = 0; c < kTile; ++c) s.columns[p][t * kStep + c] += part[c];
+        }
+      }
+      const int high = static_cast<int>(std::min<int64_t>(kTile, from.height - row));
+      const int wide = static_cast<int>(std::min<int64_t>(kColumns, from.width - column));
+      for (int c = 0; c < wide; ++c) {
+        Vector part[kTile];
+        from_input_gradient(&s.columns[0][c], kColumns, part);
+        for (int r = 0; r < high; ++r) {
+          float* place = result + from.place(row + r, column + c);
+          from.channels.store(place, from.channels.load(place) + part[r]);
+        }
+      }
+    });
+  });
+  return ffi::Error::Success();
+}
+
+ffi::Error kernel_gradient(ffi::ThreadPool pool, Array x, Array dy, Array y,
+                           Integers wanted, Result dmatrices, Result dbias, float slope) {
+  const Shape from(x), to(dy);
+  const int size = from.channels.count;
+  for_images(pool, x.dimensions()[0], [&](int64_t image, Scratch& s) {
+    const int64_t rows = rows_of(wanted, image, to);
+    const int64_t offset = image * to.size();
+    s = Scratch{};
+    for_blocks(rows, to.width, [&](int64_t row, int64_t column) {
+      // Sums of sums keep digits that one long sum loses.
+      if (column == 0) add_and_clear(s);
+      transform_input(x.typed_data() + image * from.size(), from, row, column, s);
+      transform_gradient(dy.typed_data() + offset, y.typed_data() + offset, to, slope, rows, row, column,
+                         s);
+      for (int p = 0; p < kPoints; ++p)
+        if (size <= 2)
+          correlate<2>(s.input[p], s.result[p], s.matrices[p]);
+        else
+          correlate<kChannels>(s.input[p], s.result[p], s.matrices[p]);
+    });
+    add_and_clear(s);
+    float* result = dmatrices->typed_data() + image * kPoints * size * kChannels;
+    for (int p = 0; p < kPoints; ++p, result += size * kChannels)
+      std::memcpy(result, s.total[p], size * sizeof(Vector));
+    to.channels.store(dbias->typed_data() + image * to.channels.count, s.total_bias);
+  });
+  return ffi::Error::Success();
+}
+
+}  // namespace
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(ConvolutionForward, forward,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Array>()     // x
+                                  .Arg<Integers>()  // wanted
+                                  .Arg<Array>()     // matrices
+                                  .Arg<Array>()     // bias
+                                  .Ret<Array>()     // y
+                                  .Attr<float>("slope"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(ConvolutionInputGradient, input_gradient,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Array>()     // dy
+                                  .Arg<Array>()     // y
+                                  .Arg<Integers>()  // wanted
+                                  .Arg<Array>()     // matrices, transposed
+                                  .Ret<Array>()     // dx
+                                  .Attr<float>("slope"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(ConvolutionKernelGradient, kernel_gradient,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Array>()     // x
+                                  .Arg<Array>()     // dy
+                                  .Arg<Array>()     // y
+                                  .Arg<Integers>()  // wanted
+                                  .Ret<Array>()     // dmatrices
+                                  .Ret<Array>()     // dbias
+                                  .Attr<float>("slope"));
