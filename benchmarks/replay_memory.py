@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--every", type=int, default=5, help="rounds between checkpoints")
     parser.add_argument("--most", type=int, default=200, help="items replayed (default 200)")
     options = parser.parse_args(arguments)
-    devices.prepare()
+    devices.start(calls_host=False)
     print(f"{'round':>6} {'history MB':>11} {'own memory MB':>14} {'replay ms':>10}")
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -30,6 +30,7 @@ constexpr int kStep = 4;                            // its results
 constexpr int kTaps = kTile - kStep + 1;            // of the kernel
 constexpr int kPoints = kTile * kTile;              // products of a tile
 constexpr int kTiles = 16;                          // side by side: a block
+constexpr int kRow = kTiles + 1;                    // of them in memory: 2^n would share cache sets
 constexpr int kColumns = (kTiles + 1) * kStep;      // of the block's input
 constexpr int kMatrix = kChannels * kChannels;      // of a point, in the gradient of the kernel
 
@@ -77,50 +78,47 @@ struct Shape {
 // One block of tiles on its way from the input to the result or back.
 struct Scratch {
   Vector columns[kTile][kColumns];
-  Vector input[kPoints][kTiles];
-  Vector result[kPoints][kTiles];
+  Vector input[kPoints][kRow];
+  Vector result[kPoints][kRow];
   Vector matrices[kPoints][kChannels];  // gradient of a row of tiles
   Vector total[kPoints][kChannels];     // and of all rows
   Vector bias, total_bias;
 };
 
-// The transforms along one axis: the matrices A and B of `toom_cook(5)` in convolution.py, whose
-// points come in pairs that differ by their sign. `stride` is from one value to the next.
+// The transforms along one axis, as in `transforms` of tile_convolution.py, whose points come in
+// pairs that differ by their sign. `stride` is from one value to the next.
 
 inline void to_points(const Vector* in, int stride, Vector* out, int out_stride) {
   Vector d[kTile];
   for (int i = 0; i < kTile; ++i) d[i] = in[i * stride];
-  const Vector even1 = 17 / 18.f * d[4] - 2 / 9.f * (d[2] + d[6]);
-  const Vector odd1 = 17 / 18.f * d[3] - 2 / 9.f * (d[1] + d[5]);
-  const Vector even2 = 4 / 45.f * d[2] - 4 / 9.f * d[4] + 16 / 45.f * d[6];
-  const Vector odd2 = 8 / 45.f * d[1] - 8 / 9.f * d[3] + 32 / 45.f * d[5];
-  const Vector even3 = 32 / 45.f * d[2] - 8 / 9.f * d[4] + 8 / 45.f * d[6];
-  const Vector odd3 = 16 / 45.f * d[1] - 4 / 9.f * d[3] + 4 / 45.f * d[5];
-  out[0 * out_stride] = .25f * (d[0] - d[6]) + 21 / 16.f * (d[4] - d[2]);
+  const Vector even1 = d[2] + d[6] - 4.25f * d[4], odd1 = d[1] + d[5] - 4.25f * d[3];
+  const Vector even2 = d[6] - 1.25f * d[4] + .25f * d[2], odd2 = d[5] - 1.25f * d[3] + .25f * d[1];
+  const Vector even3 = d[6] - 5.f * d[4] + 4.f * d[2], odd3 = d[5] - 5.f * d[3] + 4.f * d[1];
+  out[0 * out_stride] = d[0] - d[6] + 5.25f * (d[4] - d[2]);
   out[1 * out_stride] = even1 + odd1;
   out[2 * out_stride] = even1 - odd1;
-  out[3 * out_stride] = even2 + odd2;
-  out[4 * out_stride] = even2 - odd2;
-  out[5 * out_stride] = even3 + odd3;
-  out[6 * out_stride] = even3 - odd3;
-  out[7 * out_stride] = .25f * (d[7] - d[1]) + 21 / 16.f * (d[3] - d[5]);
+  out[3 * out_stride] = even2 + 2.f * odd2;
+  out[4 * out_stride] = even2 - 2.f * odd2;
+  out[5 * out_stride] = even3 + .5f * odd3;
+  out[6 * out_stride] = even3 - .5f * odd3;
+  out[7 * out_stride] = d[7] - d[1] + 5.25f * (d[3] - d[5]);
 }
 
 // The transpose of to_points.
-inline void from_input_gradient(const Vector* in, int stride, Vector* out) {
+inline void from_point_gradient(const Vector* in, int stride, Vector* out) {
   Vector m[kTile];
   for (int i = 0; i < kTile; ++i) m[i] = in[i * stride];
   const Vector even1 = m[1] + m[2], odd1 = m[1] - m[2];
   const Vector even2 = m[3] + m[4], odd2 = m[3] - m[4];
   const Vector even3 = m[5] + m[6], odd3 = m[5] - m[6];
-  out[0] = .25f * m[0];
-  out[1] = 8 / 45.f * odd2 + 16 / 45.f * odd3 - 2 / 9.f * odd1 - .25f * m[7];
-  out[2] = 4 / 45.f * even2 + 32 / 45.f * even3 - 2 / 9.f * even1 - 21 / 16.f * m[0];
-  out[3] = 17 / 18.f * odd1 - 8 / 9.f * odd2 - 4 / 9.f * odd3 + 21 / 16.f * m[7];
-  out[4] = 17 / 18.f * even1 - 4 / 9.f * even2 - 8 / 9.f * even3 + 21 / 16.f * m[0];
-  out[5] = 32 / 45.f * odd2 + 4 / 45.f * odd3 - 2 / 9.f * odd1 - 21 / 16.f * m[7];
-  out[6] = 16 / 45.f * even2 + 8 / 45.f * even3 - 2 / 9.f * even1 - .25f * m[0];
-  out[7] = .25f * m[7];
+  out[0] = m[0];
+  out[1] = odd1 + .5f * odd2 + 2.f * odd3 - m[7];
+  out[2] = even1 + .25f * even2 + 4.f * even3 - 5.25f * m[0];
+  out[3] = 5.25f * m[7] - 4.25f * odd1 - 2.5f * (odd2 + odd3);
+  out[4] = 5.25f * m[0] - 4.25f * even1 - 1.25f * even2 - 5.f * even3;
+  out[5] = odd1 + 2.f * odd2 + .5f * odd3 - 5.25f * m[7];
+  out[6] = even1 + even2 + even3 - m[0];
+  out[7] = m[7];
 }
 
 inline void to_results(const Vector* in, int stride, Vector* out, int out_stride) {
@@ -129,26 +127,37 @@ inline void to_results(const Vector* in, int stride, Vector* out, int out_stride
   const Vector even1 = m[1] + m[2], odd1 = m[1] - m[2];
   const Vector even2 = m[3] + m[4], odd2 = m[3] - m[4];
   const Vector even3 = m[5] + m[6], odd3 = m[5] - m[6];
-  out[0 * out_stride] = 4.f * (m[0] + even1) + even2 + 8.f * even3;
-  out[1 * out_stride] = 4.f * (odd1 + odd3) + 2.f * odd2;
-  out[2 * out_stride] = 4.f * (even1 + even2) + 2.f * even3;
-  out[3 * out_stride] = 4.f * (m[7] + odd1) + 8.f * odd2 + odd3;
+  out[0 * out_stride] = m[0] + even1 + even2 + even3;
+  out[1 * out_stride] = odd1 + 2.f * odd2 + .5f * odd3;
+  out[2 * out_stride] = even1 + 4.f * even2 + .25f * even3;
+  out[3 * out_stride] = m[7] + odd1 + 8.f * odd2 + .125f * odd3;
 }
 
 // The transpose of to_results.
 inline void from_result_gradient(const Vector* in, int stride, Vector* out, int out_stride) {
   const Vector g0 = in[0], g1 = in[stride], g2 = in[2 * stride], g3 = in[3 * stride];
-  const Vector even1 = 4.f * (g0 + g2), odd1 = 4.f * (g1 + g3);
+  const Vector even1 = g0 + g2, odd1 = g1 + g3;
   const Vector even2 = g0 + 4.f * g2, odd2 = 2.f * g1 + 8.f * g3;
-  const Vector even3 = 8.f * g0 + 2.f * g2, odd3 = 4.f * g1 + g3;
-  out[0 * out_stride] = 4.f * g0;
+  const Vector even3 = g0 + .25f * g2, odd3 = .5f * g1 + .125f * g3;
+  out[0 * out_stride] = g0;
   out[1 * out_stride] = even1 + odd1;
   out[2 * out_stride] = even1 - odd1;
   out[3 * out_stride] = even2 + odd2;
   out[4 * out_stride] = even2 - odd2;
   out[5 * out_stride] = even3 + odd3;
   out[6 * out_stride] = even3 - odd3;
-  out[7 * out_stride] = 4.f * g3;
+  out[7 * out_stride] = g3;
+}
+
+// values[r] = the place r rows below, for the first `rows` of Count.
+template <int Count>
+inline void load_column(const float* place, const Shape& shape, int rows, Vector* values) {
+  const int64_t step = shape.width * shape.channels.count;
+  // A loop whose length is known leaves the values in registers.
+  if (rows == Count)
+    for (int r = 0; r < Count; ++r) values[r] = shape.channels.load(place + r * step);
+  else
+    for (int r = 0; r < rows; ++r) values[r] = shape.channels.load(place + r * step);
 }
 
 // input[point][tile] = the transform of the tiles whose results begin at (row, column).
@@ -157,13 +166,13 @@ void transform_input(const float* x, const Shape& shape, int64_t row, int64_t co
   const int columns = static_cast<int>(std::min<int64_t>(kColumns, shape.width - column));
   for (int c = 0; c < columns; ++c) {
     Vector values[kTile] = {};
-    for (int r = 0; r < rows; ++r) values[r] = shape.channels.load(x + shape.place(row + r, column + c));
+    load_column<kTile>(x + shape.place(row, column + c), shape, rows, values);
     to_points(values, 1, &s.columns[0][c], kColumns);
   }
   for (int p = 0; p < kTile; ++p) {
     std::fill(s.columns[p] + columns, s.columns[p] + kColumns, Vector{});
     for (int t = 0; t < kTiles; ++t)
-      to_points(&s.columns[p][t * kStep], 1, &s.input[p * kTile][t], kTiles);
+      to_points(&s.columns[p][t * kStep], 1, &s.input[p * kTile][t], kRow);
   }
 }
 
@@ -174,19 +183,19 @@ void transform_gradient(const float* dy, const float* y, const Shape& shape, flo
   const int rows = static_cast<int>(std::min<int64_t>(kStep, wanted - row));
   for (int t = 0; t < kTiles; ++t, column += kStep) {
     const int columns = static_cast<int>(std::clamp<int64_t>(shape.width - column, 0, kStep));
-    Vector values[kStep][kStep] = {};
-    for (int r = 0; r < rows; ++r)
-      for (int c = 0; c < columns; ++c) {
-        const int64_t place = shape.place(row + r, column + c);
-        const Vector gradient = shape.channels.load(dy + place);
-        const Vector result = shape.channels.load(y + place);
-        values[r][c] = result < 0.f ? slope * gradient : gradient;
-        s.bias += values[r][c];
+    Vector high[kTile][kStep] = {};
+    for (int c = 0; c < columns; ++c) {
+      Vector gradients[kStep] = {}, results[kStep] = {};
+      load_column<kStep>(dy + shape.place(row, column + c), shape, rows, gradients);
+      load_column<kStep>(y + shape.place(row, column + c), shape, rows, results);
+      for (int r = 0; r < kStep; ++r) {
+        gradients[r] = results[r] < 0.f ? slope * gradients[r] : gradients[r];
+        s.bias += gradients[r];
       }
-    Vector high[kTile][kStep];
-    for (int c = 0; c < kStep; ++c) from_result_gradient(&values[0][c], kStep, &high[0][c], kStep);
+      from_result_gradient(gradients, 1, &high[0][c], kStep);
+    }
     for (int p = 0; p < kTile; ++p)
-      from_result_gradient(high[p], 1, &s.result[p * kTile][t], kTiles);
+      from_result_gradient(high[p], 1, &s.result[p * kTile][t], kRow);
   }
 }
 
@@ -285,7 +294,7 @@ ffi::Error forward(ffi::ThreadPool pool, Array x, Integers wanted, Array matrice
         const int wide = static_cast<int>(std::min<int64_t>(kStep, to.width - column));
         Vector part[kStep][kTile];
         for (int q = 0; q < kTile; ++q)
-          to_results(&s.result[q][t], kTile * kTiles, &part[0][q], kTile);
+          to_results(&s.result[q][t], kTile * kRow, &part[0][q], kTile);
         for (int r = 0; r < high; ++r) {
           Vector sums[kStep];
           to_results(part[r], 1, sums, 1);
@@ -302,68 +311,90 @@ ffi::Error forward(ffi::ThreadPool pool, Array x, Integers wanted, Array matrice
   return ffi::Error::Success();
 }
 
-ffi::Error input_gradient(ffi::ThreadPool pool, Array dy, Array y, Integers wanted, Array matrices,
-                          Result dx, float slope) {
-  const Shape from(*dx), to(dy);
-  for_images(pool, dy.dimensions()[0], [&](int64_t image, Scratch& s) {
-    const int64_t rows = rows_of(wanted, image, to);
-    const int64_t offset = image * to.size();
-    float* result = dx->typed_data() + image * from.size();
-    std::fill(result, result + from.size(), 0.f);
-    for_blocks(rows, to.width, [&](int64_t row, int64_t column) {
-      transform_gradient(dy.typed_data() + offset, y.typed_data() + offset, to, slope, rows, row, column,
-                         s);
+// dx += the gradient of the tiles' inputs, which begin at (row, column), from that of their products.
+void add_input_gradient(const Shape& shape, int64_t row, int64_t column, Scratch& s, float* dx) {
+  for (int p = 0; p < kTile; ++p) {
+    std::fill(s.columns[p], s.columns[p] + kColumns, Vector{});
+    for (int t = 0; t < kTiles; ++t) {
+      Vector part[kTile];
+      from_point_gradient(&s.input[p * kTile][t], kRow, part);
+      for (int c = 0; c < kTile; ++c) s.columns[p][t * kStep + c] += part[c];
+    }
+  }
+  const int high = static_cast<int>(std::min<int64_t>(kTile, shape.height - row));
+  const int wide = static_cast<int>(std::min<int64_t>(kColumns, shape.width - column));
+  for (int c = 0; c < wide; ++c) {
+    Vector part[kTile];
+    from_point_gradient(&s.columns[0][c], kColumns, part);
+    for (int r = 0; r < high; ++r) {
+      float* place = dx + shape.place(row + r, column + c);
+      shape.channels.store(place, shape.channels.load(place) + part[r]);
+    }
+  }
+}
+
+// The gradients of one image: of x where dx is given, of the matrices and the bias where they are.
+void image_gradients(const float* x, const float* dy, const float* y, int64_t wanted, const float* matrices,
+                     float slope, const Shape& from, const Shape& to, float* dx, float* dmatrices,
+                     float* dbias, Scratch& s) {
+  std::memset(s.total, 0, sizeof s.total);
+  s.total_bias = Vector{};
+  int64_t cleared = 0;  // rows of dx
+  const auto clear_until = [&](int64_t row) {
+    std::fill(dx + from.place(cleared, 0), dx + from.place(row, 0), 0.f);
+    cleared = row;
+  };
+  for_blocks(wanted, to.width, [&](int64_t row, int64_t column) {
+    // Sums of sums keep digits that one long sum loses.
+    if (column == 0) add_and_clear(s);
+    if (column == 0 && dx) clear_until(std::min(row + kTile, from.height));
+    transform_gradient(dy, y, to, slope, wanted, row, column, s);
+    if (dmatrices) {
+      transform_input(x, from, row, column, s);
+      for (int p = 0; p < kPoints; ++p)
+        if (from.channels.count <= 2)
+          correlate<2>(s.input[p], s.result[p], s.matrices[p]);
+        else
+          correlate<kChannels>(s.input[p], s.result[p], s.matrices[p]);
+    }
+    if (dx) {
       const int size = to.channels.count;
       for (int p = 0; p < kPoints; ++p)
-        product(s.result[p], matrices.typed_data() + p * size * kChannels, size, s.input[p]);
-      for (int p = 0; p < kTile; ++p) {
-        std::fill(s.columns[p], s.columns[p] + kColumns, Vector{});
-        for (int t = 0; t < kTiles; ++t) {
-          Vector part[kTile];
-          from_input_gradient(&s.input[p * kTile][t], kTiles, part);
-          for (int c = 0; c < kTile; ++c) s.columns[p][t * kStep + c] += part[c];
-        }
-      }
-      const int high = static_cast<int>(std::min<int64_t>(kTile, from.height - row));
-      const int wide = static_cast<int>(std::min<int64_t>(kColumns, from.width - column));
-      for (int c = 0; c < wide; ++c) {
-        Vector part[kTile];
-        from_input_gradient(&s.columns[0][c], kColumns, part);
-        for (int r = 0; r < high; ++r) {
-          float* place = result + from.place(row + r, column + c);
-          from.channels.store(place, from.channels.load(place) + part[r]);
-        }
-      }
-    });
+        product(s.result[p], matrices + p * size * kChannels, size, s.input[p]);
+      add_input_gradient(from, row, column, s, dx);
+    }
+  });
+  if (dx) clear_until(from.height);
+  if (!dmatrices) return;
+  add_and_clear(s);
+  const int size = from.channels.count;
+  for (int p = 0; p < kPoints; ++p)
+    std::memcpy(dmatrices + p * size * kChannels, s.total[p], size * sizeof(Vector));
+  to.channels.store(dbias, s.total_bias);
+}
+
+ffi::Error gradients(ffi::ThreadPool pool, Array x, Array dy, Array y, Integers wanted, Array matrices,
+                     Result dx, Result dmatrices, Result dbias, float slope) {
+  const Shape from(x), to(dy);
+  for_images(pool, x.dimensions()[0], [&](int64_t image, Scratch& s) {
+    const int64_t input = image * from.size(), output = image * to.size();
+    image_gradients(x.typed_data() + input, dy.typed_data() + output, y.typed_data() + output,
+                    rows_of(wanted, image, to), matrices.typed_data(), slope, from, to,
+                    dx->typed_data() + input,
+                    dmatrices->typed_data() + image * kPoints * from.channels.count * kChannels,
+                    dbias->typed_data() + image * to.channels.count, s);
   });
   return ffi::Error::Success();
 }
 
-ffi::Error kernel_gradient(ffi::ThreadPool pool, Array x, Array dy, Array y,
-                           Integers wanted, Result dmatrices, Result dbias, float slope) {
-  const Shape from(x), to(dy);
-  const int size = from.channels.count;
-  for_images(pool, x.dimensions()[0], [&](int64_t image, Scratch& s) {
-    const int64_t rows = rows_of(wanted, image, to);
-    const int64_t offset = image * to.size();
-    s = Scratch{};
-    for_blocks(rows, to.width, [&](int64_t row, int64_t column) {
-      // Sums of sums keep digits that one long sum loses.
-      if (column == 0) add_and_clear(s);
-      transform_input(x.typed_data() + image * from.size(), from, row, column, s);
-      transform_gradient(dy.typed_data() + offset, y.typed_data() + offset, to, slope, rows, row, column,
-                         s);
-      for (int p = 0; p < kPoints; ++p)
-        if (size <= 2)
-          correlate<2>(s.input[p], s.result[p], s.matrices[p]);
-        else
-          correlate<kChannels>(s.input[p], s.result[p], s.matrices[p]);
-    });
-    add_and_clear(s);
-    float* result = dmatrices->typed_data() + image * kPoints * size * kChannels;
-    for (int p = 0; p < kPoints; ++p, result += size * kChannels)
-      std::memcpy(result, s.total[p], size * sizeof(Vector));
-    to.channels.store(dbias->typed_data() + image * to.channels.count, s.total_bias);
+ffi::Error input_gradient(ffi::ThreadPool pool, Array dy, Array y, Integers wanted, Array matrices,
+                          Result dx, float slope) {
+  const Shape from(*dx), to(dy);
+  for_images(pool, dy.dimensions()[0], [&](int64_t image, Scratch& s) {
+    const int64_t input = image * from.size(), output = image * to.size();
+    image_gradients(nullptr, dy.typed_data() + output, y.typed_data() + output,
+                    rows_of(wanted, image, to), matrices.typed_data(), slope, from, to,
+                    dx->typed_data() + input, nullptr, nullptr, s);
   });
   return ffi::Error::Success();
 }
@@ -379,6 +410,18 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(ConvolutionForward, forward,
                                   .Arg<Array>()     // bias
                                   .Ret<Array>()     // y
                                   .Attr<float>("slope"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(ConvolutionGradients, gradients,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Array>()     // x
+                                  .Arg<Array>()     // dy
+                                  .Arg<Array>()     // y
+                                  .Arg<Integers>()  // wanted
+                                  .Arg<Array>()     // matrices, transposed
+                                  .Ret<Array>()     // dx
+                                  .Ret<Array>()     // dmatrices
+                                  .Ret<Array>()     // dbias
+                                  .Attr<float>("slope"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(ConvolutionInputGradient, input_gradient,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
@@ -387,14 +430,4 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(ConvolutionInputGradient, input_gradient,
                                   .Arg<Integers>()  // wanted
                                   .Arg<Array>()     // matrices, transposed
                                   .Ret<Array>()     // dx
-                                  .Attr<float>("slope"));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(ConvolutionKernelGradient, kernel_gradient,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<Array>()     // x
-                                  .Arg<Array>()     // dy
-                                  .Arg<Array>()     // y
-                                  .Arg<Integers>()  // wanted
-                                  .Ret<Array>()     // dmatrices
-                                  .Ret<Array>()     // dbias
                                   .Attr<float>("slope"));

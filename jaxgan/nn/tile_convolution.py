@@ -13,13 +13,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 
 from jaxgan.nn import native
 from jaxgan.nn.toom_cook import TILE, toom_cook
 
 SOURCE = Path(__file__).with_suffix(".cc")
-FUNCTIONS = ("ConvolutionForward", "ConvolutionInputGradient", "ConvolutionKernelGradient")
-FORWARD, INPUT_GRADIENT, KERNEL_GRADIENT = FUNCTIONS
+FUNCTIONS = ("ConvolutionForward", "ConvolutionGradients", "ConvolutionInputGradient")
+FORWARD, GRADIENTS, INPUT_GRADIENT = FUNCTIONS
 TAPS = 5
 CHANNELS = 16  # of a vector
 
@@ -57,49 +58,57 @@ def convolve(
     return y
 
 
-def _forward(
-    slope: float, x: jax.Array, kernel: jax.Array, bias: jax.Array, wanted: jax.Array
-) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    y = convolve(slope, x, kernel, bias, wanted)
-    return y, (x, kernel, wanted, y)
+def _forward(slope: float, x: Any, kernel: Any, bias: Any, wanted: Any) -> tuple[jax.Array, Any]:
+    y = convolve(slope, x.value, kernel.value, bias.value, wanted.value)
+    # What moves G asks for no gradient of D's kernels, which x is kept for.
+    image = x.value if kernel.perturbed or bias.perturbed else None
+    return y, (image, kernel.value, wanted.value, y)
 
 
-def _backward(
-    slope: float, saved: tuple[jax.Array, ...], dy: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array, None]:
+def _backward(slope: float, saved: tuple[Any, ...], dy: Any) -> tuple[Any, ...]:
     x, kernel, wanted, y = saved
+    if isinstance(dy, SymbolicZero):
+        return None, None, None, None
     return *_gradients(slope, wanted, x, kernel, y, dy), None
+
+
+convolve.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _gradients(
-    slope: float, wanted: jax.Array, x: jax.Array, kernel: jax.Array, y: jax.Array, dy: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Of sum(y dy), in x, kernel and bias."""
-    # Two calls, since XLA leaves out the one whose result nobody asks for: a step moves D, whose
-    # images need no gradient, or G, and then the kernel needs none.
+    slope: float,
+    wanted: jax.Array,
+    x: jax.Array | None,
+    kernel: jax.Array,
+    y: jax.Array,
+    dy: jax.Array,
+) -> tuple[jax.Array, jax.Array | None, jax.Array | None]:
+    """Of sum(y dy), in x, and in kernel and bias where x is given."""
     *_, channels_in, channels_out = kernel.shape
     points, transpose = jax.vjp(_to_points, kernel)
     transposed = _pad(points.swapaxes(1, 2))
-    (dx,) = _call(INPUT_GRADIENT, slope, [x.shape[1:]], (dy, y, wanted), (transposed,))
-
-    shapes = [(TILE * TILE, channels_in, CHANNELS), (channels_out,)]
-    dmatrices, dbias = _call(KERNEL_GRADIENT, slope, shapes, (x, dy, y, wanted))
+    of_x = _input_shape(kernel, y)
+    if x is None:
+        (dx,) = _call(INPUT_GRADIENT, slope, [of_x], (dy, y, wanted), (transposed,))
+        return dx, None, None
+    shapes = [of_x, (TILE * TILE, channels_in, CHANNELS), (channels_out,)]
+    dx, dmatrices, dbias = _call(GRADIENTS, slope, shapes, (x, dy, y, wanted), (transposed,))
     (dkernel,) = transpose(dmatrices.sum(0)[..., :channels_out])
     return dx, dkernel, dbias.sum(0)
 
 
 @_gradients.defjvp
 def _gradients_of_gradients(
-    slope: float, primals: tuple[jax.Array, ...], tangents: tuple[Any, ...]
+    slope: float, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[Any, Any]:
     """By XLA's convolution: nothing here is in haste for them."""
 
-    def plain(
-        x: jax.Array, kernel: jax.Array, y: jax.Array, dy: jax.Array
-    ) -> tuple[jax.Array, ...]:
+    def plain(x: Any, kernel: jax.Array, y: jax.Array, dy: jax.Array) -> tuple[Any, ...]:
+        image = jnp.zeros((len(y), *_input_shape(kernel, y))) if x is None else x
         dsums = jnp.where(y < 0, slope * dy, dy)
-        return *jax.vjp(_plain, x, kernel)[1](dsums), dsums.sum((0, 1, 2))
+        dx, dkernel = jax.vjp(_plain, image, kernel)[1](dsums)
+        return (dx, None, None) if x is None else (dx, dkernel, dsums.sum((0, 1, 2)))
 
     return _gradients(slope, *primals), jax.jvp(plain, primals[1:], tangents[1:])[1]
 
@@ -110,14 +119,28 @@ def _plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
     )
 
 
-convolve.defvjp(_forward, _backward)
+def _input_shape(kernel: jax.Array, y: jax.Array) -> tuple[int, ...]:
+    """[H, W, C_in] of the image."""
+    return (y.shape[1] + TAPS - 1, y.shape[2] + TAPS - 1, kernel.shape[2])
 
 
 def _to_points(kernel: jax.Array) -> jax.Array:
     """[5, 5, C_in, C_out] -> [64, C_in, C_out], transformed along both axes."""
-    g = jnp.asarray(toom_cook(TAPS)[1], kernel.dtype)
+    g = jnp.asarray(_kernel_transform(), kernel.dtype)
     points = jnp.einsum("pu,qv,uvio->pqio", g, g, kernel, precision="highest")
     return points.reshape(TILE * TILE, *kernel.shape[2:])
+
+
+def _kernel_transform() -> np.ndarray:
+    """G [8, 5]: that of `toom_cook` with the scales that A and B have there and not in C++.
+
+    In C++ the columns of A begin with 1 (that of infinity ends with it) and the rows of B end with
+    1, the first one with -1, which spares multiplications.
+    """
+    a, g, b = toom_cook(TAPS)
+    of_a = np.append(a[0, :-1], a[-1, -1])
+    of_b = np.append(b[:-1, -2], b[-1, -1]) * np.where(np.arange(TILE) == 0, -1, 1)
+    return g * (of_a * of_b)[:, None]
 
 
 def _pad(matrices: jax.Array) -> jax.Array:

@@ -114,6 +114,27 @@ def test_large_callbacks_on_eight_devices_do_not_deadlock(tmp_path):
     assert done.stdout == "40000.0\n"
 
 
+MEMORY = """
+import resource
+from jaxgan.core import devices
+devices.start()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    b"x" * 100_000_000
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+first, again = faults(), faults()
+print(first > 20_000, again < 1000)
+"""
+
+
+def test_memory_is_kept(tmp_path):
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY], env=environment, timeout=90, capture_output=True, text=True
+    )
+    assert done.stdout == "True True\n"
+
+
 def test_processes_need_all_three_flags(monkeypatch):
     monkeypatch.setattr(devices, "prepare", lambda: None)
     with pytest.raises(UserError, match="give all three or none"):
