@@ -71,7 +71,7 @@ def simulate(options: argparse.Namespace, checkpoints: Checkpoints) -> None:
         replayed = time.perf_counter() - began
         index = random.integers(0, len(waves), options.utterances).astype(np.int32)
         made = [waves[item].copy() for item in index]
-        gains, labels = np.ones(len(index), np.float32), random.uniform(size=len(index))
+        gains, labels = np.ones(len(index), np.float32), random.uniform(size=(len(index), 1))
         record = make_record(index, gains, lengths[index], made, labels.astype(np.float32))
         stored += sum(array.nbytes for array in record.values())
         history = (*history, record)

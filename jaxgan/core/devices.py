@@ -30,8 +30,8 @@ def start(
     """Gets jax ready for training; to be called before anything asks for a device.
 
     Beside what `prepare` does, it guards host callbacks (`guard_callbacks`), keeps memory
-    (`keep_memory`), and joins the other processes where the three arguments are given, or where a cluster of more than one process is
-    recognised (Slurm's srun, Open MPI, the hosts of a TPU pod).
+    (`keep_memory`), and joins the other processes where the three arguments are given, or where a
+    cluster of more than one process is recognised (Slurm's srun, Open MPI, the hosts of a TPU pod).
 
     Args:
         coordinator: HOST:PORT of process 0.
