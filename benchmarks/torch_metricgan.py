@@ -20,6 +20,7 @@ import torch_networks
 from ml_collections import ConfigDict
 from torch_networks import HOP, Discriminator, Generator, log_magnitude
 
+from jaxgan.core.phase import shuffled
 from jaxgan.core.state import History
 from jaxgan.core.timer import Timer
 from jaxgan.speech.audio import SAMPLE_RATE
@@ -161,8 +162,8 @@ class TorchMetricGAN:
         drawn = self.corpus.draw(config.seed, number, config.utterances_per_round)
         lengths = np.array([len(wave) for wave in drawn.clean])
         plans = plan_batches(lengths, self.corpus.bucket_lengths, self.batch_size)
-        order = generator(config.seed, number, BATCH_ORDER).permutation(len(plans))
-        for place in order:
+        random = generator(config.seed, number, BATCH_ORDER)
+        for place in shuffled([plan.length for plan in plans], random):
             yield self.on_device(build(plans[place], drawn))
 
     def on_device(self, fields: Mapping[str, np.ndarray]) -> Batch:
