@@ -59,6 +59,7 @@ FREE = (
     "generator.width",
     "generator.dense",
     "generator.floor",
+    "generator.cudnn",
     "discriminator.channels",
     "discriminator.kernels",
     "discriminator.dense",
@@ -76,7 +77,7 @@ FREE = (
     "adam_b1",
     "adam_b2",
 )
-"""Keys, or beginnings of keys, that the loops in PyTorch follow as well."""
+"""Keys, or beginnings of keys, that PyTorch's loops follow as well or that change no number."""
 
 
 class Loop(Protocol):

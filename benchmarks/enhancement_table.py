@@ -16,22 +16,20 @@ so nothing is chosen by its result, and writes table.md and report.html to WORKD
 """
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from trained_runs import Settings, train
 
 from jaxgan.core import log
 from jaxgan.speech import compare
 
-ROOT = Path(__file__).parents[1]
 SCORES = ("pesq_wb", "stoi", "estoi", "csig", "cbak", "covl", "ssnr", "si_sdr")
 TARGETS = (0.3, 0.5, 0.7, 1.0)
 
-Settings = Mapping[str, object]
 NETWORKS: Settings = {
     "generator.layers": 1,
     "generator.width": 96,
@@ -121,13 +119,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(target_table(found))
         draw_targets(found, options.workdir / "targets.png")
     return 0
-
-
-def train(preset: str, settings: Settings, overrides: Sequence[str], workdir: Path) -> None:
-    """Runs train.py, unless the run is finished."""
-    flags = [f"--config.{key}={value}" for key, value in settings.items()]
-    command = [sys.executable, str(ROOT / "train.py"), f"--config={ROOT / 'configs' / preset}"]
-    subprocess.run([*command, f"--workdir={workdir}", *flags, *overrides], check=True)
 
 
 def validations(workdir: Path, metric: str) -> tuple[np.ndarray, np.ndarray]:

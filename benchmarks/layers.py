@@ -7,7 +7,8 @@
 Both compute the same float32 function of the same parameters and inputs, in turn, each on
 `--cores` cores (jaxgan as in training, with the batch divided over them; PyTorch with as many
 threads) or on the GPU. "forward" gives the outputs, "and backward" the gradients with respect to
-all parameters and to the input besides. CPU seconds are of all threads of the process. On a machine
+all parameters and to the input besides. "blstm-cudnn", on a GPU alone, is jaxgan's layer by cuDNN,
+which PyTorch always takes. CPU seconds are of all threads of the process. On a machine
 that does other things too, set OMP_WAIT_POLICY=passive: PyTorch's threads then do not spend CPU
 time on waiting for each other. On a GPU set XLA_PYTHON_CLIENT_PREALLOCATE=false, so that there is
 memory for both.
@@ -43,7 +44,8 @@ PAPER = {"channels": (15, 25, 40, 50), "kernels": (5, 7, 9, 11), "dense": (50, 1
 FRAMES_COMPARED = 40
 """Of the discriminators. Among more, a LeakyReLU is met so close to 0 that rounding decides its
 slope, and then two right gradients differ."""
-CASES = ("blstm", "blstm-ragged", "discriminator", "discriminator-paper")
+CUDNN = "blstm-cudnn"
+CASES = ("blstm", "blstm-ragged", "discriminator", "discriminator-paper", CUDNN)
 
 Thunk = Callable[[], Any]
 
@@ -99,7 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start(options.cores, options.batch)
 
     rows = []
-    for name in options.only or CASES:
+    everywhere = [name for name in CASES if name != CUDNN or place().type == "cuda"]
+    for name in options.only or everywhere:
         rows += rows_of(name, options.batch, options.frames, options.repeats)
         print(table(rows[-2:]), flush=True)
     figures = {
@@ -142,13 +145,13 @@ def make(name: str, batch: int, frames: int) -> Case:
     if name.startswith("discriminator"):
         return discriminator(SMALL if name == "discriminator" else PAPER, x, clean)
     shortest = frames // 2 if name == "blstm-ragged" else frames
-    return blstm(x, np.linspace(frames, shortest, batch).astype(np.int32))
+    return blstm(x, np.linspace(frames, shortest, batch).astype(np.int32), name == CUDNN)
 
 
-def blstm(x: np.ndarray, lengths: np.ndarray) -> Case:
+def blstm(x: np.ndarray, lengths: np.ndarray, cudnn: bool) -> Case:
     """The generator's two bidirectional LSTMs."""
     batch, frames, bins = x.shape
-    layer = BidirectionalLSTM(WIDTH)
+    layer = BidirectionalLSTM(WIDTH, cudnn=cudnn)
 
     def apply(params: Any, x: jax.Array, lengths: jax.Array) -> jax.Array:
         for variables in params:

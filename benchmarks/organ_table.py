@@ -20,11 +20,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sequence_table import CALLS, ROOT, Settings, table, train
+from sequence_table import CALLS, table
+from trained_runs import ROOT, Settings, train
 
 from jaxgan.core import config as configs
 
-CONFIG = ROOT / "configs" / "organ.py"
+CONFIG = "organ.py"
 METRICS = (
     "eval/objective",
     "eval/objective_valid",
@@ -45,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workdir", type=Path, default=Path("runs/organ"))
     options, overrides = parser.parse_known_args(arguments)
-    preset = f"{CONFIG}:{options.preset}" if options.preset else str(CONFIG)
-    config = configs.load(preset, overrides)
+    preset = f"{CONFIG}:{options.preset}" if options.preset else CONFIG
+    config = configs.load(str(ROOT / "configs" / preset), overrides)
     pretraining, judging = config.pretrain_rounds, config.discriminator_rounds
     adversarial = config.rounds - pretraining - judging
     control = {**CONTROL, "rounds": adversarial}

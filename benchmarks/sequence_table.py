@@ -18,13 +18,13 @@ what temperatures do to the same likelihood runs.
 
 import argparse
 import math
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
+from trained_runs import Settings, train
 
 from jaxgan.core import config as configs
 from jaxgan.core import devices, log
@@ -32,16 +32,13 @@ from jaxgan.sequences.data import open_corpus
 from jaxgan.sequences.evaluation import Validation
 from jaxgan.sequences.sampler import load
 
-ROOT = Path(__file__).parents[1]
-CONFIG = ROOT / "configs" / "seqgan.py"
+CONFIG = "seqgan.py"
 JUDGING = 5
 AUTHORS = {"baseline": False, "policy_learning_rate": 1e-2}
 CONTROL = {"discriminator_rounds": 0}
 CALLS = "train/objective_calls"
 METRICS = ("eval/nll_oracle", "eval/nll_gen", "eval/distinct", "eval/self_bleu_2")
 TEMPERATURES = (1.0, 0.9, 0.8, 0.7)
-
-Settings = Mapping[str, object]
 
 
 def arms(rounds: int) -> dict[str, tuple[str, Settings]]:
@@ -91,13 +88,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(table(rows, METRICS))
     print(temperatures(rows["likelihood"]))
     return 0
-
-
-def train(config: str, settings: Settings, overrides: Sequence[str], workdir: Path) -> None:
-    """Runs train.py, unless the run is finished."""
-    flags = [f"--config.{key}={value}" for key, value in settings.items()]
-    command = [sys.executable, str(ROOT / "train.py"), f"--config={config}"]
-    subprocess.run([*command, f"--workdir={workdir}", *flags, *overrides], check=True, cwd=ROOT)
 
 
 def table(rows: Mapping[str, Sequence[Path]], metrics: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ The same program runs on 1 device or many, in 1 process or many: batches are sha
 """
 
 import ctypes
+import math
 import os
 import re
 from collections.abc import Callable
@@ -146,6 +147,34 @@ def under(mesh: Mesh, program: Callable[..., Any]) -> Callable[..., Any]:
             return program(*arguments)
 
     return call
+
+
+def on_each(
+    function: Callable[[Any, Any], Any], of_rows: tuple[Any, ...], shared: tuple[Any, ...]
+) -> Any:
+    """function(of_rows, shared), where every device of the mesh calls it with its own rows.
+
+    For functions that XLA cannot divide; see `under`. Without a mesh, or where the rows do not
+    divide, one call has them all. Differentiable if the function is.
+
+    Args:
+        function: gives arrays of as many rows as it gets.
+        of_rows: arrays [B, ...].
+        shared: arrays that every call gets whole.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    axes = mesh.auto_axes
+    count = math.prod(mesh.shape[axis] for axis in axes)
+    if count > 1 and len(of_rows[0]) % count == 0:
+        rows = jax.P(axes)
+        function = jax.shard_map(
+            function,
+            in_specs=(rows, jax.P()),
+            out_specs=rows,
+            axis_names=frozenset(axes),
+            check_vma=False,
+        )
+    return function(of_rows, shared)
 
 
 def put_replicated(tree: Any, mesh: Mesh) -> Any:

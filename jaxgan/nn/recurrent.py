@@ -14,6 +14,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxgan.nn import cudnn_lstm
+
 Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 Carry = tuple[jax.Array, jax.Array]
 
@@ -137,10 +139,12 @@ class BidirectionalLSTM(nn.Module):
     Attributes:
         width: hidden units per direction.
         dtype: of the matrix products and the result; parameters are float32.
+        cudnn: have cuDNN compute it where it can (`cudnn_lstm.serves`).
     """
 
     width: int
     dtype: jnp.dtype = jnp.float32
+    cudnn: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, lengths: jax.Array) -> jax.Array:
@@ -158,6 +162,8 @@ class BidirectionalLSTM(nn.Module):
         )
         bias = self.param("bias", forget_bias_one, (2, gates), jnp.float32)
         x, kernel, recurrent_kernel = (a.astype(self.dtype) for a in (x, kernel, recurrent_kernel))
+        if self.cudnn and cudnn_lstm.serves(x):
+            return cudnn_lstm.bidirectional(x, lengths, kernel, recurrent_kernel, bias)
         batch, steps, _ = x.shape
         # The batch before time: it may be sharded.
         rows = jnp.stack([x, reverse_sequences(x, lengths)]).reshape(2, batch * steps, -1)

@@ -5,7 +5,6 @@ to the points, is computed here.
 """
 
 import functools
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
+from jaxgan.core import devices
 from jaxgan.nn import native
 from jaxgan.nn.toom_cook import TILE, toom_cook
 
@@ -154,11 +154,7 @@ def _call(
     of_images: tuple[jax.Array, ...],
     shared: tuple[jax.Array, ...] = (),
 ) -> Sequence[jax.Array]:
-    """The C++ function of arrays [B, ...] and of others: float32 results [B, *shape].
-
-    XLA does not divide a function that it does not know: under a mesh (`jax.set_mesh`) every device
-    calls it with its own images.
-    """
+    """The C++ function of arrays [B, ...] and of others: float32 results [B, *shape]."""
 
     def call(of_images: tuple[jax.Array, ...], shared: tuple[jax.Array, ...]) -> Any:
         batch = len(of_images[0])
@@ -166,12 +162,4 @@ def _call(
         native_call = jax.ffi.ffi_call(function, results, vmap_method="sequential")
         return native_call(*of_images, *shared, slope=np.float32(slope))
 
-    mesh = jax.sharding.get_abstract_mesh()
-    devices = math.prod(mesh.shape[axis] for axis in mesh.auto_axes)
-    if devices > 1 and len(of_images[0]) % devices == 0:
-        batch = jax.P(mesh.auto_axes)
-        axes = frozenset(mesh.auto_axes)
-        call = jax.shard_map(
-            call, in_specs=(batch, jax.P()), out_specs=batch, axis_names=axes, check_vma=False
-        )
-    return call(of_images, shared)
+    return devices.on_each(call, of_images, shared)

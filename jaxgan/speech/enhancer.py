@@ -51,7 +51,8 @@ class Enhancer:
         self.denoiser = make_denoiser(config)
         self.front_end = self.denoiser.front_end
         self.params = devices.put_replicated(params, mesh)
-        self._run = jax.jit(self.denoiser.enhance, out_shardings=devices.sharded(mesh))
+        program = jax.jit(self.denoiser.enhance, out_shardings=devices.sharded(mesh))
+        self._run = devices.under(mesh, program)
 
     def __call__(self, noisy: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Enhanced waveforms: float32 [B, T], zero behind each.

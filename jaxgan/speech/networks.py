@@ -41,6 +41,7 @@ class MaskGenerator(nn.Module):
         floor: lowest value of the mask (0.05 in both papers), which keeps noise from being musical.
         learnable_sigmoid: MetricGAN+'s last activation instead of the plain sigmoid.
         normalise: give the input mean 0 and variance 1 per utterance and frequency.
+        cudnn: have cuDNN compute the LSTMs, on NVIDIA GPUs in float32.
         dtype: of the computation; parameters and mask are float32.
     """
 
@@ -51,6 +52,7 @@ class MaskGenerator(nn.Module):
     floor: float = 0.05
     learnable_sigmoid: bool = False
     normalise: bool = True
+    cudnn: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -74,7 +76,7 @@ class MaskGenerator(nn.Module):
             x = (feature - mean) / jnp.sqrt(variance + 1e-12)
         x = x.astype(self.dtype)
         for _ in range(self.layers):
-            x = BidirectionalLSTM(self.width, dtype=self.dtype)(x, frames)
+            x = BidirectionalLSTM(self.width, dtype=self.dtype, cudnn=self.cudnn)(x, frames)
         x = nn.leaky_relu(nn.Dense(self.dense, dtype=self.dtype)(x), LEAK)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         x = nn.Dense(bins, dtype=self.dtype)(x).astype(jnp.float32)

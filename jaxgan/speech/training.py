@@ -125,7 +125,8 @@ class Training:
 
     def look(self, step: Callable[..., Any]) -> Callable[..., Any]:
         """Compiles a step whose results are rows of a batch."""
-        return jax.jit(step, out_shardings=devices.sharded(self.mesh))
+        program = jax.jit(step, out_shardings=devices.sharded(self.mesh))
+        return devices.under(self.mesh, program)
 
     def fetch(self, tree: Any) -> Any:
         """Arrays on the devices of any process, whole, in the memory of every host."""

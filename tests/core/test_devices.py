@@ -177,3 +177,25 @@ def test_the_compilation_cache_is_in_the_users_cache_folder(monkeypatch, tmp_pat
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", seconds)
+
+
+@pytest.mark.parametrize(("rows", "seen"), [(16, 2), (12, 12)])
+def test_on_each_device_its_own_rows_where_they_divide(rows, seen):
+    mesh = devices.make_mesh()
+    shapes = []
+
+    def function(of_rows, shared):
+        (x,), (factor,) = of_rows, shared
+        shapes.append(x.shape)
+        return factor * x
+
+    program = jax.jit(lambda x, factor: devices.on_each(function, (x,), (factor,)))
+    x = np.arange(rows * 3.0, dtype=np.float32).reshape(rows, 3)
+    np.testing.assert_array_equal(devices.under(mesh, program)(x, np.float32(2)), 2 * x)
+    assert shapes == [(seen, 3)]
+
+
+def test_on_each_without_a_mesh_is_one_call():
+    x = np.ones((16, 3), np.float32)
+    found = devices.on_each(lambda of_rows, shared: (of_rows[0].shape, shared), (x,), (1,))
+    assert found == ((16, 3), (1,))

@@ -1,0 +1,24 @@
+"""Runs of train.py, for the benchmarks that compare what they reach."""
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+Settings = Mapping[str, object]
+
+
+def train(preset: str, settings: Settings, overrides: Sequence[str], workdir: Path) -> None:
+    """Trains, unless the run is finished; goes on where it was stopped.
+
+    Args:
+        preset: a config of the folder configs, as "metricgan.py:quick".
+        settings: of its keys.
+        overrides: further flags, which have the last word.
+        workdir: of the run.
+    """
+    flags = [f"--config.{key}={value}" for key, value in settings.items()]
+    command = [sys.executable, str(ROOT / "train.py"), f"--config={ROOT / 'configs' / preset}"]
+    subprocess.run([*command, f"--workdir={workdir}", *flags, *overrides], check=True)
