@@ -126,7 +126,7 @@ def start(cores: int, batch: int) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     torch.set_num_threads(cores)
     devices.use_cores(batch)
-    devices.prepare()
+    devices.start(calls_host=False)
     jax.config.update("jax_default_matmul_precision", "highest")
     torch.backends.cudnn.allow_tf32 = False
 
@@ -216,7 +216,8 @@ def of_jaxgan(case: Case) -> Side:
 
     def arrays(y: jax.Array, gradients: Any) -> torch_networks.Arrays:
         of_params, of_x = gradients
-        return {"output": np.asarray(y), "input": np.asarray(of_x)} | case.convert(of_params)
+        counting = np.asarray(y) * (case.weights != 0)
+        return {"output": counting, "input": np.asarray(of_x)} | case.convert(of_params)
 
     return Side(
         lambda: jax.block_until_ready(forward(params, x, other)),
@@ -250,7 +251,8 @@ def of_torch(case: Case, dtype: torch.dtype) -> Side:
         return wait(torch.autograd.grad(total, [x, *moved.values()]))
 
     def arrays(y: Any, gradients: Any) -> torch_networks.Arrays:
-        tensors = dict(zip(("output", "input", *moved), (y, *gradients), strict=True))
+        counting = y * (weights != 0)
+        tensors = dict(zip(("output", "input", *moved), (counting, *gradients), strict=True))
         return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
     return Side(forward, backward, arrays)

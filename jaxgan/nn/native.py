@@ -7,9 +7,12 @@ import logging
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import jaxlib
 
 from jaxgan.core import cache
@@ -37,16 +40,34 @@ def register(source: Path, functions: tuple[str, ...]) -> bool:
         loaded = ctypes.CDLL(str(library(source)))
     except (OSError, subprocess.CalledProcessError) as error:
         told = getattr(error, "stderr", "") or str(error)
-        log.warning(
-            "Training on this CPU takes up to three times longer, for %s cannot be compiled "
-            "(a C++ compiler is needed, such as g++; the variable CXX names it): %s",
-            source.name,
-            told.strip().splitlines()[0] if told else "no reason given",
-        )
+        _warn(told.strip().splitlines()[0] if told else "no reason given")
         return False
     for name in functions:
         jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(loaded, name)), platform="cpu")
     return True
+
+
+@functools.cache
+def _warn(reason: str) -> None:
+    log.warning(
+        "Training on this CPU takes up to three times longer, for parts in C++ cannot be compiled "
+        "(a compiler is needed, such as g++; the variable CXX names it): %s",
+        reason,
+    )
+
+
+def call(
+    function: str,
+    shapes: Sequence[tuple[int, ...]],
+    of_rows: tuple[jax.Array, ...],
+    shared: tuple[jax.Array, ...],
+    **attributes: Any,
+) -> Sequence[jax.Array]:
+    """A registered function of arrays [B, ...] and of others: float32 results [B, *shape]."""
+    batch = len(of_rows[0])
+    results = [jax.ShapeDtypeStruct((batch, *shape), jnp.float32) for shape in shapes]
+    ffi_call = jax.ffi.ffi_call(function, results, vmap_method="sequential")
+    return ffi_call(*of_rows, *shared, **attributes)
 
 
 def library(source: Path) -> Path:
@@ -56,7 +77,8 @@ def library(source: Path) -> Path:
         OSError: no compiler, or no place for the file.
         subprocess.CalledProcessError: the compiler fails.
     """
-    parts = (source.read_text(), jaxlib.__version__, *FLAGS)
+    texts = [file.read_text() for file in (source, *sorted(source.parent.glob("*.h")))]
+    parts = (*texts, jaxlib.__version__, *FLAGS)
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     entry = cache.folder() / "native" / cache.machine() / digest
     name = source.with_suffix(".so").name

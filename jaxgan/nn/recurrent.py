@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nn import cudnn_lstm
+from jaxgan.nn import cpu_lstm, cudnn_lstm
 
 Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 Carry = tuple[jax.Array, jax.Array]
@@ -164,6 +164,8 @@ class BidirectionalLSTM(nn.Module):
         x, kernel, recurrent_kernel = (a.astype(self.dtype) for a in (x, kernel, recurrent_kernel))
         if self.cudnn and cudnn_lstm.serves(x):
             return cudnn_lstm.bidirectional(x, lengths, kernel, recurrent_kernel, bias)
+        if cpu_lstm.serves(x):
+            return cpu_lstm.bidirectional(x, lengths, kernel, recurrent_kernel, bias)
         batch, steps, _ = x.shape
         # The batch before time: it may be sharded.
         rows = jnp.stack([x, reverse_sequences(x, lengths)]).reshape(2, batch * steps, -1)

@@ -6,25 +6,13 @@
 // the transforms cost what the products save, since each of their steps goes through memory; here
 // sixteen tiles at a time stay in the cache of a core. A vector holds the channels of one place.
 
-#include <algorithm>
-#include <atomic>
-#include <condition_variable>
-#include <cstdint>
-#include <cstring>
-#include <memory>
-#include <mutex>
-
-#ifdef __AVX512F__
-#include <immintrin.h>
-#endif
-
-#include "xla/ffi/api/ffi.h"
+#include "native.h"
 
 namespace {
 
-namespace ffi = xla::ffi;
+using namespace jaxgan;
 
-constexpr int kChannels = 16;                       // of a vector
+constexpr int kChannels = kLanes;                   // of a vector
 constexpr int kTile = 8;                            // values of a tile's input, along an axis
 constexpr int kStep = 4;                            // its results
 constexpr int kTaps = kTile - kStep + 1;            // of the kernel
@@ -33,34 +21,6 @@ constexpr int kTiles = 16;                          // side by side: a block
 constexpr int kRow = kTiles + 1;                    // of them in memory: 2^n would share cache sets
 constexpr int kColumns = (kTiles + 1) * kStep;      // of the block's input
 constexpr int kMatrix = kChannels * kChannels;      // of a point, in the gradient of the kernel
-
-typedef float Vector __attribute__((vector_size(kChannels * sizeof(float)), may_alias));
-
-// The channels that memory holds of a place, at most 16; the rest of a vector is zero.
-struct Channels {
-  explicit Channels(int64_t count) : count(static_cast<int>(count)), mask((1u << count) - 1) {}
-
-  Vector load(const float* place) const {
-#ifdef __AVX512F__
-    return (Vector)_mm512_maskz_loadu_ps(mask, place);
-#else
-    Vector vector = {};
-    std::memcpy(&vector, place, count * sizeof(float));
-    return vector;
-#endif
-  }
-
-  void store(float* place, Vector vector) const {
-#ifdef __AVX512F__
-    _mm512_mask_storeu_ps(place, mask, (__m512)vector);
-#else
-    std::memcpy(place, &vector, count * sizeof(float));
-#endif
-  }
-
-  int count;
-  uint16_t mask;
-};
 
 // A batch of images [height, width, channels].
 struct Shape {
@@ -72,7 +32,7 @@ struct Shape {
   int64_t place(int64_t row, int64_t column) const { return (row * width + column) * channels.count; }
 
   int64_t height, width;
-  Channels channels;
+  Lanes channels;
 };
 
 // One block of tiles on its way from the input to the result or back.
@@ -189,7 +149,7 @@ void transform_gradient(const float* dy, const float* y, const Shape& shape, flo
       load_column<kStep>(dy + shape.place(row, column + c), shape, rows, gradients);
       load_column<kStep>(y + shape.place(row, column + c), shape, rows, results);
       for (int r = 0; r < kStep; ++r) {
-        gradients[r] = results[r] < 0.f ? slope * gradients[r] : gradients[r];
+        gradients[r] = negative(results[r], slope * gradients[r], gradients[r]);
         s.bias += gradients[r];
       }
       from_result_gradient(gradients, 1, &high[0][c], kStep);
@@ -202,24 +162,39 @@ void transform_gradient(const float* dy, const float* y, const Shape& shape, flo
 // out[t] = sum over k of in[t][k] matrix[k], for a block's tiles.
 inline void product(const Vector* in, const float* matrix, int count, Vector* out) {
   const float* values = reinterpret_cast<const float*>(in);
-  Vector sums[kTiles] = {};
-  for (int k = 0; k < count; ++k) {
-    Vector row;
-    std::memcpy(&row, matrix + k * kChannels, sizeof row);
-    for (int t = 0; t < kTiles; ++t) sums[t] += values[t * kChannels + k] * row;
+  Part* results = reinterpret_cast<Part*>(out);
+  for (int first = 0; first < kTiles; first += kRegisters) {
+    Part sums[kRegisters][kParts] = {};
+    for (int k = 0; k < count; ++k) {
+      Part row[kParts];
+      for (int p = 0; p < kParts; ++p)
+        std::memcpy(&row[p], matrix + k * kChannels + p * kChannels / kParts, sizeof row[p]);
+      for (int t = 0; t < kRegisters; ++t)
+        for (int p = 0; p < kParts; ++p) sums[t][p] += values[(first + t) * kChannels + k] * row[p];
+    }
+    for (int t = 0; t < kRegisters; ++t)
+      for (int p = 0; p < kParts; ++p) results[(first + t) * kParts + p] = sums[t][p];
   }
-  for (int t = 0; t < kTiles; ++t) out[t] = sums[t];
 }
 
 // matrix[k] += sum over t of in[t][k] out[t].
 template <int Count>
 inline void correlate(const Vector* in, const Vector* out, Vector* matrix) {
+  constexpr int kTogether = std::min(Count, kRegisters);
   const float* values = reinterpret_cast<const float*>(in);
-  Vector sums[Count];
-  for (int k = 0; k < Count; ++k) sums[k] = matrix[k];
-  for (int t = 0; t < kTiles; ++t)
-    for (int k = 0; k < Count; ++k) sums[k] += values[t * kChannels + k] * out[t];
-  for (int k = 0; k < Count; ++k) matrix[k] = sums[k];
+  const Part* rows = reinterpret_cast<const Part*>(out);
+  Part* results = reinterpret_cast<Part*>(matrix);
+  for (int first = 0; first < Count; first += kTogether) {
+    Part sums[kTogether][kParts];
+    for (int k = 0; k < kTogether; ++k)
+      for (int p = 0; p < kParts; ++p) sums[k][p] = results[(first + k) * kParts + p];
+    for (int t = 0; t < kTiles; ++t)
+      for (int k = 0; k < kTogether; ++k)
+        for (int p = 0; p < kParts; ++p)
+          sums[k][p] += values[t * kChannels + first + k] * rows[t * kParts + p];
+    for (int k = 0; k < kTogether; ++k)
+      for (int p = 0; p < kParts; ++p) results[(first + k) * kParts + p] = sums[k][p];
+  }
 }
 
 inline void add_and_clear(Scratch& s) {
@@ -238,38 +213,15 @@ void for_blocks(int64_t rows, int64_t columns, const Work& work) {
     for (int64_t column = 0; column < columns; column += kTiles * kStep) work(row, column);
 }
 
-// work(number, scratch) for every image, by this thread and by those of XLA that are free. Which
-// thread takes an image does not change a digit: nothing is added up over images.
+// work(number, scratch) for every image. Which thread takes an image does not change a digit:
+// nothing is added up over images.
 template <typename Work>
 void for_images(ffi::ThreadPool& pool, int64_t count, const Work& work) {
-  struct Shared {
-    std::atomic<int64_t> next{0};
-    int64_t done = 0;
-    std::mutex mutex;
-    std::condition_variable all_done;
-  };
-  auto shared = std::make_shared<Shared>();
-  // A task that begins late finds nothing left, and then `work` may be gone.
-  auto task = [shared, count, &work] {
-    int64_t number = shared->next++;
-    if (number >= count) return;
+  for_each(pool, count, [&](int64_t number) {
     auto scratch = std::make_unique<Scratch>();
-    int64_t done = 0;
-    for (; number < count; number = shared->next++, ++done) work(number, *scratch);
-    std::lock_guard<std::mutex> lock(shared->mutex);
-    shared->done += done;
-    if (shared->done == count) shared->all_done.notify_all();
-  };
-  const int64_t helpers = std::min(count, pool.num_threads()) - 1;
-  for (int64_t i = 0; i < helpers; ++i) pool.Schedule(decltype(task)(task));
-  task();
-  std::unique_lock<std::mutex> lock(shared->mutex);
-  shared->all_done.wait(lock, [&] { return shared->done == count; });
+    work(number, *scratch);
+  });
 }
-
-using Array = ffi::Buffer<ffi::F32>;
-using Integers = ffi::Buffer<ffi::S32>;
-using Result = ffi::Result<Array>;
 
 // How many rows of an image's result count.
 int64_t rows_of(const Integers& wanted, int64_t image, const Shape& shape) {
@@ -300,7 +252,7 @@ ffi::Error forward(ffi::ThreadPool pool, Array x, Integers wanted, Array matrice
           to_results(part[r], 1, sums, 1);
           for (int c = 0; c < wide; ++c) {
             const Vector sum = sums[c] + biases;
-            to.channels.store(result + to.place(row + r, column + c), sum < 0.f ? slope * sum : sum);
+            to.channels.store(result + to.place(row + r, column + c), negative(sum, slope * sum, sum));
           }
         }
       }

@@ -156,10 +156,5 @@ def _call(
 ) -> Sequence[jax.Array]:
     """The C++ function of arrays [B, ...] and of others: float32 results [B, *shape]."""
 
-    def call(of_images: tuple[jax.Array, ...], shared: tuple[jax.Array, ...]) -> Any:
-        batch = len(of_images[0])
-        results = [jax.ShapeDtypeStruct((batch, *shape), jnp.float32) for shape in shapes]
-        native_call = jax.ffi.ffi_call(function, results, vmap_method="sequential")
-        return native_call(*of_images, *shared, slope=np.float32(slope))
-
+    call = functools.partial(native.call, function, shapes, slope=np.float32(slope))
     return devices.on_each(call, of_images, shared)

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgan.nn import cpu_lstm
 from jaxgan.nn.recurrent import BidirectionalLSTM, recur, reverse_sequences
 
 
@@ -31,8 +32,16 @@ def both_directions(x, params):
     )
 
 
+@pytest.fixture(name="way", params=["C++", "loop"])
+def computed_in_cpp_or_in_a_loop(request, monkeypatch):
+    if request.param == "loop":
+        monkeypatch.setattr(cpu_lstm, "serves", lambda x: False)
+    else:
+        assert cpu_lstm.serves(jnp.zeros((1, 1, 1)))
+
+
 @pytest.fixture(name="layer")
-def small_layer():
+def small_layer(way):
     layer = BidirectionalLSTM(width=5)
     x = jax.random.normal(jax.random.key(0), (3, 7, 4))
     lengths = jnp.array([7, 4, 1])
