@@ -9,7 +9,7 @@ training time on a CPU. There it is
 - `tile_convolution` for kernels of 5x5 and at most 16 channels, as MetricGAN+ has them: C++;
 - `slab_convolution` for the others, and where there is no C++ compiler: XLA's matrix products.
 
-On GPU and TPU, and for shapes and dtypes without gain, it is `jax.lax.conv_general_dilated`.
+On GPU and TPU, and for shapes without gain, it is `jax.lax.conv_general_dilated`.
 """
 
 import jax
@@ -41,6 +41,10 @@ def leaky_convolution(
         [B, H - kh + 1, W - kw + 1, C_out]: stride 1, no padding. Where a row of padding was read
         the result is finite and without meaning; it must have no gradient.
     """
+    if jax.default_backend() == "cpu" and x.dtype == jnp.bfloat16:
+        # Few CPUs multiply them fast. In float32 their products are exact, and sums are in any case.
+        wide = (a.astype(jnp.float32) for a in (x, kernel, bias))
+        return leaky_convolution(*wide, slope, rows).astype(x.dtype)
     if jax.default_backend() == "cpu":
         counts = jnp.full(x.shape[:1], x.shape[1]) if rows is None else rows
         wanted = counts.astype(jnp.int32) - kernel.shape[0] + 1
