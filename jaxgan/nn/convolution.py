@@ -42,9 +42,9 @@ def leaky_convolution(
         the result is finite and without meaning; it must have no gradient.
     """
     if jax.default_backend() == "cpu" and x.dtype == jnp.bfloat16:
-        # Few CPUs multiply them fast. In float32 their products are exact, and sums are in any case.
-        wide = (a.astype(jnp.float32) for a in (x, kernel, bias))
-        return leaky_convolution(*wide, slope, rows).astype(x.dtype)
+        # Few CPUs multiply bfloat16 fast; in float32 the products are exact.
+        wide, wide_kernel, wide_bias = (a.astype(jnp.float32) for a in (x, kernel, bias))
+        return leaky_convolution(wide, wide_kernel, wide_bias, slope, rows).astype(x.dtype)
     if jax.default_backend() == "cpu":
         counts = jnp.full(x.shape[:1], x.shape[1]) if rows is None else rows
         wanted = counts.astype(jnp.int32) - kernel.shape[0] + 1
