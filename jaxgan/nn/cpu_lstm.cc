@@ -81,7 +81,7 @@ class Panels {
         }
       for (int r = 0; r < Rows; ++r)
         for (int p = 0; p < kWide; ++p)
-          std::memcpy(out + r * width() + (panel * kWide + p) * kLanes / kParts, &sums[r][p], sizeof(Part));
+          std::memcpy(out + r * width() + (panel * kWide + p) * kPart, &sums[r][p], sizeof(Part));
     }
   }
 
@@ -107,15 +107,15 @@ inline Floats lanes_sigmoid(Floats x) {
   return 1.f / (1.f + sum * (Floats)exponent);
 }
 
-inline Vector sigmoid(Vector x) {
+inline Vector sigmoid(const Vector& x) {
 #ifdef __AVX512F__
   return lanes_sigmoid(x);
 #else
-  return {lanes_sigmoid(x.low), lanes_sigmoid(x.high)};
+  return Vector::from([&](int p) { return lanes_sigmoid(x.part[p]); });
 #endif
 }
 
-inline Vector tanh(Vector x) { return -1.f + 2.f * sigmoid(2.f * x); }
+inline Vector tanh(const Vector& x) { return -1.f + 2.f * sigmoid(2.f * x); }
 
 // Some rows of one direction.
 struct Rows {

@@ -27,32 +27,51 @@ using Result = ffi::Result<Array>;
 
 constexpr int kLanes = 16;
 
-// Sixteen floats, and how many of them stay in registers beside what they are computed from.
+// Sixteen floats, in as many parts as registers take, and how many of them stay in registers
+// beside what they are computed from.
+#if defined(__AVX512F__)
+constexpr int kParts = 1, kRegisters = 16;
+#elif defined(__AVX__)
+constexpr int kParts = 2, kRegisters = 4;
+#elif defined(__ARM_NEON)
+constexpr int kParts = 4, kRegisters = 4;
+#else
+constexpr int kParts = 4, kRegisters = 2;
+#endif
+constexpr int kPart = kLanes / kParts;  // floats
+
+typedef float Part __attribute__((vector_size(kPart * sizeof(float)), may_alias));
+
 #ifdef __AVX512F__
-constexpr int kRegisters = 16;
-constexpr int kParts = 1;
-typedef float Vector __attribute__((vector_size(kLanes * sizeof(float)), may_alias));
-typedef Vector Part;
+typedef Part Vector;
 inline Vector negative(Vector x, Vector then, Vector otherwise) { return x < 0.f ? then : otherwise; }
 #else
 // Compilers make poor code of vectors that no register holds.
-constexpr int kRegisters = 4;
-constexpr int kParts = 2;
-typedef float Half __attribute__((vector_size(kLanes / 2 * sizeof(float)), may_alias));
-typedef Half Part;
 struct Vector {
-  Half low, high;
-  Vector& operator+=(Vector y) { return low += y.low, high += y.high, *this; }
+  Part part[kParts];
+
+  // of(p) is part p.
+  template <typename Of>
+  static Vector from(const Of& of) {
+    Vector vector;
+    for (int p = 0; p < kParts; ++p) vector.part[p] = of(p);
+    return vector;
+  }
+  Vector& operator+=(const Vector& y) {
+    for (int p = 0; p < kParts; ++p) part[p] += y.part[p];
+    return *this;
+  }
 };
-inline Vector operator-(Vector x) { return {-x.low, -x.high}; }
-inline Vector operator+(Vector x, Vector y) { return {x.low + y.low, x.high + y.high}; }
-inline Vector operator-(Vector x, Vector y) { return {x.low - y.low, x.high - y.high}; }
-inline Vector operator*(Vector x, Vector y) { return {x.low * y.low, x.high * y.high}; }
-inline Vector operator*(float x, Vector y) { return {x * y.low, x * y.high}; }
-inline Vector operator+(float x, Vector y) { return {x + y.low, x + y.high}; }
-inline Vector operator-(float x, Vector y) { return {x - y.low, x - y.high}; }
-inline Vector negative(Vector x, Vector then, Vector otherwise) {
-  return {x.low < 0.f ? then.low : otherwise.low, x.high < 0.f ? then.high : otherwise.high};
+using Const = const Vector&;
+inline Vector operator-(Const x) { return Vector::from([&](int p) { return -x.part[p]; }); }
+inline Vector operator+(Const x, Const y) { return Vector::from([&](int p) { return x.part[p] + y.part[p]; }); }
+inline Vector operator-(Const x, Const y) { return Vector::from([&](int p) { return x.part[p] - y.part[p]; }); }
+inline Vector operator*(Const x, Const y) { return Vector::from([&](int p) { return x.part[p] * y.part[p]; }); }
+inline Vector operator*(float x, Const y) { return Vector::from([&](int p) { return x * y.part[p]; }); }
+inline Vector operator+(float x, Const y) { return Vector::from([&](int p) { return x + y.part[p]; }); }
+inline Vector operator-(float x, Const y) { return Vector::from([&](int p) { return x - y.part[p]; }); }
+inline Vector negative(Const x, Const then, Const otherwise) {
+  return Vector::from([&](int p) { return x.part[p] < 0.f ? then.part[p] : otherwise.part[p]; });
 }
 #endif
 
@@ -72,43 +91,40 @@ struct Lanes {
   explicit Lanes(int64_t count) : count(static_cast<int>(count)) {}
 
   Vector load(const float* place) const {
-    return {part(place, count), part(place + kLanes / 2, count - kLanes / 2)};
+    return Vector::from([&](int p) { return part(place + p * kPart, count - p * kPart); });
   }
 
-  void store(float* place, Vector vector) const {
-    put(place, vector.low, count);
-    put(place + kLanes / 2, vector.high, count - kLanes / 2);
+  void store(float* place, const Vector& vector) const {
+    for (int p = 0; p < kParts; ++p) put(place + p * kPart, vector.part[p], count - p * kPart);
   }
 
   int count;
 
  private:
-  // A copy of a length that is not known would be a call, for a few bytes.
-  static Half part(const float* place, int count) {
-    Half half = {};
-    if (count >= kLanes / 2) {
-      std::memcpy(&half, place, sizeof half);
-    } else {
+  static Part part(const float* place, int count) {
+    Part part = {};
+    if (count >= kPart) {
+      std::memcpy(&part, place, sizeof part);
+    } else if (count > 0) {
 #ifdef __AVX__
-      typedef int Ints __attribute__((vector_size(32)));
-      const Ints mask = Ints{0, 1, 2, 3, 4, 5, 6, 7} < count;
-      half = (Half)_mm256_maskload_ps(place, (__m256i)mask);
+      typedef int Ints __attribute__((vector_size(sizeof(Part))));
+      part = (Part)_mm256_maskload_ps(place, (__m256i)(Ints{0, 1, 2, 3, 4, 5, 6, 7} < count));
 #else
-      pieces(place, reinterpret_cast<float*>(&half), count);
+      pieces(place, reinterpret_cast<float*>(&part), count);
 #endif
     }
-    return half;
+    return part;
   }
 
-  static void put(float* place, Half half, int count) {
-    if (count >= kLanes / 2)
-      std::memcpy(place, &half, sizeof half);
-    else
-      pieces(reinterpret_cast<const float*>(&half), place, count);
+  static void put(float* place, Part part, int count) {
+    if (count >= kPart)
+      std::memcpy(place, &part, sizeof part);
+    else if (count > 0)
+      pieces(reinterpret_cast<const float*>(&part), place, count);
   }
 
+  // A copy of a length that is not known would be a call, for a few bytes.
   static void pieces(const float* from, float* to, int count) {
-    if (count <= 0) return;
     if (count & 4) std::memcpy(to, from, 16);
     if (count & 2) std::memcpy(to + (count & 4), from + (count & 4), 8);
     if (count & 1) to[count - 1] = from[count - 1];

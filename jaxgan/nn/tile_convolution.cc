@@ -168,7 +168,7 @@ inline void product(const Vector* in, const float* matrix, int count, Vector* ou
     for (int k = 0; k < count; ++k) {
       Part row[kParts];
       for (int p = 0; p < kParts; ++p)
-        std::memcpy(&row[p], matrix + k * kChannels + p * kChannels / kParts, sizeof row[p]);
+        std::memcpy(&row[p], matrix + k * kChannels + p * kPart, sizeof row[p]);
       for (int t = 0; t < kRegisters; ++t)
         for (int p = 0; p < kParts; ++p) sums[t][p] += values[(first + t) * kChannels + k] * row[p];
     }
