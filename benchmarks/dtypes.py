@@ -6,7 +6,7 @@
 For every seed a run in each dtype, made by train.py, one after the other; they go on where they
 were stopped: the same command again. Printed is the validation score of every run at its best
 round and at its last, and the difference of the means over seeds. A quarter of an hour on two
-cores, which have no haste in bfloat16.
+cores.
 """
 
 import argparse

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared")
 COMPILERS = ("c++", "g++", "clang++")
+PATIENCE_SECONDS = 300.0  # with a compiler, which takes seconds
 
 
 @functools.cache
@@ -38,9 +39,9 @@ def register(source: Path, functions: tuple[str, ...]) -> bool:
     """
     try:
         loaded = ctypes.CDLL(str(library(source)))
-    except (OSError, subprocess.CalledProcessError) as error:
-        told = getattr(error, "stderr", "") or str(error)
-        _warn(told.strip().splitlines()[0] if told else "no reason given")
+    except (OSError, subprocess.SubprocessError) as error:
+        told = (getattr(error, "stderr", "") or "").strip() or str(error)
+        _warn(told.splitlines()[0])
         return False
     for name in functions:
         jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(loaded, name)), platform="cpu")
@@ -75,7 +76,7 @@ def library(source: Path) -> Path:
 
     Raises:
         OSError: no compiler, or no place for the file.
-        subprocess.CalledProcessError: the compiler fails.
+        subprocess.SubprocessError: the compiler fails or hangs.
     """
     texts = [file.read_text() for file in (source, *sorted(source.parent.glob("*.h")))]
     parts = (*texts, jaxlib.__version__, *FLAGS)
@@ -93,4 +94,4 @@ def _compile(source: Path, library: Path) -> None:
         raise OSError("none of " + ", ".join(COMPILERS) + " is there")
     include = f"-I{jax.ffi.include_dir()}"
     command = [*compiler.split(), *FLAGS, include, str(source), "-o", str(library)]
-    subprocess.run(command, check=True, capture_output=True, text=True)
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS)

@@ -20,6 +20,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
 
 @pytest.fixture
 def source(tmp_path, monkeypatch):
+    native._warn.cache_clear()
     monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("CXX", raising=False)
     file = tmp_path / "twice.cc"
@@ -47,6 +48,7 @@ def test_functions_are_compiled_once_and_can_be_called(source, monkeypatch):
         ("compiler", "there-is-no-such-compiler"),
         ("none", "none of c++, g++, clang++ is there"),
         ("code", "error"),
+        ("hang", "timed out"),
         ("place", "cannot"),
     ],
 )
@@ -55,6 +57,12 @@ def test_what_cannot_be_compiled_is_told_once(source, monkeypatch, caplog, mista
         monkeypatch.setenv("CXX", "there-is-no-such-compiler")
     elif mistake == "none":
         monkeypatch.setenv("PATH", str(source.parent))
+    elif mistake == "hang":
+        compiler = source.with_name("sleeper")
+        compiler.write_text("#!/bin/sh\nexec sleep 60\n")
+        compiler.chmod(0o755)
+        monkeypatch.setenv("CXX", str(compiler))
+        monkeypatch.setattr(native, "PATIENCE_SECONDS", 0.5)
     elif mistake == "code":
         source.write_text("this is no C++;")
     else:
