@@ -135,7 +135,7 @@ def test_slabs_are_the_definition(shape):
     check_value_and_gradients(shape)
 
 
-@pytest.mark.parametrize("shape", SLABS[2:8])
+@pytest.mark.parametrize("shape", SLABS[2:5])
 @pytest.mark.parametrize("missing", [0, 1, 4, 8])
 @pytest.mark.usefixtures("way")
 def test_rows_of_padding_change_nothing(shape, missing):
@@ -172,7 +172,7 @@ def test_every_height_is_covered_once(height):
     check_value_and_gradients((3, height, 260, 5, 5, 1, 2), seed=height)
 
 
-@pytest.mark.parametrize("width", range(60, 76))
+@pytest.mark.parametrize("width", range(64, 71))  # a block of tiles ends at 68
 def test_every_width_is_covered_once(width):
     check_value_and_gradients((2, 11, width, 5, 5, 3, 2), seed=width)
 

@@ -13,11 +13,11 @@ def layer_and_inputs(batch, steps, size, width, scale=1.0):
     x = scale * jax.random.normal(keys[0], (batch, steps, size))
     lengths = jax.random.randint(keys[1], (batch,), 0, steps + 1).at[0].set(steps)
     params = BidirectionalLSTM(width).init(keys[2], x, lengths)["params"]
-    # So that every gate bends.
-    params = jax.tree.map(lambda p: p + 0.3 * jax.random.normal(keys[3], p.shape), params)
-    return params, x, lengths
+    bias = jax.random.normal(keys[3], params["bias"].shape)  # it would begin with zeros
+    return {**params, "bias": bias}, x, lengths
 
 
+@jax.jit
 def value_and_gradients(params, x, lengths):
     width = params["bias"].shape[-1] // 4
     valid = (jnp.arange(x.shape[1]) < lengths[:, None])[..., None]
@@ -34,7 +34,10 @@ def value_and_gradients(params, x, lengths):
 def by_the_loop(monkeypatch, *inputs):
     with monkeypatch.context() as patched:
         patched.setattr(cpu_lstm, "serves", lambda x: False)
-        return jax.jit(value_and_gradients)(*inputs)
+        # A function of its own: jax keeps what it has traced by function.
+        compiled = jax.jit(lambda *a: value_and_gradients.__wrapped__(*a)).lower(*inputs)
+        assert "Lstm" not in compiled.as_text()
+        return compiled.compile()(*inputs)
 
 
 def assert_near(found, wanted):
@@ -46,12 +49,12 @@ def assert_near(found, wanted):
 # Rows are taken four at a time, units sixteen, and panels of the kernel are 4 to 7 vectors wide.
 @pytest.mark.parametrize(
     ("batch", "steps", "size", "width"),
-    [(1, 9, 3, 1), (2, 5, 4, 16), (3, 1, 6, 20), (4, 12, 5, 37), (6, 20, 7, 96), (9, 33, 8, 200)],
+    [(1, 9, 3, 1), (3, 1, 6, 37), (6, 12, 7, 96), (8, 33, 8, 200)],
 )
 def test_numbers_and_gradients_equal_those_of_the_loop(monkeypatch, batch, steps, size, width):
     inputs = layer_and_inputs(batch, steps, size, width)
-    assert cpu_lstm.serves(inputs[1])
-    assert_near(jax.jit(value_and_gradients)(*inputs), by_the_loop(monkeypatch, *inputs))
+    assert "LstmBackward" in value_and_gradients.lower(*inputs).as_text()
+    assert_near(value_and_gradients(*inputs), by_the_loop(monkeypatch, *inputs))
 
 
 def test_padding_is_zero_and_has_no_gradient():
@@ -95,7 +98,7 @@ def test_every_device_has_its_own_rows(monkeypatch):
     sharding = NamedSharding(mesh, jax.P("data"))
     with jax.set_mesh(mesh):
         placed = jax.device_put((x, lengths), sharding)
-        compiled = jax.jit(value_and_gradients).lower(params, *placed).compile()
+        compiled = value_and_gradients.lower(params, *placed).compile()
         assert "all-gather" not in compiled.as_text()
         found = compiled(params, *placed)
     assert_near(found, by_the_loop(monkeypatch, params, x, lengths))

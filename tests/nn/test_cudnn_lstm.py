@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,6 +41,7 @@ def layer_and_inputs(batch=3):
     return params, x, lengths
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def value_and_gradients(cudnn, params, x, lengths):
     valid = (jnp.arange(x.shape[1]) < lengths[:, None])[..., None]
     weights = jax.random.normal(jax.random.key(2), (*x.shape[:2], 2 * WIDTH))
@@ -71,7 +74,7 @@ def test_every_device_has_its_own_rows(definition):
     wanted = value_and_gradients(False, params, x, lengths)
     with jax.set_mesh(mesh):
         placed = jax.device_put((x, lengths), sharding)
-        found = jax.jit(value_and_gradients, static_argnums=0)(True, params, *placed)
+        found = value_and_gradients(True, params, *placed)
     assert set(definition) == {(2, *x.shape[1:])}
     assert_equal(found, wanted)
 
