@@ -28,6 +28,7 @@ def fresh_state(system):
 
 def predictions(system, state, candidates, batch, name="discriminator"):
     """D's word on each candidate by itself, one utterance at a time and without padding."""
+    judge = jax.jit(lambda *inputs: metricgan_steps.judge(system, *inputs)[0])
     result = np.zeros((len(batch.lengths), len(candidates)))
     for row, length in enumerate(batch.lengths.tolist()):
         total = -(-length // 256) * 256
@@ -35,13 +36,7 @@ def predictions(system, state, candidates, batch, name="discriminator"):
         for kind, candidate in enumerate(candidates):
             made = as_float(candidate[row : row + 1, :total])
             features = [system.masking.feature_of(side) for side in (made, clean)]
-            value, _ = metricgan_steps.judge(
-                system,
-                state.players[name],
-                *features,
-                jnp.array([length]),
-            )
-            result[row, kind] = value[0]
+            (result[row, kind],) = judge(state.players[name], *features, jnp.array([length]))
     return result
 
 
@@ -183,7 +178,8 @@ def test_each_score_has_a_discriminator_of_its_own():
     candidates = [batch.clean, batch.noisy]
     labels = jnp.array([[[1.0, 1.0], [0.6, 0.7]], [[1.0, 1.0], [jnp.nan, 0.8]]])
     lesson = Lesson(batch.clean, candidates, labels, batch.lengths)
-    taught, metrics = metricgan_steps.discriminator_step(state, lesson, system=system)
+    teach = jax.jit(functools.partial(metricgan_steps.discriminator_step, system=system))
+    taught, metrics = teach(state, lesson)
     losses = []
     for number, name in enumerate(names):
         by_hand = predictions(system, state, candidates, batch, name)
@@ -191,7 +187,7 @@ def test_each_score_has_a_discriminator_of_its_own():
         losses.append(np.nanmean((by_hand - np.asarray(labels[..., number])) ** 2, axis=0).sum())
         # What the other score says does not reach it.
         alone = lesson._replace(labels=labels.at[..., 1 - number].set(0.1))
-        other, _ = metricgan_steps.discriminator_step(state, alone, system=system)
+        other, _ = teach(state, alone)
         assert equal(other.players[name], taught.players[name])
         assert not equal(other.players[name].params, state.players[name].params)
     assert float(metrics["loss"]) == pytest.approx(sum(losses), rel=1e-5)
