@@ -15,10 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from trained_runs import ROOT, train
+from trained_runs import ROOT, train, validations
 
 from jaxgan.core import config as configs
-from jaxgan.core import log
 
 DTYPES = ("float32", "bfloat16")
 
@@ -36,14 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for dtype in DTYPES:
             workdir = options.workdir / f"{dtype}_seed{seed}"
             train(options.config, {"seed": seed, "dtype": dtype}, overrides, workdir)
-            found[seed, dtype] = validations(workdir, f"valid/{config.score}")
+            _, found[seed, dtype] = validations(workdir, f"valid/{config.score}")
     print(table(config.score, found))
     return 0
-
-
-def validations(workdir: Path, metric: str) -> np.ndarray:
-    """The metric of every round that has it."""
-    return np.array([row[metric] for row in log.read(workdir) if metric in row])
 
 
 def table(score: str, found: Mapping[tuple[int, str], np.ndarray]) -> str:

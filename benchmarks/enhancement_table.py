@@ -22,9 +22,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from trained_runs import Settings, train
+from trained_runs import Settings, train, validations
 
-from jaxgan.core import log
 from jaxgan.speech import compare
 
 SCORES = ("pesq_wb", "stoi", "estoi", "csig", "cbak", "covl", "ssnr", "si_sdr")
@@ -119,12 +118,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(target_table(found))
         draw_targets(found, options.workdir / "targets.png")
     return 0
-
-
-def validations(workdir: Path, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """The rounds with a validation, and what it gave."""
-    rows = [row for row in log.read(workdir) if metric in row]
-    return np.array([row["round"] for row in rows]), np.array([row[metric] for row in rows])
 
 
 def target_table(found: Mapping[float, tuple[np.ndarray, np.ndarray]]) -> str:

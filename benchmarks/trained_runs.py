@@ -5,6 +5,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from jaxgan.core import log
+
 ROOT = Path(__file__).parents[1]
 
 Settings = Mapping[str, object]
@@ -22,3 +26,9 @@ def train(preset: str, settings: Settings, overrides: Sequence[str], workdir: Pa
     flags = [f"--config.{key}={value}" for key, value in settings.items()]
     command = [sys.executable, str(ROOT / "train.py"), f"--config={ROOT / 'configs' / preset}"]
     subprocess.run([*command, f"--workdir={workdir}", *flags, *overrides], check=True)
+
+
+def validations(workdir: Path, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """The rounds with a validation, and what it gave."""
+    rows = [row for row in log.read(workdir) if metric in row]
+    return np.array([row["round"] for row in rows]), np.array([row[metric] for row in rows])

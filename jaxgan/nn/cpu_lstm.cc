@@ -118,8 +118,8 @@ inline Vector sigmoid(const Vector& x) {
 inline Vector tanh(const Vector& x) { return -1.f + 2.f * sigmoid(2.f * x); }
 
 // Some rows of one direction.
-struct Rows {
-  Rows(int64_t number, const Integers& lengths, const Array& kernel, int64_t batch, int64_t steps)
+struct Group {
+  Group(int64_t number, const Integers& lengths, const Array& kernel, int64_t batch, int64_t steps)
       : direction(number % 2), first(number / 2 * kRows), steps(steps), width(kernel.dimensions()[1]) {
     rows = static_cast<int>(std::min<int64_t>(kRows, batch - first));
     longest = 0;
@@ -130,11 +130,10 @@ struct Rows {
     matrix = kernel.typed_data() + direction * width * 4 * width;
   }
 
-  // Of an array [B, T, 2, size], row and step of this part. The backward direction begins at a
+  // Of an array [B, T, 2, size], row and step of this group. The backward direction begins at a
   // row's last step.
   int64_t place(int r, int64_t step, int64_t size) const {
-    const int64_t time = direction ? length[r] - 1 - step : step;
-    return (((first + r) * steps + time) * 2 + direction) * size;
+    return place_at(r, direction ? length[r] - 1 - step : step, size);
   }
 
   // work(place, lanes) for the hidden units, a vector at a time.
@@ -147,7 +146,11 @@ struct Rows {
   void clear_padding(float* array, int64_t size) const {
     for (int r = 0; r < rows; ++r)
       for (int64_t time = length[r]; time < steps; ++time)
-        std::fill_n(array + (((first + r) * steps + time) * 2 + direction) * size, size, 0.f);
+        std::fill_n(array + place_at(r, time, size), size, 0.f);
+  }
+
+  int64_t place_at(int r, int64_t time, int64_t size) const {
+    return (((first + r) * steps + time) * 2 + direction) * size;
   }
 
   int direction, rows;
@@ -159,19 +162,19 @@ struct Rows {
 std::unique_ptr<float[]> zeros(int64_t count) { return std::make_unique<float[]>(count); }
 
 // Gates and cells are kept where they are given.
-void advance(const Rows& part, const float* inputs, float* hiddens, float* gates, float* cells) {
-  const int64_t width = part.width;
-  const Panels kernel(width, 4 * width, [&](int64_t k, int64_t j) { return part.matrix[k * 4 * width + j]; });
+void advance(const Group& group, const float* inputs, float* hiddens, float* gates, float* cells) {
+  const int64_t width = group.width;
+  const Panels kernel(width, 4 * width, [&](int64_t k, int64_t j) { return group.matrix[k * 4 * width + j]; });
   const auto sums = zeros(kRows * kernel.width()), hidden = zeros(kRows * width), cell = zeros(kRows * width);
-  for (int64_t step = 0; step < part.longest; ++step) {
-    kernel.product(hidden.get(), part.rows, sums.get());
-    for (int r = 0; r < part.rows; ++r) {
-      if (step >= part.length[r]) continue;
-      const float* input = inputs + part.place(r, step, 4 * width);
+  for (int64_t step = 0; step < group.longest; ++step) {
+    kernel.product(hidden.get(), group.rows, sums.get());
+    for (int r = 0; r < group.rows; ++r) {
+      if (step >= group.length[r]) continue;
+      const float* input = inputs + group.place(r, step, 4 * width);
       const float* sum = sums.get() + r * kernel.width();
-      float* kept = gates ? gates + part.place(r, step, 4 * width) : nullptr;
-      const int64_t place = part.place(r, step, width);
-      part.for_units([&](int64_t unit, Lanes lanes) {
+      float* kept = gates ? gates + group.place(r, step, 4 * width) : nullptr;
+      const int64_t place = group.place(r, step, width);
+      group.for_units([&](int64_t unit, Lanes lanes) {
         const auto total = [&](int64_t gate) {
           const int64_t at = gate * width + unit;
           return lanes.load(input + at) + lanes.load(sum + at);
@@ -185,30 +188,30 @@ void advance(const Rows& part, const float* inputs, float* hiddens, float* gates
         lanes.store(hiddens + place + unit, h);
         if (!kept) return;
         lanes.store(cells + place + unit, c);
-        int64_t at = unit;
-        for (const Vector& gate : {i, f, g, o}) lanes.store(kept + at, gate), at += width;
+        const Vector activated[] = {i, f, g, o};
+        for (int which = 0; which < 4; ++which) lanes.store(kept + which * width + unit, activated[which]);
       });
     }
   }
-  part.clear_padding(hiddens, width);
+  group.clear_padding(hiddens, width);
   if (!gates) return;
-  part.clear_padding(cells, width);
-  part.clear_padding(gates, 4 * width);
+  group.clear_padding(cells, width);
+  group.clear_padding(gates, 4 * width);
 }
 
-void retreat(const Rows& part, const float* dhiddens, const float* gates, const float* cells, float* dinputs) {
-  const int64_t width = part.width;
-  const Panels kernel(4 * width, width, [&](int64_t k, int64_t j) { return part.matrix[j * 4 * width + k]; });
+void retreat(const Group& group, const float* dhiddens, const float* gates, const float* cells, float* dinputs) {
+  const int64_t width = group.width;
+  const Panels kernel(4 * width, width, [&](int64_t k, int64_t j) { return group.matrix[j * 4 * width + k]; });
   const auto dhidden = zeros(kRows * kernel.width()), dcell = zeros(kRows * width);
   const auto dgates = zeros(kRows * 4 * width);
-  for (int64_t step = part.longest - 1; step >= 0; --step) {
-    for (int r = 0; r < part.rows; ++r) {
-      if (step >= part.length[r]) continue;
-      const int64_t place = part.place(r, step, width);
-      const float* gate = gates + part.place(r, step, 4 * width);
-      const float* previous = step ? cells + part.place(r, step - 1, width) : nullptr;
-      float* result = dinputs + part.place(r, step, 4 * width);
-      part.for_units([&](int64_t unit, Lanes lanes) {
+  for (int64_t step = group.longest - 1; step >= 0; --step) {
+    for (int r = 0; r < group.rows; ++r) {
+      if (step >= group.length[r]) continue;
+      const int64_t place = group.place(r, step, width);
+      const float* gate = gates + group.place(r, step, 4 * width);
+      const float* previous = step ? cells + group.place(r, step - 1, width) : nullptr;
+      float* result = dinputs + group.place(r, step, 4 * width);
+      group.for_units([&](int64_t unit, Lanes lanes) {
         const auto value = [&](int64_t which) { return lanes.load(gate + which * width + unit); };
         const Vector i = value(0), f = value(1), g = value(2), o = value(3);
         const Vector squashed = tanh(lanes.load(cells + place + unit));
@@ -224,39 +227,39 @@ void retreat(const Rows& part, const float* dhiddens, const float* gates, const 
         }
       });
     }
-    kernel.product(dgates.get(), part.rows, dhidden.get());
+    kernel.product(dgates.get(), group.rows, dhidden.get());
   }
-  part.clear_padding(dinputs, 4 * width);
+  group.clear_padding(dinputs, 4 * width);
 }
 
-// work(part) for both directions of all rows.
+// work(group) for both directions of all rows.
 template <typename Work>
-ffi::Error for_parts(ffi::ThreadPool& pool, const Integers& lengths, const Array& kernel, const Array& array,
+ffi::Error for_groups(ffi::ThreadPool& pool, const Integers& lengths, const Array& kernel, const Array& array,
                      const Work& work) {
   const int64_t batch = array.dimensions()[0], steps = array.dimensions()[1];
   for_each(pool, 2 * ((batch + kRows - 1) / kRows), [&](int64_t number) {
-    work(Rows(number, lengths, kernel, batch, steps));
+    work(Group(number, lengths, kernel, batch, steps));
   });
   return ffi::Error::Success();
 }
 
 ffi::Error forward(ffi::ThreadPool pool, Array inputs, Integers lengths, Array kernel, Result hiddens) {
-  return for_parts(pool, lengths, kernel, inputs, [&](const Rows& part) {
-    advance(part, inputs.typed_data(), hiddens->typed_data(), nullptr, nullptr);
+  return for_groups(pool, lengths, kernel, inputs, [&](const Group& group) {
+    advance(group, inputs.typed_data(), hiddens->typed_data(), nullptr, nullptr);
   });
 }
 
 ffi::Error forward_kept(ffi::ThreadPool pool, Array inputs, Integers lengths, Array kernel, Result hiddens,
                         Result gates, Result cells) {
-  return for_parts(pool, lengths, kernel, inputs, [&](const Rows& part) {
-    advance(part, inputs.typed_data(), hiddens->typed_data(), gates->typed_data(), cells->typed_data());
+  return for_groups(pool, lengths, kernel, inputs, [&](const Group& group) {
+    advance(group, inputs.typed_data(), hiddens->typed_data(), gates->typed_data(), cells->typed_data());
   });
 }
 
 ffi::Error backward(ffi::ThreadPool pool, Array dhiddens, Array gates, Array cells, Integers lengths,
                     Array kernel, Result dinputs) {
-  return for_parts(pool, lengths, kernel, gates, [&](const Rows& part) {
-    retreat(part, dhiddens.typed_data(), gates.typed_data(), cells.typed_data(), dinputs->typed_data());
+  return for_groups(pool, lengths, kernel, gates, [&](const Group& group) {
+    retreat(group, dhiddens.typed_data(), gates.typed_data(), cells.typed_data(), dinputs->typed_data());
   });
 }
 

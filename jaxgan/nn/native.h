@@ -44,7 +44,7 @@ typedef float Part __attribute__((vector_size(kPart * sizeof(float)), may_alias)
 
 #ifdef __AVX512F__
 typedef Part Vector;
-inline Vector negative(Vector x, Vector then, Vector otherwise) { return x < 0.f ? then : otherwise; }
+inline Vector if_negative(Vector x, Vector then, Vector otherwise) { return x < 0.f ? then : otherwise; }
 #else
 // Compilers make poor code of vectors that no register holds.
 struct Vector {
@@ -63,14 +63,13 @@ struct Vector {
   }
 };
 using Const = const Vector&;
-inline Vector operator-(Const x) { return Vector::from([&](int p) { return -x.part[p]; }); }
 inline Vector operator+(Const x, Const y) { return Vector::from([&](int p) { return x.part[p] + y.part[p]; }); }
 inline Vector operator-(Const x, Const y) { return Vector::from([&](int p) { return x.part[p] - y.part[p]; }); }
 inline Vector operator*(Const x, Const y) { return Vector::from([&](int p) { return x.part[p] * y.part[p]; }); }
 inline Vector operator*(float x, Const y) { return Vector::from([&](int p) { return x * y.part[p]; }); }
 inline Vector operator+(float x, Const y) { return Vector::from([&](int p) { return x + y.part[p]; }); }
 inline Vector operator-(float x, Const y) { return Vector::from([&](int p) { return x - y.part[p]; }); }
-inline Vector negative(Const x, Const then, Const otherwise) {
+inline Vector if_negative(Const x, Const then, Const otherwise) {
   return Vector::from([&](int p) { return x.part[p] < 0.f ? then.part[p] : otherwise.part[p]; });
 }
 #endif

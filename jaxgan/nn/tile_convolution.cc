@@ -149,7 +149,7 @@ void transform_gradient(const float* dy, const float* y, const Shape& shape, flo
       load_column<kStep>(dy + shape.place(row, column + c), shape, rows, gradients);
       load_column<kStep>(y + shape.place(row, column + c), shape, rows, results);
       for (int r = 0; r < kStep; ++r) {
-        gradients[r] = negative(results[r], slope * gradients[r], gradients[r]);
+        gradients[r] = if_negative(results[r], slope * gradients[r], gradients[r]);
         s.bias += gradients[r];
       }
       from_result_gradient(gradients, 1, &high[0][c], kStep);
@@ -252,7 +252,7 @@ ffi::Error forward(ffi::ThreadPool pool, Array x, Integers wanted, Array matrice
           to_results(part[r], 1, sums, 1);
           for (int c = 0; c < wide; ++c) {
             const Vector sum = sums[c] + biases;
-            to.channels.store(result + to.place(row + r, column + c), negative(sum, slope * sum, sum));
+            to.channels.store(result + to.place(row + r, column + c), if_negative(sum, slope * sum, sum));
           }
         }
       }
