@@ -41,7 +41,7 @@ def evaluate(argv: list[str] | None) -> None:
     flags = parse(argv)
 
     from jaxgan.core import devices
-    from jaxgan.speech import evaluate as evaluation
+    from jaxgan.speech.evaluation import evaluate as evaluation
 
     devices.prepare()
     evaluation.evaluate(

@@ -46,7 +46,7 @@ def sample(argv: list[str] | None) -> None:
 
     from jaxgan.core import devices
     from jaxgan.core.files import writable
-    from jaxgan.sequences import sampler
+    from jaxgan.sequences.evaluation import sampler
 
     devices.prepare()
     trained = sampler.load(flags.workdir, flags.checkpoint)

@@ -47,8 +47,8 @@ from jaxgan.core.state import History
 from jaxgan.core.timer import Compilations, Timer
 from jaxgan.scores.registry import get
 from jaxgan.scores.score import Score, Unscorable
-from jaxgan.speech.audio import SAMPLE_RATE
-from jaxgan.speech.metricgan import MetricGAN
+from jaxgan.speech.data.audio import SAMPLE_RATE
+from jaxgan.speech.systems.metricgan import MetricGAN
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "metricgan_plus.py"

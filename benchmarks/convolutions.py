@@ -25,7 +25,7 @@ import numpy as np
 
 from jaxgan.core import devices
 from jaxgan.nn.convolution import leaky_convolution
-from jaxgan.speech.networks import LEAK
+from jaxgan.speech.networks.spectrogram import LEAK
 
 BINS, KINDS = 257, 2
 DISCRIMINATORS = {

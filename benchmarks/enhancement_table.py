@@ -10,7 +10,8 @@ data and the same average of G's parameters. Only metricgan_plus, whose mask has
 begins with supervised rounds of its own; mask_regression just goes on.
 
 Runs are made by train.py, one after the other, and go on where they were stopped: the same command
-again. About an hour on two cores. Then `jaxgan.speech.compare` scores the last checkpoint of each,
+again. About an hour on two cores. Then
+`jaxgan.speech.evaluation.compare` scores the last checkpoint of each,
 so nothing is chosen by its result, and writes table.md and report.html to WORKDIR/report. The part
 `targets` assigns PESQ by the target s, as many rounds each, and draws targets.png.
 """
@@ -24,7 +25,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from trained_runs import Settings, train, validations
 
-from jaxgan.speech import compare
+from jaxgan.speech.evaluation import compare
 
 SCORES = ("pesq_wb", "stoi", "estoi", "csig", "cbak", "covl", "ssnr", "si_sdr")
 TARGETS = (0.3, 0.5, 0.7, 1.0)

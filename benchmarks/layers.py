@@ -35,7 +35,7 @@ import torch_networks
 
 from jaxgan.core import devices
 from jaxgan.nn.recurrent import BidirectionalLSTM
-from jaxgan.speech.networks import MetricDiscriminator
+from jaxgan.speech.networks.spectrogram import MetricDiscriminator
 
 TOLERANCE = 1e-5
 WIDTH, LAYERS = 200, 2

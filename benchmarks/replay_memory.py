@@ -24,10 +24,10 @@ import optax
 from jaxgan.core import devices
 from jaxgan.core.checkpoint import Checkpoints, Position
 from jaxgan.core.state import History, begin, make_player
-from jaxgan.speech.audio import SAMPLE_RATE
-from jaxgan.speech.corpus import PairCorpus, choose_buckets
-from jaxgan.speech.replay import make_record, replay_batches
-from jaxgan.speech.waves import join
+from jaxgan.speech.data.audio import SAMPLE_RATE
+from jaxgan.speech.data.corpus import PairCorpus, choose_buckets
+from jaxgan.speech.data.replay import make_record, replay_batches
+from jaxgan.speech.data.waves import join
 
 SHARE = 0.2
 TOLD = 10

@@ -33,12 +33,13 @@ import jaxgan.scores
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.scores import device
-from jaxgan.speech import audio, demo, enhancer
-from jaxgan.speech.audio import SAMPLE_RATE
-from jaxgan.speech.corpus import PairCorpus
-from jaxgan.speech.folders import existing, read_folder
-from jaxgan.speech.mix import MixCorpus, noise_fault
-from jaxgan.speech.pairs import read_pairs
+from jaxgan.speech import enhancer
+from jaxgan.speech.data import audio, demo
+from jaxgan.speech.data.audio import SAMPLE_RATE
+from jaxgan.speech.data.corpus import PairCorpus
+from jaxgan.speech.data.folders import existing, read_folder
+from jaxgan.speech.data.mix import MixCorpus, noise_fault
+from jaxgan.speech.data.pairs import read_pairs
 
 Pair = tuple[np.ndarray, np.ndarray]
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]

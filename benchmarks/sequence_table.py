@@ -28,9 +28,9 @@ from trained_runs import Settings, train
 
 from jaxgan.core import config as configs
 from jaxgan.core import devices, log
-from jaxgan.sequences.data import open_corpus
-from jaxgan.sequences.evaluation import Validation
-from jaxgan.sequences.sampler import load
+from jaxgan.sequences.data.corpora import open_corpus
+from jaxgan.sequences.evaluation.sampler import load
+from jaxgan.sequences.evaluation.validation import Validation
 
 CONFIG = "seqgan.py"
 JUDGING = 5

@@ -35,7 +35,7 @@ from ml_collections import ConfigDict
 from jaxgan.core import config as configs
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
-from jaxgan.sequences import seqgan
+from jaxgan.sequences.systems import seqgan
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "seqgan.py"

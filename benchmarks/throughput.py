@@ -31,8 +31,8 @@ from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.core.state import History
 from jaxgan.core.timer import Compilations, Timer
-from jaxgan.speech import demo
-from jaxgan.speech.audio import SAMPLE_RATE
+from jaxgan.speech.data import demo
+from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.settings import data_settings
 
 COMPILING = 3

@@ -23,11 +23,11 @@ from torch_networks import HOP, Discriminator, Generator, log_magnitude
 from jaxgan.core.phase import shuffled
 from jaxgan.core.state import History
 from jaxgan.core.timer import Timer
-from jaxgan.speech.audio import SAMPLE_RATE
-from jaxgan.speech.batching import build, plan_batches
-from jaxgan.speech.corpus import PairCorpus, generator
-from jaxgan.speech.data import Corpus
-from jaxgan.speech.replay import make_record, replay_batches
+from jaxgan.speech.data.audio import SAMPLE_RATE
+from jaxgan.speech.data.batching import build, plan_batches
+from jaxgan.speech.data.corpora import Corpus
+from jaxgan.speech.data.corpus import PairCorpus, generator
+from jaxgan.speech.data.replay import make_record, replay_batches
 from jaxgan.speech.training import BATCH_ORDER
 
 FULL_SCALE = 32768

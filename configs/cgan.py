@@ -4,7 +4,7 @@
     python train.py --config=configs/cgan.py:quick    small networks, minutes on a CPU
 
 Networks, data and optimizers are those of configs/metricgan.py; what teaches D and G differs, see
-jaxgan/speech/cgan_steps.py.
+jaxgan/speech/systems/cgan_steps.py.
 """
 
 from ml_collections import ConfigDict

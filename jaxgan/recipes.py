@@ -7,8 +7,15 @@ from ml_collections import ConfigDict
 
 from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Recipe
-from jaxgan.sequences import organ, seqgan
-from jaxgan.speech import cgan, mask_regression, metricgan, policy_gradient, score_loss, segan
+from jaxgan.sequences.systems import organ, seqgan
+from jaxgan.speech.systems import (
+    cgan,
+    mask_regression,
+    metricgan,
+    policy_gradient,
+    score_loss,
+    segan,
+)
 
 RECIPES: dict[str, Callable[[ConfigDict, Mesh], Recipe]] = {
     "cgan": cgan.make,

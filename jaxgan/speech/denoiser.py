@@ -8,8 +8,9 @@ import jax
 from ml_collections import ConfigDict
 
 from jaxgan.core.state import PyTree
-from jaxgan.speech import masking, segan_networks
-from jaxgan.speech.stft import FrontEnd
+from jaxgan.speech.networks import masking
+from jaxgan.speech.networks import segan as segan_networks
+from jaxgan.speech.networks.stft import FrontEnd
 
 
 class Denoiser(NamedTuple):

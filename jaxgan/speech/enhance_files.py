@@ -18,10 +18,10 @@ from rich.progress import Progress
 
 from jaxgan.core.errors import UserError
 from jaxgan.core.progress import duration
-from jaxgan.speech import audio
-from jaxgan.speech.audio import SAMPLE_RATE
+from jaxgan.speech.data import audio
+from jaxgan.speech.data.audio import SAMPLE_RATE
+from jaxgan.speech.data.jobs import Job, Plan, make_plan
 from jaxgan.speech.enhancer import Enhancer
-from jaxgan.speech.jobs import Job, Plan, make_plan
 from jaxgan.speech.long_audio import cut, join, resample
 
 BLOCK_SECONDS = 4

@@ -25,7 +25,8 @@ from jax import export as jax_export
 from jaxgan.core import command, devices
 from jaxgan.core.command import Parser
 from jaxgan.core.state import PyTree
-from jaxgan.speech import audio, enhancer
+from jaxgan.speech import enhancer
+from jaxgan.speech.data import audio
 from jaxgan.speech.denoiser import Denoiser
 
 PLATFORMS = ("cpu", "cuda", "tpu")

@@ -21,14 +21,14 @@ from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import get, score_names
 from jaxgan.scores.score import with_map
 from jaxgan.scores.scorer import PLACES, choose_place, score_on_devices, score_on_host
-from jaxgan.speech.audio import SAMPLE_RATE
-from jaxgan.speech.batching import Batch, Loader
-from jaxgan.speech.checks import HOP
-from jaxgan.speech.corpus import generator, spread
-from jaxgan.speech.data import Corpora, open_corpora
+from jaxgan.speech.data.audio import SAMPLE_RATE
+from jaxgan.speech.data.batching import Batch, Loader
+from jaxgan.speech.data.checks import HOP
+from jaxgan.speech.data.corpora import Corpora, open_corpora
+from jaxgan.speech.data.corpus import generator, spread
 from jaxgan.speech.denoiser import Denoiser, make_denoiser
-from jaxgan.speech.masking import as_float, as_int16
-from jaxgan.speech.validation import Validation
+from jaxgan.speech.evaluation.validation import Validation
+from jaxgan.speech.networks.masking import as_float, as_int16
 
 BATCH_ORDER = 2  # tells the draw of the batches' order from other draws of the same seed and round
 

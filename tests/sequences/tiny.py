@@ -9,9 +9,9 @@ import optax
 
 from configs import seqgan as seqgan_config
 from jaxgan.core import devices
-from jaxgan.sequences.discriminator import Discriminator
-from jaxgan.sequences.language_model import LanguageModel
-from jaxgan.sequences.system import System, init
+from jaxgan.sequences.networks.discriminator import Discriminator
+from jaxgan.sequences.networks.language_model import LanguageModel
+from jaxgan.sequences.systems.system import System, init
 
 
 def tiny_config(**changes):

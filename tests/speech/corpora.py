@@ -6,10 +6,10 @@ import numpy as np
 import soundfile
 from ml_collections import ConfigDict
 
-from jaxgan.speech.corpus import PairCorpus, choose_buckets
-from jaxgan.speech.mix import MixCorpus
+from jaxgan.speech.data.corpus import PairCorpus, choose_buckets
+from jaxgan.speech.data.mix import MixCorpus
+from jaxgan.speech.data.waves import join
 from jaxgan.speech.settings import data_settings
-from jaxgan.speech.waves import join
 
 
 def tone(seconds: float, rate: int = 16000, hertz: float = 440.0, size: float = 0.3) -> np.ndarray:

@@ -13,7 +13,7 @@ from jaxgan.core.checkpoint import Checkpoints, Position
 from jaxgan.core.log import read
 from jaxgan.core.players import adopt, load_players
 from jaxgan.scores.pool import ScorePool
-from jaxgan.speech.data import Corpora
+from jaxgan.speech.data.corpora import Corpora
 from jaxgan.speech.training import Training
 
 SHORT = [3000, 2667, 2334, 3072, 2166, 2933, 2567, 3033]

@@ -7,7 +7,7 @@ from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.speech import enhancer
 from jaxgan.speech.enhancer import Enhancer, batches, padded_length
-from jaxgan.speech.masking import enhance, make_masking
+from jaxgan.speech.networks.masking import enhance, make_masking
 
 LENGTHS = (1, 300, 1600, 16000, 17000, 9999, 256, 16384, 511, 4000, 12000)
 

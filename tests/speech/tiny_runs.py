@@ -6,7 +6,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxgan.core.timer import Timer
-from jaxgan.speech.batching import Batch
+from jaxgan.speech.data.batching import Batch
 from jaxgan.speech.settings import data_settings
 
 RATE = 0.01

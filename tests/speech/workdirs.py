@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from jaxgan.core import config as configs
 from jaxgan.core.checkpoint import Checkpoints, Position
 from jaxgan.core.state import begin, make_player
-from jaxgan.speech.masking import make_masking
+from jaxgan.speech.networks.masking import make_masking
 
 CONFIG = Path(__file__).parents[2] / "configs" / "metricgan.py"
 TINY = ("generator.layers=1", "generator.width=4", "generator.dense=8")

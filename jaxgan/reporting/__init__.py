@@ -1,0 +1,1 @@
+"""Statistics with intervals, tables, figures and reports for any domain."""

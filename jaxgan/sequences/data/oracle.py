@@ -1,0 +1,134 @@
+"""The oracle of SeqGAN's experiment: a language model with random parameters that makes the data.
+
+Its parameters come from a fixed key, or from a user's file: a pickle of the authors' layout, or an
+.npz file.
+"""
+
+import io
+import pickle
+import zipfile
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+
+from jaxgan.core.errors import UserError
+from jaxgan.core.state import PyTree
+from jaxgan.sequences.networks.language_model import LanguageModel
+
+NAMES = (
+    "embedding",
+    "kernel",
+    "recurrent_kernel",
+    "bias",
+    "output_kernel",
+    "output_bias",
+)
+GATES = ("input", "forget", "output", "cell")
+ARRAYS = (
+    "embedding",
+    *(f"{part}_{gate}" for gate in GATES for part in ("kernel", "recurrent", "bias")),
+    "logits_kernel",
+    "logits_bias",
+)
+"""The authors' parameters, in their order: [V, E]; of every gate [E, H], [H, H] and [H]; [H, V] and
+[V]."""
+
+
+def draw_oracle(model: LanguageModel, seed: int) -> PyTree:
+    """Parameters from the normal distribution N(0, 1), the same for a seed on every machine."""
+    variables = model.init(jax.random.key(seed), jnp.zeros((1, 1), jnp.int32))
+    return jax.device_get(variables["params"])
+
+
+def read_oracle(path: epath.PathLike) -> PyTree:
+    """Parameters of a `LanguageModel` from a file.
+
+    Args:
+        path: NAME.npz with arrays of the names in `ARRAYS`; any other name: a pickle of a list of
+            these arrays, by Python 2 or 3. Nothing but arrays is unpickled.
+
+    Raises:
+        UserError: it cannot be read, holds anything else, or its arrays do not fit together.
+    """
+    file = epath.Path(path)
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise UserError(f"config.data.oracle={path} cannot be read ({error})") from error
+    try:
+        arrays = _joined(_read_npz(data) if file.suffix == ".npz" else _Arrays(data).load())
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"config.data.oracle={path} cannot be read as arrays ({error})") from error
+    params = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
+    _check(params, path)
+    return params
+
+
+class _Arrays(pickle.Unpickler):
+    """Reads NumPy arrays, and refuses everything else that a pickle can name."""
+
+    _ALLOWED = frozenset(
+        {
+            ("numpy", "ndarray"),
+            ("numpy", "dtype"),
+            ("numpy.core.multiarray", "_reconstruct"),
+            ("numpy._core.multiarray", "_reconstruct"),
+            ("_codecs", "encode"),
+        }
+    )
+
+    def __init__(self, data: bytes) -> None:
+        # Python 2's strings hold the bytes of the arrays.
+        super().__init__(io.BytesIO(data), encoding="latin1")
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Raises UnpicklingError for what is no part of an array."""
+        if (module, name) not in self._ALLOWED:
+            raise pickle.UnpicklingError(f"{module}.{name} is no part of an array: refused")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+
+
+def _read_npz(data: bytes) -> list[np.ndarray]:
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        missing = [name for name in ARRAYS if name not in arrays.files]
+        if missing:
+            raise zipfile.BadZipFile(f"it lacks {', '.join(missing)}")
+        return [arrays[name] for name in ARRAYS]
+
+
+def _joined(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """The parameters of a `LanguageModel`, whose gates are one array."""
+    if not isinstance(arrays, list) or len(arrays) != len(ARRAYS):
+        raise ValueError(f"expected a list of {len(ARRAYS)} arrays")
+    if not all(isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in arrays):
+        raise ValueError("expected arrays of floats")
+    gates = [arrays[1 + 3 * gate : 4 + 3 * gate] for gate in (0, 1, 3, 2)]  # i, f, cell, output
+    joined = [np.concatenate(parts, axis=-1) for parts in zip(*gates, strict=True)]
+    return dict(zip(NAMES, (arrays[0], *joined, *arrays[-2:]), strict=True))
+
+
+def _check(params: dict[str, np.ndarray], path: epath.PathLike) -> None:
+    vocabulary, embedding = np.shape(params["embedding"])[:2] or (0, 0)
+    hidden = len(params["recurrent_kernel"])
+    expected = {
+        "embedding": (vocabulary, embedding),
+        "kernel": (embedding, 4 * hidden),
+        "recurrent_kernel": (hidden, 4 * hidden),
+        "bias": (4 * hidden,),
+        "output_kernel": (hidden, vocabulary),
+        "output_bias": (vocabulary,),
+    }
+    for name, shape in expected.items():
+        if params[name].shape != shape:
+            raise UserError(
+                f"config.data.oracle={path}: {name} is {list(params[name].shape)}, "
+                f"and the others need {list(shape)}"
+            )
+        if not np.isfinite(params[name]).all():
+            raise UserError(f"config.data.oracle={path}: {name} holds numbers that are not finite")

@@ -1,0 +1,1 @@
+"""Speech corpora: reading, checking, mixing and batching."""

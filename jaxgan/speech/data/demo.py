@@ -1,0 +1,242 @@
+"""The demo corpus: synthesised speech in made noises, ready a few seconds after a first start.
+
+    python -m jaxgan.speech.data.demo DIR [--split=test]   writes it as clean/ and noisy/ wav files
+
+The three sets share no voice and no sentence, and their babble is made of their own voices.
+SNRs are those of VoiceBank-DEMAND: 0, 5, 10 and 15 dB for training, 2.5, 7.5, 12.5 and 17.5 dB
+for validation and test.
+"""
+
+import argparse
+import logging
+import shutil
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from jaxgan.core import cache
+from jaxgan.core.errors import UserError
+from jaxgan.speech.data import audio, espeak, noises
+from jaxgan.speech.data.checks import Problem
+from jaxgan.speech.data.corpus import Conditions, PairCorpus, generator, passes
+from jaxgan.speech.data.mix import active_power, mix
+from jaxgan.speech.data.pairs import write_conditions
+from jaxgan.speech.data.sentences import SENTENCES
+from jaxgan.speech.data.waves import from_flat, join
+from jaxgan.speech.settings import data_settings
+
+log = logging.getLogger(__name__)
+
+RULES = "2"
+"""Goes up whenever the same settings give other samples."""
+LEVELS = (-32.0, -22.0)
+"""dB of full scale: the range of active speech levels."""
+ROOMS = (-50.0, -40.0)
+"""dB below the speech: the range of the faint pink noise in a clean recording. Synthesised pauses
+are digital silence, against which PESQ punishes any residual noise far more than in a recording."""
+EDGE_SECONDS = 0.1
+"""Silence that is left before and after the words."""
+TEST_SNRS = (2.5, 7.5, 12.5, 17.5)
+KINDS = ("white", "pink", "brown", "shaped", "babble", "hum", "modulated", "clicks")
+
+
+@dataclass(frozen=True)
+class Split:
+    """What one of the three sets is made of."""
+
+    number: int
+    voices: tuple[str, ...]
+    snrs: tuple[float, ...]
+    share: range
+
+
+SPLITS = {
+    "train": Split(
+        0,
+        (
+            *("m1", "m2", "m3", "m4", "m6", "m8", "f1", "f2", "f3", "f5", "Alex", "caleb"),
+            *("linda", "max", "paul", "quincy", "shelby", "steph"),
+        ),
+        (0.0, 5.0, 10.0, 15.0),
+        range(4),
+    ),
+    "valid": Split(1, ("m7", "f4", "victor", "aunty"), TEST_SNRS, range(4, 5)),
+    "test": Split(2, ("m5", "Annie", "david", "zac"), TEST_SNRS, range(5, 6)),
+}
+"""`share`: of every six sentences of a language, which are this set's."""
+
+
+def sentences(split: Split) -> list[tuple[str, str]]:
+    """(language, sentence) for everything that is said in a set."""
+    return [
+        (language, text)
+        for language, texts in SENTENCES.items()
+        for place, text in enumerate(texts)
+        if place % 6 in split.share
+    ]
+
+
+def lines(split: Split, count: int, seed: int) -> list[espeak.Line]:
+    """What is said in a set and by whom: every sentence and voice as often as any other."""
+    random = generator(seed, split.number)
+    said = sentences(split)
+    texts = passes(len(said), count, random)
+    voices = passes(len(split.voices), count, random)
+    return [
+        espeak.Line(
+            text=said[text][1],
+            language=said[text][0],
+            variant=split.voices[voice],
+            rate=int(random.integers(160, 220)),
+            pitch=int(random.integers(35, 65)),
+            pitch_range=int(random.integers(35, 70)),
+        )
+        for text, voice in zip(texts, voices, strict=True)
+    ]
+
+
+def make(name: str, count: int, seed: int) -> PairCorpus:
+    """Makes one set, a function of its arguments and of the synthesiser's version.
+
+    Args:
+        name: "train", "valid" or "test".
+        count: utterances, of about 2 to 5 seconds each.
+        seed: decides who says what and how, the noises, and the levels.
+    """
+    split = SPLITS[name]
+    script = lines(split, count, seed)
+    spoken, rate = espeak.synthesise(script)
+    with ThreadPoolExecutor() as threads:
+        speech = list(threads.map(lambda wave: _trimmed(_resampled(wave, rate)), spoken))
+        spectrum = noises.speech_spectrum(speech)
+        pairs = threads.map(
+            lambda number: _pair(split, number, speech, spectrum, seed), range(len(speech))
+        )
+        clean, noisy, kinds = zip(*pairs, strict=True)
+    names = tuple(
+        f"{number:04d}_{line.variant}_{line.language}_{kind}"
+        for number, (line, kind) in enumerate(zip(script, kinds, strict=True))
+    )
+    return PairCorpus(names, join(clean), join(noisy), conditions=conditions(split, count))
+
+
+def condition(split: Split, number: int) -> tuple[str, float]:
+    """The noise and the ratio of an utterance: dealt out in turn, so that each meets each."""
+    place = number + number // len(KINDS)
+    return KINDS[number % len(KINDS)], split.snrs[place % len(split.snrs)]
+
+
+def conditions(split: Split, count: int) -> Conditions:
+    """What is known of a set's utterances."""
+    kinds, snrs = zip(*(condition(split, number) for number in range(count)), strict=True)
+    return {"snr": tuple(f"{snr:g}" for snr in snrs), "noise": kinds}
+
+
+def _resampled(wave: np.ndarray, rate: int) -> np.ndarray:
+    return audio.resample(audio.to_float(wave), rate)
+
+
+def _trimmed(wave: np.ndarray) -> np.ndarray:
+    """Without the silence beyond EDGE_SECONDS at both ends."""
+    edge = int(EDGE_SECONDS * audio.SAMPLE_RATE)
+    loud = np.flatnonzero(np.abs(wave) > 0.01 * np.abs(wave).max())
+    return wave[max(loud[0] - edge, 0) : loud[-1] + edge]
+
+
+def _pair(
+    split: Split, number: int, speech: list[np.ndarray], spectrum: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray, str]:
+    random = generator(seed, split.number, number)
+    wave = speech[number]
+    size = len(wave)
+    kind, snr = condition(split, number)
+    others = speech[:number] + speech[number + 1 :] or [wave]
+    noise = {
+        "white": lambda: noises.white(size, random),
+        "pink": lambda: noises.pink(size, random),
+        "brown": lambda: noises.brown(size, random),
+        "shaped": lambda: noises.speech_shaped(size, random, spectrum),
+        "babble": lambda: noises.babble(size, random, others),
+        "hum": lambda: noises.hum(size, random),
+        "modulated": lambda: noises.modulated(size, random, spectrum),
+        "clicks": lambda: noises.clicks(size, random),
+    }[kind]()
+    level = 10 ** (random.uniform(*LEVELS) / 20)
+    room = 10 ** (random.uniform(*ROOMS) / 20) * noises.pink(size, random)
+    recorded = audio.to_int16((wave / np.sqrt(active_power(wave)) + room) * level)
+    clean, noisy, _ = mix(recorded, noise, snr, (level * audio.FULL_SCALE) ** 2)
+    return clean, noisy, kind
+
+
+def open_set(name: str, count: int, seed: int) -> PairCorpus:
+    """One set, from the user's cache folder if it was made before."""
+    if count < 1:
+        raise UserError(f"config.data.demo.{name}={count}: give at least 1")
+    label = f"{name}-{count}-{seed}-{RULES}-{espeak.version()}"
+    entry = cache.folder() / "demo" / label
+    if entry.is_dir():
+        try:
+            corpus = _recall(entry / "corpus.npz")
+            return replace(corpus, conditions=conditions(SPLITS[name], len(corpus)))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            log.warning("makes the demo corpus again, for %s is damaged: %s", entry, error)
+            shutil.rmtree(entry, ignore_errors=True)
+    corpus = make(name, count, seed)
+    cache.put(entry, lambda place: _save(place / "corpus.npz", corpus))
+    return corpus
+
+
+def _save(path: Path, corpus: PairCorpus) -> None:
+    np.savez(
+        path,
+        names=np.array(corpus.names),
+        lengths=corpus.lengths,
+        clean=corpus.clean_waves.samples,
+        noisy=corpus.noisy_waves.samples,
+    )
+
+
+def _recall(path: Path) -> PairCorpus:
+    with np.load(path, allow_pickle=False) as file:
+        lengths = file["lengths"]
+        clean, noisy = file["clean"], file["noisy"]
+        return PairCorpus(
+            tuple(file["names"].tolist()), from_flat(clean, lengths), from_flat(noisy, lengths)
+        )
+
+
+def open_demo(data: ConfigDict) -> tuple[PairCorpus, PairCorpus, tuple[Problem, ...]]:
+    """The training and the validation set; the test set is `open_set("test", ...)`."""
+    train, valid = (open_set(name, data.demo[name], data.seed) for name in ("train", "valid"))
+    return train, valid, ()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Writes one set as files, for `eval.py --data=DIR` or `enhance.py --input=DIR/noisy`."""
+    defaults = data_settings()
+    parser = argparse.ArgumentParser(
+        prog="python -m jaxgan.speech.data.demo", description=main.__doc__
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("--split", choices=tuple(SPLITS), default="test")
+    parser.add_argument("--count", type=int, help="utterances; as in the configs if not given")
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    options = parser.parse_args(arguments)
+    count = options.count or defaults.demo[options.split]
+    corpus = open_set(options.split, count, options.seed)
+    for side in ("clean", "noisy"):
+        (options.folder / side).mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(corpus.names):
+        audio.write(options.folder / "clean" / f"{name}.wav", corpus.clean(number))
+        audio.write(options.folder / "noisy" / f"{name}.wav", corpus.noisy(number))
+    write_conditions(corpus, options.folder)
+    print(f"{len(corpus)} pairs in {options.folder}/clean and {options.folder}/noisy")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Validation, evaluation and comparison of speech enhancers."""

@@ -1,0 +1,223 @@
+"""Evaluation: a whole test set enhanced, and scored before and after at its files' own lengths."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+from rich.console import Console
+from rich.progress import Progress
+
+from jaxgan.core.errors import UserError
+from jaxgan.core.files import absolute, is_remote
+from jaxgan.scores.pool import ScorePool
+from jaxgan.scores.registry import USUAL, get, installed, score_names
+from jaxgan.scores.score import Score
+from jaxgan.speech import enhancer
+from jaxgan.speech.data import audio
+from jaxgan.speech.data.audio import SAMPLE_RATE
+from jaxgan.speech.data.checks import Report
+from jaxgan.speech.data.corpora import describe, open_corpora
+from jaxgan.speech.data.corpus import PairCorpus
+from jaxgan.speech.data.pairs import read_pairs
+from jaxgan.speech.enhancer import Enhancer
+from jaxgan.speech.evaluation.figures import Example, draw_scatter, draw_spectrograms
+from jaxgan.speech.evaluation.tables import (
+    Columns,
+    Results,
+    make_breakdown,
+    make_table,
+    show,
+    write_csv,
+    write_summary,
+)
+from jaxgan.speech.long_audio import enhance_waves
+
+Tell = Callable[[str], None]
+LONGEST_NAME = 40
+"""Characters of an utterance's name that fit above its spectrogram."""
+
+
+def evaluate(
+    workdir: str | os.PathLike[str],
+    data: str | None = None,
+    checkpoint: str = "best",
+    output: str | None = None,
+    scores: str = "",
+    tell: Tell = print,
+) -> Results:
+    """Scores a trained enhancer and writes all that there is to say about it.
+
+    Args:
+        workdir: folder of the training.
+        data: a folder with `clean` and `noisy` (see `read_pairs`); None: the validation data of the
+            run's own config. What is not at 16000 Hz is resampled to it, and scored there.
+        checkpoint: "best", "last" or a round.
+        output: folder for scores.csv, summary.json, scores.png, spectrograms.png and enhanced/;
+            None: `WORKDIR/eval-NAME`, NAME being that of the data's folder, or "valid".
+        scores: see `score_paths`.
+        tell: gets what there is to say, line by line.
+
+    Raises:
+        UserError: a folder, a checkpoint or data that cannot be used, or a disk that cannot be
+            written. What has no score is counted, and stops nothing.
+    """
+    trained = enhancer.load(workdir, checkpoint)
+    paths = score_paths(trained.config, scores, tell)
+    place = _output(workdir, data, checkpoint, output)
+    deadline = trained.config.scoring.deadline_seconds
+    with ScorePool(list(paths.values()), SAMPLE_RATE, deadline_seconds=deadline) as pool:
+        corpus = open_test_set(trained.config, data, tell)
+        with audio.writable(place):
+            place.mkdir(parents=True, exist_ok=True)
+            pool.wait_until_ready()
+            results = enhance_and_score(trained, corpus, paths, pool, place / "enhanced")
+    title = f"{workdir}, checkpoint {checkpoint}, on {data or 'its validation data'}"
+    show(make_table(results, title))
+    for condition in results.conditions:
+        show(make_breakdown(results, condition))
+    with audio.writable(place):
+        write_csv(results, place / "scores.csv")
+        write_summary(results, place / "summary.json")
+        draw_scatter(results, place / "scores.png")
+        examples = choose_examples(results, corpus, get(next(iter(paths.values()))), place)
+        if examples:
+            draw_spectrograms(examples, trained.front_end, place / "spectrograms.png")
+    tell(f"all scores, figures and enhanced files: {place}")
+    return results
+
+
+def score_paths(config: ConfigDict, scores: str = "", tell: Tell = print) -> dict[str, str]:
+    """Every score to compute, by name: what `get` takes for it. The training's own comes first.
+
+    Args:
+        config: of the training.
+        scores: see `named_scores`.
+        tell: is told of a training's score that is not to be found here and left out.
+
+    Raises:
+        UserError: one that is asked for by name is unknown, or its package is missing.
+    """
+    paths: dict[str, str] = {}
+    for name in score_names(config.score):
+        try:
+            paths[get(name).name] = name
+        except UserError as error:
+            tell(f"leaves a score of the training out: {error}")
+    return paths | {name: path for name, path in named_scores(scores).items() if name not in paths}
+
+
+def named_scores(scores: str, usual: Sequence[str] = USUAL) -> dict[str, str]:
+    """The scores that a flag names, by their names: what `get` takes for each.
+
+    Args:
+        scores: names and import paths with commas between them; "": the usual ones; "all": every
+            built-in one whose packages are there.
+        usual: names.
+
+    Raises:
+        UserError: one is unknown, or its package is missing.
+    """
+    named = {"": usual, "all": installed()}.get(scores) or scores.split(",")
+    return {get(path).name: path for path in named}
+
+
+def enhance_and_score(
+    trained: Enhancer,
+    corpus: PairCorpus,
+    scores: dict[str, str],
+    pool: ScorePool,
+    folder: Path,
+    noisy: Columns | None = None,
+) -> Results:
+    """Enhances every utterance into `folder/NAME.wav`, and has both sides scored meanwhile.
+
+    What is scored is what the file holds, and what training scores: rounded to int16.
+
+    Args:
+        trained: the enhancer.
+        corpus: utterances.
+        scores: by name, what the pool calls them.
+        pool: open worker processes.
+        folder: gets the files.
+        noisy: scores of the noisy side where they are known.
+    """
+    lengths = corpus.lengths
+    order = np.argsort(lengths, kind="stable")
+    waves = ((int(number), audio.to_float(corpus.noisy(number))) for number in order)
+    pending = {}
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        for number, wave in progress.track(
+            enhance_waves(trained, waves), total=len(corpus), description="Enhancing"
+        ):
+            samples = audio.to_int16(wave)
+            path = folder / f"{corpus.names[number]}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            audio.write(path, samples)
+            clean = corpus.clean(number)
+            sides = [samples] if noisy else [samples, corpus.noisy(number)]
+            pending[number] = [pool.submit(clean, side) for side in sides]
+        values = [
+            [future.result() for future in pending[number]]
+            for number in progress.track(range(len(corpus)), description="Scoring")
+        ]
+    columns = [
+        {name: np.array([sides[side][path] for sides in values]) for name, path in scores.items()}
+        for side in range(1 if noisy else 2)
+    ]
+    return Results(
+        corpus.names, lengths / SAMPLE_RATE, noisy or columns[1], columns[0], corpus.conditions
+    )
+
+
+def choose_examples(
+    results: Results, corpus: PairCorpus, score: Score, place: Path
+) -> list[Example]:
+    """The utterances with the best, the median and the worst gain; fewer where there are fewer.
+
+    Args:
+        results: of the corpus.
+        corpus: gives clean and noisy.
+        score: whose gain decides.
+        place: the folder whose `enhanced` holds what was made.
+    """
+    noisy, enhanced = results.noisy[score.name], results.enhanced[score.name]
+    gain = (enhanced - noisy) if score.higher_is_better else (noisy - enhanced)
+    ranked = np.argsort(-gain, kind="stable")[: np.count_nonzero(np.isfinite(gain))]
+    if len(ranked) == 0:
+        return []
+    places = {"best": 0, "worst": len(ranked) - 1, "median": len(ranked) // 2}
+    shown = {rank: word for word, rank in reversed(places.items())}
+    examples = []
+    for rank in sorted(shown):
+        number = ranked[rank]
+        name = corpus.names[number]
+        samples, _ = audio.read(place / "enhanced" / f"{name}.wav")
+        change = f"{score.name} {noisy[number]:.2f} to {enhanced[number]:.2f}"
+        short = name if len(name) <= LONGEST_NAME else f"...{name[3 - LONGEST_NAME :]}"
+        title = f"{shown[rank]} gain: {short}\n{change}"
+        examples.append(Example(title, corpus.clean(number), corpus.noisy(number), samples))
+    return examples
+
+
+def _output(
+    workdir: str | os.PathLike[str], data: str | None, checkpoint: str, output: str | None
+) -> Path:
+    if output:
+        return Path(output).expanduser()
+    if is_remote(workdir):
+        raise UserError(f"--workdir={workdir} is no local folder: give --output=DIR, too")
+    name = Path(data).resolve().name if data else "valid"
+    suffix = "" if checkpoint == "best" else f"-{checkpoint}"
+    return Path(absolute(workdir)) / f"eval-{name}{suffix}"
+
+
+def open_test_set(config: ConfigDict, data: str | None, tell: Tell) -> PairCorpus:
+    """The pairs of a folder, or where none is given the validation data of a run's config."""
+    if data is None:
+        return open_corpora(config, tell).valid
+    corpus, problems = read_pairs(data)
+    tell(str(Report((f"{data}: {describe(corpus)}",), problems)))
+    return corpus

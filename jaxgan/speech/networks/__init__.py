@@ -1,0 +1,1 @@
+"""Networks for speech, and the front end that feeds them."""

@@ -1,0 +1,109 @@
+import os
+
+import numpy as np
+import pytest
+from corpora import save, tone
+
+from jaxgan.speech.data import audio
+
+
+def test_16_bit_files_at_16_khz_are_read_exactly(tmp_path):
+    samples = np.array([-32768, -1, 0, 1, 32767] * 100, np.int16)
+    for suffix in ("wav", "flac"):
+        read, rate = audio.read(save(tmp_path / f"a.{suffix}", samples))
+        assert rate == 16000
+        assert read.dtype == np.int16
+        np.testing.assert_array_equal(read, samples)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_any_rate_becomes_the_same_tone_at_16_khz(tmp_path, rate, suffix):
+    read, own_rate = audio.read(save(tmp_path / f"a.{suffix}", tone(1.0, rate), rate))
+    assert own_rate == rate
+    assert abs(len(read) - 16000) <= 1
+    inner = slice(2000, 14000)  # resamplers and codecs need room at the ends
+    error = audio.to_float(read)[inner] - tone(1.0)[inner]
+    assert np.abs(error).max() < (0.02 if suffix == "ogg" else 2e-4)
+
+
+def test_nothing_above_8_khz_folds_back(tmp_path):
+    read, _ = audio.read(save(tmp_path / "a.wav", tone(1.0, 48000, hertz=11000), 48000))
+    assert np.abs(read[1000:-1000]).max() <= 4
+
+
+def test_channels_are_averaged(tmp_path):
+    left, right = tone(0.5, hertz=300), tone(0.5, hertz=1000)
+    read, _ = audio.read(save(tmp_path / "a.wav", np.stack([left, right], 1), subtype="FLOAT"))
+    np.testing.assert_array_equal(read, audio.to_int16((left + right) / 2))
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW"])
+def test_every_sample_format_has_the_same_full_scale(tmp_path, subtype):
+    read, _ = audio.read(save(tmp_path / "a.wav", tone(0.5), subtype=subtype))
+    coarse = {"PCM_U8": 1 / 128, "ULAW": 0.02}.get(subtype, 1 / 32768)
+    np.testing.assert_allclose(audio.to_float(read), tone(0.5), atol=coarse)
+
+
+def test_what_lies_beyond_full_scale_is_clipped():
+    beyond = audio.to_int16(np.array([-1.5, -1.0, 1.0, 2.0]))
+    np.testing.assert_array_equal(beyond, [-32768, -32768, 32767, 32767])
+
+
+def test_a_corrupt_file_is_named_bad(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF" + os.urandom(500))
+    with pytest.raises(audio.BadAudioError, match="cannot be decoded"):
+        audio.read(path)
+    path.write_bytes(b"")
+    with pytest.raises(audio.BadAudioError, match="cannot be decoded"):
+        audio.read(path)
+    with pytest.raises(audio.BadAudioError, match="cannot be decoded"):
+        audio.read(tmp_path / "missing.wav")
+
+
+def test_a_damaged_flac_is_bad_or_short_but_never_a_crash(tmp_path):
+    path = save(tmp_path / "a.flac", np.random.default_rng(0).uniform(-0.5, 0.5, 40000))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 :] = b"\xff" * 20
+    path.write_bytes(content)
+    with pytest.raises(audio.BadAudioError, match="cannot be decoded"):
+        audio.read(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_are_bad(tmp_path, value):
+    samples = tone(0.5).astype(np.float32)
+    samples[77] = value
+    with pytest.raises(audio.BadAudioError, match="NaN or infinite"):
+        audio.read(save(tmp_path / "a.wav", samples, subtype="FLOAT"))
+
+
+def test_float_files_in_int16_units_are_bad(tmp_path):
+    path = save(tmp_path / "a.wav", tone(0.5) * 32768, subtype="FLOAT")
+    with pytest.raises(audio.BadAudioError, match="where full scale is"):
+        audio.read(path)
+
+
+def test_an_empty_file_is_bad(tmp_path):
+    with pytest.raises(audio.BadAudioError, match="empty"):
+        audio.read(save(tmp_path / "a.wav", np.zeros(0)))
+
+
+def test_find_walks_folders_and_links_and_skips_what_is_no_audio(tmp_path):
+    for name in ("b/c/2.WAV", "b/1.flac", "a.ogg", ".hidden.wav", "notes.txt", "b/list.csv"):
+        path = tmp_path / "corpus" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "x.wav").touch()
+    (tmp_path / "corpus" / "linked").symlink_to(elsewhere)
+    (elsewhere / "circle").symlink_to(tmp_path / "corpus")
+    assert audio.find(tmp_path / "corpus") == ["a.ogg", "b/1.flac", "b/c/2.WAV", "linked/x.wav"]
+
+
+def test_written_samples_come_back(tmp_path):
+    samples = audio.to_int16(tone(0.3))
+    audio.write(tmp_path / "a.wav", samples)
+    np.testing.assert_array_equal(audio.read(tmp_path / "a.wav")[0], samples)

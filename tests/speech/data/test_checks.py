@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from jaxgan.core.errors import UserError
+from jaxgan.speech.data import checks
+from jaxgan.speech.data.checks import Problem, Report
+
+
+def noise(n):
+    return np.random.default_rng(0).integers(-5000, 5000, n, np.int16)
+
+
+def test_frames_are_those_of_the_networks_front_end():
+    assert [checks.frames(n) for n in (0, 1, 256, 257, 6912, 6913)] == [1, 2, 2, 3, 28, 29]
+
+
+@pytest.mark.parametrize(
+    ("samples", "says"),
+    [
+        (noise(3999), "too short for PESQ"),
+        (noise(4000), "too short for the discriminator: 17 frames"),
+        (noise(6912), "28 frames"),
+        (noise(6913), ""),
+        (noise(32000), ""),
+        (noise(32001), "longer than config.data.longest_seconds=2"),
+        (np.zeros(16000, np.int16), "silent: every sample is 0"),
+        (np.full(16000, 31, np.int16), "silent: its peak is -60 dB"),
+        (np.full(16000, -32, np.int16), ""),
+        (np.full(16000, -32768, np.int16), ""),
+    ],
+)
+def test_faults_at_their_borders(samples, says):
+    fault = checks.fault(samples, 2.0)
+    assert says in fault
+    assert bool(fault) == bool(says)
+
+
+def test_the_report_names_every_file_and_what_is_done():
+    problems = (Problem("a.wav", "empty"), Problem("b.wav", "silent", "both cut"))
+    text = str(Report(("train: 3 utterances",), problems))
+    assert text.splitlines() == [
+        "train: 3 utterances",
+        "2 files not used as found:",
+        "  a.wav: empty; left out",
+        "  b.wav: silent; both cut",
+    ]
+    assert str(Report(("train: 3 utterances",), ())) == "train: 3 utterances"
+
+
+def test_strict_refuses_in_one_line_that_lists_the_files():
+    checks.refuse(())
+    with pytest.raises(UserError) as told:
+        checks.refuse([Problem(f"{number}.wav", "silent") for number in range(12)])
+    message = str(told.value)
+    assert "\n" not in message
+    assert "12 files: 0.wav: silent; 1.wav: silent" in message
+    assert "9.wav" in message
+    assert "10.wav" not in message
+    assert "and 2 more" in message

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from corpora import config, save, tone
+
+from jaxgan.core.errors import UserError
+from jaxgan.speech.data.corpora import open_corpora
+
+
+@pytest.fixture
+def root(tmp_path):
+    for split, count in (("train", 6), ("valid", 4)):
+        for number in range(count):
+            for side in ("clean", "noisy"):
+                save(tmp_path / split / side / f"{number}.wav", tone(0.5 + 0.1 * number))
+    return tmp_path
+
+
+def test_the_report_is_told_once_before_anything_else(root):
+    (root / "train" / "noisy" / "3.wav").write_text("no audio")
+    told = []
+    corpora = open_corpora(config(kind="pairs", root=str(root)), told.append)
+    assert told == [str(corpora.report)]
+    assert told[0].splitlines()[:3] == [
+        "train: 5 utterances, 0.1 minutes",
+        "valid: 4 utterances, 0.0 minutes",
+        "1 file not used as found:",
+    ]
+    assert "train/noisy/3.wav: cannot be decoded" in told[0]
+
+
+def test_strict_reports_and_refuses(root):
+    (root / "valid" / "clean" / "3.wav").write_text("no audio")
+    told = []
+    with pytest.raises(UserError, match=r"config.data.strict=True refuses 1 file: .*3\.wav"):
+        open_corpora(config(kind="pairs", root=str(root), strict=True), told.append)
+    assert "3.wav" in told[0]
+    (root / "valid" / "clean" / "3.wav").unlink()
+    (root / "valid" / "noisy" / "3.wav").unlink()
+    open_corpora(config(kind="pairs", root=str(root), strict=True), told.append)
+
+
+def test_both_sets_have_the_same_few_lengths(root):
+    corpora = open_corpora(config(kind="pairs", root=str(root), buckets=2), lambda text: None)
+    buckets = corpora.train.bucket_lengths
+    np.testing.assert_array_equal(buckets, corpora.valid.bucket_lengths)
+    assert len(buckets) == 2
+    assert buckets[-1] == 16128  # 1.0 s in whole hops
+
+
+def test_data_that_have_changed_are_told_from_those_before(root):
+    def digests():
+        return open_corpora(config(kind="pairs", root=str(root)), lambda text: None).digests()
+
+    begun = digests()
+    assert digests() == begun
+    for side in ("clean", "noisy"):
+        save(root / "train" / side / "00.wav", tone(0.7))
+    added = digests()
+    for side in ("clean", "noisy"):
+        save(root / "train" / side / "00.wav", tone(0.8))
+    assert len({begun, added, digests()}) == 3
+
+
+def test_validation_can_be_made_smaller(root):
+    corpora = open_corpora(
+        config(kind="pairs", root=str(root), valid_utterances=2), lambda text: None
+    )
+    assert corpora.valid.names == ("0", "3")
+
+
+def test_an_unknown_kind_is_a_mistake():
+    with pytest.raises(UserError, match=r"config.data.kind='timit': choose one of demo, pairs"):
+        open_corpora(config(kind="timit"))
+
+
+def test_no_bucket_at_all_is_a_mistake(root):
+    with pytest.raises(UserError, match=r"config.data.buckets=0: give at least 1"):
+        open_corpora(config(kind="pairs", root=str(root), buckets=0))
+
+
+def test_the_demo_corpus_is_the_default():
+    tiny = {"train": 3, "valid": 2, "test": 1}
+    corpora = open_corpora(config(demo=tiny), lambda text: None)
+    assert len(corpora.train) == 3
+    assert len(corpora.valid) == 2

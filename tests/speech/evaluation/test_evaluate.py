@@ -1,0 +1,212 @@
+import csv
+import json
+
+import numpy as np
+import pesq
+import pystoi
+import pytest
+import soundfile
+from corpora import save
+from workdirs import make_workdir
+
+from jaxgan.core.errors import UserError
+from jaxgan.scores.registry import USUAL, installed
+from jaxgan.speech.data import audio
+from jaxgan.speech.evaluation.evaluate import choose_examples, evaluate, score_paths
+from jaxgan.speech.evaluation.tables import Results
+
+SCORES = list(USUAL)
+NAMES = ["deep/c", "one", "short", "two", "wide"]
+
+
+def voice(seconds: float, rate: int = 16000, seed: int = 0) -> np.ndarray:
+    """A voiced sound in syllables, float64 [n]: enough for PESQ to find utterances."""
+    random = np.random.default_rng(seed)
+    time = np.arange(int(seconds * rate)) / rate
+    pitch = 2 * np.pi * np.cumsum(120 + 20 * np.sin(2 * np.pi * 0.7 * time)) / rate
+    partials = range(1, 25)
+    tones = sum(np.sin(k * pitch + random.uniform(0, 6)) / k for k in partials)
+    return 0.1 * tones * np.clip(np.sin(2 * np.pi * 3.1 * time + seed), 0, None)
+
+
+def add_pair(folder, name, wave, rate=16000):
+    random = np.random.default_rng(len(wave))
+    save(folder / "clean" / f"{name}.wav", wave, rate)
+    save(folder / "noisy" / f"{name}.flac", wave + 0.03 * random.standard_normal(len(wave)), rate)
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """(folder of pairs, output folder, results, what was told) of one evaluation."""
+    place = tmp_path_factory.mktemp("evaluation")
+    data = place / "my set"
+    for seed, name in enumerate(("one", "two", "deep/c")):
+        add_pair(data, name, voice(1.6 + 0.3 * seed, seed=seed))
+    add_pair(data, "wide", voice(1.5, 48000, seed=5), 48000)
+    add_pair(data, "short", voice(0.2))
+    save(data / "noisy" / "lonely.wav", voice(1))
+    told = []
+    workdir = make_workdir(place / "run")
+    results = evaluate(workdir, str(data), tell=told.append)
+    return data, workdir / "eval-my set", results, told
+
+
+@pytest.fixture(scope="module")
+def rows(evaluated):
+    with (evaluated[1] / "scores.csv").open(newline="") as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def directly(data, name, side):
+    """The scores of one side by the packages themselves, from the files."""
+    clean, _ = audio.read(data / "clean" / f"{name}.wav")
+    other, _ = audio.read(side)
+    clean, other = clean / 32768, other / 32768
+    assert len(clean) == len(other)
+    return {
+        "pesq_wb": pesq.pesq(16000, clean, other, "wb"),
+        "pesq_nb": pesq.pesq(16000, clean, other, "nb"),
+        "stoi": pystoi.stoi(clean, other, 16000),
+    }
+
+
+@pytest.mark.parametrize("name", ["one", "deep/c", "wide"])
+def test_scores_are_those_of_the_files_by_the_packages_themselves(evaluated, rows, name):
+    data, output, _, _ = evaluated
+    for prefix, side in (
+        ("noisy", data / "noisy" / f"{name}.flac"),
+        ("enhanced", output / "enhanced" / f"{name}.wav"),
+    ):
+        for score, value in directly(data, name, side).items():
+            assert float(rows[name][f"{prefix}_{score}"]) == pytest.approx(value, abs=2e-6)
+    assert rows[name]["enhanced_pesq_wb"] != rows[name]["noisy_pesq_wb"]
+
+
+def test_every_utterance_has_a_row_and_a_wav_of_its_own_length(evaluated, rows):
+    data, output, _, _ = evaluated
+    assert list(rows) == NAMES
+    for name, row in rows.items():
+        made = soundfile.info(output / "enhanced" / f"{name}.wav")
+        clean, _ = audio.read(data / "clean" / f"{name}.wav")
+        assert (made.frames, made.samplerate, made.channels) == (len(clean), 16000, 1)
+        assert float(row["seconds"]) == pytest.approx(len(clean) / 16000, abs=1e-4)
+
+
+def test_what_has_no_score_is_empty_counted_and_stops_nothing(evaluated, rows):
+    _, output, results, told = evaluated
+    assert all(rows["short"][f"{side}_pesq_wb"] == "" for side in ("noisy", "enhanced"))
+    assert rows["short"]["noisy_si_sdr"] != ""
+    assert results.unscorable == 1
+    assert json.loads((output / "summary.json").read_text())["unscorable"] == 1
+    assert any("lonely.wav: has no counterpart" in line for line in told)
+
+
+def test_the_summary_is_the_mean_of_the_rows(evaluated, rows):
+    summary = json.loads((evaluated[1] / "summary.json").read_text())
+    assert list(summary) == ["count", "unscorable", "noisy", "enhanced"]
+    assert summary["count"] == len(NAMES)
+    for side in ("noisy", "enhanced"):
+        assert list(summary[side]) == SCORES
+        for score in SCORES:
+            values = [
+                float(row[f"{side}_{score}"]) for row in rows.values() if row[f"{side}_{score}"]
+            ]
+            assert summary[side][score] == pytest.approx(np.mean(values), abs=2e-6)
+
+
+def test_figures_are_pictures_with_something_in_them(evaluated):
+    from matplotlib.image import imread
+
+    for name in ("scores.png", "spectrograms.png"):
+        image = imread(evaluated[1] / name)
+        assert image.shape[0] > 300
+        assert image.shape[1] > 1000
+        assert image[..., :3].std() > 0.05
+
+
+def test_examples_are_the_best_the_median_and_the_worst(tmp_path):
+    from corpora import pair_corpus
+
+    from jaxgan.scores import get
+
+    corpus = pair_corpus([300] * 6)
+    for number, name in enumerate(corpus.names):
+        save(tmp_path / "enhanced" / f"{name}.wav", np.full(300, number / 100))
+    noisy = {"stoi": np.array([0.5, 0.5, np.nan, 0.5, 0.5, 0.5])}
+    enhanced = {"stoi": np.array([0.5, 0.9, 0.9, 0.4, 0.6, 0.7])}
+    results = Results(corpus.names, np.ones(6), noisy, enhanced)
+    examples = choose_examples(results, corpus, get("stoi"), tmp_path)
+    assert [example.title.split("\n")[0] for example in examples] == [
+        "best gain: p1",
+        "median gain: p4",
+        "worst gain: p3",
+    ]
+    assert examples[1].title.endswith("stoi 0.50 to 0.60")
+    np.testing.assert_array_equal(examples[2].clean, corpus.clean(3))
+    np.testing.assert_array_equal(examples[2].enhanced, np.full(300, round(0.03 * 32768)))
+    one = Results(corpus.names[:1], np.ones(1), {"stoi": np.ones(1)}, {"stoi": np.ones(1)})
+    assert len(choose_examples(one, corpus, get("stoi"), tmp_path)) == 1
+    none = Results(corpus.names[:1], np.ones(1), {"stoi": np.ones(1)}, {"stoi": noisy["stoi"][2:3]})
+    assert choose_examples(none, corpus, get("stoi"), tmp_path) == []
+
+
+def test_the_score_of_the_training_comes_first_unless_it_is_not_here(tmp_path, monkeypatch):
+    from workdirs import tiny_config
+
+    told = []
+    assert list(score_paths(tiny_config("score=stoi"), tell=told.append)) == [
+        "stoi",
+        *(name for name in SCORES if name != "stoi"),
+    ]
+    assert told == []
+    assert list(score_paths(tiny_config("score=their_module:score"), tell=told.append)) == SCORES
+    assert "their_module" in told[0]
+    (tmp_path / "my_scores.py").write_text(
+        "def mine(reference, estimate, rate): return 1.0\n"
+        "mine.lowest, mine.highest, mine.higher_is_better = 0, 1, False\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    paths = score_paths(tiny_config("score=my_scores:mine"), tell=told.append)
+    assert next(iter(paths.items())) == ("mine", "my_scores:mine")
+
+
+def test_scores_are_chosen_by_name_or_all():
+    from workdirs import tiny_config
+
+    assert list(score_paths(tiny_config(), "stoi,lsd")) == ["pesq_wb", "stoi", "lsd"]
+    assert set(score_paths(tiny_config(), "all")) == set(installed())
+    with pytest.raises(UserError, match="'stio' is unknown"):
+        score_paths(tiny_config(), "stio")
+
+
+def test_the_runs_own_validation_data_are_the_default(tmp_path):
+    for number in range(4):
+        add_pair(tmp_path / "data" / "train", f"t{number}", voice(1.0, seed=number))
+        add_pair(tmp_path / "data" / "valid", f"v{number}", voice(1.0, seed=9 + number))
+    workdir = make_workdir(
+        tmp_path / "run",
+        "data.kind=pairs",
+        f"data.root={tmp_path / 'data'}",
+        "data.valid_utterances=2",
+    )
+    results = evaluate(workdir, checkpoint="last", tell=lambda line: None)
+    assert list(results.names) == ["v0", "v3"]
+    assert (workdir / "eval-valid-last" / "summary.json").exists()
+
+
+def test_mistakes_are_told(tmp_path):
+    workdir = make_workdir(tmp_path / "run", "data.kind=pairs", f"data.root={tmp_path / 'gone'}")
+    with pytest.raises(UserError, match="gone: there is no such folder"):
+        evaluate(workdir, tell=lambda line: None)
+    with pytest.raises(UserError, match="nowhere: there is no such folder"):
+        evaluate(workdir, str(tmp_path / "nowhere"), tell=lambda line: None)
+    (tmp_path / "clean").mkdir()
+    (tmp_path / "noisy").mkdir()
+    save(tmp_path / "clean" / "a.wav", voice(1))
+    save(tmp_path / "noisy" / "b.wav", voice(1))
+    with pytest.raises(UserError, match=r"none of its 2 audio files can be used.*no counterpart"):
+        evaluate(workdir, str(tmp_path), tell=lambda line: None)
+    (tmp_path / "noisy" / "b.wav").rename(tmp_path / "noisy" / "a.wav")
+    (tmp_path / "out").write_text("a file where a folder must be")
+    with pytest.raises(UserError, match=r"cannot write in .*out"):
+        evaluate(workdir, str(tmp_path), output=str(tmp_path / "out"), tell=lambda line: None)
