@@ -1,8 +1,8 @@
-"""Configs: read from a Python file with overrides, kept as JSON beside the run, compared by name.
+"""Configs: reading one from a Python file with overrides, storing it as JSON, comparing two.
 
 A config is a `ml_collections.ConfigDict`. Its file defines `get_config(preset=None)`; on a command
-line `FILE:PRESET` picks the preset and `--config.key=value` sets one value, read as the type that
-the file gave that key.
+line `FILE:PRESET` picks the preset and `--config.key=value` sets one value, which is parsed as the
+type that the file gave that key.
 """
 
 import ast
@@ -11,7 +11,7 @@ import functools
 import importlib.util
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -22,13 +22,11 @@ from jaxgan.core import files
 from jaxgan.core.errors import UserError
 
 CONFIG_FILE = "config.json"
-MAY_CHANGE = ("scoring.workers", "scoring.deadline_seconds", "checkpoint.every", "debug_nans")
-"""Keys that change no number, so a run that is continued may have other values for them."""
 PREFIX = "--config."
 
 
 def load(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
-    """The config of a file, with overrides.
+    """Returns the config of a file, with overrides applied.
 
     Args:
         spec: "path/to/file.py" or "path/to/file.py:preset".
@@ -47,36 +45,36 @@ def load(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
     except Exception as error:
         raise UserError(f"--config={spec}: {type(error).__name__}: {error}") from error
     if not isinstance(config, ConfigDict):
-        raise UserError(f"--config={spec}: get_config gives {config!r} and not a ConfigDict")
+        raise UserError(f"--config={spec}: get_config returns {config!r}, not a ConfigDict")
     for override in overrides:
         _override(config, override)
     return config
 
 
 def split(spec: str) -> tuple[str, str | None]:
-    """("configs/x.py", "quick") of "configs/x.py:quick"; the preset is None where none is given."""
+    """Splits "configs/x.py:quick" into ("configs/x.py", "quick"); without a preset it is None."""
     path, colon, preset = spec.rpartition(".py:")
     return (f"{path}.py", preset) if colon else (spec, None)
 
 
 def name(spec: str) -> str:
-    """A short name for the runs of a config: "x-quick" of "configs/x.py:quick"."""
+    """Returns a short name for the runs of a config: "x-quick" for "configs/x.py:quick"."""
     path, preset = split(spec)
     stem = PurePath(path).stem
     return f"{stem}-{preset}" if preset else stem
 
 
 def write(config: ConfigDict, workdir: epath.PathLike) -> None:
-    """Writes WORKDIR/config.json, whole or not at all."""
+    """Writes WORKDIR/config.json atomically."""
     path = epath.Path(workdir) / CONFIG_FILE
     files.replace(path, (json.dumps(to_plain(config), indent=2) + "\n").encode())
 
 
 def read(workdir: epath.PathLike) -> ConfigDict:
-    """The config that a run was made with, from its WORKDIR/config.json.
+    """Returns the config of a run, from its WORKDIR/config.json.
 
     Raises:
-        UserError: there is none, or it is no JSON object.
+        UserError: the file does not exist or is not a JSON object.
     """
     path = epath.Path(workdir) / CONFIG_FILE
     try:
@@ -88,7 +86,7 @@ def read(workdir: epath.PathLike) -> ConfigDict:
 
 
 def differences(old: ConfigDict, new: ConfigDict) -> list[tuple[str, Any, Any]]:
-    """Every (dotted key, old value, new value) that differs; None where one has no such key."""
+    """Returns (dotted key, old value, new value) for every difference; None if a key is missing."""
     before, after = flat(old), flat(new)
     keys = [*before, *(key for key in after if key not in before)]
     pairs = ((key, before.get(key), after.get(key)) for key in keys)
@@ -96,24 +94,26 @@ def differences(old: ConfigDict, new: ConfigDict) -> list[tuple[str, Any, Any]]:
 
 
 def flat(config: ConfigDict) -> dict[str, Any]:
-    """Every value, as JSON gives it back, by its dotted key."""
+    """Returns every value, as JSON restores it, by its dotted key."""
     return dict(_flat(to_plain(config)))
 
 
-def check_continues(old: ConfigDict, new: ConfigDict, workdir: epath.PathLike) -> None:
-    """Raises UserError, naming every key, unless a run of `old` may go on as `new`.
+def check_continues(
+    old: ConfigDict, new: ConfigDict, workdir: epath.PathLike, may_change: Collection[str]
+) -> None:
+    """Raises UserError, naming every key, unless a run of `old` may continue as `new`.
 
-    More rounds and the keys of `MAY_CHANGE` are the only differences allowed.
+    More rounds and the keys of `may_change` are the only differences allowed.
     """
     refused = [
         f"{key} was {before!r} and is now {after!r}"
         for key, before, after in differences(old, new)
-        if key not in MAY_CHANGE and not (key == "rounds" and after > before)
+        if key not in may_change and not (key == "rounds" and after > before)
     ]
     if refused:
         raise UserError(
             f"{workdir} holds a run of another config: {'; '.join(refused)}. Give the old values "
-            "to go on with it (rounds may only grow), or another --workdir for a new run"
+            "to continue it (rounds may only grow), or another --workdir for a new run"
         )
 
 
@@ -122,15 +122,15 @@ def check_values(
     choices: Mapping[str, Sequence[Any]],
     ranges: Mapping[str, tuple[float, float]],
 ) -> None:
-    """Refuses values that make no sense.
+    """Refuses values that are not allowed.
 
     Args:
-        config: of a run.
+        config: the config of a run.
         choices: the allowed values of a dotted key.
-        ranges: the least and the greatest value of a dotted key; math.inf: no limit.
+        ranges: the lowest and the highest allowed value of a dotted key; math.inf for no limit.
 
     Raises:
-        UserError: a value is none of these; the message names the key.
+        UserError: a value is not allowed; the message names the key.
     """
 
     def value_of(key: str) -> Any:
@@ -147,7 +147,7 @@ def check_values(
 
 
 def to_plain(config: ConfigDict) -> dict[str, Any]:
-    """The config as JSON gives it back: nested dicts, lists, numbers, strings."""
+    """Returns the config as JSON restores it: nested dicts, lists, numbers, strings."""
     plain: dict[str, Any] = json.loads(json.dumps(config.to_dict()))
     return plain
 
@@ -188,7 +188,7 @@ def _override(config: ConfigDict, item: str) -> None:
 
 
 def _parse(flag: str, text: str, kind: type, default: Any) -> Any:
-    """The value that `text` stands for, of the type of the config's own value."""
+    """Returns the value that `text` stands for, of the type of the config's own value."""
     if kind is str:
         return text
     try:

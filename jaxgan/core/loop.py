@@ -1,16 +1,16 @@
-"""The run loop: everything with a side effect that a training run has, around a recipe's rounds.
+"""The run loop: all side effects of a training run, around the rounds of a recipe.
 
-A round is the unit of everything: of training, of a line in metrics.jsonl, of a checkpoint, of
-what a killed run loses. For every round, in this order: train, validate where it is due, write the
-line, save where it is due. What a validation waits for, scores from the host, comes in while the
-next round trains; then its round is written and saved, before that one. A run that is started again
-goes on after its last checkpoint and repeats, bit for bit, what an uninterrupted run does.
+A round is the unit of training, of lines in metrics.jsonl and of checkpoints, and it is what a
+killed run loses. Each round is trained, validated if that is due, logged, and saved if that is due.
+A validation waits for scores from the host; they arrive while the next round trains, and then the
+validated round is logged and saved before the next one. A run that is started again continues after
+its last checkpoint and repeats, bit for bit, what an uninterrupted run does.
 """
 
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 import jax
@@ -20,7 +20,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from jaxgan.core import checkpoint, profiling, progress, signals
+from jaxgan.core import checkpoint, profiling, progress, settings, signals
 from jaxgan.core import config as configs
 from jaxgan.core import history as history_files
 from jaxgan.core.checkpoint import Checkpoints, Position
@@ -34,73 +34,79 @@ from jaxgan.core.state import History, Record, RunState
 from jaxgan.core.timer import Compilations, Timer
 
 
-def check(config: ConfigDict, workdir: epath.PathLike) -> int:
-    """Whether a run of this config can begin or go on in this folder; changes nothing.
+def check(config: ConfigDict, workdir: epath.PathLike, may_change: Collection[str] = ()) -> int:
+    """Checks that a run of this config can start or continue in this folder; changes nothing.
+
+    Args:
+        config: the config of the run.
+        workdir: its folder.
+        may_change: the recipe's keys that may differ from the run in the folder; see
+            `Declaration.may_change`.
 
     Returns:
-        The rounds that are done already: 0 for a new run, `config.rounds` for a finished one.
+        How many rounds are done already: 0 for a new run, `config.rounds` for a finished one.
 
     Raises:
-        UserError: the folder holds a run of another config, with every key named, or a setting of
-            the loop makes no sense.
+        UserError: the folder holds a run of another config (every differing key is named), or a
+            setting of the run has a value that it may not have.
     """
-    if config.seed < 0:
-        raise UserError(f"config.seed={config.seed}: must be 0 or more")
-    counts = {
-        "rounds": config.rounds,
-        "validation.every": config.validation.every,
-        "checkpoint.every": config.checkpoint.every,
-    }
-    for key, count in counts.items():
-        if count < 1:
-            raise UserError(f"config.{key}={count}: must be 1 or more")
+    settings.check(config)
     workdir = absolute(workdir)
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir} is a file; give a folder")
     kept = checkpoint.rounds(workdir)
     if not kept:
         return 0
-    configs.check_continues(configs.read(workdir), config, workdir)
+    configs.check_continues(
+        configs.read(workdir), config, workdir, (*settings.MAY_CHANGE, *may_change)
+    )
     return kept[-1]
 
 
-def finished(config: ConfigDict, workdir: epath.PathLike) -> bool:
-    """Whether the run in this folder has all its rounds; if so, says it. Raises as `check`."""
-    done = check(config, workdir)
+def finished(
+    config: ConfigDict, workdir: epath.PathLike, may_change: Collection[str] = ()
+) -> bool:
+    """Returns whether the run in this folder has all its rounds, and prints so. Raises as `check`."""
+    done = check(config, workdir, may_change)
     if done and done >= config.rounds and jax.process_index() == 0:
-        print(f"{workdir}: finished, {done} rounds are done; raise config.rounds to go on")
+        print(f"{workdir}: finished, {done} rounds are done; raise config.rounds to continue")
     return done >= config.rounds
 
 
 def run(
-    recipe: Recipe, config: ConfigDict, workdir: epath.PathLike, profile: int | None = None
+    recipe: Recipe,
+    config: ConfigDict,
+    workdir: epath.PathLike,
+    profile: int | None = None,
+    may_change: Collection[str] = (),
 ) -> None:
-    """Trains until `config.rounds` rounds are done, from the last checkpoint where there is one.
+    """Trains until `config.rounds` rounds are done, from the last checkpoint if there is one.
 
-    Ctrl-C or SIGTERM ends it after the round in flight, saved; a second one at once. With several
-    processes every one calls this, on a folder that all of them see; process 0 writes.
+    The first Ctrl-C or SIGTERM ends the run after the round in flight, which is saved; the second
+    one ends it at once. With several processes every process calls this function, with a folder
+    that all of them see; process 0 writes.
 
     Args:
-        recipe: the system; the caller closes it.
-        config: keys read here: rounds, seed, validation.every, checkpoint.every, and where they are
-            set init_from (a run whose players a new run begins with), init_checkpoint (which of
-            that run's, the best unless it says another) and debug_nans.
+        recipe: the system. The caller closes it.
+        config: see `settings.run_settings` for the keys that are read here.
         workdir: local or gs://.
         profile: a round to write a profiler trace of, into WORKDIR/profile.
+        may_change: see `check`.
 
     Raises:
-        UserError: the folder holds another config's run or damaged files, another run is at work in
+        UserError: the folder holds a run of another config or damaged files, another run is using
             it, or it cannot be written.
-        NonFiniteError: a metric or the state stopped being finite; nothing of that round was saved.
+        NonFiniteError: a metric or the state is not finite any more; nothing of that round was
+            saved.
         KeyboardInterrupt: the second signal.
     """
     workdir = absolute(workdir)
-    if finished(config, workdir):
+    if finished(config, workdir, may_change):
         return
-    done = check(config, workdir)
+    done = check(config, workdir, may_change)
     if profile is not None and not done < profile <= config.rounds:
         raise UserError(
-            f"--profile={profile}: the rounds still to run are {done + 1} to {config.rounds}"
+            f"--profile={profile}: the remaining rounds are {done + 1} to {config.rounds}"
         )
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(
@@ -111,9 +117,9 @@ def run(
                 workdir.mkdir(parents=True, exist_ok=True)
             stack.enter_context(claimed(workdir))
         _write_config(config, workdir)
-        _write_kept(getattr(recipe, "keeps", {}), workdir, done)
+        _write_files(recipe.files, workdir, done)
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir)))
-        state, history, position = _begin(recipe, config, checkpoints)
+        state, history, position = _starting_point(recipe, config, checkpoints)
         display.say(_greeting(workdir, config, position))
         log = Log(workdir, position.round) if jax.process_index() == 0 else None
         if log:
@@ -129,25 +135,25 @@ def run(
             display,
             compilations,
             timer=Timer(display.part),
-            begun=time.perf_counter() - position.wall_seconds,
+            started=time.perf_counter() - position.wall_seconds,
         )
         stop = stack.enter_context(signals.listen(loop.reply))
         loop.go(state, history, position, stop)
 
 
 class _Trained(NamedTuple):
-    """A round that has been trained, and is not written or saved yet.
+    """A round that has been trained but not yet logged or saved.
 
     Attributes:
         number: of the round.
-        state: after it.
-        record: for later rounds.
+        state: the state after it.
+        record: its history record.
         metrics: of the recipe.
-        seconds: that it took.
-        bad: what of it is not finite, or an empty string.
-        validation: waits for the validation, where one is due.
+        seconds: how long it took.
+        bad: the name of a value that is not finite, or an empty string.
+        validation: waits for the validation, if one is due.
         times: seconds by part.
-        compiled: programs, and seconds.
+        compiled: how many programs were compiled, and the seconds that took.
     """
 
     number: int
@@ -163,7 +169,7 @@ class _Trained(NamedTuple):
 
 @dataclasses.dataclass
 class _Loop:
-    """What stays the same from round to round."""
+    """The run without its state: everything that is the same in every round."""
 
     recipe: Recipe
     config: ConfigDict
@@ -174,10 +180,10 @@ class _Loop:
     display: progress.Display
     compilations: Compilations
     timer: Timer
-    begun: float  # on the clock of time.perf_counter, as if the run had never been stopped
+    started: float  # on the clock of time.perf_counter, as if the run had never been stopped
 
     def go(self, state: RunState, history: History, position: Position, stop: signals.Stop) -> None:
-        """Rounds until all are done or `stop` is requested."""
+        """Trains rounds until all are done or `stop` is requested."""
         waiting: _Trained | None = None
         number = position.round
         while number < self.config.rounds:
@@ -188,22 +194,22 @@ class _Loop:
                 position, history = self.close(waiting, history, position)
                 waiting = None
             history = (*history, trained.record)
-            trained = self.begin_validation(trained)
+            trained = self.start_validation(trained)
             stopping = _anywhere(stop.requested is not None)
             if trained.validation and not stopping and number < self.config.rounds:
-                # The next round may be given the memory that this state lies in.
+                # The next round may overwrite the memory of this state.
                 waiting = trained._replace(state=_copied(state))
                 continue
             position, history = self.close(trained, history, position, stopping)
             if stopping and number < self.config.rounds:
                 self.display.say(
-                    f"stopped and saved after round {number}; the same command goes on"
+                    f"stopped and saved after round {number}; the same command continues"
                 )
                 return
         self.display.say(_farewell(self.workdir, position))
 
     def train(self, state: RunState, history: History, number: int) -> _Trained:
-        """One round of the recipe, with its metrics on the host."""
+        """Trains one round of the recipe and fetches its metrics."""
         traced = number == self.profile and jax.process_index() == 0
         trace = profiling.trace(self.workdir) if traced else contextlib.nullcontext()
         started = time.perf_counter()
@@ -213,8 +219,8 @@ class _Loop:
         record = history_files.freeze(record)
         return _Trained(number, state, record, values, time.perf_counter() - started)
 
-    def begin_validation(self, trained: _Trained) -> _Trained:
-        """Asks for the validation where one is due, and takes the times of the round."""
+    def start_validation(self, trained: _Trained) -> _Trained:
+        """Starts the validation if one is due, and collects the times of the round."""
         bad, validation = not_finite(trained.metrics, trained.state), None
         if not bad and self.due(trained.number, "validation"):
             with self.timer.part("validation"):
@@ -229,7 +235,7 @@ class _Loop:
     def close(
         self, trained: _Trained, history: History, position: Position, stopping: bool = False
     ) -> tuple[Position, History]:
-        """Waits for the validation of a round, writes its line, and saves it where that is due."""
+        """Waits for the validation of a round, logs the round, and saves it if that is due."""
         number, started = trained.number, time.perf_counter()
         position = dataclasses.replace(position, round=number)
         times, evaluation = dict(trained.times), None
@@ -238,7 +244,7 @@ class _Loop:
             evaluation = _agreed(trained.validation())
             position = position.validated(evaluation.objective)
             times["validation"] += time.perf_counter() - started
-        position = dataclasses.replace(position, wall_seconds=time.perf_counter() - self.begun)
+        position = dataclasses.replace(position, wall_seconds=time.perf_counter() - self.started)
         self.write(trained._replace(times=times), position, evaluation)
         if trained.bad:
             raise NonFiniteError(self.explain(trained.bad, number))
@@ -250,11 +256,11 @@ class _Loop:
         return position, history
 
     def due(self, number: int, what: str) -> bool:
-        """Whether validation or a checkpoint is due after this round."""
+        """Returns whether validation or a checkpoint is due after this round."""
         return number % self.config[what].every == 0 or number == self.config.rounds
 
     def write(self, trained: _Trained, position: Position, evaluation: Evaluation | None) -> None:
-        """The round's line. Saving comes after it, so its time stands in a later line."""
+        """Logs the round. Saving follows, so its time is in the line of a later round."""
         if not self.log:
             return
         row: dict[str, int | float] = {
@@ -282,20 +288,20 @@ class _Loop:
         evaluation: Evaluation | None,
         seconds: float,
     ) -> None:
-        """The round's losses and the first metrics of validation, in the progress display."""
+        """Shows the round's losses and the first metrics of validation in the progress display."""
         values = {name: value for name, value in metrics.items() if name.endswith("loss")}
         if evaluation:
             values.update(list(evaluation.metrics.items())[: evaluation.shown])
         self.display.round_done(number, values, seconds)
 
     def reply(self, name: str) -> str:
-        """What is told to who asks the run to end."""
+        """Returns the answer to the signal `name`, which asks the run to stop."""
         saved = self.checkpoints.last()
         since = f"round {saved} is saved" if saved else "nothing is saved yet"
         return f"{name}: finishing this round, then saving; again to stop at once ({since})"
 
     def explain(self, bad: str, number: int) -> str:
-        """What is told when a number is not finite."""
+        """Returns the error message for a value that is not finite."""
         saved = self.checkpoints.last()
         kept = (
             f"the checkpoint of round {saved} is kept in {self.workdir}"
@@ -304,12 +310,12 @@ class _Loop:
         )
         return (
             f"round {number}: {bad} is not finite; {kept}. Try a lower learning rate, or find the "
-            "operation with --debug_nans; a changed config needs another --workdir and can begin "
-            "with --config.init_from"
+            "operation with --debug_nans; a changed config needs another --workdir and can start "
+            "from this run with --config.init_from"
         )
 
 
-def _begin(
+def _starting_point(
     recipe: Recipe, config: ConfigDict, checkpoints: Checkpoints
 ) -> tuple[RunState, History, Position]:
     # 1. The shapes and shardings of a fresh state, whatever follows.
@@ -324,31 +330,31 @@ def _begin(
     # 3. The players of another run.
     if config.get("init_from"):
         which = config.get("init_checkpoint", "best")
-        optional = getattr(recipe, "begin_anew", ())
-        return adopt(state, config.init_from, which, optional), (), Position()
+        adopted = adopt(state, config.init_from, which, recipe.optional_players)
+        return adopted, (), Position()
     # 4. From scratch.
     return state, (), Position()
 
 
 def _write_config(config: ConfigDict, workdir: epath.Path) -> None:
     if jax.process_count() > 1:
-        # Every process has compared the file that was there before one replaces it.
+        # Every process must have compared the old file before process 0 replaces it.
         multihost_utils.sync_global_devices("config checked")
     if jax.process_index() == 0:
         with writable(workdir):
             configs.write(config, workdir)
 
 
-def _write_kept(files: Mapping[str, bytes], workdir: epath.Path, done: int) -> None:
-    """Writes what a recipe keeps beside its run; a run that goes on has to find the same there."""
+def _write_files(files: Mapping[str, bytes], workdir: epath.Path, done: int) -> None:
+    """Writes the recipe's files; a run that continues must find the same files in its folder."""
     if jax.process_index() > 0:
         return
     for name, data in files.items():
         path = workdir / name
         if done and path.exists() and path.read_bytes() != data:
             raise UserError(
-                f"{path} is not what the data give now, so this run cannot go on with them: "
-                "restore the data, or give another --workdir"
+                f"{path} differs from what the data give now, so this run cannot continue: restore "
+                "the data, or give another --workdir"
             )
         with writable(workdir):
             replace(path, data)
@@ -356,9 +362,9 @@ def _write_kept(files: Mapping[str, bytes], workdir: epath.Path, done: int) -> N
 
 def _greeting(workdir: epath.Path, config: ConfigDict, position: Position) -> str:
     if position.round:
-        return f"{workdir}: goes on after round {position.round} of {config.rounds}"
-    source = f" with the players of {config.init_from}" if config.get("init_from") else ""
-    return f"{workdir}: begins{source}, {config.rounds} rounds"
+        return f"{workdir}: continues after round {position.round} of {config.rounds}"
+    source = f" with the networks of {config.init_from}" if config.get("init_from") else ""
+    return f"{workdir}: starts{source}, {config.rounds} rounds"
 
 
 def _farewell(workdir: epath.Path, position: Position) -> str:
@@ -368,7 +374,7 @@ def _farewell(workdir: epath.Path, position: Position) -> str:
 
 
 def _transfer_guard() -> contextlib.AbstractContextManager[None]:
-    # Looking for NaNs reads every result, which the guard would refuse.
+    # jax_debug_nans reads every result, which the guard would refuse.
     if jax.config.jax_debug_nans:  # type: ignore[attr-defined]
         return contextlib.nullcontext()
     return jax.transfer_guard("disallow")
@@ -380,14 +386,14 @@ def _copied(state: RunState) -> RunState:
 
 
 def _anywhere(flag: bool) -> bool:
-    """Whether any process says so."""
+    """Returns whether the flag is set in any process."""
     if jax.process_count() == 1:
         return flag
     return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
 
 
 def _agreed(evaluation: Evaluation) -> Evaluation:
-    """The evaluation with process 0's objective, so that all keep the same best checkpoint."""
+    """Returns the evaluation with process 0's objective, so that all agree on the best one."""
     if jax.process_count() == 1:
         return evaluation
     objective = multihost_utils.broadcast_one_to_all(np.float32(evaluation.objective))

@@ -1,39 +1,30 @@
-"""What a recipe gives to the run loop: the one interface between a system and `core`."""
+"""The interface between a system and the rest: what the run loop drives, what the commands find."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import jax
-import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
 from jaxgan.core.state import History, Record, RunState
 from jaxgan.core.timer import Timer
 
-
-@dataclasses.dataclass(frozen=True)
-class Audio:
-    """A clip for TensorBoard: float [n] in -1..1 at `sample_rate` Hz."""
-
-    samples: np.ndarray
-    sample_rate: int
-
-
-Media = Audio | np.ndarray | str | Any
-"""A clip, an image uint8 [height, width, 3], a text, or a matplotlib figure."""
+Media = Callable[[str], Any]
+"""A tag -> the tensorboardX Summary that shows one clip, image, text or figure under that tag."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What validation found.
+    """The result of a validation.
 
     Attributes:
-        metrics: logged as valid/NAME, or as they are where the name has a slash. NaN where there
-            was nothing to measure, which stops no run.
-        objective: higher is better; the best checkpoint is the one with the highest. NaN is never
-            the best.
-        media: shown in TensorBoard, by name.
-        shown: how many of the metrics, the first ones, stand beside the progress.
+        metrics: logged as valid/NAME, or under their own name if it contains a slash. NaN stands
+            for a measure without a value; it does not stop the run.
+        objective: higher is better; the best checkpoint has the highest. NaN is never the best.
+        media: shown in TensorBoard, by tag.
+        shown: how many of the metrics, from the first, the progress display shows.
     """
 
     metrics: Mapping[str, float]
@@ -43,45 +34,72 @@ class Evaluation:
 
 
 class Recipe(Protocol):
-    """One system, as the loop drives it.
+    """One system, as the run loop drives it.
 
-    A recipe may have an attribute `keeps`: small files, bytes by name, without which its networks
-    cannot be used (a vocabulary), or which tell its data from others. The loop keeps them in the
-    run's folder, and a run goes on only where they are the same. It may have an attribute
-    `begin_anew`: names of players that the run which `init_from` names need not have.
+    With several processes, every process calls every method in the same order and must return the
+    same numbers; history records are complete in each process.
 
-    With several processes, every process calls every method in the same order and has to return
-    the same numbers: history records are whole in each of them.
+    Attributes:
+        files: small files, bytes by name, that the loop stores in the run's folder: what the
+            networks need in order to be used (a vocabulary), and what identifies the data. A run
+            continues only if they are unchanged.
+        optional_players: the players that the run named by `config.init_from` may lack. They start
+            from their initial values.
+        history_window: how many of the last rounds' records later rounds need; None: all of them.
     """
 
+    files: Mapping[str, bytes]
+    optional_players: tuple[str, ...]
+    history_window: int | None
+
     def init(self, key: jax.Array) -> RunState:
-        """The state before round 1, placed on the mesh; a pure function of the key."""
+        """Returns the state before round 1, placed on the mesh; a pure function of the key."""
 
     def round(
         self, state: RunState, history: History, number: int, timer: Timer
     ) -> tuple[RunState, Record, Mapping[str, float | jax.Array]]:
         """Trains for one round (1, 2, ...).
 
-        Everything random or chosen depends on (the state, the history, the number) alone: that is
+        Everything random or chosen depends only on the state, the history and the number; this is
         what makes a resumed run repeat the uninterrupted one. `state` may be donated. Transfers
-        between host and devices are written down with device_put and device_get; implicit ones
-        raise.
+        between host and devices are explicit (device_put and device_get); implicit ones raise.
 
         Returns:
-            The state after the round, the round's record (empty where later rounds need nothing),
-            and metrics: scalars, logged as train/NAME, or as they are where the name has a slash.
-            `throughput/X` is an amount handled in this round, logged as `throughput/X_per_second`.
-            Every metric must be finite: one that is not stops the run, so a measure that was
-            undefined this round is left out.
+            The state after the round, the round's record (empty if later rounds need nothing), and
+            metrics: scalars, logged as train/NAME, or under their own name if it contains a slash.
+            `throughput/X` is an amount processed in this round, logged as
+            `throughput/X_per_second`. A metric that is not finite stops the run, so a measure that
+            is undefined in this round must be left out.
         """
 
     def evaluate(self, state: RunState, number: int) -> Callable[[], Evaluation]:
-        """Begins the validation of round `number`; changes nothing.
+        """Starts the validation of round `number`; changes nothing.
 
         Returns:
-            What waits for it. The loop calls that when the next round is trained, which may donate
-            `state`: all that needs the state has been asked of the devices by then.
+            A function that waits for the result. The loop calls it after it has trained the next
+            round, which may donate `state`: everything that needs the state must have been
+            dispatched to the devices before `evaluate` returns.
         """
 
     def close(self) -> None:
-        """Ends worker processes and threads; its maker calls it once, the loop does not."""
+        """Stops worker processes and threads. Whoever made the recipe calls it once."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Declaration:
+    """What a system can do. Each system's file has one, named DECLARATION, for the commands.
+
+    Attributes:
+        make: (config, mesh) -> recipe, for train.py.
+        evaluate: scores what a trained run generates, for eval.py; None if it cannot.
+        enhance: enhances audio files with a trained run, for enhance.py; None if it cannot.
+        sample: draws from a trained run, for sample.py; None if it cannot.
+        may_change: config keys that influence no number, such as a count of worker processes. A run
+            may continue with other values for them.
+    """
+
+    make: Callable[[ConfigDict, Mesh], Recipe]
+    evaluate: Callable[..., None] | None = None
+    enhance: Callable[..., None] | None = None
+    sample: Callable[..., None] | None = None
+    may_change: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The run state: one pytree with all that the compiled steps of a run read and change."""
+"""The run state: one pytree that holds everything the compiled steps of a run read and change."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -11,11 +11,12 @@ import optax
 from flax import struct
 
 PyTree = Any
-Metrics = dict[str, jax.Array]
+Metrics = dict[str, Any]
+"""Named results of a step: scalars, arrays, or the accumulators of `core.metrics`."""
 Record = Mapping[str, np.ndarray]
-"""What one round leaves behind for later rounds, on the host; never changed once made."""
+"""What one round leaves for later rounds, in host memory; it never changes."""
 History = tuple[Record, ...]
-"""One record a round. The checkpoint holds it beside the run state and writes each record once."""
+"""One record a round. A checkpoint lists them beside the run state; each is written once."""
 
 
 @struct.dataclass
@@ -23,10 +24,10 @@ class Player:
     """One network that is trained.
 
     Attributes:
-        params: what its optimizer moves.
-        state: its other variables: batch statistics, spectral-norm vectors.
-        opt_state: of its optimizer.
-        average: a running average of params over updates; empty where none is kept.
+        params: the parameters, which the optimizer moves.
+        state: all other variables of the network: batch statistics, spectral-norm vectors.
+        opt_state: the state of the optimizer.
+        average: a running average of `params` over updates; empty if none is kept.
     """
 
     params: PyTree
@@ -35,20 +36,26 @@ class Player:
     average: PyTree = struct.field(default_factory=dict)
 
     @property
+    def variables(self) -> PyTree:
+        """The variables that the network's `apply` takes: parameters and non-trained state."""
+        return {"params": self.params, **self.state}
+
+    @property
     def deployed(self) -> PyTree:
-        """What the network is used with outside of training: the average where one is kept."""
+        """The parameters to validate and use: the running average if there is one."""
         return self.average or self.params
 
 
 @struct.dataclass
 class RunState:
-    """Everything on the devices that a run needs to continue.
+    """Everything on the devices that a run needs in order to continue.
 
     Attributes:
-        players: by name, e.g. "generator" and "discriminator".
-        step: int32 [], updates made so far by all players together.
-        key: PRNG key [], never changed; what is random folds the step into it.
-        memory: small arrays that are neither network nor optimizer (BEGAN's k, a baseline).
+        players: by name, such as "generator" and "discriminator".
+        step: int32 [], the number of updates so far, counted over all players.
+        key: PRNG key []. It never changes; random draws fold the step into it (`step_key`).
+        memory: state that is neither network nor optimizer, such as BEGAN's k or a replay buffer.
+            Its arrays may be sharded over the devices.
     """
 
     players: dict[str, Player]
@@ -57,43 +64,83 @@ class RunState:
     memory: PyTree
 
 
-def begin(key: jax.Array, players: dict[str, Player], memory: PyTree = ()) -> RunState:
-    """The state of a run before its first update."""
+Loss = Callable[[dict[str, Player]], tuple[jax.Array, tuple[dict[str, PyTree], Metrics]]]
+"""(all players by name) -> (loss [], (new non-trained state of moving players by name, metrics)). A
+player that is left out of the first mapping keeps its state."""
+
+
+def make_run_state(key: jax.Array, players: dict[str, Player], memory: PyTree = ()) -> RunState:
+    """Returns the state of a run before its first update."""
     return RunState(players=players, step=jnp.zeros((), jnp.int32), key=key, memory=memory)
 
 
 def make_player(
     variables: PyTree, optimizer: optax.GradientTransformation, averaged: bool = False
 ) -> Player:
-    """A player from the variables of a flax.linen module's `init`; `averaged`: with an average."""
+    """Returns a player with the variables that a flax.linen module's `init` returned.
+
+    Args:
+        variables: the collection "params" and any others.
+        optimizer: moves the parameters.
+        averaged: whether the player keeps a running average of its parameters.
+    """
     state = {name: collection for name, collection in variables.items() if name != "params"}
     params = variables["params"]
     average = params if averaged else {}
     return Player(params=params, state=state, opt_state=optimizer.init(params), average=average)
 
 
+def step_key(run_state: RunState, stream: int | None = None) -> jax.Array:
+    """Returns the PRNG key of the current step.
+
+    Args:
+        run_state: gives the run's key and the step.
+        stream: distinguishes several draws of one step from each other.
+    """
+    key = jax.random.fold_in(run_state.key, run_state.step)
+    return key if stream is None else jax.random.fold_in(key, stream)
+
+
 def descend(
     run_state: RunState,
-    name: str,
-    loss: Callable[[PyTree, PyTree], tuple[jax.Array, tuple[PyTree, Metrics]]],
-    optimizer: optax.GradientTransformation,
+    optimizers: Mapping[str, optax.GradientTransformation],
+    loss: Loss,
     average_decay: float = 0.0,
 ) -> tuple[RunState, Metrics]:
-    """Moves one player one step down its loss and leaves every other player as it is.
+    """Takes one gradient of a loss and moves one or more players one step down it.
+
+    All other players stay as they are, bit for bit.
 
     Args:
         run_state: the state before the step.
-        name: the player that moves.
-        loss: (params, state) of that player -> (loss [], (its new non-trained state, metrics)).
-        optimizer: the transformation that the player's opt_state belongs to.
-        average_decay: the share that the player's average keeps of itself, where it has one.
+        optimizers: for each player that moves, the transformation that its `opt_state` belongs to.
+        loss: see `Loss`. It is differentiated with respect to the parameters of the players that
+            move, all at once.
+        average_decay: the share that the running average of a moving player keeps of itself, if the
+            player has one.
+
+    Returns:
+        The new state, whose step has grown by the number of players that moved, and the metrics.
     """
-    player = run_state.players[name]
-    gradient = jax.grad(loss, has_aux=True)
-    gradients, (state, metrics) = gradient(player.params, player.state)
-    updates, opt_state = optimizer.update(gradients, player.opt_state, player.params)
-    params = optax.apply_updates(player.params, updates)
-    average = player.average and optax.incremental_update(params, player.average, 1 - average_decay)
-    moved = Player(params=params, state=state, opt_state=opt_state, average=average)
-    players = {**run_state.players, name: moved}
-    return dataclasses.replace(run_state, players=players, step=run_state.step + 1), metrics
+    players = run_state.players
+
+    def of_params(params: dict[str, PyTree]) -> tuple[jax.Array, tuple[dict[str, PyTree], Metrics]]:
+        moving = {name: players[name].replace(params=params[name]) for name in params}
+        return loss({**players, **moving})
+
+    before = {name: players[name].params for name in optimizers}
+    gradients, (states, metrics) = jax.grad(of_params, has_aux=True)(before)
+    moved = {}
+    for name, optimizer in optimizers.items():
+        player = players[name]
+        updates, opt_state = optimizer.update(gradients[name], player.opt_state, player.params)
+        params = optax.apply_updates(player.params, updates)
+        average = player.average and optax.incremental_update(
+            params, player.average, 1 - average_decay
+        )
+        state = states.get(name, player.state)
+        moved[name] = Player(params=params, state=state, opt_state=opt_state, average=average)
+    run_state = dataclasses.replace(
+        run_state, players={**players, **moved}, step=run_state.step + len(moved)
+    )
+    return run_state, metrics

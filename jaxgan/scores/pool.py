@@ -241,15 +241,33 @@ class ScorePool(WorkerPool):
         reference: np.ndarray,
         estimate: np.ndarray,
         lengths: np.ndarray,
-        score: str | None = None,
+        scores: Sequence[str] | None = None,
+        deadline_seconds: float = math.inf,
     ) -> np.ndarray:
-        """Raw scores float32 [B] of one score (None: the pool's first); NaN for what has none.
+        """Returns raw scores float32 [B, S], NaN for a pair without a score.
 
-        Blocks until all are there. Arguments as in `submit_batch`.
+        Waits until all scores are there, or until the deadline, when the rows that are not done
+        become NaN. They count as timed out.
+
+        Args:
+            reference: int16 or floating [B, T].
+            estimate: like `reference`.
+            lengths: integer [B], samples; 0 marks a padding row.
+            scores: S of the pool's scores; None: all of them.
+            deadline_seconds: for the whole batch.
         """
-        name = self.scores[0] if score is None else score
-        futures = self.submit_batch(reference, estimate, lengths, (name,))
-        return np.array([future.result()[name] for future in futures], np.float32)
+        names = self.scores if scores is None else tuple(scores)
+        futures = self.submit_batch(reference, estimate, lengths, names)
+        concurrent.futures.wait(futures, None if deadline_seconds == math.inf else deadline_seconds)
+        values = np.full((len(futures), len(names)), np.nan, np.float32)
+        for row, future in enumerate(futures):
+            if future.done():
+                values[row] = [future.result()[name] for name in names]
+            else:
+                # This has no effect on a task that is running; it ends at its own deadline.
+                future.cancel()
+                self._count("timed_out", names[0], f"not done after {deadline_seconds} s")
+        return values
 
 
 class _Lane(threading.Thread):

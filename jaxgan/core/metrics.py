@@ -1,0 +1,62 @@
+"""Metrics of a round from the metrics of its steps."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from jaxgan.core.state import Metrics
+
+
+@struct.dataclass
+class Average:
+    """A mean over all items of a round, whatever batch they were in.
+
+    Attributes:
+        total: [], the sum over the items of a step.
+        count: [], how many items there were; a round without any leaves the metric out.
+    """
+
+    total: jax.Array
+    count: jax.Array
+
+
+@struct.dataclass
+class Total:
+    """A sum over all steps of a round.
+
+    Attributes:
+        value: [], the amount of a step.
+    """
+
+    value: jax.Array
+
+
+def average_of(values: jax.Array, valid: jax.Array) -> Average:
+    """Returns the `Average` of the values [...] where `valid` [...] is true."""
+    return Average(jnp.sum(jnp.where(valid, values, 0)), jnp.sum(valid))
+
+
+def of_round(steps: Sequence[Metrics]) -> dict[str, float]:
+    """Returns the metrics of a round by name.
+
+    Scalars are averaged over the steps, `Average`s over their items, and `Total`s are added up.
+
+    Args:
+        steps: the metrics of every step, in host memory, with the same names in each.
+    """
+    found: dict[str, float] = {}
+    for name in steps[0] if steps else ():
+        values: list[Any] = [step[name] for step in steps]
+        if isinstance(values[0], Total):
+            found[name] = float(np.sum([each.value for each in values]))
+        elif isinstance(values[0], Average):
+            count = np.sum([each.count for each in values])
+            if count:
+                found[name] = float(np.sum([each.total for each in values]) / count)
+        else:
+            found[name] = float(np.mean(values))
+    return found

@@ -1,0 +1,57 @@
+"""The settings that every run has, and the values that they may take."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxgan.core import config as configs
+
+CHOICES: Mapping[str, tuple[Any, ...]] = {"dtype": ("float32", "bfloat16")}
+"""The allowed values of a key."""
+RANGES: Mapping[str, tuple[float, float]] = {
+    "seed": (0, math.inf),
+    "rounds": (1, math.inf),
+    "batch_size": (1, math.inf),
+    "validation.every": (1, math.inf),
+    "checkpoint.every": (1, math.inf),
+}
+"""The lowest and the highest allowed value of a key."""
+MAY_CHANGE = ("checkpoint.every", "debug_nans")
+"""Keys that influence no number, so a run may continue with other values for them."""
+
+
+def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
+    """Returns the settings that every run has, with their usual values.
+
+    Args:
+        recipe: a name of `jaxgan.recipes`, or the import path of a system's module.
+        rounds: how many rounds the run has.
+        batch_size: rows of every batch.
+    """
+    config = ConfigDict()
+    config.recipe = recipe
+    config.rounds = rounds
+    config.batch_size = batch_size
+    config.seed = 0
+    config.dtype = "float32"  # or bfloat16: of the networks' computation, not of parameters
+    config.init_from = ""  # the folder of a run whose networks this one starts from
+    config.init_checkpoint = "best"  # of that run: best, last or a round
+    config.debug_nans = False  # raise at the operation that made a NaN; slow
+    config.validation = ConfigDict({"every": 1})  # rounds; the last round is always validated
+    config.checkpoint = ConfigDict({"every": 5})  # rounds; the best and the last are kept
+    return config
+
+
+def check(config: ConfigDict) -> None:
+    """Raises UserError, naming the key, if a setting of the run has a value that it may not have.
+
+    A key that the config lacks is not checked.
+    """
+    present = configs.flat(config)
+    configs.check_values(
+        config,
+        {key: allowed for key, allowed in CHOICES.items() if key in present},
+        {key: limits for key, limits in RANGES.items() if key in present},
+    )

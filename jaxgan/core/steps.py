@@ -1,0 +1,187 @@
+"""A step over many batches, several of them in one compiled program.
+
+A program that makes one update leaves the devices idle whenever the update is shorter than the time
+the host takes to start it: batch 1, small networks, fast accelerators. So batches of one shape run
+in a loop that is compiled into the program. The program always has room for the same number of
+batches and skips the ones that are missing, so every shape is compiled once.
+"""
+
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax.sharding import Mesh
+
+from jaxgan.core import devices
+from jaxgan.core.state import Metrics, PyTree, RunState
+
+BATCHES = 8
+"""The default number of batches in a program. They are all on the devices at once, plus a copy."""
+
+Step = Callable[..., tuple[RunState, Metrics]]
+"""(run state, batch, *shared) -> (run state, metrics); pure."""
+
+
+@struct.dataclass
+class StepMetrics:
+    """The metrics of the steps in one program.
+
+    Attributes:
+        metrics: with a leading axis [batches of the program].
+        steps: how many of them were made; the entries after these are zeros.
+    """
+
+    metrics: Metrics
+    steps: int = struct.field(pytree_node=False)
+
+
+class Steps:
+    """A compiled step over many batches. The results equal those of the steps one by one.
+
+    Args:
+        step: see `Step`.
+        mesh: the devices that hold the state and the batches.
+        moves: the names of the players that the step may change. A step that changes another one
+            raises ValueError when it is traced.
+        batches: how many batches one program has room for.
+        state_shardings: a pytree of shardings, or a prefix of one, for the new state. By default
+            every device holds the whole state.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        mesh: Mesh,
+        moves: Collection[str],
+        batches: int = BATCHES,
+        state_shardings: PyTree = None,
+    ) -> None:
+        self._mesh = mesh
+        self._batches = batches
+        self.moves = tuple(moves)
+        replicated = devices.replicated(mesh)
+
+        def program(
+            run_state: RunState, batches: Sequence[PyTree], count: jax.Array, shared: Sequence[Any]
+        ) -> tuple[RunState, Metrics]:
+            return _scan(_only_moving(step, self.moves), run_state, batches, count, shared)
+
+        compiled = jax.jit(
+            program,
+            donate_argnums=0,
+            out_shardings=(state_shardings or replicated, replicated),
+        )
+        self._program = devices.under(mesh, compiled)
+
+    def __call__(
+        self, run_state: RunState, batches: Iterable[PyTree], *shared: Any
+    ) -> tuple[RunState, list[StepMetrics]]:
+        """Makes one step for each batch, in order.
+
+        Args:
+            run_state: donated, so it must not be used afterwards.
+            batches: pytrees of arrays on the devices. Neighbours of one shape share a program; see
+                `group`. They are requested as late as the devices allow.
+            shared: pytrees of arrays on the devices that every step receives after its batch, such
+                as a corpus that the batches index.
+
+        Returns:
+            The new state, and the metrics, still on the devices; `by_step` separates them.
+        """
+        reports = []
+        for together in _neighbours(batches, self._batches):
+            count = devices.put_replicated(np.int32(len(together)), self._mesh)
+            filled = (*together, *[together[-1]] * (self._batches - len(together)))
+            run_state, metrics = self._program(run_state, filled, count, shared)
+            reports.append(StepMetrics(metrics, len(together)))
+        return run_state, reports
+
+
+def by_step(reports: Sequence[StepMetrics]) -> list[Metrics]:
+    """Returns the metrics of each step, from reports that were fetched to the host."""
+
+    def of_step(report: StepMetrics, number: int) -> Metrics:
+        metrics: Metrics = jax.tree.map(lambda values: np.asarray(values)[number], report.metrics)
+        return metrics
+
+    return [of_step(report, number) for report in reports for number in range(report.steps)]
+
+
+def group(shapes: Sequence[Hashable], batches: int = BATCHES) -> list[list[int]]:
+    """Returns the positions of equal shapes, up to `batches` together, in order of appearance."""
+    positions: dict[Hashable, list[int]] = {}
+    for position, shape in enumerate(shapes):
+        positions.setdefault(shape, []).append(position)
+    return [
+        alike[start : start + batches]
+        for alike in positions.values()
+        for start in range(0, len(alike), batches)
+    ]
+
+
+def shuffled(
+    shapes: Sequence[Hashable], random: np.random.Generator, batches: int = BATCHES
+) -> list[int]:
+    """Returns a random order of batches in which those that share a program stay together."""
+    groups = group(shapes, batches)
+    return [position for place in random.permutation(len(groups)) for position in groups[place]]
+
+
+def _neighbours(batches: Iterable[PyTree], limit: int) -> Iterator[list[PyTree]]:
+    """Yields runs of neighbours that have one shape, at most `limit` long."""
+    run: list[PyTree] = []
+    for batch in batches:
+        if run and (len(run) == limit or _shape(batch) != _shape(run[0])):
+            yield run
+            run = []
+        run.append(batch)
+    if run:
+        yield run
+
+
+def _shape(batch: PyTree) -> Hashable:
+    leaves, structure = jax.tree.flatten(batch)
+    return structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+
+
+def _only_moving(step: Step, moves: Collection[str]) -> Step:
+    """Returns the step, which raises ValueError while it is traced if it changes another player."""
+
+    def checked(run_state: RunState, *inputs: Any) -> tuple[RunState, Metrics]:
+        after, metrics = step(run_state, *inputs)
+        for name, player in run_state.players.items():
+            leaves = zip(
+                jax.tree.leaves(player), jax.tree.leaves(after.players[name]), strict=True
+            )
+            if name not in moves and any(old is not new for old, new in leaves):
+                raise ValueError(f"the step changes the player {name!r}; it declares {moves}")
+        return after, metrics
+
+    return checked
+
+
+def _scan(
+    step: Step,
+    run_state: RunState,
+    batches: Sequence[PyTree],
+    count: jax.Array,
+    shared: Sequence[Any],
+) -> tuple[RunState, Metrics]:
+    """Makes the step for the first `count` batches; later entries of the metrics are zeros."""
+    _, metrics = jax.eval_shape(step, run_state, batches[0], *shared)
+
+    def make(run_state: RunState, batch: PyTree) -> tuple[RunState, Metrics]:
+        return step(run_state, batch, *shared)
+
+    def skip(run_state: RunState, _: PyTree) -> tuple[RunState, Metrics]:
+        return run_state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), metrics)
+
+    def body(run_state: RunState, item: tuple[jax.Array, PyTree]) -> tuple[RunState, Metrics]:
+        number, batch = item
+        return jax.lax.cond(number < count, make, skip, run_state, batch)
+
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches)
+    return jax.lax.scan(body, run_state, (jnp.arange(len(batches)), stacked))
