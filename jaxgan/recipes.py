@@ -1,47 +1,86 @@
-"""The table of all systems: name -> what makes its recipe."""
+"""The table of all systems: the name of a recipe -> the module that declares it.
 
+Nothing here imports a system before it is used.
+"""
+
+import importlib
 from collections.abc import Callable
 
+from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from jaxgan.core import config as configs
 from jaxgan.core.errors import UserError
-from jaxgan.core.recipe import Recipe
-from jaxgan.sequences.systems import organ, seqgan
-from jaxgan.speech.systems import (
-    cgan,
-    mask_regression,
-    metricgan,
-    policy_gradient,
-    score_loss,
-    segan,
-)
+from jaxgan.core.files import absolute
+from jaxgan.core.recipe import Declaration, Recipe
 
-RECIPES: dict[str, Callable[[ConfigDict, Mesh], Recipe]] = {
-    "cgan": cgan.make,
-    "mask_regression": mask_regression.make,
-    "metricgan": metricgan.make,
-    "organ": organ.make,
-    "policy_gradient": policy_gradient.make,
-    "score_loss": score_loss.make,
-    "segan": segan.make,
-    "seqgan": seqgan.make,
+RECIPES = {
+    "cgan": "jaxgan.speech.systems.cgan",
+    "mask_regression": "jaxgan.speech.systems.mask_regression",
+    "metricgan": "jaxgan.speech.systems.metricgan",
+    "organ": "jaxgan.sequences.systems.organ",
+    "policy_gradient": "jaxgan.speech.systems.policy_gradient",
+    "score_loss": "jaxgan.speech.systems.score_loss",
+    "segan": "jaxgan.speech.systems.segan",
+    "seqgan": "jaxgan.sequences.systems.seqgan",
 }
 
 
-def calls_host(config: ConfigDict) -> bool:
-    """Whether steps of the system that a config describes call the host and wait for its scores."""
-    scoring = config.get("scoring", ConfigDict())
-    return bool(scoring.get("where", "device") != "device" and not scoring.get("delay", 0))
+def declaration(config: ConfigDict) -> Declaration:
+    """Returns what the system that `config.recipe` names can do.
+
+    Args:
+        config: of a run; its recipe is a name of `RECIPES`, or the import path of a module with a
+            DECLARATION.
+
+    Raises:
+        UserError: there is no such system.
+    """
+    name = config.get("recipe")
+    path = RECIPES.get(name, name if "." in str(name) else None)
+    if path is None:
+        known = ", ".join(sorted(RECIPES))
+        raise UserError(f"config.recipe={name!r}: choose one of {known}, or an import path")
+    try:
+        module = importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if not path.startswith(str(error.name)):
+            raise
+        raise UserError(f"config.recipe={name!r}: there is no module {error.name}") from error
+    found = getattr(module, "DECLARATION", None)
+    if not isinstance(found, Declaration):
+        raise UserError(f"config.recipe={name!r}: the module {path} has no DECLARATION")
+    return found
 
 
 def make(config: ConfigDict, mesh: Mesh) -> Recipe:
-    """The recipe that `config.recipe` names.
+    """Returns the recipe of a config: its data read and checked, its worker processes started.
 
     Raises:
-        UserError: there is none of that name, or its data or settings cannot be used.
+        UserError: there is no such system, or its data or settings cannot be used.
     """
-    if config.recipe not in RECIPES:
-        known = ", ".join(sorted(RECIPES))
-        raise UserError(f"config.recipe={config.recipe!r}: choose one of {known}")
-    return RECIPES[config.recipe](config, mesh)
+    return declaration(config).make(config, mesh)
+
+
+def command(workdir: epath.PathLike, name: str) -> Callable[..., None]:
+    """Returns what a command does with a trained run: an attribute of the run's `Declaration`.
+
+    Args:
+        workdir: the run's folder.
+        name: "evaluate", "enhance" or "sample".
+
+    Raises:
+        UserError: the folder holds no run, or its system cannot do that.
+    """
+    folder = absolute(workdir)
+    config = configs.read(folder)
+    declared = declaration(config)
+    found: Callable[..., None] | None = getattr(declared, name)
+    if found is None:
+        able = [other for other in ("evaluate", "enhance", "sample") if getattr(declared, other)]
+        raise UserError(
+            f"{folder} holds a run of {config.recipe!r}, which cannot {name}; "
+            f"it can {' and '.join(able) or 'only train'}"
+        )
+    return found

@@ -21,11 +21,13 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["NPROC"] = "16"
 os.environ["MPLBACKEND"] = "agg"
 # Many tests compile the same small programs.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="jaxgan-tests-"))
+OWN_CACHE = "" if "JAX_COMPILATION_CACHE_DIR" in os.environ else tempfile.mkdtemp("-jaxgan-tests")
+if OWN_CACHE:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = OWN_CACHE
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 
 def pytest_unconfigure(config):
-    """Removes the compiled programs, once all worker processes of the tests are done."""
-    if not hasattr(config, "workerinput"):
-        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+    """Removes the compiled programs after all worker processes of the tests are done."""
+    if OWN_CACHE and not hasattr(config, "workerinput"):
+        shutil.rmtree(OWN_CACHE, ignore_errors=True)

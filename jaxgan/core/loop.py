@@ -63,10 +63,8 @@ def check(config: ConfigDict, workdir: epath.PathLike, may_change: Collection[st
     return kept[-1]
 
 
-def finished(
-    config: ConfigDict, workdir: epath.PathLike, may_change: Collection[str] = ()
-) -> bool:
-    """Returns whether the run in this folder has all its rounds, and prints so. Raises as `check`."""
+def finished(config: ConfigDict, workdir: epath.PathLike, may_change: Collection[str] = ()) -> bool:
+    """Returns whether the run in this folder is complete, and prints so. Raises like `check`."""
     done = check(config, workdir, may_change)
     if done and done >= config.rounds and jax.process_index() == 0:
         print(f"{workdir}: finished, {done} rounds are done; raise config.rounds to continue")

@@ -153,9 +153,7 @@ def _only_moving(step: Step, moves: Collection[str]) -> Step:
     def checked(run_state: RunState, *inputs: Any) -> tuple[RunState, Metrics]:
         after, metrics = step(run_state, *inputs)
         for name, player in run_state.players.items():
-            leaves = zip(
-                jax.tree.leaves(player), jax.tree.leaves(after.players[name]), strict=True
-            )
+            leaves = zip(jax.tree.leaves(player), jax.tree.leaves(after.players[name]), strict=True)
             if name not in moves and any(old is not new for old, new in leaves):
                 raise ValueError(f"the step changes the player {name!r}; it declares {moves}")
         return after, metrics

@@ -1,10 +1,52 @@
-"""Settings that every speech config shares; its own file says what it does differently."""
+"""The settings that every speech config has, and the values that they may take."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
+from jaxgan.core import settings
+from jaxgan.scores.training_scores import PLACES
+from jaxgan.speech.data.audio import SAMPLE_RATE
+from jaxgan.speech.data.checks import HOP
+
+CHOICES: Mapping[str, tuple[Any, ...]] = {
+    "score_map": ("paper", "range"),
+    "scoring.delay": (0, 1),
+    "scoring.where": PLACES,
+    "front_end.sample_rate": (SAMPLE_RATE,),
+}
+"""The allowed values of a key."""
+RANGES: Mapping[str, tuple[float, float]] = {
+    "utterances_per_round": (1, math.inf),
+    "validation.utterances": (0, math.inf),
+    "generator_learning_rate": (0, math.inf),
+    "average_decay": (0, 0.99999),
+    "front_end.hop": (1, HOP),
+}
+"""The lowest and the highest allowed value of a key."""
+MASK_CHOICES: Mapping[str, tuple[Any, ...]] = {**CHOICES, "feature": ("linear", "log1p")}
+"""The same for a system whose generator is a mask network."""
+MASK_RANGES: Mapping[str, tuple[float, float]] = {
+    **RANGES,
+    "generator.layers": (1, math.inf),
+    "generator.width": (1, math.inf),
+    "generator.dense": (1, math.inf),
+    "generator.dropout": (0, 0.99),
+    "generator.floor": (0, 1),
+    "adam_b1": (0, 0.99999),
+    "adam_b2": (0, 0.99999),
+    "gradient_clip": (0, math.inf),
+    "learning_rate_decay": (0, math.inf),
+}
+"""The same for a system whose generator is a mask network, trained by Adam."""
+MAY_CHANGE = ("scoring.workers", "scoring.deadline_seconds")
+"""Keys that influence no number, so a run may continue with other values for them."""
+
 
 def data_settings() -> ConfigDict:
-    """Default data settings: the demo corpus, which needs no files of the user's."""
+    """Returns the default data settings: the demo corpus, which needs no files of the user's."""
     data = ConfigDict()
     data.kind = "demo"  # demo | pairs | voicebank | mix
     data.root = ""  # folder of the kinds pairs and voicebank
@@ -12,7 +54,7 @@ def data_settings() -> ConfigDict:
     data.noise = ""  # folder of noise, kind mix
     data.snrs = (0.0, 5.0, 10.0, 15.0)  # dB, kind mix; VoiceBank-DEMAND's training set
     data.seed = 0  # decides the held-out share, the validation mixtures and the demo corpus
-    data.valid_share = 0.1  # held out where a corpus has no valid folder, kinds pairs and mix
+    data.valid_share = 0.1  # held out if a corpus has no valid folder, kinds pairs and mix
     data.valid_speakers = ("p226", "p287")  # held out, kind voicebank
     data.valid_utterances = 0  # use at most so many for validation; 0: all
     data.demo = ConfigDict()
@@ -21,32 +63,34 @@ def data_settings() -> ConfigDict:
     data.demo.test = 40
     data.longest_seconds = 20.0  # longer utterances are left out: PESQ fails on long ones
     data.strict = False  # True: refuse to start if any file cannot be used
-    data.buckets = 4  # lengths that utterances are padded to, each compiled once
+    data.buckets = 4  # lengths that utterances are padded to; each is compiled once
     data.resident_megabytes = 4096  # a fixed corpus up to this size is kept on the device
     return data
 
 
-def run_settings() -> ConfigDict:
-    """Default settings of a run, whatever its recipe."""
-    config = ConfigDict()
-    config.seed = 0
-    config.init_from = ""  # a finished run whose networks this one begins with
-    config.debug_nans = False  # raise at the operation that made a NaN; slow
-    config.dtype = "float32"  # or bfloat16: of the networks' computation, not of parameters
+def run_settings(recipe: str) -> ConfigDict:
+    """Returns the settings that every speech config has, with their usual values."""
+    config = settings.run_settings(recipe, rounds=1, batch_size=1)
+    config.utterances_per_round = 100
 
+    # The name of a score (docs/scores.md) or the import path of your own.
+    config.score = "pesq_wb"
+    config.score_map = "paper"  # (PESQ + 0.5) / 5, STOI as it is; "range": clean is exactly 1
     config.scoring = ConfigDict()
     config.scoring.where = "host"  # host | device | auto: the scores that training needs
-    config.scoring.delay = 0  # host: 0 within a step; 1 beside the replay pass, which comes first
-    config.scoring.workers = 0  # processes; 0: one a core
+    config.scoring.delay = (
+        0  # 0: in the discriminator's step; 1: beside the replay pass, which comes first
+    )
+    config.scoring.workers = 0  # processes; 0: one per core
     config.scoring.deadline_seconds = 30.0  # for one score of one utterance
 
     config.data = data_settings()
     # 32 ms windows that overlap by half: the authors of MetricGAN, and most of the field at 16 kHz.
     config.front_end = ConfigDict({"sample_rate": 16000, "hop": 256})  # Hz; samples, half a frame
+    # The share that a running average of G's parameters keeps of itself at an update; validation
+    # and use take that average. 0: none.
+    config.average_decay = 0.0
 
-    config.validation = ConfigDict()
-    config.validation.every = 1  # rounds
-    config.validation.utterances = 100  # evenly taken; the last round does all, too; 0: always all
-    config.validation.scores = ("stoi",)  # beside config.score
-    config.checkpoint = ConfigDict({"every": 5})  # rounds; the best and the last are kept
+    config.validation.utterances = 100  # evenly spaced; the last round also scores all; 0: all
+    config.validation.scores = ("stoi",)  # in addition to config.score
     return config

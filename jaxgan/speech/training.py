@@ -1,92 +1,74 @@
-"""What a recipe that trains an enhancer needs beside its algorithm: batches, scores, validation."""
+"""What a system that trains an enhancer needs besides its algorithm: data, scores, validation."""
 
+import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
-from jaxgan.core import devices
+from jaxgan.core import devices, settings
 from jaxgan.core.errors import UserError
-from jaxgan.core.phase import Phase, Step, shuffled
-from jaxgan.core.recipe import Evaluation, Recipe
+from jaxgan.core.recipe import Evaluation
+from jaxgan.core.rounds import Draw, StepRecipe
 from jaxgan.core.state import PyTree, RunState
+from jaxgan.core.steps import Step, shuffled
 from jaxgan.scores.pool import ScorePool
-from jaxgan.scores.registry import get, score_names
-from jaxgan.scores.score import with_map
-from jaxgan.scores.scorer import PLACES, choose_place, score_on_devices, score_on_host
-from jaxgan.speech.data.audio import SAMPLE_RATE
-from jaxgan.speech.data.batching import Batch, Loader
-from jaxgan.speech.data.checks import HOP
+from jaxgan.scores.registry import score_names
+from jaxgan.scores.training_scores import TrainingScores
+from jaxgan.speech.data.batching import Batch, Loader, Rows
 from jaxgan.speech.data.corpora import Corpora, open_corpora
 from jaxgan.speech.data.corpus import generator, spread
-from jaxgan.speech.denoiser import Denoiser, make_denoiser
 from jaxgan.speech.evaluation.validation import Validation
+from jaxgan.speech.networks.denoiser import Denoiser
 from jaxgan.speech.networks.masking import as_float, as_int16
+from jaxgan.speech.settings import CHOICES, HOP, RANGES
 
-BATCH_ORDER = 2  # tells the draw of the batches' order from other draws of the same seed and round
-
-AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
-
-
-class Rows(NamedTuple):
-    """What the rows of a batch are, on the host: index, gain and lengths of `Batch`, each [B]."""
-
-    utterance: np.ndarray
-    gain: np.ndarray
-    lengths: np.ndarray
+BATCH_ORDER = 2
+"""Distinguishes the draw of the batches' order from other draws of the same seed and round."""
 
 
 def enhance_step(params: PyTree, batch: Batch, *, denoiser: Denoiser) -> jax.Array:
-    """What a generator makes of the noisy utterances: int16 [B, T]."""
+    """Returns the enhanced utterances of a batch: int16 [B, T]."""
     return as_int16(denoiser.enhance(params, as_float(batch.noisy), batch.lengths))
 
 
 class Training:
-    """Data, score and devices of one run.
+    """The data, the scores and the validation of one run.
 
     Args:
         config: of the run.
+        denoiser: applies the generator.
         mesh: the devices.
-        corpora: training and validation data, checked.
-        pool: open worker processes that know `config.score`, as their first, and the validation's.
+        corpora: training and validation data, already checked.
+        pool: open worker processes that know `config.score` first and then the validation's scores.
 
     Attributes:
         mesh: the devices.
-        keeps: files that the loop keeps in the run's folder: digests of the data.
-        pool: the worker processes.
         corpus: the training data.
-        denoiser: front end and generator.
-        scores: those of the config, with its map to [0, 1]; most recipes take the first alone.
-        scorers: compute their raw values for training.
+        denoiser: as given.
+        scores: those of `config.score`.
         loader: of the training data.
+        files: what identifies the data, for `Recipe.files`.
     """
 
-    def __init__(self, config: ConfigDict, mesh: Mesh, corpora: Corpora, pool: ScorePool) -> None:
+    def __init__(
+        self, config: ConfigDict, denoiser: Denoiser, mesh: Mesh, corpora: Corpora, pool: ScorePool
+    ) -> None:
         self.mesh = mesh
-        self.pool = pool
         self.corpus = corpora.train
-        self.denoiser = make_denoiser(config)
+        self.denoiser = denoiser
+        self.files = {"data.json": corpora.digests()}
         names = score_names(config.score)
-        self.scores = [with_map(get(name), config.score_map) for name in names]
-        twins = [
-            score_on_devices(name, mesh)
-            if choose_place(config.scoring.where, name) == "device"
-            else None
-            for name in names
-        ]
-        self.scorers = [
-            twin or score_on_host(name, pool, mesh, config.scoring.delay)
-            for name, twin in zip(names, twins, strict=True)
-        ]
-        self.keeps = {"data.json": corpora.digests()}
+        self.scores = TrainingScores(names, config.score_map, config.scoring.where, pool, mesh)
+        self._pool = pool
         self._seed = config.seed
+        self._rounds = config.rounds
         load = functools.partial(
             Loader,
             batch_size=config.batch_size,
@@ -95,118 +77,109 @@ class Training:
             resident_megabytes=config.data.resident_megabytes,
         )
         self.loader = load(corpora.train, count=config.utterances_per_round)
-        self._rounds = config.rounds
         count = len(corpora.valid)
         some = min(config.validation.utterances or count, count)
         self._valid_loaders = [
             load(corpora.valid.select(spread(count, size)), count=size)
             for size in dict.fromkeys((some, count))
         ]
-        self._enhance = self.look(functools.partial(enhance_step, denoiser=self.denoiser))
+        self._enhance = self.by_rows(functools.partial(enhance_step, denoiser=denoiser))
         self._gather = jax.jit(lambda array: array, out_shardings=devices.replicated(mesh))
         self._validations = [
-            Validation(loader, pool, pool.scores, self.denoiser.front_end, self.fetch, twins[0])
+            Validation(
+                loader,
+                pool,
+                pool.scores,
+                denoiser.front_end,
+                self.fetch,
+                self.scores.device_scores.get(names[0]),
+            )
             for loader in self._valid_loaders
         ]
 
-    def begin(self, init: Callable[[jax.Array], RunState]) -> Callable[[jax.Array], RunState]:
-        """Compiles what makes the first state, on every device."""
-        return jax.jit(init, out_shardings=devices.replicated(self.mesh))
-
-    def move(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """Compiles a step that changes the state, its first argument, which is donated."""
-        whole = devices.replicated(self.mesh)
-        program = jax.jit(step, donate_argnums=0, out_shardings=whole)
-        return devices.under(self.mesh, program)
-
-    def phase(self, step: Step) -> Phase:
-        """Compiles a step that changes the state, its first argument, over many batches."""
-        return Phase(step, self.mesh)
-
-    def look(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """Compiles a step whose results are rows of a batch."""
-        program = jax.jit(step, out_shardings=devices.sharded(self.mesh))
-        return devices.under(self.mesh, program)
+    def by_rows(self, program: Callable[..., Any]) -> Callable[..., Any]:
+        """Compiles a function whose results are rows of a batch, cut over the devices."""
+        compiled = jax.jit(program, out_shardings=devices.sharded(self.mesh))
+        return devices.under(self.mesh, compiled)
 
     def fetch(self, tree: Any) -> Any:
-        """Arrays on the devices of any process, whole, in the memory of every host."""
+        """Copies arrays, which may be on the devices of any process, to every host."""
         whole = jax.tree.map(lambda a: a if a.is_fully_addressable else self._gather(a), tree)
         return jax.device_get(whole)
 
     def draw(self, number: int) -> tuple[list[Batch], list[Rows]]:
-        """A round's batches in a random order, and on the host what their rows are."""
-        batches = self.loader.round(number)
+        """Returns the batches of a round in a random order, and their rows as the host knows them.
+
+        Batches of one shape stay together, so that they share compiled programs.
+        """
+        loaded = self.loader.round(number)
         random = generator(self._seed, number, BATCH_ORDER)
-        order = shuffled([batch.clean.shape for batch in batches], random)
-        batches = [batches[place] for place in order]
-        rows = self.fetch([(batch.index, batch.gain, batch.lengths) for batch in batches])
-        return batches, [Rows(*fields) for fields in rows]
+        order = shuffled([batch.clean.shape for batch, _ in loaded], random)
+        return [loaded[place][0] for place in order], [loaded[place][1] for place in order]
 
     def seconds(self, rows: Sequence[Rows]) -> float:
-        """Seconds of speech in these batches."""
+        """Returns how many seconds of speech these batches hold."""
         samples = sum(int(row.lengths.sum()) for row in rows)
         return samples / self.denoiser.front_end.sample_rate
 
-    def enhance(self, state: RunState, batch: Batch) -> jax.Array:
-        """What G makes of a batch: int16 [B, T]."""
-        enhanced: jax.Array = self._enhance(state.players["generator"].params, batch)
+    def enhance(self, run_state: RunState, batch: Batch) -> jax.Array:
+        """Returns the enhanced utterances of a batch: int16 [B, T]."""
+        enhanced: jax.Array = self._enhance(run_state.players["generator"].params, batch)
         return enhanced
 
-    def evaluate(self, state: RunState, number: int) -> Callable[[], Evaluation]:
-        """The true scores of the validation utterances, by the host, of G as it will be used.
+    def evaluate(self, run_state: RunState, number: int) -> Callable[[], Evaluation]:
+        """Starts the validation: true scores, computed by the host, of G as it will be used.
 
-        After the last round also those of all that the corpus holds out, with "all_" before their
-        names. They do not decide which checkpoint is best: the rounds before have none.
+        After the last round all held-out utterances are scored as well, and those metrics have the
+        prefix "all_". They do not decide which checkpoint is best, since earlier rounds lack them.
         """
-        enhance = functools.partial(self._enhance, state.players["generator"].deployed)
+        enhance = functools.partial(self._enhance, run_state.players["generator"].deployed)
         some, *every = self._validations
         of_some = some(enhance, number)
         if not every or number < self._rounds:
             return of_some
         of_all = every[0](enhance, number)
 
-        def found() -> Evaluation:
+        def wait() -> Evaluation:
             evaluation = of_some()
             more = {f"all_{name}": value for name, value in of_all().metrics.items()}
             return dataclasses.replace(evaluation, metrics={**evaluation.metrics, **more})
 
-        return found
+        return wait
+
+    def recipe(
+        self,
+        init: Callable[[jax.Array], RunState],
+        step: Step,
+        moves: Sequence[str],
+        optional_players: Sequence[str] = (),
+        check: Callable[[Mapping[str, float]], None] | None = None,
+    ) -> StepRecipe:
+        """Returns a recipe whose round is one step over the batches; see `StepRecipe`."""
+
+        def draw(number: int) -> Draw:
+            batches, rows = self.draw(number)
+            return Draw(batches, {"audio_seconds": self.seconds(rows)})
+
+        return StepRecipe(
+            self.mesh,
+            init=init,
+            step=step,
+            moves=moves,
+            draw=draw,
+            evaluate=self.evaluate,
+            check=check,
+            close=self.close,
+            files=self.files,
+            optional_players=optional_players,
+        )
 
     def close(self) -> None:
-        """Ends the loaders' threads and the worker processes."""
+        """Stops the loaders' threads and the worker processes."""
         self.loader.close()
         for loader in self._valid_loaders:
             loader.close()
-        self.pool.close()
-
-
-CHOICES = {
-    "dtype": ("float32", "bfloat16"),
-    "feature": ("linear", "log1p"),
-    "score_map": ("paper", "range"),
-    "scoring.delay": (0, 1),
-    "scoring.where": PLACES,
-    "front_end.sample_rate": (SAMPLE_RATE,),
-}
-
-
-RANGES = {
-    "rounds": (1, math.inf),
-    "utterances_per_round": (1, math.inf),
-    "batch_size": (1, math.inf),
-    "validation.utterances": (0, math.inf),
-    "generator.layers": (1, math.inf),
-    "generator.width": (1, math.inf),
-    "generator.dense": (1, math.inf),
-    "generator.dropout": (0, 0.99),
-    "generator.floor": (0, 1),
-    "generator_learning_rate": (0, math.inf),
-    "adam_b1": (0, 0.99999),
-    "adam_b2": (0, 0.99999),
-    "gradient_clip": (0, math.inf),
-    "front_end.hop": (1, HOP),
-}
-"""The least and the greatest value of a key."""
+        self._pool.close()
 
 
 def check(
@@ -214,42 +187,54 @@ def check(
     choices: Mapping[str, tuple[Any, ...]] = CHOICES,
     ranges: Mapping[str, tuple[float, float]] = RANGES,
 ) -> None:
-    """Raises UserError, naming the key, for a value that makes no sense."""
+    """Raises UserError, naming the key, for a value that a setting may not have."""
+    settings.check(config)
     configs.check_values(config, choices, ranges)
     if HOP % config.front_end.hop:
         raise UserError(f"config.front_end.hop={config.front_end.hop}: must divide {HOP}")
 
 
-def require_scores(scores: Sequence[np.ndarray], number: int, name: str) -> None:
-    """Raises UserError if nothing of a round has a score."""
-    if not np.isfinite(np.concatenate(scores)).any():
-        raise UserError(
-            f"config.score={name}: not one enhanced utterance of round {number} has a score, so "
-            "there is nothing to learn; look at the data"
-        )
+def require_scores(score: str) -> Callable[[Mapping[str, float]], None]:
+    """Returns a check of a round's metrics that raises UserError if no utterance had a score.
+
+    Args:
+        score: its name, which is also that of the metric that a round without scores lacks.
+    """
+
+    def check(metrics: Mapping[str, float]) -> None:
+        if not math.isfinite(metrics.get("score", math.nan)):
+            raise UserError(
+                f"config.score={score}: no enhanced utterance of a whole round has a score, so "
+                "there is nothing to learn from; look at the data"
+            )
+
+    return check
 
 
-def assemble(
-    config: ConfigDict, mesh: Mesh, recipe: Callable[[ConfigDict, Training], AnyRecipe]
-) -> AnyRecipe:
-    """A recipe with its data read and checked and its worker processes started.
+@contextlib.contextmanager
+def open_training(config: ConfigDict, denoiser: Denoiser, mesh: Mesh) -> Iterator[Training]:
+    """Reads and checks the data of a run and starts its worker processes.
+
+    The caller makes its recipe inside the block, and the recipe closes what is opened here. If the
+    block raises, it is closed at once.
 
     Raises:
-        UserError: a setting, the score or the data cannot be used; the message says which.
+        UserError: a setting, a score or the data cannot be used; the message says which.
     """
     scores = tuple(dict.fromkeys((*score_names(config.score), *config.validation.scores)))
-    pool = ScorePool(
-        scores,
-        config.front_end.sample_rate,
-        config.scoring.workers,
-        config.scoring.deadline_seconds,
-    )
-    try:
+    with contextlib.ExitStack() as stack:
+        pool = ScorePool(
+            scores,
+            config.front_end.sample_rate,
+            config.scoring.workers,
+            config.scoring.deadline_seconds,
+        )
+        stack.callback(pool.close)
         # Every process checks the data; one report is enough.
         tell = print if jax.process_index() == 0 else lambda _: None
         corpora = open_corpora(config, tell)
         pool.wait_until_ready()
-        return recipe(config, Training(config, mesh, corpora, pool))
-    except BaseException:
-        pool.close()
-        raise
+        training = Training(config, denoiser, mesh, corpora, pool)
+        stack.callback(training.close)
+        yield training
+        stack.pop_all()

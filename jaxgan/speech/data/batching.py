@@ -40,6 +40,20 @@ class Batch:
     gain: jax.Array
 
 
+class Rows(NamedTuple):
+    """The rows of a batch as the host knows them.
+
+    Attributes:
+        index: int32 [B], as in `Batch`.
+        gain: float32 [B], as in `Batch`.
+        lengths: int32 [B], as in `Batch`.
+    """
+
+    index: np.ndarray
+    gain: np.ndarray
+    lengths: np.ndarray
+
+
 class Plan(NamedTuple):
     """One batch to be: its padded length, and its rows as positions in what was drawn or -1."""
 
@@ -135,7 +149,7 @@ class _Resident:
         rows = devices.sharded(mesh)
         self._gather = jax.jit(gather, static_argnames="length", out_shardings=(rows, rows))
 
-    def batch(self, plan: Plan, order: np.ndarray) -> Batch:
+    def batch(self, plan: Plan, order: np.ndarray) -> tuple[Batch, Rows]:
         filled = plan.rows >= 0
         index = np.where(filled, order[plan.rows], -1).astype(np.int32)
         fields = {
@@ -147,7 +161,8 @@ class _Resident:
         placed = devices.put_sharded(fields, self._mesh)
         starts = placed.pop("starts")
         clean, noisy = self._gather(*self._sides, starts, placed["lengths"], length=plan.length)
-        return Batch(clean=clean, noisy=noisy, **placed)
+        rows = Rows(fields["index"], fields["gain"], fields["lengths"])
+        return Batch(clean=clean, noisy=noisy, **placed), rows
 
 
 class Loader:
@@ -194,8 +209,11 @@ class Loader:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._ahead: dict[int, Future[list[dict[str, np.ndarray]]]] = {}
 
-    def round(self, number: int) -> list[Batch]:
-        """The batches of one round, on the devices; a function of (seed, number) alone."""
+    def round(self, number: int) -> list[tuple[Batch, Rows]]:
+        """Returns the batches of one round, on the devices, each with its rows on the host.
+
+        They depend only on the seed and the number.
+        """
         if self._resident is not None:
             order = self._corpus.order(self._seed, number, self._count)
             return [self._resident.batch(plan, order) for plan in self._plan(order)]
@@ -205,8 +223,8 @@ class Loader:
         self._ahead = {number + 1: self._thread.submit(self._build, number + 1)}
         return [self._put(batch) for batch in future.result()]
 
-    def all(self) -> Iterator[Batch]:
-        """Every utterance of a fixed corpus once, in batches of the same shapes."""
+    def all(self) -> Iterator[tuple[Batch, Rows]]:
+        """Yields every utterance of a fixed corpus once, in batches of the same shapes."""
         if not isinstance(self._corpus, PairCorpus):
             raise TypeError("a corpus that is mixed anew in every round has no fixed batches")
         order = np.arange(len(self._corpus))
@@ -237,8 +255,9 @@ class Loader:
         drawn = self._corpus.draw(self._seed, number, self._count)
         return [build(plan, drawn) for plan in self._plan(drawn.index)]
 
-    def _put(self, fields: dict[str, np.ndarray]) -> Batch:
-        return Batch(**devices.put_sharded(fields, self._mesh))
+    def _put(self, fields: dict[str, np.ndarray]) -> tuple[Batch, Rows]:
+        rows = Rows(fields["index"], fields["gain"], fields["lengths"])
+        return Batch(**devices.put_sharded(fields, self._mesh)), rows
 
 
 def fits(corpus: PairCorpus, megabytes: float) -> bool:

@@ -1,4 +1,4 @@
-"""Validation by the true scores: enhance a fixed set, score it, average."""
+"""Validation by true scores: enhance a fixed set, score it, average."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -8,32 +8,36 @@ import jax
 import numpy as np
 from matplotlib import colormaps
 
-from jaxgan.core.recipe import Audio, Evaluation, Media
-from jaxgan.scores.bridge import submit_shards
+from jaxgan.core.recipe import Evaluation, Media
+from jaxgan.reporting import media
+from jaxgan.scores.beside_step import submit_shards
 from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import get
-from jaxgan.scores.scorer import Scorer
-from jaxgan.speech.data.batching import Batch, Loader
+from jaxgan.scores.training_scores import DeviceScore
+from jaxgan.speech.data.batching import Batch, Loader, Rows
 from jaxgan.speech.networks.stft import FrontEnd
 
 log = logging.getLogger(__name__)
 
-SHOWN = 2  # utterances in TensorBoard
-ALLOWED_DIFFERENCE = 0.02  # between host and device, in the score's own unit
-DYNAMIC_RANGE = 80.0  # dB, of the spectrograms
+SHOWN = 2
+"""How many utterances TensorBoard shows."""
+ALLOWED_DIFFERENCE = 0.02
+"""Between the scores of host and device, in the score's own unit."""
+DYNAMIC_RANGE = 80.0
+"""Of the spectrograms, in dB."""
 
 
 class Validation:
-    """Scores of a fixed set.
+    """Validates an enhancer by the mean scores of a fixed set.
 
     Args:
         loader: of the validation corpus.
-        pool: open worker processes that know every score asked for.
+        pool: open worker processes that know the scores.
         scores: names of those to report; the first decides which checkpoint is best.
-        front_end: of the spectrograms.
-        fetch: brings arrays on the devices whole to the host.
-        on_devices: what computes the first score in training, where that is not the pool: each
-            validation compares both on one batch.
+        front_end: for the spectrograms.
+        fetch: copies arrays on the devices to the host.
+        device_score: computes the first score in training, if the host does not. Every validation
+            then compares the two on one batch.
     """
 
     def __init__(
@@ -43,14 +47,14 @@ class Validation:
         scores: Sequence[str],
         front_end: FrontEnd,
         fetch: Callable[[Any], Any],
-        on_devices: Scorer | None = None,
+        device_score: DeviceScore | None = None,
     ) -> None:
-        self._on_devices = on_devices
         self._loader = loader
         self._pool = pool
         self._scores = {name: get(name) for name in scores}
         self._front_end = front_end
         self._fetch = fetch
+        self._device_score = jax.jit(device_score) if device_score else None
         self._noisy: dict[str, float] = {}
 
     def __call__(
@@ -63,46 +67,51 @@ class Validation:
             number: of the round.
 
         Returns:
-            What waits for the scores.
+            A function that waits for the scores.
         """
-        batches = list(self._loader.all())
+        batches, rows = zip(*self._loader.all(), strict=True)
         enhanced = [enhance(batch) for batch in batches]
-        noisy = None if self._noisy else self._ask(batches, [batch.noisy for batch in batches])
-        asked = self._ask(batches, enhanced)
+        noisy = None
+        if not self._noisy:
+            noisy = self._submit(batches, rows, [batch.noisy for batch in batches])
+        requested = self._submit(batches, rows, enhanced)
         place = number % len(batches)
-        check = None
-        if self._on_devices:
-            check = self._on_devices(batches[place].clean, enhanced[place], batches[place].lengths)
+        on_device = None
+        if self._device_score:
+            batch = batches[place]
+            on_device = self._device_score(batch.clean, enhanced[place], batch.lengths)
 
-        def found() -> Evaluation:
+        def wait() -> Evaluation:
             if noisy:
                 means = {name: _mean(values) for name, values in noisy().items()}
                 self._noisy = {f"{name}_noisy": mean for name, mean in means.items()}
-            scores = asked()
+            scores = requested()
             first = next(iter(self._scores.values()))
             means = {name: _mean(values) for name, values in scores.items()} | self._noisy
             metrics = {name: means[name] for name in (first.name, f"{first.name}_noisy")} | means
-            if check:
+            if on_device is not None:
                 metrics[f"{first.name}_device_difference"] = largest_difference(
-                    first.name, scores[first.name][place], self._fetch(check())
+                    first.name, scores[first.name][place], self._fetch(on_device)
                 )
             every = np.concatenate(scores[first.name])
             metrics["unscorable"] = float(np.count_nonzero(~np.isfinite(every)))
             return Evaluation(
                 metrics=metrics,
                 objective=metrics[first.name] * (1 if first.higher_is_better else -1),
-                media=self._media(batches[-1], enhanced[-1]),
+                media=self._media(batches[-1], rows[-1], enhanced[-1]),
                 shown=2,
             )
 
-        return found
+        return wait
 
-    def _ask(
-        self, batches: Sequence[Batch], estimates: Sequence[jax.Array]
+    def _submit(
+        self, batches: Sequence[Batch], rows: Sequence[Rows], estimates: Sequence[jax.Array]
     ) -> Callable[[], dict[str, list[np.ndarray]]]:
-        """What waits for the scores of every batch's utterances: name -> float32 [rows]s.
+        """Starts to score batches.
 
-        They are NaN where there is none.
+        Returns:
+            A function that waits for name -> float32 [utterances] of every batch, NaN for an
+            utterance without a score.
         """
         pending = [
             submit_shards(self._pool, batch.clean, estimate, batch.lengths, tuple(self._scores))
@@ -110,30 +119,32 @@ class Validation:
         ]
 
         def collect() -> dict[str, list[np.ndarray]]:
-            filled = [lengths > 0 for lengths in self._fetch([batch.lengths for batch in batches])]
-            result = {}
-            for name, score in self._scores.items():
-                raw = self._fetch([scores.collect(name) for scores in pending])
-                result[score.name] = [v[rows] for v, rows in zip(raw, filled, strict=True)]
-            return result
+            raw = self._fetch([scores.collect() for scores in pending])
+            filled = [values[row.lengths > 0] for values, row in zip(raw, rows, strict=True)]
+            return {
+                score.name: [values[:, column] for values in filled]
+                for column, score in enumerate(self._scores.values())
+            }
 
         return collect
 
-    def _media(self, batch: Batch, enhanced: jax.Array) -> Mapping[str, Media]:
-        waves, lengths = self._fetch(((batch.clean, batch.noisy, enhanced), batch.lengths))
-        media: dict[str, Media] = {}
-        for row in range(min(SHOWN, int(np.count_nonzero(lengths)))):
-            sides = [side[row, : lengths[row]] for side in waves]
-            media[f"spectrograms/{row}_clean_noisy_enhanced"] = np.concatenate(
-                [spectrogram_image(side, self._front_end) for side in sides]
+    def _media(self, batch: Batch, rows: Rows, enhanced: jax.Array) -> Mapping[str, Media]:
+        waves = self._fetch((batch.clean, batch.noisy, enhanced))
+        shown: dict[str, Media] = {}
+        for row in range(min(SHOWN, int(np.count_nonzero(rows.lengths)))):
+            sides = [side[row, : rows.lengths[row]] for side in waves]
+            shown[f"spectrograms/{row}_clean_noisy_enhanced"] = media.image(
+                np.concatenate([spectrogram_image(side, self._front_end) for side in sides])
             )
             for name, side in zip(("clean", "noisy", "enhanced"), sides, strict=True):
-                media[f"audio/{row}_{name}"] = Audio(side / 32768, self._front_end.sample_rate)
-        return media
+                shown[f"audio/{row}_{name}"] = media.audio(
+                    side / 32768, self._front_end.sample_rate
+                )
+        return shown
 
 
 def spectrogram_image(waveform: np.ndarray, front_end: FrontEnd) -> np.ndarray:
-    """An image of a spectrogram, low frequencies at the bottom: uint8 [bins, frames, 3].
+    """Returns an image of a spectrogram, low frequencies at the bottom: uint8 [bins, frames, 3].
 
     Args:
         waveform: int16 [n].
@@ -149,12 +160,12 @@ def spectrogram_image(waveform: np.ndarray, front_end: FrontEnd) -> np.ndarray:
 
 
 def largest_difference(name: str, host: np.ndarray, device: np.ndarray) -> float:
-    """The largest difference of two ways to compute the same scores; warned of past 0.02.
+    """Returns the largest difference between host and device scores; warns if it exceeds 0.02.
 
     Args:
         name: of the score.
-        host: float32 [rows], NaN where there is no score.
-        device: float32 [rows or more]; what lies behind is of rows that only fill.
+        host: float32 [rows], NaN for an utterance without a score.
+        device: float32 [rows or more]; further rows are padding.
     """
     device = device[: len(host)]
     if (np.isnan(host) != np.isnan(device)).any():
@@ -164,8 +175,8 @@ def largest_difference(name: str, host: np.ndarray, device: np.ndarray) -> float
     if largest > ALLOWED_DIFFERENCE:
         row = int(np.nanargmax(difference))
         log.warning(
-            "%s: the host gives %.4f where the device gives %.4f; scoring.where=host is the "
-            "reference (docs/scores.md says when they differ)",
+            "%s: the host computes %.4f and the device %.4f; scoring.where=host is the reference "
+            "(docs/scores.md says when they differ)",
             name,
             host[row],
             device[row],
@@ -174,7 +185,7 @@ def largest_difference(name: str, host: np.ndarray, device: np.ndarray) -> float
 
 
 def _mean(batches: Sequence[np.ndarray]) -> float:
-    """Mean of what is a number; NaN where nothing is."""
+    """Returns the mean of the finite values; NaN if there are none."""
     values = np.concatenate(batches)
     finite = values[np.isfinite(values)]
     return float(finite.mean()) if len(finite) else float("nan")

@@ -1,12 +1,14 @@
 """Enhancement by a mask: from waveform to feature to masked feature, and back to a waveform."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from jaxgan.core.state import PyTree
+from jaxgan.speech.networks.denoiser import Denoiser
 from jaxgan.speech.networks.spectrogram import MaskGenerator
 from jaxgan.speech.networks.stft import FrontEnd, istft, magnitude, stft
 
@@ -122,3 +124,9 @@ def enhance(
     feature = masking.compress(magnitude(spectrum))
     masked = masked_feature(masking, params, feature, lengths, dropout_key)
     return resynthesise(masking, masked, spectrum, lengths)
+
+
+def make_denoiser(config: ConfigDict) -> Denoiser:
+    """Returns the enhancer of a config whose generator is a mask network."""
+    masking = make_masking(config)
+    return Denoiser(masking.front_end, functools.partial(enhance, masking))

@@ -1,6 +1,7 @@
 """The networks of SEGAN, and what they do to a waveform (Pascual, Bonafonte and Serra 2017)."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -11,6 +12,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.core.state import PyTree
 from jaxgan.nn.strided_convolution import double, halve
+from jaxgan.speech.networks.denoiser import Denoiser
 from jaxgan.speech.networks.stft import FrontEnd
 
 LEAK = 0.3  # slope of D's LeakyReLU, as in the paper
@@ -243,3 +245,9 @@ def enhance(
     )
     joined = enhanced.reshape(rows, -1)[:, :samples]
     return jnp.where(inside, deemphasise(joined, waveforms.pre_emphasis), 0)
+
+
+def make_denoiser(config: ConfigDict) -> Denoiser:
+    """Returns the enhancer of a config whose generator maps waveforms to waveforms."""
+    waveforms = make_waveforms(config)
+    return Denoiser(waveforms.front_end, functools.partial(enhance, waveforms))

@@ -1,0 +1,1 @@
+"""Pure functions of arrays that systems of more than one domain use."""

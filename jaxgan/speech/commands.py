@@ -1,0 +1,41 @@
+"""What every trained enhancer can do, for the commands."""
+
+from collections.abc import Callable
+
+from etils import epath
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from jaxgan.core.recipe import Declaration, Recipe
+from jaxgan.speech.enhancer import Enhancer, load
+from jaxgan.speech.networks.denoiser import Denoiser
+from jaxgan.speech.settings import MAY_CHANGE
+
+
+def declare(
+    make: Callable[[ConfigDict, Mesh], Recipe], make_denoiser: Callable[[ConfigDict], Denoiser]
+) -> Declaration:
+    """Returns the declaration of a system that trains an enhancer.
+
+    Args:
+        make: makes the recipe.
+        make_denoiser: makes the enhancer of a config.
+    """
+
+    def enhance(workdir: epath.PathLike, checkpoint: str) -> Enhancer:
+        return load(workdir, checkpoint, make_denoiser)
+
+    def evaluate(
+        workdir: epath.PathLike,
+        checkpoint: str,
+        data: str | None,
+        output: str | None,
+        scores: str,
+    ) -> None:
+        # Figures and tables take a second to import, which training does not need.
+        from jaxgan.speech.evaluation import evaluate as evaluation
+
+        trained = enhance(workdir, checkpoint)
+        evaluation.evaluate(trained, workdir, data, checkpoint, output, scores)
+
+    return Declaration(make, evaluate=evaluate, enhance=enhance, may_change=MAY_CHANGE)
