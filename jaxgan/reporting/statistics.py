@@ -1,4 +1,4 @@
-"""What a difference of scores is worth: bootstrap intervals and paired tests over utterances."""
+"""Intervals of means, and paired tests between two systems measured on the same items."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,15 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
-_AT_ONCE = 500
-"""Resamples that are drawn together, so that memory stays small."""
+SEED = 0
+"""Fixed, so that the same values always give the same interval."""
+_BATCH = 500
+"""Resamples that scipy holds in memory at a time."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with the interval that holds it with a probability of 95 %."""
+    """A mean with its 95 % confidence interval."""
 
     mean: float
     low: float
@@ -22,49 +24,61 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """How the scores of the same utterances differ between two systems.
+class PairedTest:
+    """A paired test between two systems.
 
     Attributes:
-        mean: with its interval, of the second system's scores minus the first's.
-        p: of Wilcoxon's signed-rank test (1945), two-sided: how often differences like these come
-            about by chance. 1 where nothing differs.
+        difference: mean and interval of the second system's values minus the first's.
+        p: two-sided p-value of Wilcoxon's signed-rank test (1945); 1 if all differences are 0.
     """
 
-    mean: Interval
+    difference: Interval
     p: float
 
 
-def bootstrap(values: np.ndarray, seed: int = 0) -> Interval:
-    """The mean of values [n], and its percentile interval by resampling them (Efron 1979).
+def bootstrap(values: np.ndarray) -> Interval:
+    """Returns the mean of values [n] and its percentile bootstrap interval (Efron 1979).
 
-    NaN where there is no value; no width where there is one.
+    All three numbers are NaN without values, and equal for a single value.
     """
-    if len(values) == 0:
-        return Interval(np.nan, np.nan, np.nan)
-    random = np.random.default_rng(seed)
-    means = [
-        values[random.integers(len(values), size=(_AT_ONCE, len(values)))].mean(axis=1)
-        for _ in range(RESAMPLES // _AT_ONCE)
-    ]
-    ends = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-    low, high = np.quantile(np.concatenate(means), ends)
-    return Interval(float(values.mean()), float(low), float(high))
+    if len(values) < 2:
+        mean = float(values[0]) if len(values) else np.nan
+        return Interval(mean, mean, mean)
+    interval = stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=_BATCH,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=SEED,
+    ).confidence_interval
+    return Interval(float(values.mean()), float(interval.low), float(interval.high))
 
 
-def compare_paired(first: np.ndarray, second: np.ndarray) -> Difference:
-    """The difference of two systems' scores [n] of the same utterances."""
+def mean_and_half_width(values: np.ndarray) -> tuple[float, float]:
+    """Returns the mean of values [n] and the half width of its 95 % Student's t interval.
+
+    The mean is NaN without values; the half width is NaN with fewer than two.
+    """
+    if len(values) < 2:
+        return (float(values[0]) if len(values) else np.nan), np.nan
+    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
+    return float(values.mean()), float(quantile * stats.sem(values))
+
+
+def paired_test(first: np.ndarray, second: np.ndarray) -> PairedTest:
+    """Returns the paired test between two systems' values [n] of the same items."""
     difference = second - first
-    if not difference.any():
-        return Difference(bootstrap(difference), 1.0)
-    return Difference(bootstrap(difference), float(stats.wilcoxon(difference).pvalue))
+    p = float(stats.wilcoxon(difference).pvalue) if difference.any() else 1.0
+    return PairedTest(bootstrap(difference), p)
 
 
-def holm(values: Sequence[float]) -> list[float]:
-    """p-values corrected for how many there are (Holm 1979): each test may be looked at."""
-    order = np.argsort(values, kind="stable")
-    factors = len(values) - np.arange(len(values))
-    corrected = np.maximum.accumulate(np.minimum(np.asarray(values)[order] * factors, 1.0))
-    result = np.empty(len(values))
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Returns the p-values corrected for multiple tests by Holm's step-down method (1979)."""
+    order = np.argsort(p_values, kind="stable")
+    factors = len(p_values) - np.arange(len(p_values))
+    corrected = np.maximum.accumulate(np.minimum(np.asarray(p_values)[order] * factors, 1.0))
+    result = np.empty(len(p_values))
     result[order] = corrected
     return result.tolist()

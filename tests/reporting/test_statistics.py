@@ -1,14 +1,17 @@
-"""Intervals and tests against closed forms, exact enumeration and a published example."""
+"""Intervals and tests against closed forms, exact enumeration and worked examples."""
 
 import itertools
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from jaxgan.reporting.statistics import bootstrap, compare_paired, holm
+from jaxgan.reporting.statistics import bootstrap, holm, mean_and_half_width, paired_test
+
+NAN = float("nan")
 
 
-def test_interval_of_many_values_is_that_of_the_normal_distribution():
+def test_bootstrap_of_many_values_matches_the_normal_distribution():
     values = np.random.default_rng(0).normal(3.0, 2.0, 1000)
     interval = bootstrap(values)
     half = 1.96 * values.std() / np.sqrt(1000)
@@ -17,17 +20,33 @@ def test_interval_of_many_values_is_that_of_the_normal_distribution():
     assert interval.high == pytest.approx(values.mean() + half, abs=0.01)
 
 
-def test_interval_covers_the_true_mean_about_as_often_as_it_says():
+def test_bootstrap_covers_the_true_mean_about_as_often_as_it_claims():
     random = np.random.default_rng(1)
     intervals = [bootstrap(random.exponential(1.0, 60)) for _ in range(60)]
     inside = sum(interval.low <= 1.0 <= interval.high for interval in intervals)
     assert inside >= 51
 
 
-def test_too_few_values():
+def test_bootstrap_of_the_same_values_is_the_same():
+    values = np.random.default_rng(2).normal(size=30)
+    assert bootstrap(values) == bootstrap(values.copy())
+
+
+def test_bootstrap_of_too_few_or_equal_values():
     assert np.isnan(bootstrap(np.zeros(0)).mean)
-    one = bootstrap(np.array([2.5]))
-    assert (one.low, one.mean, one.high) == (2.5, 2.5, 2.5)
+    for values in (np.array([2.5]), np.full(4, 2.5)):
+        interval = bootstrap(values)
+        assert (interval.low, interval.mean, interval.high) == (2.5, 2.5, 2.5)
+
+
+def test_half_width_is_that_of_the_t_distribution():
+    values = np.random.default_rng(0).standard_normal(12) + 3
+    mean, half = mean_and_half_width(values)
+    low, high = stats.t.interval(0.95, 11, loc=values.mean(), scale=stats.sem(values))
+    assert mean == pytest.approx(values.mean())
+    assert (mean - half, mean + half) == pytest.approx((low, high))
+    assert mean_and_half_width(np.array([2.0])) == pytest.approx((2.0, NAN), nan_ok=True)
+    assert mean_and_half_width(np.zeros(0)) == pytest.approx((NAN, NAN), nan_ok=True)
 
 
 def test_signed_rank_p_by_enumeration():
@@ -37,13 +56,13 @@ def test_signed_rank_p_by_enumeration():
     positive = np.sum(ranks[second > 0])
     sums = [np.dot(signs, ranks) for signs in itertools.product((0, 1), repeat=7)]
     expected = 2 * np.mean(np.array(sums) >= positive)
-    found = compare_paired(first, second)
-    assert found.p == pytest.approx(expected)
-    assert found.mean.mean == pytest.approx(second.mean())
-    assert compare_paired(first, first).p == 1.0
+    test = paired_test(first, second)
+    assert test.p == pytest.approx(expected)
+    assert test.difference.mean == pytest.approx(second.mean())
+    assert paired_test(first, first).p == 1.0
 
 
-def test_correction_by_hand():
+def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 from corpora import save
-from test_evaluate import voice
+from pair_folders import voice
 from workdirs import make_workdir
 
 from jaxgan.speech import enhancer, export

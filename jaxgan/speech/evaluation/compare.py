@@ -1,104 +1,82 @@
 """Compares runs on one test set: `python -m jaxgan.speech.evaluation.compare W1 W2 ... --data=DIR`.
 
-One table with 95 % intervals, paired tests of every run against the noisy speech and against the
-first run, and one HTML file with everything to see and to hear. A score that rises while another
-falls is pointed at: PESQ can be raised to 3.8 by speech that nobody wants to hear (de Oliveira et
-al., "The PESQetarian", 2024).
+Prints a table with 95 % intervals, tests every run against the noisy speech and against the first
+run, and writes one HTML page with tables, figures and audio. It warns of a run that gains in one
+score and loses in another: PESQ can be raised to 3.8 by speech that listeners rate very poorly
+(de Oliveira et al., "The PESQetarian", 2024).
 """
 
 import argparse
-import csv
-import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
 import numpy as np
-from ml_collections import ConfigDict
-from rich.table import Table
-from rich.text import Text
 
-from jaxgan.core import command, devices
+from jaxgan.core import command, devices, log
 from jaxgan.core.command import Parser
 from jaxgan.core.errors import UserError
-from jaxgan.reporting import report
-from jaxgan.reporting.statistics import Interval
+from jaxgan.core.files import absolute
+from jaxgan.reporting import figures, report
+from jaxgan.reporting.comparison import (
+    Comparison,
+    Difference,
+    condition_table,
+    config_table,
+    difference_table,
+    means_table,
+    mixed_results,
+    write_files,
+)
+from jaxgan.reporting.report import Gallery, Image, Panel, Section
+from jaxgan.reporting.tables import Columns, show
 from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import NAMES, USUAL, get, installed
 from jaxgan.speech import enhancer
 from jaxgan.speech.data import audio
 from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.data.corpus import PairCorpus
-from jaxgan.speech.evaluation.comparison import (
-    NOISY,
-    Comparison,
-    Contest,
-    contests,
-    means,
-    warnings,
-)
+from jaxgan.speech.enhancer import Enhancer
 from jaxgan.speech.evaluation.evaluate import Tell, enhance_and_score, named_scores, open_test_set
-from jaxgan.speech.evaluation.tables import Columns, show
+from jaxgan.speech.evaluation.figures import spectrogram
 from jaxgan.speech.networks.stft import FrontEnd
 
+NOISY = "noisy"
+"""The name of the unprocessed speech among the systems compared; it comes first."""
 OPINIONS = tuple(name for name in NAMES if name.startswith("dnsmos"))
-PUBLIC = (*USUAL, *OPINIONS)
-"""What is compared where nothing is asked for."""
+DEFAULT = (*USUAL, *OPINIONS)
+"""The scores compared by default."""
 BESIDE_PESQ = ("si_sdr", "estoi", *OPINIONS)
-"""What PESQ is never shown without: it can be gamed."""
-
-
-def make_table(comparison: Comparison, title: str) -> Table:
-    """A row for every system, a column for every score: means over their intervals."""
-    caption = (
-        "mean, and its 95 % interval (bootstrap over utterances); all at 16000 Hz\n"
-        f"{len(comparison.names)} utterances; one that lacks a score in some system counts for "
-        "that score in none"
-    )
-    table = Table(title=Text(title), caption=Text(caption))
-    table.add_column("system")
-    found = means(comparison)
-    for score in comparison.scores:
-        table.add_column(score, justify="right")
-    for name in comparison.columns:
-        cells = [_cell(found[score][name]) for score in comparison.scores]
-        table.add_row(Text(name), *cells)
-    return table
-
-
-def _cell(interval: Interval) -> str:
-    if np.isnan(interval.mean):
-        return "-"
-    return f"{interval.mean:.3f}\n{interval.low:.2f}..{interval.high:.2f}"
-
-
-def markdown(comparison: Comparison) -> str:
-    """The table of means for a page of results."""
-    found = means(comparison)
-    rows = [["system", *comparison.scores], ["---"] * (len(comparison.scores) + 1)]
-    for name in comparison.columns:
-        rows.append([name, *(f"{found[score][name].mean:.3f}" for score in comparison.scores)])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+"""The scores always shown beside PESQ, which can be gamed."""
+EXAMPLES = 6
+"""How many utterances the report embeds."""
+LONGEST_SECONDS = 8
+"""How much of each, so that the page stays small."""
 
 
 def system_names(workdirs: Sequence[str]) -> list[str]:
-    """The last part of each folder's path, or as many as tell them apart.
+    """Returns the last part of each folder's path, or as many parts as make the names distinct.
 
     Raises:
-        UserError: one folder is given twice.
+        UserError: a folder is given twice, or as "noisy", the name of the unprocessed speech.
     """
     paths = [PurePath(str(workdir).rstrip("/")) for workdir in workdirs]
     for parts in range(1, max(len(path.parts) for path in paths) + 1):
         names = ["/".join(path.parts[-parts:]) for path in paths]
         if len(set(names)) == len(names) and NOISY not in names:
             return names
-    raise UserError(f"compare: one folder twice in {', '.join(map(str, workdirs))}")
+    if len(set(paths)) == len(paths):
+        raise UserError(f"{NOISY}: this name stands for the noisy speech; give a longer path")
+    raise UserError(f"compare: a folder is given twice in {', '.join(map(str, workdirs))}")
 
 
 def compared_scores(scores: str) -> dict[str, str]:
-    """As `evaluate.named_scores`, with PESQ in company."""
+    """Returns what `evaluate.named_scores` does, plus `BESIDE_PESQ` if PESQ is among them.
+
+    Scores whose packages are not installed are not added.
+    """
     available = installed()
-    paths = named_scores(scores, [name for name in PUBLIC if name in available])
+    paths = named_scores(scores, [name for name in DEFAULT if name in available])
     if not any(name.startswith("pesq") for name in paths):
         return paths
     return paths | {name: name for name in BESIDE_PESQ if name in available}
@@ -112,17 +90,17 @@ def compare(
     scores: str = "",
     tell: Tell = print,
 ) -> Comparison:
-    """Enhances a test set with every run, scores all, and writes what there is to say.
+    """Enhances a test set with every run, scores the results, prints a table and writes a report.
 
     Args:
-        workdirs: folders of runs that train an enhancer.
+        workdirs: folders of runs that train an enhancer; the first is the baseline.
         data: a folder with `clean` and `noisy`; None: the validation data of the first run.
         checkpoint: "best", "last" or a round, of every run.
         output: folder for report.html, table.md, scores.csv, summary.json and each run's enhanced
-            files; None: compare-NAME, NAME being that of the data's folder, or "valid".
-        scores: see `evaluate.named_scores`; "": those of PUBLIC that are installed. Beside PESQ
-            stand those of BESIDE_PESQ that are installed, too.
-        tell: gets what there is to say, line by line.
+            files; None: compare-NAME, where NAME is the name of the data's folder, or "valid".
+        scores: see `evaluate.named_scores`; "": those of `DEFAULT` that are installed. PESQ is
+            joined by those of `BESIDE_PESQ` that are installed.
+        tell: called with each line of the summary.
 
     Raises:
         UserError: a folder, a checkpoint, data or a score that cannot be used.
@@ -130,7 +108,6 @@ def compare(
     names = system_names(workdirs)
     trained = [enhancer.load(workdir, checkpoint) for workdir in workdirs]
     paths = compared_scores(scores)
-    title = f"{', '.join(names)} on {data or f'the validation data of {names[0]}'}"
     place = Path(output or f"compare-{Path(data).resolve().name if data else 'valid'}")
     columns: dict[str, Columns] = {}
     with ScorePool(list(paths.values()), SAMPLE_RATE) as pool:
@@ -144,120 +121,128 @@ def compare(
                 results = enhance_and_score(system, corpus, paths, pool, folder, noisy)
                 columns[NOISY] = results.noisy
                 columns[name] = results.enhanced
-    better = {name: get(path).higher_is_better for name, path in paths.items()}
     comparison = Comparison(
-        corpus.names, corpus.lengths / SAMPLE_RATE, columns, better, corpus.conditions
+        names=corpus.names,
+        columns=columns,
+        baselines=(NOISY, names[0]),
+        higher_is_better={name: get(path).higher_is_better for name, path in paths.items()},
+        conditions=corpus.conditions,
+        noun="utterances",
     )
-    show(make_table(comparison, title))
-    found = contests(comparison)
-    for line in warnings(found):
-        tell(f"look out: {line}")
-    configs = {name: system.config for name, system in zip(names, trained, strict=True)}
-    folders = dict(zip(names, workdirs, strict=True))
+    title = f"{', '.join(names)} on {data or f'the validation data of {names[0]}'}"
+    show(means_table(comparison, f"{title}, at {SAMPLE_RATE} Hz"))
+    lines = warnings(comparison.differences)
+    for line in lines:
+        tell(f"warning: {line}")
+    seconds = corpus.lengths / SAMPLE_RATE
+    sections = make_sections(
+        comparison,
+        _galleries(comparison, corpus, trained[0].front_end, place / "enhanced"),
+        dict(zip(names, trained, strict=True)),
+        dict(zip(names, workdirs, strict=True)),
+    )
+    introduction = f"{len(corpus)} utterances, {seconds.sum():.0f} s, scored at {SAMPLE_RATE} Hz."
+    page = report.render(title, introduction, lines, sections)
     with audio.writable(place):
-        write(comparison, found, place)
-        page = make_page(comparison, found, title, corpus, configs, folders, place)
+        write_files(comparison, place, {"seconds": [f"{value:.4f}" for value in seconds]}, lines)
         (place / "report.html").write_text(page, encoding="utf-8", errors="replace")
     tell(f"report, scores and enhanced files: {place}")
     return comparison
 
 
-def make_page(
+def warnings(differences: Sequence[Difference]) -> list[str]:
+    """Returns a line for each pair of systems of which one gains some scores and loses others."""
+    advice = "listen before you believe a score"
+    return [f"{line}: {advice}" for line in mixed_results(differences)]
+
+
+def make_sections(
     comparison: Comparison,
-    found: Sequence[Contest],
-    title: str,
-    corpus: PairCorpus,
-    configs: dict[str, ConfigDict],
-    folders: dict[str, str],
-    place: Path,
-) -> str:
-    """The report, one HTML page that needs nothing beside itself."""
-    front_end = FrontEnd(**next(iter(configs.values())).front_end)
-    parts = [
-        report.paragraph(f"{len(comparison.names)} utterances, {comparison.seconds.sum():.0f} s."),
-        report.warning_box(warnings(found)),
-        report.section("Scores", report.score_table(means(comparison), found)),
+    galleries: Sequence[Gallery],
+    trained: Mapping[str, Enhancer],
+    folders: Mapping[str, str],
+) -> list[Section]:
+    """Returns the sections of the report.
+
+    Args:
+        comparison: of the runs and the noisy speech.
+        galleries: utterances to hear and to see.
+        trained: the enhancer of every run.
+        folders: the folder of every run.
+    """
+    scatter = report.drawing(
+        figures.scatter(comparison.columns, NOISY), f"scores of every utterance over {NOISY}"
+    )
+    configs = {name: enhancer.config for name, enhancer in trained.items()}
+    return [
+        Section("Scores", [means_table(comparison)]),
         *(
-            report.section(f"By {condition}", report.breakdown(comparison, condition))
+            Section(f"By {condition}", [condition_table(comparison, condition)])
             for condition in comparison.conditions
         ),
-        report.section("Differences", report.contest_table(found)),
-        report.section("By utterance", report.scatter(comparison.columns, NOISY)),
-        report.section("Training", report.curves(folders)),
-        report.section("Configs", report.config_table(configs)),
-        report.section("Utterances", _examples(comparison, corpus, front_end, place)),
+        Section("Differences", [difference_table(comparison.differences)]),
+        Section("By utterance", images=[scatter]),
+        Section("Training", images=_curves(folders)),
+        Section("Configs", [config_table(configs)]),
+        Section("Utterances", galleries=galleries),
     ]
-    return report.page(title, [part for part in parts if part])
 
 
-def _examples(comparison: Comparison, corpus: PairCorpus, front_end: FrontEnd, place: Path) -> str:
-    """Utterances on every side, from the greatest mean gain in the first score to the least."""
-    score = comparison.scores[0]
-    noisy = comparison.columns[NOISY][score]
-    gain = np.mean([comparison.columns[name][score] - noisy for name in comparison.systems], axis=0)
-    if not comparison.higher_is_better[score]:
-        gain = -gain
+def _curves(folders: Mapping[str, str]) -> list[Image]:
+    """Returns the curves of validation over the rounds, or nothing if no run has any."""
+    histories = {name: log.read(absolute(folder)) for name, folder in folders.items()}
+    logged = (metric for rows in histories.values() for row in rows for metric in row)
+    metrics = [
+        metric
+        for metric in dict.fromkeys(logged)
+        if metric.startswith("valid/") and not metric.endswith("unscorable")
+    ]
+    if not metrics:
+        return []
+    return [report.drawing(figures.curves(histories, metrics), "validation over the rounds")]
+
+
+def _galleries(
+    comparison: Comparison, corpus: PairCorpus, front_end: FrontEnd, enhanced: Path
+) -> list[Gallery]:
+    """Returns utterances spread evenly from the greatest mean gain in the first score to the least.
+
+    Args:
+        comparison: of the runs and the noisy speech.
+        corpus: clean and noisy utterances.
+        front_end: of the spectrograms.
+        enhanced: the folder that holds each run's enhanced files.
+    """
+    score, higher_is_better = next(iter(comparison.higher_is_better.items()))
+    runs = [name for name in comparison.columns if name != NOISY]
+    gains = [comparison.columns[name][score] - comparison.columns[NOISY][score] for name in runs]
+    gain = np.mean(gains, axis=0) * (1 if higher_is_better else -1)
     ranked = np.argsort(-gain, kind="stable")[: np.count_nonzero(np.isfinite(gain))]
-    shown = np.unique(np.linspace(0, len(ranked) - 1, report.EXAMPLES).round().astype(int))
-    blocks = []
+    shown = np.unique(np.linspace(0, len(ranked) - 1, EXAMPLES).round().astype(int))
+    galleries = []
     for number in ranked[shown] if len(ranked) else []:
         name = comparison.names[number]
         sides = {"clean": corpus.clean(number), NOISY: corpus.noisy(number)}
-        for system in comparison.systems:
-            sides[system], _ = audio.read(place / "enhanced" / system / f"{name}.wav")
-        values = {
-            side: {score: columns[score][number] for score in comparison.scores}
-            for side, columns in comparison.columns.items()
-        }
-        blocks.append(report.example(name, sides, values, front_end))
-    return "".join(blocks)
+        for run in runs:
+            sides[run], _ = audio.read(enhanced / run / f"{name}.wav")
+        panels = []
+        for side, samples in sides.items():
+            scores = comparison.columns.get(side, {})
+            note = ", ".join(f"{score} {values[number]:.2f}" for score, values in scores.items())
+            panels.append(_panel(side, samples, note, front_end))
+        galleries.append(Gallery(name, panels))
+    return galleries
 
 
-def write(comparison: Comparison, found: Sequence[Contest], place: Path) -> None:
-    """Writes scores.csv (a row an utterance), summary.json (means, intervals, tests), table.md."""
-    (place / "table.md").write_text(markdown(comparison))
-    with (place / "scores.csv").open("w", newline="", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        columns = {
-            f"{system}_{score}": values
-            for system, scores in comparison.columns.items()
-            for score, values in scores.items()
-        }
-        writer.writerow(["name", "seconds", *columns])
-        for row, (name, seconds) in enumerate(
-            zip(comparison.names, comparison.seconds, strict=True)
-        ):
-            cells = [f"{v[row]:.6f}" if np.isfinite(v[row]) else "" for v in columns.values()]
-            writer.writerow([name, f"{seconds:.4f}", *cells])
-    summary = {
-        "count": len(comparison.names),
-        "means": {
-            score: {name: _plain(interval) for name, interval in systems.items()}
-            for score, systems in means(comparison).items()
-        },
-        "contests": [
-            {
-                "system": contest.system,
-                "rival": contest.rival,
-                "score": contest.score,
-                "difference": _plain(contest.difference.mean),
-                "p": contest.p,
-                "better": contest.better,
-            }
-            for contest in found
-        ],
-        "warnings": warnings(found),
-    }
-    (place / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-
-
-def _plain(interval: Interval) -> list[float] | None:
-    values = [interval.mean, interval.low, interval.high]
-    return values if np.isfinite(values).all() else None
+def _panel(side: str, samples: np.ndarray, note: str, front_end: FrontEnd) -> Panel:
+    pixels, _ = spectrogram(samples, front_end, LONGEST_SECONDS)
+    image = report.picture(pixels, f"spectrogram of {side}")
+    wav = report.wav(samples[: LONGEST_SECONDS * SAMPLE_RATE], SAMPLE_RATE)
+    return Panel(side, image, wav, note)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The flags."""
+    """Returns the flags."""
     parser = Parser(
         description="Compares trained enhancers on one test set: a table with intervals, paired "
         "tests, and one HTML report to look at and to listen to."
@@ -274,7 +259,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: see `command.run`."""
+    """Runs the command and returns its exit status, see `command.run`."""
 
     def action() -> None:
         flags = parse(arguments)

@@ -11,6 +11,8 @@ from rich.progress import Progress
 
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, is_remote
+from jaxgan.reporting import figures
+from jaxgan.reporting.tables import Columns, show, write_json
 from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import USUAL, get, installed, score_names
 from jaxgan.scores.score import Score
@@ -22,15 +24,13 @@ from jaxgan.speech.data.corpora import describe, open_corpora
 from jaxgan.speech.data.corpus import PairCorpus
 from jaxgan.speech.data.pairs import read_pairs
 from jaxgan.speech.enhancer import Enhancer
-from jaxgan.speech.evaluation.figures import Example, draw_scatter, draw_spectrograms
+from jaxgan.speech.evaluation.figures import Example, draw_spectrograms
 from jaxgan.speech.evaluation.tables import (
-    Columns,
     Results,
     make_breakdown,
     make_table,
-    show,
-    write_csv,
-    write_summary,
+    summarise,
+    write_scores,
 )
 from jaxgan.speech.long_audio import enhance_waves
 
@@ -78,9 +78,9 @@ def evaluate(
     for condition in results.conditions:
         show(make_breakdown(results, condition))
     with audio.writable(place):
-        write_csv(results, place / "scores.csv")
-        write_summary(results, place / "summary.json")
-        draw_scatter(results, place / "scores.png")
+        write_scores(results, place / "scores.csv")
+        write_json(place / "summary.json", summarise(results))
+        figures.save(figures.scatter(results.sides, "noisy"), place / "scores.png")
         examples = choose_examples(results, corpus, get(next(iter(paths.values()))), place)
         if examples:
             draw_spectrograms(examples, trained.front_end, place / "spectrograms.png")

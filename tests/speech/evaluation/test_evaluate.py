@@ -7,6 +7,7 @@ import pystoi
 import pytest
 import soundfile
 from corpora import save
+from pair_folders import add_pair, voice
 from workdirs import make_workdir
 
 from jaxgan.core.errors import UserError
@@ -17,22 +18,6 @@ from jaxgan.speech.evaluation.tables import Results
 
 SCORES = list(USUAL)
 NAMES = ["deep/c", "one", "short", "two", "wide"]
-
-
-def voice(seconds: float, rate: int = 16000, seed: int = 0) -> np.ndarray:
-    """A voiced sound in syllables, float64 [n]: enough for PESQ to find utterances."""
-    random = np.random.default_rng(seed)
-    time = np.arange(int(seconds * rate)) / rate
-    pitch = 2 * np.pi * np.cumsum(120 + 20 * np.sin(2 * np.pi * 0.7 * time)) / rate
-    partials = range(1, 25)
-    tones = sum(np.sin(k * pitch + random.uniform(0, 6)) / k for k in partials)
-    return 0.1 * tones * np.clip(np.sin(2 * np.pi * 3.1 * time + seed), 0, None)
-
-
-def add_pair(folder, name, wave, rate=16000):
-    random = np.random.default_rng(len(wave))
-    save(folder / "clean" / f"{name}.wav", wave, rate)
-    save(folder / "noisy" / f"{name}.flac", wave + 0.03 * random.standard_normal(len(wave)), rate)
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,10 @@
+"""Spectrograms of an evaluation's examples."""
+
 import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from jaxgan.speech.evaluation.figures import Example, draw_scatter, draw_spectrograms
-from jaxgan.speech.evaluation.tables import Results
+from jaxgan.speech.evaluation.figures import Example, draw_spectrograms
 from jaxgan.speech.networks.stft import FrontEnd
 
 
@@ -25,9 +26,3 @@ def test_examples_of_any_length_and_name_are_drawn(tmp_path, caplog, samples):
     middle = image[:, width // 4, :3].mean(axis=1)
     assert middle[: height // 3].min() < 0.01
     assert np.median(middle[height // 3 :]) > 0.1
-
-
-def test_a_score_that_nothing_has_leaves_its_panel_empty(tmp_path):
-    side = {"a$_$": np.array([1.0, 2.0]), "none": np.full(2, np.nan)}
-    draw_scatter(Results(["x", "y"], np.ones(2), side, side), tmp_path / "s.png")
-    assert imread(tmp_path / "s.png")[..., :3].std() > 0
