@@ -64,9 +64,11 @@ class RunState:
     memory: PyTree
 
 
-Loss = Callable[[dict[str, Player]], tuple[jax.Array, tuple[dict[str, PyTree], Metrics]]]
-"""(all players by name) -> (loss [], (new non-trained state of moving players by name, metrics)). A
-player that is left out of the first mapping keeps its state."""
+Players = dict[str, Player]
+"""The players of a run by name."""
+LossResult = tuple[jax.Array, tuple[dict[str, PyTree], Metrics]]
+"""(loss [], (the new non-trained state of moving players by name, metrics)). A player that is left
+out of the mapping keeps its state."""
 
 
 def make_run_state(key: jax.Array, players: dict[str, Player], memory: PyTree = ()) -> RunState:
@@ -104,7 +106,7 @@ def step_key(run_state: RunState, stream: int | None = None) -> jax.Array:
 def descend(
     run_state: RunState,
     optimizers: Mapping[str, optax.GradientTransformation],
-    loss: Loss,
+    loss: Callable[[Players], LossResult],
     average_decay: float = 0.0,
 ) -> tuple[RunState, Metrics]:
     """Takes one gradient of a loss and moves one or more players one step down it.
@@ -114,8 +116,8 @@ def descend(
     Args:
         run_state: the state before the step.
         optimizers: for each player that moves, the transformation that its `opt_state` belongs to.
-        loss: see `Loss`. It is differentiated with respect to the parameters of the players that
-            move, all at once.
+        loss: receives all players. It is differentiated with respect to the parameters of the
+            players that move, all at once.
         average_decay: the share that the running average of a moving player keeps of itself, if the
             player has one.
 
@@ -124,7 +126,7 @@ def descend(
     """
     players = run_state.players
 
-    def of_params(params: dict[str, PyTree]) -> tuple[jax.Array, tuple[dict[str, PyTree], Metrics]]:
+    def of_params(params: dict[str, PyTree]) -> LossResult:
         moving = {name: players[name].replace(params=params[name]) for name in params}
         return loss({**players, **moving})
 

@@ -19,7 +19,16 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core.recipe import Recipe
-from jaxgan.core.state import Loss, Metrics, RunState, descend, make_player, make_run_state, step_key
+from jaxgan.core.state import (
+    LossResult,
+    Metrics,
+    Players,
+    RunState,
+    descend,
+    make_player,
+    make_run_state,
+    step_key,
+)
 from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch
 from jaxgan.speech.losses import DISTANCES, mask_distance
@@ -67,7 +76,7 @@ def generator_step(
     """
     key = step_key(run_state)
 
-    def loss(players):
+    def loss(players: Players) -> LossResult:
         params = players["generator"].params
         value = mask_distance(system.masking, params, batch, key, system.distance)
         return value, ({}, {"g_loss": value})
