@@ -1,4 +1,4 @@
-"""Scores a trained network: `python eval.py --workdir=DIR [--data=DIR] [--output=DIR]`."""
+"""Evaluates a trained run: `python eval.py --workdir=DIR [--data=DIR] [--output=DIR]`."""
 
 import argparse
 import sys
@@ -10,18 +10,18 @@ from jaxgan.core.command import Parser
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    """The flags."""
+    """Returns the flags."""
     parser = Parser(
-        description="Enhances a test set with a trained network and scores it before and after: "
-        "a table, scores.csv, summary.json, figures, and the enhanced files.",
-        epilog="Everything is scored at 16000 Hz; files at another rate are resampled to it first.",
+        description="Generates with a trained network and scores the result: a table, summary.json, "
+        "and what was generated; for speech also scores.csv and figures, before and after.",
+        epilog="Speech is scored at 16000 Hz; files at another rate are resampled to it first.",
     )
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the training")
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="the run's folder")
     parser.add_argument(
         "--data",
         metavar="DIR",
-        help="holds clean/ and noisy/ with files of equal names, or VoiceBank-DEMAND's test set; "
-        "default: the validation data of the training",
+        help="speech: holds clean/ and noisy/ with files of equal names, or VoiceBank-DEMAND's "
+        "test set; default: the validation data of the run",
     )
     parser.add_argument(
         "--checkpoint", default="best", metavar="best|last|ROUND", help="default: best"
@@ -30,7 +30,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--scores",
         default="",
         metavar="all|NAME,NAME,...",
-        help="see docs/scores.md; default: those of the field's tables",
+        help="speech: see docs/scores.md; default: those of the field's tables",
     )
     parser.add_argument("--output", metavar="DIR", help="default: WORKDIR/eval-NAME_OF_DATA")
     return parser.parse_args(argv)
@@ -40,17 +40,16 @@ def evaluate(argv: list[str] | None) -> None:
     """Reads the flags and evaluates."""
     flags = parse(argv)
 
+    from jaxgan import recipes
     from jaxgan.core import devices
-    from jaxgan.speech.evaluation import evaluate as evaluation
 
     devices.prepare()
-    evaluation.evaluate(
-        flags.workdir, flags.data, flags.checkpoint, flags.output, scores=flags.scores
-    )
+    score = recipes.command(flags.workdir, "evaluate")
+    score(flags.workdir, flags.checkpoint, flags.data, flags.output, flags.scores)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: see `command.run`."""
+    """Returns the exit status; see `command.run`."""
     return command.run(lambda: evaluate(argv))
 
 

@@ -1,6 +1,6 @@
 """Trains a system: `python train.py --config=configs/metricgan.py:quick [--config.key=value ...]`.
 
-The same command again goes on with a run that was stopped.
+The same command again continues a run that was stopped.
 """
 
 import argparse
@@ -11,14 +11,14 @@ from jaxgan.core.command import Parser
 from jaxgan.core.errors import NonFiniteError, UserError
 from jaxgan.core.signals import STOPPED
 
-# Nothing here imports jax before main() does: worker processes that compute scores are spawned,
-# which imports this file again, and they stay small and start fast without it.
+# Nothing here imports jax before main() does: the worker processes that compute scores import this
+# file again when they are spawned, and without jax they stay small and start fast.
 
 
 def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
-    """The flags, and the items that are left for the config (`--config.key=value`)."""
+    """Returns the flags, and the remaining items, which are for the config."""
     parser = Parser(
-        description="Trains a system. The same command again goes on with a run that was stopped.",
+        description="Trains a system. The same command again continues a run that was stopped.",
         epilog="Any value of the config: --config.key=value, such as --config.rounds=10.",
     )
     parser.add_argument("--config", required=True, metavar="FILE[:PRESET]")
@@ -35,7 +35,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
 
 
 def train(argv: list[str] | None) -> None:
-    """Reads the config and runs it."""
+    """Reads the config and trains."""
     flags, overrides = parse(argv)
 
     import jax
@@ -46,19 +46,22 @@ def train(argv: list[str] | None) -> None:
 
     config = configs.load(flags.config, overrides)
     workdir = flags.workdir or f"runs/{configs.name(flags.config)}"
-    if not flags.coordinator:
-        devices.use_cores(config.batch_size)
-    devices.start(flags.coordinator, flags.processes, flags.process_id, recipes.calls_host(config))
+    devices.start(flags.coordinator, flags.processes, flags.process_id)
     if flags.debug_nans or config.get("debug_nans"):
         jax.config.update("jax_debug_nans", True)
-    if loop.finished(config, workdir):
+    may_change = recipes.declaration(config).may_change
+    if loop.finished(config, workdir, may_change):
         return
     with contextlib.closing(recipes.make(config, devices.make_mesh())) as recipe:
-        loop.run(recipe, config, workdir, profile=flags.profile)
+        loop.run(recipe, config, workdir, flags.profile, may_change)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 done or stopped in order, 2 a mistake of the user's, 1 not finite, 130 cut."""
+    """Returns the exit status.
+
+    0: done, or stopped after a round; 1: a value is not finite; 2: a mistake of the user's; 130:
+    interrupted.
+    """
     try:
         train(argv)
     except UserError as error:

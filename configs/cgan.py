@@ -23,8 +23,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     if preset not in (None, "quick"):
         raise ValueError(f"no preset {preset!r}: choose quick")
     rival = metricgan.get_config(preset)
-    config = run_settings()
-    config.recipe = "cgan"
+    config = run_settings("cgan")
     config.score = "pesq_wb"  # decides which checkpoint is the best; no player sees it
     config.score_map = "paper"
     as_rival(config, rival)

@@ -22,8 +22,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     """
     if preset not in (None, "log1p", "quick"):
         raise ValueError(f"no preset {preset!r}: choose log1p or quick")
-    config = run_settings()
-    config.recipe = "mask_regression"
+    config = run_settings("mask_regression")
     config.score = "pesq_wb"  # decides which checkpoint is the best; G never sees it
     config.score_map = "paper"
     config.distance = "l1"  # the paper's "IRM (L1)"; or mse

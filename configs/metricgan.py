@@ -22,8 +22,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     Raises:
         ValueError: another preset.
     """
-    config = run_settings()
-    config.recipe = "metricgan"
+    config = run_settings("metricgan")
     config.rounds = 200  # the authors' code for TIMIT; 600 for VoiceBank-DEMAND
     config.utterances_per_round = 100  # the authors' code, `num_of_sampling`
 

@@ -25,8 +25,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     """
     if preset is not None:
         raise ValueError(f"no preset {preset!r}: this config has none")
-    config = run_settings()
-    config.recipe = "score_loss"
+    config = run_settings("score_loss")
     config.score = "pesq_wb"
     config.score_map = "paper"
     config.validation.scores = ("stoi", "si_sdr")

@@ -25,8 +25,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     """
     if preset not in (None, "stoi", "quick"):
         raise ValueError(f"no preset {preset!r}: choose stoi or quick")
-    config = run_settings()
-    config.recipe = "policy_gradient"
+    config = run_settings("policy_gradient")
     as_rival(config, metricgan.get_config("quick" if preset == "quick" else None))
     config.score = "stoi" if preset == "stoi" else "pesq_wb"
     config.score_map = "paper"

@@ -20,8 +20,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     """
     if preset not in (None, "quick"):
         raise ValueError(f"no preset {preset!r}: choose quick")
-    config = run_settings()
-    config.recipe = "segan"
+    config = run_settings("segan")
     config.score = "pesq_wb"  # decides which checkpoint is the best; no player sees it
     config.score_map = "paper"
     # 86 epochs of VoiceBank-DEMAND's 11,572 utterances.

@@ -5,6 +5,7 @@ Nothing here imports a system before it is used.
 
 import importlib
 from collections.abc import Callable
+from typing import Any
 
 from etils import epath
 from jax.sharding import Mesh
@@ -63,7 +64,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     return declaration(config).make(config, mesh)
 
 
-def command(workdir: epath.PathLike, name: str) -> Callable[..., None]:
+def command(workdir: epath.PathLike, name: str) -> Callable[..., Any]:
     """Returns what a command does with a trained run: an attribute of the run's `Declaration`.
 
     Args:
@@ -76,7 +77,7 @@ def command(workdir: epath.PathLike, name: str) -> Callable[..., None]:
     folder = absolute(workdir)
     config = configs.read(folder)
     declared = declaration(config)
-    found: Callable[..., None] | None = getattr(declared, name)
+    found: Callable[..., Any] | None = getattr(declared, name)
     if found is None:
         able = [other for other in ("evaluate", "enhance", "sample") if getattr(declared, other)]
         raise UserError(

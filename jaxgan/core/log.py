@@ -14,7 +14,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2
 
 from jaxgan.core import files
-from jaxgan.core.recipe import Audio, Media
+from jaxgan.core.recipe import Media
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -86,7 +86,7 @@ class _Board:
             if value is not None and name != "round":
                 self._event(number, summary=summary.scalar(name, value))
         for name, item in media.items():
-            self._event(number, summary=_summary(name, item))
+            self._event(number, summary=item(name))
         self._writer.flush()
 
     def close(self) -> None:

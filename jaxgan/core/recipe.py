@@ -91,15 +91,18 @@ class Declaration:
 
     Attributes:
         make: (config, mesh) -> recipe, for train.py.
-        evaluate: scores what a trained run generates, for eval.py; None if it cannot.
-        enhance: enhances audio files with a trained run, for enhance.py; None if it cannot.
-        sample: draws from a trained run, for sample.py; None if it cannot.
+        evaluate: (workdir, checkpoint, data, output, scores) scores what a trained run generates,
+            for eval.py; None if the system cannot.
+        enhance: (workdir, checkpoint) -> the trained enhancer, for enhance.py; None if the system
+            cannot.
+        sample: (workdir, checkpoint, count, seed, temperature, output) draws from a trained run,
+            for sample.py; None if the system cannot.
         may_change: config keys that influence no number, such as a count of worker processes. A run
             may continue with other values for them.
     """
 
     make: Callable[[ConfigDict, Mesh], Recipe]
     evaluate: Callable[..., None] | None = None
-    enhance: Callable[..., None] | None = None
+    enhance: Callable[..., Any] | None = None
     sample: Callable[..., None] | None = None
     may_change: tuple[str, ...] = ()

@@ -11,11 +11,10 @@ from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
 from jaxgan.core import devices
-from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute
 from jaxgan.core.players import load_players
 from jaxgan.core.state import PyTree
-from jaxgan.speech.denoiser import make_denoiser
+from jaxgan.speech.networks.denoiser import Denoiser
 
 ROWS = 8
 """Most waveforms of a batch on one device. An accelerator takes hardly longer for eight than for
@@ -41,14 +40,15 @@ class Enhancer:
 
     Args:
         config: of the run that the generator comes from.
+        denoiser: applies the generator.
         params: of the generator.
         mesh: the devices that batches are divided over.
     """
 
-    def __init__(self, config: ConfigDict, params: PyTree, mesh: Mesh) -> None:
+    def __init__(self, config: ConfigDict, denoiser: Denoiser, params: PyTree, mesh: Mesh) -> None:
         self.config = config
         self._mesh = mesh
-        self.denoiser = make_denoiser(config)
+        self.denoiser = denoiser
         self.front_end = self.denoiser.front_end
         self.params = devices.put_replicated(params, mesh)
         program = jax.jit(self.denoiser.enhance, out_shardings=devices.sharded(mesh))
@@ -107,24 +107,24 @@ class Enhancer:
         return enhanced
 
 
-def load(workdir: epath.PathLike, checkpoint: str = "best") -> Enhancer:
-    """The enhancer that a run has trained; nothing but its folder is needed.
+def load(
+    workdir: epath.PathLike, checkpoint: str, make_denoiser: Callable[[ConfigDict], Denoiser]
+) -> Enhancer:
+    """Returns the enhancer that a run has trained. It needs nothing but the run's folder.
 
     Args:
         workdir: the run's folder.
-        checkpoint: "best" (the last one where no validation has been done), "last", or the round
-            of one that was kept.
+        checkpoint: "best" (the last one if no validation has been done), "last", or the round of
+            one that was kept.
+        make_denoiser: makes the enhancer of the run's config.
 
     Raises:
-        UserError: it is not the folder of a run, not of one that trains an enhancer, or it has no
-            such checkpoint.
+        UserError: it is not the folder of a run, or it has no such checkpoint.
     """
     folder = absolute(workdir)
     config = configs.read(folder)
-    if "front_end" not in config or "generator" not in config:
-        raise UserError(f"{folder} holds a run of {config.get('recipe')!r}, which enhances nothing")
-    players = load_players(folder, checkpoint)
-    return Enhancer(config, players["generator"].deployed, devices.make_mesh())
+    params = load_players(folder, checkpoint)["generator"].deployed
+    return Enhancer(config, make_denoiser(config), params, devices.make_mesh())
 
 
 def padded_length(samples: int, hop: int) -> int:

@@ -1,6 +1,6 @@
 """A trained enhancer as one file that needs jax and flatbuffers alone.
 
-    python -m jaxgan.speech.export --workdir=W --output=FILE
+    python -m jaxgan.export --workdir=W --output=FILE
 
 The file holds the network and its parameters as portable StableHLO (`jax.export`), for any number
 of waveforms of any length, on CPU, CUDA and TPU. What reads it needs nothing of this package, but
@@ -11,10 +11,8 @@ jax and the package flatbuffers:
     enhanced = model.call(noisy, lengths)
 """
 
-import argparse
 import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -22,12 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
 
-from jaxgan.core import command, devices
-from jaxgan.core.command import Parser
 from jaxgan.core.state import PyTree
-from jaxgan.speech import enhancer
 from jaxgan.speech.data import audio
-from jaxgan.speech.denoiser import Denoiser
+from jaxgan.speech.enhancer import Enhancer
+from jaxgan.speech.networks.denoiser import Denoiser
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -70,42 +66,15 @@ def load(path: str | os.PathLike[str]) -> Callable[[np.ndarray], np.ndarray]:
     return enhance
 
 
-def export(workdir: str, output: str, checkpoint: str = "best") -> int:
-    """Writes the enhancer of a run to a file, and returns its size in bytes.
+def export(trained: Enhancer, output: str) -> int:
+    """Writes an enhancer to a file, and returns the size of the file in bytes.
 
     Raises:
-        UserError: no such run or checkpoint, or a file that cannot be written.
+        UserError: the file cannot be written.
     """
-    trained = enhancer.load(workdir, checkpoint)
     data = portable(trained.denoiser, trained.params)
     path = Path(output).expanduser()
     with audio.writable(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     return len(data)
-
-
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The flags."""
-    parser = Parser(description="Writes a trained enhancer as one file that jax alone can run.")
-    parser.prog = "python -m jaxgan.speech.export"
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the training")
-    parser.add_argument("--output", required=True, metavar="FILE")
-    parser.add_argument("--checkpoint", default="best", metavar="best|last|ROUND")
-    return parser.parse_args(arguments)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: see `command.run`."""
-
-    def action() -> None:
-        flags = parse(arguments)
-        devices.prepare()
-        size = export(flags.workdir, flags.output, flags.checkpoint)
-        print(f"{flags.output}: {size / 1e6:.1f} MB")
-
-    return command.run(action)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Compares runs on one test set: `python -m jaxgan.speech.evaluation.compare W1 W2 ... --data=DIR`.
+"""Compares runs on one test set: `python -m jaxgan.compare W1 W2 ... --data=DIR`.
 
 Prints a table with 95 % intervals, tests every run against the noisy speech and against the first
 run, and writes one HTML page with tables, figures and audio. It warns of a run that gains in one
@@ -6,15 +6,12 @@ score and loses in another: PESQ can be raised to 3.8 by speech that listeners r
 (de Oliveira et al., "The PESQetarian", 2024).
 """
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
 import numpy as np
 
-from jaxgan.core import command, devices, log
-from jaxgan.core.command import Parser
+from jaxgan.core import log
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute
 from jaxgan.reporting import figures, report
@@ -32,7 +29,6 @@ from jaxgan.reporting.report import Gallery, Image, Panel, Section
 from jaxgan.reporting.tables import Columns, show
 from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import NAMES, USUAL, get, installed
-from jaxgan.speech import enhancer
 from jaxgan.speech.data import audio
 from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.data.corpus import PairCorpus
@@ -84,6 +80,7 @@ def compared_scores(scores: str) -> dict[str, str]:
 
 def compare(
     workdirs: Sequence[str],
+    trained: Sequence[Enhancer],
     data: str | None = None,
     checkpoint: str = "best",
     output: str | None = None,
@@ -93,9 +90,10 @@ def compare(
     """Enhances a test set with every run, scores the results, prints a table and writes a report.
 
     Args:
-        workdirs: folders of runs that train an enhancer; the first is the baseline.
+        workdirs: the runs' folders; the first is the baseline.
+        trained: the enhancers of the runs, in the same order.
         data: a folder with `clean` and `noisy`; None: the validation data of the first run.
-        checkpoint: "best", "last" or a round, of every run.
+        checkpoint: of every run, which the enhancers were loaded from: "best", "last" or a round.
         output: folder for report.html, table.md, scores.csv, summary.json and each run's enhanced
             files; None: compare-NAME, where NAME is the name of the data's folder, or "valid".
         scores: see `evaluate.named_scores`; "": those of `DEFAULT` that are installed. PESQ is
@@ -106,7 +104,6 @@ def compare(
         UserError: a folder, a checkpoint, data or a score that cannot be used.
     """
     names = system_names(workdirs)
-    trained = [enhancer.load(workdir, checkpoint) for workdir in workdirs]
     paths = compared_scores(scores)
     place = Path(output or f"compare-{Path(data).resolve().name if data else 'valid'}")
     columns: dict[str, Columns] = {}
@@ -239,35 +236,3 @@ def _panel(side: str, samples: np.ndarray, note: str, front_end: FrontEnd) -> Pa
     image = report.picture(pixels, f"spectrogram of {side}")
     wav = report.wav(samples[: LONGEST_SECONDS * SAMPLE_RATE], SAMPLE_RATE)
     return Panel(side, image, wav, note)
-
-
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Returns the flags."""
-    parser = Parser(
-        description="Compares trained enhancers on one test set: a table with intervals, paired "
-        "tests, and one HTML report to look at and to listen to."
-    )
-    parser.prog = "python -m jaxgan.speech.evaluation.compare"
-    parser.add_argument("workdirs", nargs="+", metavar="WORKDIR", help="the first is the baseline")
-    parser.add_argument(
-        "--data", metavar="DIR", help="as for eval.py; default: validation data of the first run"
-    )
-    parser.add_argument("--checkpoint", default="best", metavar="best|last|ROUND")
-    parser.add_argument("--scores", default="", metavar="all|NAME,NAME,...")
-    parser.add_argument("--output", metavar="DIR", help="default: compare-NAME_OF_DATA")
-    return parser.parse_args(arguments)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit status, see `command.run`."""
-
-    def action() -> None:
-        flags = parse(arguments)
-        devices.prepare()
-        compare(flags.workdirs, flags.data, flags.checkpoint, flags.output, flags.scores)
-
-    return command.run(action)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -16,7 +16,6 @@ from jaxgan.reporting.tables import Columns, show, write_json
 from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import USUAL, get, installed, score_names
 from jaxgan.scores.score import Score
-from jaxgan.speech import enhancer
 from jaxgan.speech.data import audio
 from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.data.checks import Report
@@ -40,6 +39,7 @@ LONGEST_NAME = 40
 
 
 def evaluate(
+    trained: Enhancer,
     workdir: str | os.PathLike[str],
     data: str | None = None,
     checkpoint: str = "best",
@@ -47,13 +47,14 @@ def evaluate(
     scores: str = "",
     tell: Tell = print,
 ) -> Results:
-    """Scores a trained enhancer and writes all that there is to say about it.
+    """Scores a trained enhancer and writes tables, figures and the enhanced files.
 
     Args:
-        workdir: folder of the training.
+        trained: the enhancer.
+        workdir: the folder of its run.
         data: a folder with `clean` and `noisy` (see `read_pairs`); None: the validation data of the
             run's own config. What is not at 16000 Hz is resampled to it, and scored there.
-        checkpoint: "best", "last" or a round.
+        checkpoint: of the run, which the enhancer was loaded from: "best", "last" or a round.
         output: folder for scores.csv, summary.json, scores.png, spectrograms.png and enhanced/;
             None: `WORKDIR/eval-NAME`, NAME being that of the data's folder, or "valid".
         scores: see `score_paths`.
@@ -63,7 +64,6 @@ def evaluate(
         UserError: a folder, a checkpoint or data that cannot be used, or a disk that cannot be
             written. What has no score is counted, and stops nothing.
     """
-    trained = enhancer.load(workdir, checkpoint)
     paths = score_paths(trained.config, scores, tell)
     place = _output(workdir, data, checkpoint, output)
     deadline = trained.config.scoring.deadline_seconds
