@@ -47,8 +47,9 @@ class Steps:
         moves: the names of the players that the step may change. A step that changes another one
             raises ValueError when it is traced.
         batches: how many batches one program has room for.
-        state_shardings: a pytree of shardings, or a prefix of one, for the new state. By default
-            every device holds the whole state.
+        out_shardings: shardings of the new state and of the metrics, whose leading axis is that of
+            the program's batches; each a pytree or a prefix of one. By default every device holds
+            all of both.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Steps:
         mesh: Mesh,
         moves: Collection[str],
         batches: int = BATCHES,
-        state_shardings: PyTree = None,
+        out_shardings: tuple[PyTree, PyTree] | None = None,
     ) -> None:
         self._mesh = mesh
         self._batches = batches
@@ -72,7 +73,7 @@ class Steps:
         compiled = jax.jit(
             program,
             donate_argnums=0,
-            out_shardings=(state_shardings or replicated, replicated),
+            out_shardings=out_shardings or replicated,
         )
         self._program = devices.under(mesh, compiled)
 

@@ -1,272 +1,506 @@
 """MetricGAN (Fu, Liao, Tsao and Lin, ICML 2019) and MetricGAN+ (Fu et al., Interspeech 2021).
 
-A discriminator D learns to predict a score that has no gradient; a generator G follows D's own.
-One round, with its numbers as in the paper's algorithm:
+A discriminator D learns to predict a score that has no gradient; a generator G follows the gradient
+of D instead. One round, numbered as in the paper's algorithm:
 
     1. draw N utterances
     2. G enhances them
-    3. the score judges what G made (and, for MetricGAN+, the noisy speech)
-    4. D learns: clean -> 1, enhanced -> its score, noisy -> its score; a share of what earlier
-       generators made, too, so that D does not forget; then the current utterances once more
-    5. G learns to make D say `target`
+    3. the score judges the enhanced speech (and, for MetricGAN+, the noisy speech)
+    4. D learns: clean -> 1, enhanced -> its score, noisy -> its score; then from a share of what
+       earlier generators made, so that it does not forget; then from the current utterances again
+    5. G learns to make D predict `target`
 
-With several scores there is a discriminator for each, and G follows all of them. The two systems
-differ in their configs alone. The steps are in `metricgan_steps`.
+MetricGAN runs step 5 before step 2, MetricGAN+ last. With several scores there is one discriminator
+for each, and G follows all of them. The two systems differ only in their configs.
+
+With `scoring.delay=0`, steps 2, 3 and the first pass of 4 are one compiled program, whose regression
+targets come straight from the score's host callback (or from its JAX function). With `delay=1` the
+host scores while D learns from earlier rounds, which then comes first.
 """
 
 import dataclasses
 import functools
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from flax import struct
-from jax.sharding import Mesh
+import optax
+from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
 
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
-from jaxgan.core.phase import Report, by_step
-from jaxgan.core.recipe import Evaluation
-from jaxgan.core.state import History, Record, RunState
+from jaxgan.core.state import (
+    History,
+    LossResult,
+    Metrics,
+    Player,
+    Players,
+    PyTree,
+    Record,
+    RunState,
+    descend,
+    make_player,
+    make_run_state,
+    step_key,
+)
+from jaxgan.core.steps import StepMetrics, Steps, by_step
 from jaxgan.core.timer import Timer
+from jaxgan.methods.adversarial import least_squares
 from jaxgan.scores.registry import score_names
-from jaxgan.scores.scorer import Collect
-from jaxgan.speech import training
-from jaxgan.speech.data.batching import Batch
-from jaxgan.speech.data.checks import FEWEST_FRAMES
+from jaxgan.scores.training_scores import TrainingScores
+from jaxgan.speech.commands import declare
+from jaxgan.speech.data.batching import Batch, Rows
 from jaxgan.speech.data.corpus import PairCorpus
+from jaxgan.speech.data.known_labels import KnownLabels
 from jaxgan.speech.data.replay import ReplayBatch, make_record, replay_batches
 from jaxgan.speech.data.targets import read_targets
-from jaxgan.speech.evaluation.noisy_scores import NoisyScores
-from jaxgan.speech.systems.metricgan_steps import (
-    Lesson,
-    discriminator_step,
-    generator_step,
-    init,
-    make_system,
-    warmup_step,
+from jaxgan.speech.losses import mask_distance
+from jaxgan.speech.networks.masking import (
+    Masking,
+    as_float,
+    make_denoiser,
+    make_masking,
+    masked_feature,
+    resynthesise,
 )
-from jaxgan.speech.training import Rows, Training
+from jaxgan.speech.networks.optimizers import adam
+from jaxgan.speech.networks.spectrogram import MetricDiscriminator, check_discriminator
+from jaxgan.speech.networks.stft import magnitude, stft
+from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES
+from jaxgan.speech.training import Training, check, enhance_step, open_training
 
 
-@struct.dataclass
-class Log:
-    """What a round's phases reported, left on the devices until the round ends."""
+@dataclasses.dataclass(frozen=True)
+class System:
+    """Everything that is fixed during a run.
 
-    generator: list[Report] = dataclasses.field(default_factory=list)
-    first: list[Report] = dataclasses.field(default_factory=list)
-    replay: list[Report] = dataclasses.field(default_factory=list)
-    again: list[Report] = dataclasses.field(default_factory=list)
+    Attributes:
+        masking: the front end and the generator.
+        discriminator: the surrogate of a score.
+        discriminators: the players that are one, each for a score of its own.
+        weights: of each discriminator's prediction in G's loss.
+        kinds: what D learns from: "clean", "enhanced" and "noisy", or some of them.
+        generator_optimizer: of G.
+        warmup_optimizer: of G in warm-up rounds; it shares the generator optimizer's state.
+        discriminator_optimizer: of every D.
+        target: the score, on D's scale, that G asks each D for; below 1 it assigns a worse one. Or
+            one for every utterance of the corpus, float32 [n].
+        average_decay: of the running average of G's parameters; 0: none is kept.
+        through_waveform: D judges the feature of the resynthesised waveform, and G's gradient
+            passes through it; otherwise D judges the masked feature itself.
+    """
+
+    masking: Masking
+    discriminator: MetricDiscriminator
+    discriminators: tuple[str, ...]
+    weights: tuple[float, ...]
+    kinds: tuple[str, ...]
+    generator_optimizer: optax.GradientTransformation
+    warmup_optimizer: optax.GradientTransformation
+    discriminator_optimizer: optax.GradientTransformation
+    target: float | np.ndarray
+    average_decay: float
+    through_waveform: bool
 
 
-class Asked(NamedTuple):
-    """Scores of a round's batches that are on their way."""
+class Lesson(NamedTuple):
+    """What D learns from one batch.
 
-    enhanced: list[Collect]
-    noisy: list[Collect]
+    Attributes:
+        clean: int16 [B, T].
+        candidates: K kinds of int16 [B, T], such as clean, enhanced and noisy.
+        labels: float32 [B, K, S], of S scores. NaN marks what D does not learn from: a candidate
+            without a score, or a padding row.
+        lengths: int32 [B], samples.
+    """
+
+    clean: jax.Array
+    candidates: Sequence[jax.Array]
+    labels: jax.Array
+    lengths: jax.Array
+
+
+def init(key: jax.Array, *, system: System) -> RunState:
+    """Returns the state before the first update."""
+    generator_key, discriminator_key, run_key = jax.random.split(key, 3)
+    frames = system.discriminator.least_frames
+    feature = jnp.zeros((1, frames, system.masking.front_end.bins))
+    count = jnp.full((1,), frames)
+    generator = system.masking.generator.init(generator_key, feature, count)
+    averaged = system.average_decay > 0
+    players = {"generator": make_player(generator, system.generator_optimizer, averaged)}
+    for number, name in enumerate(system.discriminators):
+        own_key = jax.random.fold_in(discriminator_key, number)
+        discriminator = system.discriminator.init(own_key, feature, feature, count)
+        players[name] = make_player(discriminator, system.discriminator_optimizer)
+    return make_run_state(run_key, players)
+
+
+def predict(
+    system: System, player: Player, candidate: jax.Array, clean: jax.Array, lengths: jax.Array
+) -> tuple[jax.Array, PyTree]:
+    """Returns a D's prediction for candidate features, float32 [B], and D's state after it."""
+    return system.discriminator.apply(
+        player.variables,
+        candidate,
+        clean,
+        system.masking.frames(lengths),
+        mutable=list(player.state),
+    )
+
+
+def discriminator_step(
+    run_state: RunState, lesson: Lesson, *, system: System
+) -> tuple[RunState, Metrics]:
+    """Moves each D once: the sum over kinds of the mean of (D(candidate, clean) - label)^2.
+
+    With the kinds clean (label 1) and enhanced (label Q') this is the paper's loss of D; MetricGAN+
+    adds the kind noisy.
+
+    Returns:
+        The state, and from before the update `loss` [], the sum over all D, and `prediction`
+        [B, K, S].
+    """
+    clean, candidates, labels, lengths = lesson
+    batch, kinds, _ = labels.shape
+    waveforms = jnp.stack(candidates, axis=1).reshape(batch * kinds, -1)
+    feature = system.masking.feature_of(as_float(waveforms))
+    clean_feature = jnp.repeat(system.masking.feature_of(as_float(clean)), kinds, axis=0)
+    lengths = jnp.repeat(lengths, kinds)
+
+    def loss(players: Players, name: str, label: jax.Array) -> LossResult:
+        prediction, state = predict(system, players[name], feature, clean_feature, lengths)
+        prediction = prediction.reshape(batch, kinds)
+        value = jnp.sum(jax.vmap(least_squares, in_axes=1)(prediction, label, jnp.isfinite(label)))
+        return value, ({name: state}, {"loss": value, "prediction": prediction})
+
+    reports: list[Metrics] = []
+    for number, name in enumerate(system.discriminators):
+        own_loss = functools.partial(loss, name=name, label=labels[..., number])
+        run_state, metrics = descend(run_state, {name: system.discriminator_optimizer}, own_loss)
+        reports.append(metrics)
+    return run_state, {
+        "loss": jnp.sum(jnp.stack([metrics["loss"] for metrics in reports])),
+        "prediction": jnp.stack([metrics["prediction"] for metrics in reports], axis=-1),
+    }
+
+
+def make_lesson(
+    kinds: Sequence[str],
+    batch: Batch,
+    enhanced: jax.Array,
+    enhanced_labels: jax.Array,
+    noisy_labels: jax.Array,
+) -> Lesson:
+    """Returns what D learns from a batch; all labels are float32 [B, S]."""
+    best = jnp.where(batch.lengths > 0, 1.0, jnp.nan)[:, None]
+    candidates = {
+        "clean": (batch.clean, jnp.broadcast_to(best, enhanced_labels.shape)),
+        "enhanced": (enhanced, enhanced_labels),
+        "noisy": (batch.noisy, noisy_labels),
+    }
+    waveforms, labels = zip(*(candidates[kind] for kind in kinds), strict=True)
+    return Lesson(batch.clean, waveforms, jnp.stack(labels, axis=1), batch.lengths)
+
+
+def first_step(
+    run_state: RunState,
+    inputs: tuple[Batch, jax.Array, jax.Array],
+    *,
+    system: System,
+    scores: TrainingScores,
+) -> tuple[RunState, Metrics]:
+    """Lets G enhance a batch, the score judge it, and each D move once.
+
+    Args:
+        run_state: the state.
+        inputs: the batch; the labels of its noisy speech, float32 [B, S]; and whether these are
+            known, bool [B]. The others are scored here, if D learns from noisy speech.
+        system: what is fixed.
+        scores: judge the speech.
+
+    Returns:
+        As `discriminator_step`, and the `lesson`, and `raw` float32 [B, S], the raw scores of the
+        enhanced speech.
+    """
+    batch, noisy_labels, known = inputs
+    denoiser = Denoiser(system.masking.front_end, functools.partial(enhance, system.masking))
+    enhanced = enhance_step(run_state.players["generator"].params, batch, denoiser=denoiser)
+    judged, lengths = [enhanced], [batch.lengths]
+    if "noisy" in system.kinds:
+        judged.append(batch.noisy)
+        lengths.append(jnp.where(known, 0, batch.lengths))
+    # One callback for both; the rows of an utterance are neighbours, so they are on one device.
+    raw, labels = scores.in_step(
+        jnp.repeat(batch.clean, len(judged), axis=0),
+        jnp.stack(judged, axis=1).reshape(-1, batch.clean.shape[1]),
+        jnp.stack(lengths, axis=1).reshape(-1),
+    )
+    raw, labels = (found.reshape(len(batch.lengths), len(judged), -1) for found in (raw, labels))
+    noisy_labels = jnp.where(known[:, None], noisy_labels, labels[:, -1])
+    lesson = make_lesson(system.kinds, batch, enhanced, labels[:, 0], noisy_labels)
+    run_state, metrics = discriminator_step(run_state, lesson, system=system)
+    return run_state, {**metrics, "lesson": lesson, "raw": raw[:, 0]}
+
+
+def generator_step(
+    run_state: RunState, batch: Batch, *, system: System
+) -> tuple[RunState, Metrics]:
+    """Moves G once: the mean of (D(G(noisy), clean) - target)^2 (the paper's loss of G).
+
+    With several scores it is the weighted sum of their losses. D is a fixed function here: neither
+    its parameters nor its state change.
+
+    Returns:
+        The state, and `loss` [].
+    """
+    masking = system.masking
+    key = step_key(run_state)
+    spectrum = stft(as_float(batch.noisy), masking.front_end)
+    noisy_feature = masking.compress(magnitude(spectrum))
+    clean_feature = masking.feature_of(as_float(batch.clean))
+    target = jnp.asarray(system.target, jnp.float32)
+    if target.ndim:
+        target = target[batch.index]
+
+    def loss(players: Players) -> LossResult:
+        params = players["generator"].params
+        feature = masked_feature(masking, params, noisy_feature, batch.lengths, key)
+        if system.through_waveform:
+            feature = masking.feature_of(resynthesise(masking, feature, spectrum, batch.lengths))
+        value = jnp.zeros(())
+        for name, weight in zip(system.discriminators, system.weights, strict=True):
+            prediction, _ = predict(system, players[name], feature, clean_feature, batch.lengths)
+            value += weight * least_squares(prediction, target, batch.lengths > 0)
+        return value, ({}, {"loss": value})
+
+    moving = {"generator": system.generator_optimizer}
+    return descend(run_state, moving, loss, system.average_decay)
+
+
+def warmup_step(run_state: RunState, batch: Batch, *, system: System) -> tuple[RunState, Metrics]:
+    """Moves G once, supervised: mean |masked feature - clean feature|. In neither paper."""
+    key = step_key(run_state)
+
+    def loss(players: Players) -> LossResult:
+        value = mask_distance(system.masking, players["generator"].params, batch, key, "l1")
+        return value, ({}, {"loss": value})
+
+    moving = {"generator": system.warmup_optimizer}
+    return descend(run_state, moving, loss, system.average_decay)
 
 
 class MetricGAN:
-    """The recipe: what `jaxgan.core.loop` drives.
+    """The recipe; see `jaxgan.core.recipe.Recipe`.
 
     Args:
         config: see configs/metricgan.py.
-        training: data, score and devices.
+        system: what is fixed.
+        training: data, scores and devices.
     """
 
-    def __init__(self, config: ConfigDict, training: Training) -> None:
-        self.config = config
-        self.training = training
-        self.keeps = training.keeps
-        self.mesh = training.mesh
-        self.corpus = training.corpus
-        self.names = score_names(config.score)
-        teaches = {"clean": config.clean_teaches, "enhanced": True, "noisy": config.noisy_teaches}
-        self.kinds = [kind for kind in teaches if teaches[kind]]
-        self.enhanced = self.kinds.index("enhanced")
-        fixed = isinstance(training.corpus, PairCorpus)
-        self.noisy_scores = [
-            NoisyScores(scorer, self.mesh, training.fetch, fixed) for scorer in training.scorers
-        ]
-        self.compile()
+    history_window = None
 
-    def compile(self) -> None:
-        """Binds what is fixed to the steps; each compiles once for every length of batches."""
-        bind, training = functools.partial, self.training
-        system = make_system(self.config)
-        if path := self.config.targets:
-            targets = read_targets(path, self.corpus.names, self.config.target)
-            system = dataclasses.replace(system, target=targets)
-        # A run of another recipe has a generator to begin with, and no discriminator of scores.
-        self.begin_anew = system.discriminators
-        self.init = training.begin(bind(init, system=system))
-        self.warm_up = training.phase(bind(warmup_step, system=system))
-        self.teach_generator = training.phase(bind(generator_step, system=system))
-        self.teach_discriminator = training.phase(bind(discriminator_step, system=system))
+    def __init__(self, config: ConfigDict, system: System, training: Training) -> None:
+        self.config, self.system, self.training = config, system, training
+        self.files = training.files
+        self.evaluate, self.close = training.evaluate, training.close
+        # A run of another recipe has a generator to start from, but no discriminator of scores.
+        self.optional_players = system.discriminators
+        self.enhanced = system.kinds.index("enhanced")
+        fixed = isinstance(training.corpus, PairCorpus)
+        self.known = KnownLabels(len(training.corpus), len(system.discriminators), fixed)
+
+        mesh, bind, moving = training.mesh, functools.partial, system.discriminators
+        whole = devices.replicated(mesh)
+        rows = NamedSharding(mesh, jax.P(None, devices.DATA))
+        outputs = {"loss": whole, "prediction": rows}
+        first_outputs = {**outputs, "lesson": rows, "raw": rows}
+        self.init = jax.jit(bind(init, system=system), out_shardings=whole)
+        self.warmup_steps = Steps(bind(warmup_step, system=system), mesh, ("generator",))
+        self.generator_steps = Steps(bind(generator_step, system=system), mesh, ("generator",))
+        self.first_steps = Steps(
+            bind(first_step, system=system, scores=training.scores),
+            mesh,
+            moving,
+            out_shardings=(whole, first_outputs),
+        )
+        self.discriminator_steps = Steps(
+            bind(discriminator_step, system=system), mesh, moving, out_shardings=(whole, outputs)
+        )
+        self.make_lesson = training.by_rows(bind(make_lesson, system.kinds))
+        self.unstack = jax.jit(lambda stacked: _unstack(stacked))
 
     def round(
         self, state: RunState, history: History, number: int, timer: Timer
     ) -> tuple[RunState, Record, Mapping[str, float | jax.Array]]:
-        """One round of the algorithm at the top of this file."""
-        config, log = self.config, Log()
+        """Trains one round of the algorithm at the top of this file."""
+        config = self.config
         warming = number <= config.warmup_rounds
         generator_first = config.order == "generator_first"
+        generator: list[StepMetrics] = []
         with timer.part("data"):
             batches, rows = self.training.draw(number)
 
         # In its first round D has nothing to teach yet.
         if warming or (generator_first and number > 1):
-            state = self.generator_pass(state, batches, warming, timer, log)
+            state, generator = self.generator_pass(state, batches, warming, timer)
 
-        with timer.part("enhance"):
-            enhanced = [self.training.enhance(state, batch) for batch in batches]
-            jax.block_until_ready(enhanced)
-        with timer.part("score"):
-            asked = self.ask(batches, enhanced, rows)
         if config.scoring.delay:
-            state = self.replay_pass(state, history, number, timer, log)
-        with timer.part("score"):
-            labels = self.labels(asked, rows)
-            require_scores([kinds[:, self.enhanced] for kinds in labels], history, config.score)
-            lessons = self.lessons(batches, enhanced, labels)
-        state = self.discriminator_pass(state, lessons, timer, log.first)
-        if not config.scoring.delay:
-            state = self.replay_pass(state, history, number, timer, log)
-        state = self.discriminator_pass(state, lessons, timer, log.again)
+            collect = self.submit(state, batches, rows, timer)
+            state, replay = self.replay_pass(state, history, number, timer)
+            lessons, raw = collect()
+            state, first = self.discriminator_pass(state, lessons, timer)
+        else:
+            state, first, lessons, raw = self.first_pass(state, batches, rows, timer)
+            state, replay = self.replay_pass(state, history, number, timer)
+        labels = self.training.fetch([lesson.labels for lesson in lessons])
+        require_scores([label[:, self.enhanced] for label in labels], history, config.score)
+        state, again = self.discriminator_pass(state, lessons, timer)
 
         if not (warming or generator_first):
-            state = self.generator_pass(state, batches, warming, timer, log)
+            state, generator = self.generator_pass(state, batches, warming, timer)
         with timer.part("record"):
-            record = self.record(enhanced, labels, rows)
-            metrics = self.summary(log, labels, rows)
+            if "noisy" in self.system.kinds:
+                self.known.remember(rows, [label[:, -1] for label in labels])
+            record = self.record(lessons, labels, rows) if config.replay.share else {}
+            reports = self.training.fetch((first, again, replay, generator))
+            metrics = self.summary(*map(by_step, reports), labels, raw, rows)
         return state, record, metrics
 
-    def evaluate(self, state: RunState, number: int) -> Callable[[], Evaluation]:
-        """The true scores of the validation set."""
-        return self.training.evaluate(state, number)
-
-    def close(self) -> None:
-        """Ends threads and worker processes."""
-        self.training.close()
-
     def generator_pass(
-        self, state: RunState, batches: Sequence[Batch], warming: bool, timer: Timer, log: Log
-    ) -> RunState:
-        """G learns from every batch once."""
-        phase = self.warm_up if warming else self.teach_generator
+        self, state: RunState, batches: Sequence[Batch], warming: bool, timer: Timer
+    ) -> tuple[RunState, list[StepMetrics]]:
+        """Makes one step of G for every batch."""
+        steps = self.warmup_steps if warming else self.generator_steps
         with timer.part("warmup" if warming else "generator"):
-            state, log.generator[:] = phase(state, batches)
+            state, reports = steps(state, batches)
             jax.block_until_ready(state.step)
-        return state
+        return state, reports
 
-    def ask(
-        self, batches: Sequence[Batch], enhanced: Sequence[jax.Array], rows: Sequence[Rows]
-    ) -> list[Asked]:
-        """Asks for each score of the enhanced and, where it teaches, of the noisy."""
-        index = [row.utterance for row in rows]
-        return [
-            Asked(
-                [
-                    scorer(batch.clean, made, batch.lengths)
-                    for batch, made in zip(batches, enhanced, strict=True)
-                ],
-                noisy.request(batches, index) if self.config.noisy_teaches else [],
-            )
-            for scorer, noisy in zip(self.training.scorers, self.noisy_scores, strict=True)
-        ]
-
-    def labels(self, asked: Sequence[Asked], rows: Sequence[Rows]) -> list[np.ndarray]:
-        """Waits for the scores.
+    def first_pass(
+        self, state: RunState, batches: Sequence[Batch], rows: Sequence[Rows], timer: Timer
+    ) -> tuple[RunState, list[StepMetrics], list[Lesson], list[np.ndarray]]:
+        """Enhances, scores and makes one step of D for every batch, in one program.
 
         Returns:
-            float32 [B, K, S] of every batch: `kinds` of candidates by each score.
+            The state; the metrics of D's steps; what D learned; and the raw scores float32 [B, S]
+            of the enhanced speech.
         """
-        index = [row.utterance for row in rows]
-        by_score = []
-        for score, noisy, found in zip(self.training.scores, self.noisy_scores, asked, strict=True):
-            raw = self.training.fetch([collect() for collect in found.enhanced])
-            labels = {
-                "clean": [np.where(row.lengths > 0, 1.0, np.nan) for row in rows],
-                "enhanced": [score.normalise(values) for values in raw],
-            }
-            if self.config.noisy_teaches:
-                known = noisy.collect(found.noisy, index)
-                labels["noisy"] = [score.normalise(values) for values in known]
-            kinds = [labels[kind] for kind in self.kinds]
-            by_score.append([np.stack(batch, axis=1) for batch in zip(*kinds, strict=True)])
-        return [np.stack(batch, axis=2).astype(np.float32) for batch in zip(*by_score, strict=True)]
+        with timer.part("discriminator"):
+            known = [devices.put_sharded(self.known.find(row), self.training.mesh) for row in rows]
+            inputs = [(batch, *found) for batch, found in zip(batches, known, strict=True)]
+            state, outputs = self.first_steps(state, inputs)
+            lessons = [
+                lesson
+                for report in outputs
+                for lesson in self.unstack(report.metrics.pop("lesson"))[: report.steps]
+            ]
+            raw = [step["raw"] for step in by_step(self.training.fetch(outputs))]
+        return state, outputs, lessons, raw
 
-    def lessons(
-        self, batches: Sequence[Batch], enhanced: Sequence[jax.Array], labels: Sequence[np.ndarray]
-    ) -> list[Lesson]:
-        """Candidates of every kind beside their labels [B, K, S]."""
-        lessons = []
-        for batch, made, label in zip(batches, enhanced, labels, strict=True):
-            waves = {"clean": batch.clean, "enhanced": made, "noisy": batch.noisy}
-            candidates = [waves[kind] for kind in self.kinds]
-            placed = devices.put_sharded(label, self.mesh)
-            lessons.append(Lesson(batch.clean, candidates, placed, batch.lengths))
-        return lessons
+    def submit(
+        self, state: RunState, batches: Sequence[Batch], rows: Sequence[Rows], timer: Timer
+    ) -> Callable[[], tuple[list[Lesson], list[np.ndarray]]]:
+        """Enhances the batches and sends them to be scored.
+
+        Returns:
+            A function that waits for what D learns, and the raw scores of the enhanced speech.
+        """
+        scores, mesh = self.training.scores, self.training.mesh
+        known = [self.known.find(row) for row in rows]
+        with timer.part("enhance"):
+            enhanced = [self.training.enhance(state, batch) for batch in batches]
+        with timer.part("score"):
+            pending = [
+                scores.submit(batch.clean, made, batch.lengths)
+                for batch, made in zip(batches, enhanced, strict=True)
+            ]
+            noisy_pending = []
+            if "noisy" in self.system.kinds:
+                for batch, row, (_, is_known) in zip(batches, rows, known, strict=True):
+                    lengths = devices.put_sharded(np.where(is_known, 0, row.lengths), mesh)
+                    noisy_pending.append(scores.submit(batch.clean, batch.noisy, lengths))
+
+        def collect() -> tuple[list[Lesson], list[np.ndarray]]:
+            with timer.part("score"):
+                raw = self.training.fetch([wait() for wait in pending])
+                noisy_raw = self.training.fetch([wait() for wait in noisy_pending]) or raw
+                lessons = []
+                for place, (batch, made) in enumerate(zip(batches, enhanced, strict=True)):
+                    noisy_labels, is_known = known[place]
+                    fresh = scores.normalise(noisy_raw[place])
+                    labels = (
+                        scores.normalise(raw[place]),
+                        np.where(is_known[:, None], noisy_labels, fresh),
+                    )
+                    placed = devices.put_sharded(labels, mesh)
+                    lessons.append(self.make_lesson(batch, made, *placed))
+            return lessons, raw
+
+        return collect
 
     def discriminator_pass(
-        self, state: RunState, lessons: Iterable[Lesson], timer: Timer, log: list[Report]
-    ) -> RunState:
-        """D learns from every lesson once."""
-        with timer.part("discriminator"):
-            state, log[:] = self.teach_discriminator(state, lessons)
+        self, state: RunState, lessons: Iterable[Lesson], timer: Timer, part: str = "discriminator"
+    ) -> tuple[RunState, list[StepMetrics]]:
+        """Makes one step of D for every lesson."""
+        with timer.part(part):
+            state, reports = self.discriminator_steps(state, lessons)
             jax.block_until_ready(state.step)
-        return state
+        return state, reports
 
     def replay_pass(
-        self, state: RunState, history: History, number: int, timer: Timer, log: Log
-    ) -> RunState:
-        """D learns again from a share of what all earlier generators made."""
-        config = self.config
+        self, state: RunState, history: History, number: int, timer: Timer
+    ) -> tuple[RunState, list[StepMetrics]]:
+        """Makes steps of D on a share of what all earlier generators made."""
+        config, replay = self.config, self.config.replay
         items = replay_batches(
             history,
-            self.corpus,
-            config.replay.share,
-            config.replay.most,
+            self.training.corpus,
+            replay.share,
+            replay.most,
             config.batch_size,
             config.seed,
             number,
         )
-        with timer.part("replay"):
-            state, log.replay[:] = self.teach_discriminator(state, map(self.old_lesson, items))
-            jax.block_until_ready(state.step)
-        return state
+        lessons = map(self.old_lesson, items)
+        return self.discriminator_pass(state, lessons, timer, "replay")
 
     def old_lesson(self, item: ReplayBatch) -> Lesson:
-        """What D learns from a batch that is replayed."""
+        """Returns what D learns from a replayed batch."""
         best = np.where(np.isfinite(item.labels), np.float32(1), np.float32(np.nan))
         columns = [best, item.labels] if self.config.replay.clean else [item.labels]
         labels = np.stack(columns, axis=1)
         host = (item.clean, item.enhanced, labels, item.lengths)
-        clean, made, labels, lengths = devices.put_sharded(host, self.mesh)
-        return Lesson(clean, [clean, made] if self.config.replay.clean else [made], labels, lengths)
+        clean, made, labels, lengths = devices.put_sharded(host, self.training.mesh)
+        candidates = (clean, made) if self.config.replay.clean else (made,)
+        return Lesson(clean, candidates, labels, lengths)
 
     def record(
-        self, enhanced: Sequence[jax.Array], labels: Sequence[np.ndarray], rows: Sequence[Rows]
+        self, lessons: Sequence[Lesson], labels: Sequence[np.ndarray], rows: Sequence[Rows]
     ) -> Record:
-        """What later rounds replay of this one."""
-        if not self.config.replay.share:
-            return {}
-        made = [row for batch in self.training.fetch(list(enhanced)) for row in batch]
+        """Returns what later rounds replay of this one."""
+        made = self.training.fetch([lesson.candidates[self.enhanced] for lesson in lessons])
         index, gain, lengths = (np.concatenate(field) for field in zip(*rows, strict=True))
-        label = np.concatenate([kinds[:, self.enhanced] for kinds in labels])
-        return make_record(index, gain, lengths, made, label)
+        label = np.concatenate([label[:, self.enhanced] for label in labels])
+        return make_record(index, gain, lengths, [row for batch in made for row in batch], label)
 
     def summary(
-        self, log: Log, labels: Sequence[np.ndarray], rows: Sequence[Rows]
+        self,
+        first: Sequence[Metrics],
+        again: Sequence[Metrics],
+        replay: Sequence[Metrics],
+        generator: Sequence[Metrics],
+        labels: Sequence[np.ndarray],
+        raw: Sequence[np.ndarray],
+        rows: Sequence[Rows],
     ) -> dict[str, float]:
-        """The round's metrics. What was undefined in this round is left out."""
-        first, again, replay, generator = (
-            by_step(phase)
-            for phase in self.training.fetch((log.first, log.again, log.replay, log.generator))
-        )
+        """Returns the round's metrics, without those that are undefined in this round."""
         losses = {
             "g_loss": [step["loss"] for step in generator],
             "d_loss": [step["loss"] for step in (*first, *again)],
@@ -275,20 +509,34 @@ class MetricGAN:
         metrics = {name: float(np.mean(values)) for name, values in losses.items() if values}
         label = np.concatenate(labels)[:, self.enhanced]
         prediction = np.concatenate([step["prediction"] for step in first])[:, self.enhanced]
+        score = np.concatenate(raw)
         lengths = np.concatenate([row.lengths for row in rows])
-        metrics["unscorable"] = 0.0
-        for number, name in enumerate(self.names):
-            behind = f"_{name}" if len(self.names) > 1 else ""
+        names = self.training.scores.names
+        for number, name in enumerate(names):
+            suffix = f"_{name}" if len(names) > 1 else ""
             found = agreement(label[:, number], prediction[:, number])
-            metrics |= {f"{key}{behind}": value for key, value in found.items()}
-            missing = (lengths > 0) & ~np.isfinite(label[:, number])
-            metrics["unscorable"] += float(np.count_nonzero(missing))
+            if np.isfinite(score[:, number]).any():
+                found["score"] = float(np.nanmean(score[:, number]))
+            metrics |= {f"{key}{suffix}": value for key, value in found.items()}
+        unscorable = (lengths > 0)[:, None] & ~np.isfinite(label)
+        metrics["unscorable"] = float(np.count_nonzero(unscorable))
         metrics["replayed"] = float(len(replay) * self.config.batch_size)
         return metrics | {"throughput/audio_seconds": self.training.seconds(rows)}
 
 
+def _unstack(stacked: PyTree) -> list[PyTree]:
+    """Splits a pytree of arrays [n, ...] into n pytrees."""
+    count = len(jax.tree.leaves(stacked)[0])
+    return [jax.tree.map(lambda array: array[place], stacked) for place in range(count)]  # noqa: B023
+
+
 def agreement(label: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
-    """How well D predicts a score: [n] each, NaN labels left out. What is undefined is left out."""
+    """Returns how well D predicts a score, without the measures that are undefined.
+
+    Args:
+        label: float32 [n], NaN for an utterance without a score.
+        prediction: float32 [n].
+    """
     known = np.isfinite(label)
     label, prediction = label[known], prediction[known]
     if not len(label):
@@ -300,37 +548,19 @@ def agreement(label: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
 
 
 def require_scores(labels: Sequence[np.ndarray], history: History, score: str) -> None:
-    """Raises UserError if nothing has had a score so far: not bad utterances, but a bad score."""
+    """Raises UserError if nothing has had a score so far, which means that the score is at fault."""
     if np.isfinite(np.concatenate(labels)).any():
         return
     if not any(len(record.get("labels", ())) for record in history):
         raise UserError(
-            f"config.score={score}: not one enhanced utterance has a score, so there is nothing to "
-            "learn; the warnings above say why, or try the score on a file with jaxgan.scores.get"
-        )
-
-
-def check_discriminator(config: ConfigDict) -> None:
-    """Raises UserError for sizes, `config.discriminator`, that make no discriminator."""
-    channels, kernels, dense = config.channels, config.kernels, config.dense
-    if len(channels) != len(kernels) or not channels:
-        raise UserError(
-            f"config.discriminator.channels={channels} and config.discriminator.kernels={kernels}: "
-            "give one of each for every convolution"
-        )
-    for name, sizes in (("channels", channels), ("kernels", kernels), ("dense", dense)):
-        if min(sizes, default=1) < 1:
-            raise UserError(f"config.discriminator.{name}={sizes}: must be 1 or more")
-    frames = sum(kernels) - len(kernels) + 1
-    if frames > FEWEST_FRAMES:
-        raise UserError(
-            f"config.discriminator.kernels={kernels} need {frames} frames, and utterances of "
-            f"{FEWEST_FRAMES} are in the data: choose smaller ones"
+            f"config.score={score}: no enhanced utterance has a score, so there is nothing to "
+            "learn from; the warnings above say why, or try the score on a file with "
+            "jaxgan.scores.get"
         )
 
 
 def check_scores(names: Sequence[str], weights: Sequence[float]) -> None:
-    """Raises UserError for scores that do not go together."""
+    """Raises UserError for scores and weights that do not fit together."""
     if len(set(names)) < len(names):
         raise UserError(f"config.score={','.join(names)}: name each score once")
     if weights and (len(weights) != len(names) or min(weights) < 0):
@@ -340,25 +570,49 @@ def check_scores(names: Sequence[str], weights: Sequence[float]) -> None:
         )
 
 
-CHOICES = training.CHOICES | {"order": ("generator_first", "discriminator_first")}
-RANGES = training.RANGES | {
-    "discriminator_learning_rate": (0, math.inf),
-    "warmup_learning_rate": (0, math.inf),
-    "warmup_rounds": (0, math.inf),
-    "learning_rate_decay": (0, math.inf),
-    "average_decay": (0, 0.99999),
-    "replay.share": (0, 1),
-    "replay.most": (0, math.inf),
-}
+def discriminator_names(scores: Sequence[str]) -> tuple[str, ...]:
+    """Returns the name of the player that learns each score."""
+    if len(scores) == 1:
+        return ("discriminator",)
+    return tuple("discriminator_" + re.sub(r"\W", "_", name) for name in scores)
+
+
+def make_system(config: ConfigDict, utterances: Sequence[str]) -> System:
+    """Returns the networks and optimizers of a config for a corpus of these utterances."""
+    scores = score_names(config.score)
+    learns = {"clean": config.clean_teaches, "enhanced": True, "noisy": config.noisy_teaches}
+    target = config.target
+    if config.targets:
+        target = read_targets(config.targets, utterances, config.target)
+    return System(
+        masking=make_masking(config),
+        discriminator=MetricDiscriminator(**config.discriminator, dtype=jnp.dtype(config.dtype)),
+        discriminators=discriminator_names(scores),
+        weights=tuple(config.score_weights) or (1.0,) * len(scores),
+        kinds=tuple(kind for kind, included in learns.items() if included),
+        generator_optimizer=adam(config, config.generator_learning_rate),
+        warmup_optimizer=adam(config, config.warmup_learning_rate),
+        discriminator_optimizer=adam(config, config.discriminator_learning_rate),
+        target=target,
+        average_decay=config.average_decay,
+        through_waveform=config.through_waveform,
+    )
 
 
 def make(config: ConfigDict, mesh: Mesh) -> MetricGAN:
-    """The recipe of a config: its data read and checked, its worker processes started.
+    """Returns the recipe of a config, with its data read and its worker processes started.
 
     Raises:
         UserError: a setting, the score or the data cannot be used; the message says which.
     """
-    training.check(config, CHOICES, RANGES)
+    orders = ("generator_first", "discriminator_first")
+    rates = ("discriminator_learning_rate", "warmup_learning_rate", "warmup_rounds", "replay.most")
+    ranges = dict.fromkeys(rates, (0, math.inf)) | {"replay.share": (0, 1)}
+    check(config, MASK_CHOICES | {"order": orders}, MASK_RANGES | ranges)
     check_discriminator(config.discriminator)
     check_scores(score_names(config.score), config.score_weights)
-    return training.assemble(config, mesh, MetricGAN)
+    with open_training(config, make_denoiser(config), mesh) as training:
+        return MetricGAN(config, make_system(config, training.corpus.names), training)
+
+
+DECLARATION = declare(make, make_denoiser)
