@@ -1,10 +1,10 @@
-"""A trained enhancer as one file that needs jax and flatbuffers alone.
+"""Exports a trained enhancer as one file that only needs jax and flatbuffers.
 
-    python -m jaxgan.speech.export --workdir=W --output=FILE
+    python -m jaxgan.speech.export --workdir=DIR --output=FILE
 
-The file holds the network and its parameters as portable StableHLO (`jax.export`), for any number
-of waveforms of any length, on CPU, CUDA and TPU. What reads it needs nothing of this package, but
-jax and the package flatbuffers:
+The file contains the network and its parameters as portable StableHLO (`jax.export`), for any
+number of waveforms of any length, on CPU, CUDA and TPU. Reading it needs the packages jax and
+flatbuffers, but not this one:
 
     from jax import export
     model = export.deserialize(open(FILE, "rb").read())
@@ -32,15 +32,16 @@ from jaxgan.speech.denoiser import Denoiser
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def portable(denoiser: Denoiser, params: PyTree) -> bytes:
-    """The enhancer as a serialised function.
+def serialise(denoiser: Denoiser, params: PyTree) -> bytes:
+    """Returns an enhancer as a serialised function that `jax.export.deserialize` reads.
 
-    It is (noisy float32 [B, n] at 16000 Hz, full scale 1; lengths int32 [B]) -> enhanced float32
-    [B, n]; what lies behind a length is not read, and is zero in the result.
+    The function takes noisy waveforms, float32 [B, n] at 16000 Hz with full scale 1, and their
+    lengths, int32 [B]. It returns the enhanced waveforms, float32 [B, n]. Samples after the end of
+    a waveform are ignored, and zero in the result.
 
     Args:
-        denoiser: the network.
-        params: its parameters.
+        denoiser: the enhancer without its parameters.
+        params: the generator's parameters.
     """
     hop = denoiser.front_end.hop
     constants = jax.device_get(params)
@@ -61,7 +62,11 @@ def portable(denoiser: Denoiser, params: PyTree) -> bytes:
 
 
 def load(path: str | os.PathLike[str]) -> Callable[[np.ndarray], np.ndarray]:
-    """An exported enhancer: float32 [n] at 16000 Hz, full scale 1 -> float32 [n]."""
+    """Loads an exported enhancer.
+
+    Returns:
+        A function that enhances one waveform, float32 [n] at 16000 Hz with full scale 1.
+    """
     model = jax_export.deserialize(bytearray(Path(path).read_bytes()))
 
     def enhance(noisy: np.ndarray) -> np.ndarray:
@@ -71,13 +76,21 @@ def load(path: str | os.PathLike[str]) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def export(workdir: str, output: str, checkpoint: str = "best") -> int:
-    """Writes the enhancer of a run to a file, and returns its size in bytes.
+    """Writes the enhancer of a run to a file.
+
+    Args:
+        workdir: the run's folder.
+        output: the file, whose folder is created if necessary.
+        checkpoint: "best", "last" or the number of a round whose checkpoint was kept.
+
+    Returns:
+        The size of the file in bytes.
 
     Raises:
-        UserError: no such run or checkpoint, or a file that cannot be written.
+        UserError: there is no such run or checkpoint, or the file cannot be written.
     """
     trained = enhancer.load(workdir, checkpoint)
-    data = portable(trained.denoiser, trained.params)
+    data = serialise(trained.denoiser, trained.params)
     path = Path(output).expanduser()
     with audio.writable(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,17 +99,19 @@ def export(workdir: str, output: str, checkpoint: str = "best") -> int:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The flags."""
-    parser = Parser(description="Writes a trained enhancer as one file that jax alone can run.")
+    """Parses the flags."""
+    parser = Parser(
+        description="Writes a trained enhancer as one file that needs only jax and flatbuffers."
+    )
     parser.prog = "python -m jaxgan.speech.export"
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the training")
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of a training run")
     parser.add_argument("--output", required=True, metavar="FILE")
     parser.add_argument("--checkpoint", default="best", metavar="best|last|ROUND")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: see `command.run`."""
+    """Exports an enhancer and returns the exit status of `command.run`."""
 
     def action() -> None:
         flags = parse(arguments)

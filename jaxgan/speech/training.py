@@ -25,7 +25,7 @@ from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.data.batching import Batch, Loader
 from jaxgan.speech.data.checks import HOP
 from jaxgan.speech.data.corpora import Corpora, open_corpora
-from jaxgan.speech.data.corpus import generator, spread
+from jaxgan.speech.data.corpus import random_generator, spread
 from jaxgan.speech.denoiser import Denoiser, make_denoiser
 from jaxgan.speech.evaluation.validation import Validation
 from jaxgan.speech.networks.masking import as_float, as_int16
@@ -136,7 +136,7 @@ class Training:
     def draw(self, number: int) -> tuple[list[Batch], list[Rows]]:
         """A round's batches in a random order, and on the host what their rows are."""
         batches = self.loader.round(number)
-        random = generator(self._seed, number, BATCH_ORDER)
+        random = random_generator(self._seed, number, BATCH_ORDER)
         order = shuffled([batch.clean.shape for batch in batches], random)
         batches = [batches[place] for place in order]
         rows = self.fetch([(batch.index, batch.gain, batch.lengths) for batch in batches])
