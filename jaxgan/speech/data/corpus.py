@@ -108,7 +108,7 @@ def spread(size: int, count: int) -> np.ndarray:
 
 
 def scaled(samples: np.ndarray, gain: float) -> np.ndarray:
-    """Returns int16 [n] times a gain of at most 1, rounded to int16; a gain of 1 copies nothing."""
+    """Returns int16 [n] times a gain of at most 1, rounded to int16; not a copy if it is 1."""
     if gain == 1:
         return samples
     return np.rint(samples * np.float32(gain)).astype(np.int16)
