@@ -37,8 +37,8 @@ from jaxgan.speech import enhancer
 from jaxgan.speech.data import audio, demo
 from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.data.corpus import PairCorpus
-from jaxgan.speech.data.folders import existing, read_folder
-from jaxgan.speech.data.mix import MixCorpus, noise_fault
+from jaxgan.speech.data.folders import existing_folder, read_folder
+from jaxgan.speech.data.mix import MixCorpus, reason_noise_unusable
 from jaxgan.speech.data.pairs import read_pairs
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -129,8 +129,8 @@ def in_floats(corpus: PairCorpus, count: int) -> dict[str, Pair]:
 
 def mixtures(speech: Path, noise: Path, count: int) -> Sets:
     """A set for each ratio, `count` mixtures in all or a few more."""
-    words = read_folder(existing("speech", speech), lambda wave: "")
-    sounds = read_folder(existing("noise", noise), noise_fault)
+    words = read_folder(existing_folder("speech", speech), lambda wave: "")
+    sounds = read_folder(existing_folder("noise", noise), reason_noise_unusable)
     each = -(-count // len(SNRS_DB))
     return {
         f"mixed at {snr} dB": in_floats(

@@ -26,7 +26,7 @@ from jaxgan.core.timer import Timer
 from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.data.batching import build, plan_batches
 from jaxgan.speech.data.corpora import Corpus
-from jaxgan.speech.data.corpus import PairCorpus, generator
+from jaxgan.speech.data.corpus import PairCorpus, random_generator
 from jaxgan.speech.data.replay import make_record, replay_batches
 from jaxgan.speech.training import BATCH_ORDER
 
@@ -162,7 +162,7 @@ class TorchMetricGAN:
         drawn = self.corpus.draw(config.seed, number, config.utterances_per_round)
         lengths = np.array([len(wave) for wave in drawn.clean])
         plans = plan_batches(lengths, self.corpus.bucket_lengths, self.batch_size)
-        random = generator(config.seed, number, BATCH_ORDER)
+        random = random_generator(config.seed, number, BATCH_ORDER)
         for place in shuffled([plan.length for plan in plans], random):
             yield self.on_device(build(plans[place], drawn))
 

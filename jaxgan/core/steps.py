@@ -111,6 +111,16 @@ def by_step(reports: Sequence[StepMetrics]) -> list[Metrics]:
     return [of_step(report, number) for report in reports for number in range(report.steps)]
 
 
+@jax.jit
+def unstack(stacked: PyTree) -> list[PyTree]:
+    """Splits a pytree of arrays [n, ...] on the devices into n pytrees."""
+
+    def at(place: int) -> PyTree:
+        return jax.tree.map(lambda array: array[place], stacked)
+
+    return [at(place) for place in range(len(jax.tree.leaves(stacked)[0]))]
+
+
 def group(shapes: Sequence[Hashable], batches: int = BATCHES) -> list[list[int]]:
     """Returns the positions of equal shapes, up to `batches` together, in order of appearance."""
     positions: dict[Hashable, list[int]] = {}

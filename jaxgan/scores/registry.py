@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import math
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -96,6 +97,22 @@ def import_path(path: str, what: str = "score") -> Any:
 def score_names(names: str) -> tuple[str, ...]:
     """The names in a list with commas, as in `config.score=pesq_wb,stoi`."""
     return tuple(name.strip() for name in names.split(","))
+
+
+def check_scores(names: Sequence[str], weights: Sequence[float]) -> None:
+    """Raises UserError for scores that are named twice, or weights that do not fit them.
+
+    Args:
+        names: of `config.score`.
+        weights: `config.score_weights`, one for each score; none: 1 each.
+    """
+    if len(set(names)) < len(names):
+        raise UserError(f"config.score={','.join(names)}: name each score once")
+    if weights and (len(weights) != len(names) or min(weights) < 0):
+        raise UserError(
+            f"config.score_weights={tuple(weights)}: give one of 0 or more for each of "
+            f"{len(names)} scores, or none"
+        )
 
 
 def one_line(error: BaseException) -> str:

@@ -1,7 +1,7 @@
-"""Enhances audio files and folders of them; each keeps its rate, channels, format and length.
+"""Enhances audio files, which keep their rates, channels, formats and lengths.
 
-A file is read, resampled, enhanced in overlapped pieces, resampled back and written in one stream
-of blocks: memory does not grow with its length. Pieces of neighbouring files share batches.
+Each file is read, resampled, enhanced in overlapping pieces, resampled back and written as a stream
+of blocks, so memory does not grow with its length. Pieces of consecutive files share batches.
 """
 
 import itertools
@@ -20,44 +20,46 @@ from jaxgan.core.errors import UserError
 from jaxgan.core.progress import duration
 from jaxgan.speech.data import audio
 from jaxgan.speech.data.audio import SAMPLE_RATE
-from jaxgan.speech.data.jobs import Job, Plan, make_plan
+from jaxgan.speech.data.enhancement_plan import EnhancementPlan, FileJob, plan_enhancement
 from jaxgan.speech.enhancer import Enhancer
 from jaxgan.speech.long_audio import cut, join, resample
 
 BLOCK_SECONDS = 4
+"""Duration of the blocks that are read from a file."""
 FLUSH = 16
-"""Zeros behind a stream at 16000 Hz: with them it is never short of samples at its own rate."""
+"""Zeros appended to the enhanced stream at 16000 Hz, so that resampling it to the file's rate never
+gives fewer samples than the file has."""
 
 
 def enhance_files(
     enhancer: Enhancer,
     source: str | os.PathLike[str],
     output: str | os.PathLike[str],
-    tell: Callable[[str], None] = print,
+    print_line: Callable[[str], None] = print,
 ) -> None:
     """Enhances a file, or every audio file under a folder, into an output folder.
 
-    Channels are enhanced one by one. What cannot be decoded is skipped and named; samples that are
-    not finite count as 0.
+    Channels are enhanced independently. Files that cannot be decoded are skipped and named. NaN and
+    infinite samples are replaced by 0.
 
     Args:
-        enhancer: a trained one.
-        source: a file, or a folder whose sub-folders are kept.
-        output: a folder, made where needed; files of earlier calls in it are replaced.
-        tell: gets what there is to say, line by line.
+        enhancer: a trained enhancer.
+        source: a file, or a folder whose sub-folders are reproduced in the output.
+        output: a folder, created if necessary; existing files in it may be replaced.
+        print_line: called with each line of the summary.
 
     Raises:
-        UserError: no such source, an output that would overwrite an input, nothing that could be
-            enhanced, or a disk that cannot be written.
+        UserError: the source does not exist, an output would overwrite an input, no file could be
+            enhanced, or the output cannot be written.
     """
-    plan = make_plan(Path(source).expanduser(), Path(output).expanduser())
-    began = time.perf_counter()
+    plan = plan_enhancement(Path(source).expanduser(), Path(output).expanduser())
+    start = time.perf_counter()
     enhance_all(enhancer, plan.jobs)
-    report(plan, time.perf_counter() - began, tell)
+    summarise(plan, time.perf_counter() - start, print_line)
 
 
-def enhance_all(enhancer: Enhancer, jobs: list[Job]) -> None:
-    """Enhances and writes every file, and notes in each job what came of it."""
+def enhance_all(enhancer: Enhancer, jobs: list[FileJob]) -> None:
+    """Enhances and writes every file, and updates its job with the result."""
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("Enhancing", total=sum(job.seconds for job in jobs))
@@ -65,55 +67,78 @@ def enhance_all(enhancer: Enhancer, jobs: list[Job]) -> None:
         def advance(seconds: float) -> None:
             progress.advance(task, seconds)
 
-        unseen = dict.fromkeys(jobs)
+        remaining = dict.fromkeys(jobs)
         enhanced = enhancer.each(read_pieces(jobs))
         for job, waves in itertools.groupby(enhanced, key=itemgetter(0)):
-            del unseen[job]
+            del remaining[job]
             save(job, (wave for _, wave in waves), advance)
-        # Files without a single sample at 16000 Hz.
-        for job in unseen:
+        # These files gave no pieces: they are damaged or have no samples at 16000 Hz.
+        for job in remaining:
             save(job, iter(()), advance)
 
 
-def read_pieces(jobs: Iterable[Job]) -> Iterator[tuple[Job, np.ndarray]]:
-    """The pieces of every file, float32 [n] at 16000 Hz, channel after channel of each piece."""
+def read_pieces(jobs: Iterable[FileJob]) -> Iterator[tuple[FileJob, np.ndarray]]:
+    """Yields the pieces of every file as (job, float32 [n] at 16000 Hz), one per channel.
+
+    A file that cannot be decoded to its end yields no further pieces; its job says why.
+    """
     for job in jobs:
         try:
             for piece in cut(resample(read(job), job.rate, SAMPLE_RATE, job.channels)):
                 for channel in piece.T:
                     yield job, channel
         except (*audio.UNREADABLE, RuntimeError) as error:  # soxr raises the latter
-            job.failure = audio.undecodable(error)
+            job.failure = audio.reason_undecodable(error)
 
 
-def read(job: Job) -> Iterator[np.ndarray]:
-    """The samples of a file, float32 [n, channels]; counts them in the job."""
+def read(job: FileJob) -> Iterator[np.ndarray]:
+    """Yields the samples of a file in blocks, float32 [n, channels], and counts them in its job.
+
+    NaN and infinite samples are replaced by 0.
+    """
     with soundfile.SoundFile(job.source) as file:
         while len(block := file.read(BLOCK_SECONDS * job.rate, "float32", always_2d=True)):
             finite = np.isfinite(block)
             if not finite.all():
-                job.not_finite += int(np.count_nonzero(~finite))
+                job.non_finite += int(np.count_nonzero(~finite))
                 block[~finite] = 0
             job.frames += len(block)
             yield block
 
 
-def restore(job: Job, waves: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """Enhanced pieces as blocks of the file to be: float32 [n, channels] at its rate and length."""
+def restore(job: FileJob, waves: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Joins enhanced pieces and resamples them to the rate and length of the file.
+
+    Args:
+        job: the file.
+        waves: its pieces in the order of `read_pieces`, float32 [n] at 16000 Hz.
+
+    Yields:
+        Blocks of the output, float32 [n, channels].
+    """
     chunks = iter(lambda: list(itertools.islice(waves, job.channels)), [])
     pieces = (np.stack(chunk, axis=1) for chunk in chunks)
     flush = np.zeros((FLUSH, job.channels), np.float32)
     blocks = itertools.chain(join(pieces), [flush])
     written = 0
     for block in resample(blocks, SAMPLE_RATE, job.rate, job.channels):
-        # All was read before the last piece was enhanced, so only the flush is cut off here.
+        # Reading ends before the last piece is enhanced, so this only trims the flush.
         block = block[: job.frames - written]
         written += len(block)
         yield block
 
 
-def save(job: Job, waves: Iterator[np.ndarray], advance: Callable[[float], None]) -> None:
-    """Writes a file: whole, or not at all where its source turns out to be damaged."""
+def save(job: FileJob, waves: Iterator[np.ndarray], advance: Callable[[float], None]) -> None:
+    """Writes an enhanced file, which appears once it is complete, and not if its source is damaged.
+
+    Args:
+        job: the file.
+        waves: see `restore`.
+        advance: called with the duration of each block written, in seconds.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     part = job.target.with_name(f".{job.target.name}.part")
     encoding = job.encoding
     with audio.writable(job.target.parent):
@@ -137,33 +162,39 @@ def save(job: Job, waves: Iterator[np.ndarray], advance: Callable[[float], None]
             part.unlink(missing_ok=True)
 
 
-def report(plan: Plan, seconds: float, tell: Callable[[str], None]) -> None:
-    """Says what was done, and names what was not.
+def summarise(plan: EnhancementPlan, seconds: float, print_line: Callable[[str], None]) -> None:
+    """Prints how much was enhanced, and names files that were skipped or changed in some way.
+
+    Args:
+        plan: its jobs are finished.
+        seconds: the time they took.
+        print_line: called with each line.
 
     Raises:
-        UserError: nothing could be done.
+        UserError: no file could be enhanced.
     """
     skipped = plan.skipped + [(job.source, job.failure) for job in plan.jobs if job.failure]
     done = [job for job in plan.jobs if not job.failure]
     if not done:
-        path, why = skipped[0]
-        more = f", nor could {len(skipped) - 1} more files" if len(skipped) > 1 else ""
-        raise UserError(f"{path}: {why}{more}; nothing was enhanced")
+        path, reason = skipped[0]
+        others = f", and {len(skipped) - 1} more could not be read" if len(skipped) > 1 else ""
+        raise UserError(f"{path}: {reason}{others}; nothing was enhanced")
     audio_seconds = sum(job.frames / job.rate for job in done)
     files = "1 file" if len(done) == 1 else f"{len(done)} files"
     spent = f"{duration(audio_seconds)} of audio in {duration(seconds)}"
-    tell(f"{plan.output}: {files} enhanced, {spent}")
+    print_line(f"{plan.output}: {files} enhanced, {spent}")
     if any(job.rate > SAMPLE_RATE for job in done):
-        tell("files above 16000 Hz now hold nothing above 8000 Hz, where the network ends")
+        print_line("files above 16000 Hz have lost everything above 8000 Hz, the network's limit")
     for job in done:
-        if job.not_finite:
-            tell(f"{job.source}: {job.not_finite} samples that are not finite were taken as 0")
+        if job.non_finite:
+            print_line(f"{job.source}: {job.non_finite} NaN or infinite samples were replaced by 0")
         if job.source in plan.reencoded:
-            tell(f"{job.source}: its format cannot be written; it became {job.target}")
-    for path, why in skipped:
-        tell(f"skipped {path}: {why}")
-    if plan.others:
-        others = ", ".join(
-            f"{count} {suffix or 'without suffix'}" for suffix, count in sorted(plan.others.items())
+            print_line(f"{job.source}: its format cannot be written; saved as {job.target}")
+    for path, reason in skipped:
+        print_line(f"skipped {path}: {reason}")
+    if plan.ignored:
+        suffixes = ", ".join(
+            f"{count} {suffix or 'without suffix'}"
+            for suffix, count in sorted(plan.ignored.items())
         )
-        tell(f"left alone, for their names are no audio's: {others}")
+        print_line(f"ignored files whose names have no audio suffix: {suffixes}")

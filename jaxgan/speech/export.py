@@ -1,10 +1,10 @@
-"""A trained enhancer as one file that needs jax and flatbuffers alone.
+"""Exports a trained enhancer as one file that only needs jax and flatbuffers.
 
     python -m jaxgan.export --workdir=W --output=FILE
 
-The file holds the network and its parameters as portable StableHLO (`jax.export`), for any number
-of waveforms of any length, on CPU, CUDA and TPU. What reads it needs nothing of this package, but
-jax and the package flatbuffers:
+The file contains the network and its parameters as portable StableHLO (`jax.export`), for any
+number of waveforms of any length, on CPU, CUDA and TPU. Reading it needs the packages jax and
+flatbuffers, but not this one:
 
     from jax import export
     model = export.deserialize(open(FILE, "rb").read())
@@ -28,15 +28,16 @@ from jaxgan.speech.networks.denoiser import Denoiser
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def portable(denoiser: Denoiser, params: PyTree) -> bytes:
-    """The enhancer as a serialised function.
+def serialise(denoiser: Denoiser, params: PyTree) -> bytes:
+    """Returns an enhancer as a serialised function that `jax.export.deserialize` reads.
 
-    It is (noisy float32 [B, n] at 16000 Hz, full scale 1; lengths int32 [B]) -> enhanced float32
-    [B, n]; what lies behind a length is not read, and is zero in the result.
+    The function takes noisy waveforms, float32 [B, n] at 16000 Hz with full scale 1, and their
+    lengths, int32 [B]. It returns the enhanced waveforms, float32 [B, n]. Samples after the end of
+    a waveform are ignored, and zero in the result.
 
     Args:
-        denoiser: the network.
-        params: its parameters.
+        denoiser: the enhancer without its parameters.
+        params: the generator's parameters.
     """
     hop = denoiser.front_end.hop
     constants = jax.device_get(params)
@@ -57,7 +58,11 @@ def portable(denoiser: Denoiser, params: PyTree) -> bytes:
 
 
 def load(path: str | os.PathLike[str]) -> Callable[[np.ndarray], np.ndarray]:
-    """An exported enhancer: float32 [n] at 16000 Hz, full scale 1 -> float32 [n]."""
+    """Loads an exported enhancer.
+
+    Returns:
+        A function that enhances one waveform, float32 [n] at 16000 Hz with full scale 1.
+    """
     model = jax_export.deserialize(bytearray(Path(path).read_bytes()))
 
     def enhance(noisy: np.ndarray) -> np.ndarray:
@@ -72,7 +77,7 @@ def export(trained: Enhancer, output: str) -> int:
     Raises:
         UserError: the file cannot be written.
     """
-    data = portable(trained.denoiser, trained.params)
+    data = serialise(trained.denoiser, trained.params)
     path = Path(output).expanduser()
     with audio.writable(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)

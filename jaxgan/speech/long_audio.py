@@ -1,4 +1,4 @@
-"""Audio of any length in overlapped pieces: cut, enhanced and joined again as streams of blocks."""
+"""Processes audio of any length as a stream: cuts it into overlapping pieces and joins them."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -10,42 +10,43 @@ import soxr
 from jaxgan.speech.enhancer import Enhancer, Tag, Tagged
 
 PIECE = 2**18
-"""Samples that are enhanced as one utterance: 16.4 s at 16000 Hz, about the longest that training
-sees. A generator that normalises its input over the utterance does worse on much longer ones when
-the noise changes: on 8 minutes of such mixtures one that had been trained on 2 to 5 s reached a
-mean SI-SDR of 3.5 dB in pieces of 2 minutes, 5.1 of 33 s, 5.7 of 16 s and 5.8 of 8 s."""
+"""The maximum number of samples enhanced as one utterance: 16.4 s at 16000 Hz, about as long as the
+longest training utterances. A generator that normalises its input over the utterance does worse on
+much longer ones if the noise changes: on 8 minutes of such mixtures, one that was trained on 2 to
+5 s reached a mean SI-SDR of 3.5 dB in pieces of 2 minutes, 5.1 dB in pieces of 33 s, 5.7 dB in
+pieces of 16 s and 5.8 dB in pieces of 8 s."""
 OVERLAP = 2**15
-"""Samples that two neighbouring pieces share: 2.05 s."""
+"""The number of samples that consecutive pieces share: 2.05 s."""
 
 
 def cut(
     blocks: Iterable[np.ndarray], piece: int = PIECE, overlap: int = OVERLAP
 ) -> Iterator[np.ndarray]:
-    """Cuts a stream into pieces that overlap; holds less than two pieces and a block of it.
+    """Cuts a stream into overlapping pieces, keeping less than two pieces and a block in memory.
 
     Args:
-        blocks: [n, channels] of any lengths; together they are the audio.
-        piece: most samples of a piece; at least 3 * overlap.
-        overlap: samples that each piece shares with the one before.
+        blocks: [n, channels] arrays of any lengths; together they are the audio.
+        piece: the maximum number of samples in a piece; at least 3 * overlap.
+        overlap: the number of samples that each piece shares with the previous one.
 
     Yields:
-        [n, channels]. The last two pieces are equally long to a sample: none is so short that a
-        network which hears it alone knows too little. Audio that fits is one piece.
+        [n, channels]. The lengths of the last two pieces differ by at most one sample, since a
+        network has too little context in a very short piece. Audio that fits in one piece is one.
     """
-    held: list[np.ndarray] = []
+    kept: list[np.ndarray] = []
     size = 0
     for block in blocks:
-        held.append(block)
+        kept.append(block)
         size += len(block)
         if size > 2 * piece - overlap:
-            rest = np.concatenate(held)
+            rest = np.concatenate(kept)
             while len(rest) > 2 * piece - overlap:
                 yield rest[:piece].copy()  # a view would keep all of `rest` in memory
                 rest = rest[piece - overlap :]
-            held, size = [rest], len(rest)
+            kept, size = [rest], len(rest)
     if size == 0:
         return
-    rest = np.concatenate(held)
+    rest = np.concatenate(kept)
     if size <= piece:
         yield rest
         return
@@ -55,14 +56,14 @@ def cut(
 
 
 def join(pieces: Iterable[np.ndarray], overlap: int = OVERLAP) -> Iterator[np.ndarray]:
-    """Joins what `cut` has cut: the inverse of it where the pieces are unchanged, up to rounding.
+    """Joins pieces from `cut` with cross-fades; unchanged pieces give the stream up to rounding.
 
     Args:
-        pieces: [n, channels].
-        overlap: samples that each piece shares with the one before.
+        pieces: float [n, channels] arrays.
+        overlap: the number of samples that each piece shares with the previous one.
 
     Yields:
-        [n, channels] blocks of one stream, cross-faded over the shared stretches.
+        Blocks of the stream, [n, channels].
     """
     fade = fade_in(overlap)[:, None]
     tail: np.ndarray | None = None
@@ -77,14 +78,15 @@ def join(pieces: Iterable[np.ndarray], overlap: int = OVERLAP) -> Iterator[np.nd
 
 
 def enhance_waves(enhancer: Enhancer, waves: Iterable[Tagged[Tag]]) -> Iterator[Tagged[Tag]]:
-    """Enhances whole waveforms of any length, in pieces where one is longer than `PIECE`.
+    """Enhances waveforms of any length, in pieces if one is longer than `PIECE`.
 
     Args:
-        enhancer: a trained one.
-        waves: as in `Enhancer.each`, none empty, no tag twice in a row.
+        enhancer: a trained enhancer.
+        waves: pairs of a tag and a waveform, float32 [n] at 16000 Hz with n > 0, as for
+            `Enhancer.each`; consecutive tags differ.
 
     Yields:
-        As `Enhancer.each`.
+        The same tags with the enhanced waveforms, float32 [n].
     """
     pieces = ((tag, piece[:, 0]) for tag, wave in waves for piece in cut([wave[:, None]]))
     for tag, enhanced in itertools.groupby(enhancer.each(pieces), key=itemgetter(0)):
@@ -92,30 +94,30 @@ def enhance_waves(enhancer: Enhancer, waves: Iterable[Tagged[Tag]]) -> Iterator[
 
 
 def fade_in(overlap: int) -> np.ndarray:
-    """How much of the later piece is heard: float32 [overlap], from 0 to 1.
+    """Returns the weights of the later of two overlapping pieces: float32 [overlap], from 0 to 1.
 
-    A raised cosine over the middle half. In the outer quarters one piece alone is heard, for close
-    to its end a piece knows little of what lies beyond, which bidirectional networks notice.
-    Weights that add up to 1 keep the level, the two pieces being all but equal.
+    They are a raised cosine over the middle half. The outer quarters use only one piece, because
+    the output of a bidirectional network is worse near the end of a piece, where it lacks context.
+    The weights of both pieces add up to 1, which keeps the level since the pieces are almost equal.
     """
-    place = np.linspace(-0.5, 1.5, overlap).clip(0, 1)
-    return ((1 - np.cos(np.pi * place)) / 2).astype(np.float32)
+    phase = np.linspace(-0.5, 1.5, overlap).clip(0, 1)
+    return ((1 - np.cos(np.pi * phase)) / 2).astype(np.float32)
 
 
 def resample(
     blocks: Iterable[np.ndarray], rate: int, to_rate: int, channels: int
 ) -> Iterator[np.ndarray]:
-    """Resamples a stream (soxr, HQ).
+    """Resamples a stream with soxr at its "HQ" quality.
 
     Args:
-        blocks: float32 [n, channels] of any lengths.
-        rate: theirs, in Hz.
-        to_rate: wanted, in Hz.
-        channels: of every block.
+        blocks: float32 [n, channels] arrays of any lengths.
+        rate: their rate in Hz.
+        to_rate: the new rate in Hz.
+        channels: the number of channels of every block.
 
     Yields:
-        float32 [n, channels] blocks: what resampling the whole at once would give, N samples in
-        all becoming round(N * to_rate / rate). Equal rates leave the stream as it is.
+        Blocks float32 [n, channels] of the same result as resampling the whole at once:
+        round(N * to_rate / rate) samples for N. Equal rates leave the stream unchanged.
     """
     if rate == to_rate:
         yield from blocks

@@ -23,7 +23,7 @@ from jaxgan.scores.registry import score_names
 from jaxgan.scores.training_scores import TrainingScores
 from jaxgan.speech.data.batching import Batch, Loader, Rows
 from jaxgan.speech.data.corpora import Corpora, open_corpora
-from jaxgan.speech.data.corpus import generator, spread
+from jaxgan.speech.data.corpus import random_generator, spread
 from jaxgan.speech.evaluation.validation import Validation
 from jaxgan.speech.networks.denoiser import Denoiser
 from jaxgan.speech.networks.masking import as_float, as_int16
@@ -113,7 +113,7 @@ class Training:
         Batches of one shape stay together, so that they share compiled programs.
         """
         loaded = self.loader.round(number)
-        random = generator(self._seed, number, BATCH_ORDER)
+        random = random_generator(self._seed, number, BATCH_ORDER)
         order = shuffled([batch.clean.shape for batch, _ in loaded], random)
         return [loaded[place][0] for place in order], [loaded[place][1] for place in order]
 

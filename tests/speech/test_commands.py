@@ -1,4 +1,4 @@
-"""eval.py and enhance.py as commands."""
+"""Runs eval.py and enhance.py as commands."""
 
 import importlib.util
 import json
@@ -13,11 +13,11 @@ from workdirs import make_workdir
 
 from jaxgan.core import devices
 
-PLACE = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 
 
 def program(name):
-    spec = importlib.util.spec_from_file_location(f"{name}_command", PLACE / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"{name}_command", ROOT / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.main
@@ -25,7 +25,7 @@ def program(name):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder to work in: a run, a file, a folder of pairs, and things that are none of these."""
+    """The current folder: it contains runs, audio, pairs, and counterexamples of each."""
     monkeypatch.setattr(devices, "prepare", lambda: None)
     monkeypatch.chdir(tmp_path)
     make_workdir(tmp_path / "run")
@@ -52,9 +52,9 @@ OUT = "--output=out"
         ("enhance", ["--workdir=untrained", OUT, "--input=a.wav"], "no checkpoint; train first"),
         ("enhance", [RUN, OUT, "--input=a.wav", "--checkpoint=9"], "no checkpoint '9'"),
         ("enhance", [RUN, OUT, "--input=b.wav"], "there is no such file or folder"),
-        ("enhance", [RUN, OUT, "--input=empty"], "holds no audio files"),
+        ("enhance", [RUN, OUT, "--input=empty"], "contains no audio files"),
         ("enhance", [RUN, OUT, "--input=run/config.json"], "cannot be decoded"),
-        ("enhance", [RUN, "--output=.", "--input=a.wav"], "would overwrite its own input"),
+        ("enhance", [RUN, "--output=.", "--input=a.wav"], "would overwrite the input"),
         ("eval", [], "the following arguments are required: --workdir; see"),
         ("eval", ["--workdir=no"], "no is not the folder of a run"),
         ("eval", ["--workdir=untrained"], "no checkpoint; train first"),
@@ -63,7 +63,7 @@ OUT = "--output=out"
         ("eval", [RUN, "--data=unpaired"], "has no counterpart"),
     ],
 )
-def test_a_mistake_is_told_in_one_line_with_status_2(folder, capsys, name, arguments, message):
+def test_a_user_error_is_one_line_with_status_2(folder, capsys, name, arguments, message):
     assert program(name)(arguments) == 2
     output = capsys.readouterr()
     assert message in output.err
@@ -92,7 +92,7 @@ def test_eval_evaluates(folder, capsys):
 
 @pytest.mark.parametrize("name", ["eval", "enhance"])
 def test_importing_the_program_imports_no_jax(name):
-    look = "import sys, runpy; runpy.run_path(sys.argv[1]); print('jax' in sys.modules)"
-    command = [sys.executable, "-c", look, str(PLACE / f"{name}.py")]
+    code = "import sys, runpy; runpy.run_path(sys.argv[1]); print('jax' in sys.modules)"
+    command = [sys.executable, "-c", code, str(ROOT / f"{name}.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout == "False\n"

@@ -1,4 +1,4 @@
-"""The exported enhancer against enhance.py, and read with jax alone."""
+"""Compares the exported enhancer with enhance.py, and reads it without this package."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from workdirs import make_workdir
 from jaxgan.speech import enhancer, export
 from jaxgan.speech.enhance_files import enhance_files
 
-WITH_JAX_ALONE = """
+WITHOUT_JAXGAN = """
 import sys
 import numpy as np
 from jax import export
@@ -26,14 +26,14 @@ assert not any(name.startswith("jaxgan") for name in sys.modules)
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """(folder of a run, file of its enhancer)."""
-    place = tmp_path_factory.mktemp("export")
-    workdir = make_workdir(place / "run")
-    assert export.main([f"--workdir={workdir}", f"--output={place / 'deep' / 'model.bin'}"]) == 0
-    return workdir, place / "deep" / "model.bin"
+    """The folder of a run and the file of its exported enhancer."""
+    folder = tmp_path_factory.mktemp("export")
+    workdir = make_workdir(folder / "run")
+    assert export.main([f"--workdir={workdir}", f"--output={folder / 'deep' / 'model.bin'}"]) == 0
+    return workdir, folder / "deep" / "model.bin"
 
 
-def test_gives_the_files_that_enhance_gives(exported, tmp_path):
+def test_result_equals_that_of_enhance(exported, tmp_path):
     workdir, path = exported
     noisy = voice(1.3) + 0.02 * np.random.default_rng(0).standard_normal(20800)
     save(tmp_path / "a.wav", noisy, subtype="FLOAT")
@@ -59,10 +59,10 @@ def test_any_length_and_any_number_of_rows(exported):
                 np.testing.assert_allclose(made[row, :length], expected, atol=2e-6)
 
 
-def test_needs_jax_alone(exported, tmp_path):
+def test_needs_only_jax(exported, tmp_path):
     noisy = np.random.default_rng(2).normal(0, 0.1, 8000).astype(np.float32)
     np.save(tmp_path / "noisy.npy", noisy)
-    script = [sys.executable, "-c", WITH_JAX_ALONE, exported[1], "noisy.npy", "out.npy"]
+    script = [sys.executable, "-c", WITHOUT_JAXGAN, exported[1], "noisy.npy", "out.npy"]
     subprocess.run(script, cwd=tmp_path, check=True)
     made = np.load(tmp_path / "out.npy")
     np.testing.assert_allclose(made, export.load(exported[1])(noisy), atol=2e-6)
@@ -76,7 +76,7 @@ def test_needs_jax_alone(exported, tmp_path):
         (["--workdir=RUN", "--output=file/x"], "cannot write in file"),
     ],
 )
-def test_mistakes_are_told_in_one_line(exported, tmp_path, monkeypatch, capsys, arguments, message):
+def test_user_errors_are_one_line(exported, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(export.devices, "prepare", lambda: None)
     (tmp_path / "file").write_text("")

@@ -16,7 +16,7 @@ def blocks(samples: np.ndarray, size: int) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("length", [0, 1, 29, 30, 31, 99, 100, 101, 160, 169, 170, 171, 1000, 1234])
 @pytest.mark.parametrize("size", [1, 64, 5000])
-def test_joining_what_was_cut_gives_the_stream_again(length, size):
+def test_joining_pieces_restores_the_stream(length, size):
     samples = np.random.default_rng(0).standard_normal((length, 2)).astype(np.float32)
     pieces = list(cut(blocks(samples, size), 100, 30))
     joined = list(join(pieces, 30))
@@ -33,7 +33,7 @@ def test_joining_what_was_cut_gives_the_stream_again(length, size):
         assert sizes[-1] > 60
 
 
-def test_a_stream_is_held_for_two_pieces_at_most():
+def test_at_most_two_pieces_of_a_stream_are_in_memory():
     read = 0
 
     def stream():
@@ -55,7 +55,7 @@ def test_weights_of_two_pieces_add_up_to_one():
     assert (fade[: OVERLAP // 5] == 0).all()
 
 
-def test_pieces_of_unequal_level_pass_into_each_other_slowly():
+def test_pieces_of_different_levels_are_cross_faded_slowly():
     level = np.ones((1000, 1), np.float32)
     pieces = [
         piece * (1 if number % 2 else 0.5) for number, piece in enumerate(cut([level], 100, 30))
@@ -64,21 +64,21 @@ def test_pieces_of_unequal_level_pass_into_each_other_slowly():
     hard = np.concatenate([*(piece[:-30] for piece in pieces), pieces[-1][-30:]])
     assert joined.shape == hard.shape == level.shape
     assert np.abs(np.diff(hard, axis=0)).max() == 0.5
-    # A raised cosine over half of the overlap, 15 samples: its steepest step is pi / 2 / 15.
+    # The steepest step of a raised cosine over half of the overlap, 15 samples, is pi / 2 / 15.
     assert np.abs(np.diff(joined, axis=0)).max() < 0.5 * np.pi / 2 / 14
     assert joined.min() == 0.5
     assert joined.max() == 1
 
 
 def hum(samples: int) -> np.ndarray:
-    """A voice below 1 kHz whose pitch and level wander, float32 [n]."""
+    """Returns a voice below 1 kHz with varying pitch and level, float32 [n]."""
     time = np.arange(samples) / 16000
     pitch = 2 * np.pi * (120 * time + 3 * np.sin(2 * np.pi * 0.9 * time))
     level = 10 ** (-0.5 + 0.5 * np.sin(2 * np.pi * 0.31 * time))
     return (0.2 * level * sum(np.sin(k * pitch) / k for k in range(1, 6))).astype(np.float32)
 
 
-def test_seams_cannot_be_heard_where_a_hard_cut_can():
+def test_cross_fades_are_inaudible_where_hard_cuts_click():
     config = tiny_config()
     enhancer = Enhancer(config, tiny_params(config, 1), devices.make_mesh(1))
     wave, piece, overlap = hum(2**17), 2**15, 2**13
@@ -89,7 +89,7 @@ def test_seams_cannot_be_heard_where_a_hard_cut_can():
     inner = [part[middle:-middle] for part in pieces[1:-1]]
     hard = np.concatenate([pieces[0][:-middle], *inner, pieces[-1][middle:]])[:, 0]
     assert joined.shape == hard.shape == wave.shape
-    # What is above 4 kHz in the enhanced hum is no speech: clicks, and the mask's own movement.
+    # The enhanced hum has no speech above 4 kHz, only clicks and changes of the mask.
     above = signal.butter(8, 4000, "high", fs=16000, output="sos")
     clicks = {
         name: np.abs(signal.sosfiltfilt(above, side))
@@ -107,7 +107,7 @@ def test_seams_cannot_be_heard_where_a_hard_cut_can():
 
 def test_pieces_of_one_utterance_differ_little_from_the_whole():
     config = tiny_config()
-    # A network that has not learned to tell frames apart by force: a third of the other tests'.
+    # Parameters a third as large as in the other tests make the network less sensitive to context.
     params = jax.tree.map(lambda leaf: leaf / 3, tiny_params(config, 1))
     enhancer = Enhancer(config, params, devices.make_mesh(1))
     wave = hum(2**17)
@@ -119,7 +119,7 @@ def test_pieces_of_one_utterance_differ_little_from_the_whole():
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100, 48000])
-def test_a_resampled_stream_is_the_resampled_whole(rate):
+def test_resampling_a_stream_equals_resampling_the_whole(rate):
     whole = np.random.default_rng(0).standard_normal((rate + 17, 2)).astype(np.float32)
     expected = whole if rate == 16000 else soxr.resample(whole, rate, 16000, quality="HQ")
     for size in (999, 20000):
@@ -127,7 +127,7 @@ def test_a_resampled_stream_is_the_resampled_whole(rate):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
-def test_whole_waves_of_any_length_keep_their_length():
+def test_waveforms_of_any_length_keep_their_length():
     config = tiny_config()
     enhancer = Enhancer(config, tiny_params(config), devices.make_mesh(1))
     random = np.random.default_rng(0)

@@ -1,1 +1,1 @@
-"""Speech corpora: reading, checking, mixing and batching."""
+"""Speech corpora: reads, checks, mixes and batches them."""

@@ -1,7 +1,7 @@
-"""Audio files: any format and rate that soundfile reads, as 16 kHz mono int16.
+"""Reads audio of any format and rate that soundfile supports as 16 kHz mono int16, and writes it.
 
-The rules, the same everywhere: channels are averaged; other rates are resampled with soxr at
-its "HQ" quality; full scale 1.0 becomes 32768 and what lies beyond is clipped.
+The same rules apply everywhere: channels are averaged, other rates are resampled by soxr at its
+"HQ" quality, full scale 1.0 becomes 32768, and louder samples are clipped.
 """
 
 import contextlib
@@ -14,14 +14,13 @@ import soundfile
 import soxr
 
 from jaxgan.core import files
-from jaxgan.core.errors import UserError
 
 SAMPLE_RATE = 16000
-"""Hz. The one rate at which everything in this package works."""
+"""Hz. The whole speech package works at this rate."""
 FULL_SCALE = 32768
-"""The int16 value (just out of reach) that stands for 1.0."""
+"""The int16 value that stands for 1.0; the largest int16 is one less."""
 LOUDEST_PEAK = 4.0
-"""A float file that goes beyond this many times full scale was not written in units of 1.0."""
+"""A float file whose peak exceeds this does not use 1.0 as its full scale."""
 SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in (
@@ -29,36 +28,36 @@ SUFFIXES = frozenset(
         *("w64", "rf64", "caf", "sph", "nist", "voc", "avr", "paf", "htk", "ircam"),
     )
 )
-"""Names that count as audio when a folder is listed; case does not matter."""
+"""File name suffixes that count as audio when a folder is listed, in lower case."""
 
 
 UNREADABLE = (soundfile.SoundFileError, OSError, ValueError, TypeError, MemoryError)
-"""What decoding a file that is no audio, or damaged, may raise."""
+"""Exceptions that decoding may raise for a file that is damaged or is not audio."""
 
 
 class BadAudioError(Exception):
-    """A file that gives no usable samples; the message says why, without the file's name."""
+    """Raised for a file without usable samples; the message says why but does not name the file."""
 
 
-def undecodable(error: BaseException) -> str:
-    """Why a file cannot be decoded, from one of `UNREADABLE`, without the file's name."""
+def reason_undecodable(error: BaseException) -> str:
+    """Returns why a file cannot be decoded, given one of `UNREADABLE`, without naming the file."""
     reason = str(error).split(":")[-1].strip().rstrip(".")
     return f"cannot be decoded ({reason or type(error).__name__})"
 
 
 def to_int16(samples: np.ndarray) -> np.ndarray:
-    """Rounds float samples (full scale 1.0) to int16 and clips what lies beyond."""
+    """Rounds float samples of any shape (full scale 1.0) to int16 and clips louder ones."""
     scaled = np.rint(np.asarray(samples, np.float32) * FULL_SCALE)
     return np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
 def to_float(samples: np.ndarray) -> np.ndarray:
-    """int16 samples as float32 with full scale 1.0; exact."""
+    """Returns int16 samples of any shape as float32 in [-1, 1), without rounding."""
     return np.asarray(samples, np.float32) / FULL_SCALE
 
 
 def resample(samples: np.ndarray, rate: int) -> np.ndarray:
-    """float32 [n] at `rate` Hz -> float32 [about n * 16000 / rate] at 16000 Hz."""
+    """Resamples float32 [n] at `rate` Hz to float32 [about n * 16000 / rate] at 16000 Hz."""
     if rate == SAMPLE_RATE:
         return samples
     return soxr.resample(samples, rate, SAMPLE_RATE, quality="HQ")
@@ -68,24 +67,24 @@ def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
     """Reads one file.
 
     Returns:
-        (samples int16 [n] at 16000 Hz, n > 0; the file's own rate in Hz).
+        A pair: the samples, int16 [n] at 16000 Hz with n > 0; and the file's own rate in Hz.
 
     Raises:
-        BadAudioError: the file cannot be decoded, is empty, holds NaN or infinity, or was
-            written in units in which full scale is not 1.0.
+        BadAudioError: the file cannot be decoded, is empty, contains NaN or infinity, or is a
+            float file whose full scale is not 1.0.
     """
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except UNREADABLE as error:
-        raise BadAudioError(undecodable(error)) from error
+        raise BadAudioError(reason_undecodable(error)) from error
     if len(samples) == 0:
         raise BadAudioError("empty")
     mono = samples.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
-        raise BadAudioError("holds NaN or infinite samples")
+        raise BadAudioError("contains NaN or infinite samples")
     peak = float(np.abs(mono).max())
     if peak > LOUDEST_PEAK:
-        raise BadAudioError(f"float samples go up to {peak:.0f} where full scale is 1.0")
+        raise BadAudioError(f"float samples reach {peak:.0f} where full scale is 1.0")
     converted = to_int16(resample(mono, rate))
     if len(converted) == 0:
         raise BadAudioError("empty")
@@ -93,45 +92,41 @@ def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
 
 
 def write(path: str | os.PathLike[str], samples: np.ndarray) -> None:
-    """Writes int16 [n] at 16000 Hz; the format follows the name's suffix."""
+    """Writes int16 [n] as a 16000 Hz mono file in the format that the path's suffix names."""
     soundfile.write(path, samples, SAMPLE_RATE)
 
 
 @contextlib.contextmanager
 def writable(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Tells a disk that is full or closed to us as what it is, a mistake of the user's.
+    """Turns failures to write audio into user errors, like `files.writable` for other files.
 
     Raises:
-        UserError: something in the block raised an OSError, or soundfile could not write.
+        UserError: the block raised an OSError, or soundfile could not write.
     """
-    try:
-        with files.writable(folder):
+    with files.writable(folder):
+        try:
             yield
-    except soundfile.SoundFileError as error:
-        reason = str(error).split(":")[-1].strip()
-        raise UserError(
-            f"cannot write in {folder} ({reason}): free space or mend the permissions, then run "
-            "the same command again"
-        ) from error
+        except soundfile.SoundFileError as error:
+            raise OSError(str(error).split(":")[-1].strip()) from error
 
 
 def find(folder: str | os.PathLike[str]) -> list[str]:
-    """All audio files under a folder at any depth, linked folders included.
+    """Lists the audio files under a folder at any depth, following links to folders.
 
     Returns:
-        Paths relative to the folder with "/" between parts, sorted. Hidden files are no audio.
+        Sorted paths relative to the folder, with "/" between their parts. Hidden files are ignored.
     """
     return sorted(_walk(Path(folder)))
 
 
 def _walk(folder: Path) -> Iterator[str]:
     seen = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
+    for current, subfolders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(current)
         if real in seen:
-            folders.clear()
+            subfolders.clear()
             continue
         seen.add(real)
         for name in names:
             if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(place, name).relative_to(folder).as_posix()
+                yield Path(current, name).relative_to(folder).as_posix()

@@ -1,7 +1,8 @@
-"""Batches on the devices: few fixed shapes, an order that (seed, round) alone decides.
+"""Builds padded batches of few fixed shapes, in an order that depends only on seed and round.
 
-A fixed corpus that is small enough lives on every device and a batch is an index gather; any
-other is built on the host, one round ahead, in a thread of its own. Both give the same batches.
+A fixed corpus that is small enough stays on every device, where a batch is gathered by index.
+Batches of any other corpus are built on the host by a background thread, one round ahead. Both
+ways give the same batches.
 """
 
 from collections.abc import Iterator
@@ -16,21 +17,22 @@ from jax.sharding import Mesh
 
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
-from jaxgan.speech.data.corpus import Drawn, PairCorpus
+from jaxgan.speech.data.corpus import DrawnPairs, PairCorpus
 from jaxgan.speech.data.mix import MixCorpus
 from jaxgan.speech.data.waves import Waves
 
 
 @struct.dataclass
 class Batch:
-    """Utterances padded with zeros to one length T; what is in a row ends at its length.
+    """Utterances padded with zeros to one length T. Rows that only fill the batch are empty.
 
     Attributes:
         clean: int16 [B, T].
         noisy: int16 [B, T].
-        lengths: int32 [B], samples; 0 marks a row that only fills the batch.
-        index: int32 [B], the utterance's number in its corpus; -1 in a row that only fills.
-        gain: float32 [B], what the clean side was multiplied by to fit into full scale.
+        lengths: int32 [B], in samples; 0 in an empty row.
+        index: int32 [B], each utterance's index in its corpus; -1 in an empty row.
+        gain: float32 [B], the factor that was applied to the clean side to keep the mixture within
+            full scale; 1 in an empty row.
     """
 
     clean: jax.Array
@@ -54,27 +56,35 @@ class Rows(NamedTuple):
     lengths: np.ndarray
 
 
-class Plan(NamedTuple):
-    """One batch to be: its padded length, and its rows as positions in what was drawn or -1."""
+class BatchPlan(NamedTuple):
+    """A batch that has not been built yet.
+
+    Attributes:
+        length: its padded length in samples.
+        rows: int32 [B], the position of each row's utterance among those of the round; -1 in an
+            empty row.
+    """
 
     length: int
     rows: np.ndarray
 
 
-def plan_batches(lengths: np.ndarray, bucket_lengths: np.ndarray, batch_size: int) -> list[Plan]:
-    """Divides utterances into full-sized batches of few lengths.
+def plan_batches(
+    lengths: np.ndarray, bucket_lengths: np.ndarray, batch_size: int
+) -> list[BatchPlan]:
+    """Divides utterances into batches of one size and of few padded lengths.
 
-    Utterances of about one length come together, so that little is padded: even within a bucket,
-    since not everything computes padding.
+    Utterances of similar lengths share a batch, even within a bucket: some computations skip the
+    padding, so less of it still saves time.
 
     Args:
-        lengths: int [n], samples.
-        bucket_lengths: int [buckets], rising; the last is not shorter than any utterance.
-        batch_size: rows of every batch.
+        lengths: int [n], in samples.
+        bucket_lengths: int [buckets], ascending; the last is at least as long as every utterance.
+        batch_size: the number of rows in every batch.
 
     Returns:
-        Plans from the longest utterances to the shortest: the first batches of a run then meet the
-        greatest need of memory. The rows -1 come last in the last batch.
+        One plan per batch, from the longest utterances to the shortest, so that the first batches
+        of a run need the most memory. Empty rows are the last ones of the last batch.
     """
     order = np.argsort(-lengths, kind="stable").astype(np.int32)
     count = -(-len(order) // batch_size)
@@ -82,7 +92,9 @@ def plan_batches(lengths: np.ndarray, bucket_lengths: np.ndarray, batch_size: in
     filled.reshape(-1)[: len(order)] = order
     longest = lengths[filled[:, 0]]
     buckets = np.searchsorted(bucket_lengths, longest, side="left")
-    return [Plan(int(bucket_lengths[b]), rows) for b, rows in zip(buckets, filled, strict=True)]
+    return [
+        BatchPlan(int(bucket_lengths[b]), rows) for b, rows in zip(buckets, filled, strict=True)
+    ]
 
 
 def _pad(waves: list[np.ndarray], length: int) -> np.ndarray:
@@ -92,8 +104,8 @@ def _pad(waves: list[np.ndarray], length: int) -> np.ndarray:
     return padded
 
 
-def build(plan: Plan, drawn: Drawn) -> dict[str, np.ndarray]:
-    """The fields of one batch, on the host."""
+def build(plan: BatchPlan, drawn: DrawnPairs) -> dict[str, np.ndarray]:
+    """Returns the fields of one `Batch` as NumPy arrays."""
     nothing = np.zeros(0, np.int16)
     clean = [drawn.clean[row] if row >= 0 else nothing for row in plan.rows]
     noisy = [drawn.noisy[row] if row >= 0 else nothing for row in plan.rows]
@@ -110,17 +122,17 @@ def build(plan: Plan, drawn: Drawn) -> dict[str, np.ndarray]:
 def gather(
     clean: jax.Array, noisy: jax.Array, starts: jax.Array, lengths: jax.Array, length: int
 ) -> tuple[jax.Array, jax.Array]:
-    """Rows of a flat corpus, zero from their lengths on.
+    """Cuts rows out of a flat corpus and sets the samples after each row's length to zero.
 
     Args:
-        clean: int16 [total], followed by at least `length` further samples of any value.
-        noisy: int16 [total], likewise.
-        starts: int32 [B].
-        lengths: int32 [B], at most `length`.
-        length: T.
+        clean: int16 [total + tail], the corpus and at least `length` samples of any value after it.
+        noisy: int16 [total + tail], likewise.
+        starts: int32 [B], the first sample of each row.
+        lengths: int32 [B], in samples, at most `length`.
+        length: T, the padded length in samples.
 
     Returns:
-        (clean int16 [B, T], noisy int16 [B, T]).
+        The clean and the noisy rows, both int16 [B, T].
     """
     inside = jnp.arange(length) < lengths[:, None]
 
@@ -132,12 +144,12 @@ def gather(
 
 
 def _flat(waves: Waves, tail: int) -> np.ndarray:
-    """int16 [total + tail]: the waves one after another."""
+    """Returns the waves one after another and `tail` zeros after them: int16 [total + tail]."""
     return np.concatenate([*(waves[number] for number in range(len(waves))), np.zeros(tail, "i2")])
 
 
-class _Resident:
-    """A fixed corpus on every device."""
+class _ResidentCorpus:
+    """A fixed corpus that is kept on every device."""
 
     def __init__(self, corpus: PairCorpus, mesh: Mesh) -> None:
         tail = int(corpus.bucket_lengths[-1])
@@ -149,7 +161,7 @@ class _Resident:
         rows = devices.sharded(mesh)
         self._gather = jax.jit(gather, static_argnames="length", out_shardings=(rows, rows))
 
-    def batch(self, plan: Plan, order: np.ndarray) -> tuple[Batch, Rows]:
+    def batch(self, plan: BatchPlan, order: np.ndarray) -> tuple[Batch, Rows]:
         filled = plan.rows >= 0
         index = np.where(filled, order[plan.rows], -1).astype(np.int32)
         fields = {
@@ -166,19 +178,19 @@ class _Resident:
 
 
 class Loader:
-    """The batches of each round of a corpus. Close it, or use it in a `with` statement.
+    """Loads the batches of each round onto the devices. Close it, or use a `with` statement.
 
     Args:
-        corpus: fixed pairs, or speech and noise to be mixed; bucket lengths chosen.
-        count: utterances a round.
-        batch_size: rows of every batch; a multiple of the number of devices.
-        seed: with the round's number, decides the order (and the mixtures).
-        mesh: has the axis "data", over which batches are divided.
+        corpus: fixed pairs, or speech and noise to mix; its bucket lengths have been chosen.
+        count: the number of utterances per round.
+        batch_size: the number of rows in every batch; a multiple of the number of devices.
+        seed: decides the order and the mixtures, together with the round number.
+        mesh: the devices; batches are divided over its axis "data".
         resident_megabytes: a fixed corpus of at most this size (both sides, int16) is kept on
-            every device; 0 for never.
+            every device; 0 keeps none there.
 
     Raises:
-        UserError: the batch size cannot be divided over the devices; a count below 1.
+        UserError: the batch size is not a multiple of the number of devices, or `count` is below 1.
     """
 
     def __init__(
@@ -203,17 +215,14 @@ class Loader:
         self._batch_size = batch_size
         self._seed = seed
         self._mesh = mesh
-        self._resident: _Resident | None = None
+        self._resident: _ResidentCorpus | None = None
         if isinstance(corpus, PairCorpus) and fits(corpus, resident_megabytes):
-            self._resident = _Resident(corpus, mesh)
+            self._resident = _ResidentCorpus(corpus, mesh)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._ahead: dict[int, Future[list[dict[str, np.ndarray]]]] = {}
 
-    def round(self, number: int) -> list[tuple[Batch, Rows]]:
-        """Returns the batches of one round, on the devices, each with its rows on the host.
-
-        They depend only on the seed and the number.
-        """
+    def round(self, number: int) -> list[Batch]:
+        """Returns the batches of round `number`, which depend only on the seed and the number."""
         if self._resident is not None:
             order = self._corpus.order(self._seed, number, self._count)
             return [self._resident.batch(plan, order) for plan in self._plan(order)]
@@ -226,7 +235,7 @@ class Loader:
     def all(self) -> Iterator[tuple[Batch, Rows]]:
         """Yields every utterance of a fixed corpus once, in batches of the same shapes."""
         if not isinstance(self._corpus, PairCorpus):
-            raise TypeError("a corpus that is mixed anew in every round has no fixed batches")
+            raise TypeError("a corpus that is mixed in every round has no fixed batches")
         order = np.arange(len(self._corpus))
         drawn = self._corpus.take(order)
         for plan in self._plan(order):
@@ -236,18 +245,18 @@ class Loader:
                 yield self._put(build(plan, drawn))
 
     def close(self) -> None:
-        """Ends the thread; what it was building is dropped."""
+        """Stops the background thread and discards what it was building."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def __enter__(self) -> "Loader":
-        """The loader itself."""
+        """Returns the loader."""
         return self
 
     def __exit__(self, *_: object) -> None:
         """Closes the loader."""
         self.close()
 
-    def _plan(self, order: np.ndarray) -> list[Plan]:
+    def _plan(self, order: np.ndarray) -> list[BatchPlan]:
         lengths = self._corpus.lengths[order]
         return plan_batches(lengths, self._corpus.bucket_lengths, self._batch_size)
 
@@ -261,6 +270,6 @@ class Loader:
 
 
 def fits(corpus: PairCorpus, megabytes: float) -> bool:
-    """Whether both sides of a corpus take at most so many megabytes, and int32 can count them."""
+    """Whether both sides of a corpus fit in that many megabytes and int32 can index them."""
     samples = int(corpus.lengths.sum(dtype=np.int64)) + int(corpus.bucket_lengths[-1])
     return 2 * 2 * samples <= megabytes * 1e6 and samples < 2**31

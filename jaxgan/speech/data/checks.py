@@ -1,4 +1,4 @@
-"""What is wrong with a file, what is done about it, and the one report that says so."""
+"""Finds audio that cannot be trained on, and reports it before training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,55 +9,62 @@ from jaxgan.core.errors import UserError
 from jaxgan.speech.data.audio import FULL_SCALE, SAMPLE_RATE
 
 HOP = 256
-"""Samples between two STFT frames."""
+"""Samples between the starts of two STFT frames."""
 SHORTEST_SECONDS = 0.25
-"""PESQ refuses anything shorter."""
+"""PESQ rejects shorter utterances."""
 FEWEST_FRAMES = 29
-"""The discriminator's convolutions use up 28 frames."""
+"""The discriminator's convolutions consume 28 frames."""
 SILENT_PEAK = 32
-"""int16. A file whose loudest sample is below it (-60 dB of full scale) is silent."""
-LEFT_OUT = "left out"
-WITH_PARTNER = "left out with its counterpart"
-CUT = "both cut to the shorter one"
+"""A file counts as silent if its loudest int16 sample is below this (-60 dB of full scale)."""
+SKIPPED = "skipped"
+PAIR_SKIPPED = "skipped with its counterpart"
+TRIMMED = "both trimmed to the shorter length"
 LISTED_IN_ERROR = 10
+"""Files that the error of `refuse` names; it only counts the others."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One file that is not used as it is."""
+    """A file that cannot be used as it is.
+
+    Attributes:
+        path: the file.
+        reason: why it cannot be used.
+        action: what is done about it.
+    """
 
     path: str
-    what: str
-    action: str = LEFT_OUT
+    reason: str
+    action: str = SKIPPED
 
     def __str__(self) -> str:
-        """One line."""
-        return f"{self.path}: {self.what}; {self.action}"
+        """Returns one line: the file, the reason and the action."""
+        return f"{self.path}: {self.reason}; {self.action}"
 
 
-def frames(samples: int) -> int:
-    """Frames of the centred STFT of that many samples, the last hop padded to its end."""
+def frame_count(samples: int) -> int:
+    """Returns the number of frames in the centred STFT of a signal padded to whole hops."""
     return -(-samples // HOP) + 1
 
 
-def fault(samples: np.ndarray, longest_seconds: float = np.inf) -> str:
-    """Why an utterance (int16 [n] at 16000 Hz) cannot be trained on, or ""."""
+def reason_unusable(samples: np.ndarray, longest_seconds: float = np.inf) -> str:
+    """Returns why an utterance (int16 [n] at 16000 Hz) cannot be trained on, or "" if it can."""
     seconds = len(samples) / SAMPLE_RATE
     if seconds < SHORTEST_SECONDS:
         return f"{seconds:.3f} s is too short for PESQ, which needs {SHORTEST_SECONDS} s"
-    if frames(len(samples)) < FEWEST_FRAMES:
+    if frame_count(len(samples)) < FEWEST_FRAMES:
         return (
             f"{seconds:.3f} s is too short for the discriminator: "
-            f"{frames(len(samples))} frames, it needs {FEWEST_FRAMES}"
+            f"{frame_count(len(samples))} frames, but it needs {FEWEST_FRAMES}"
         )
     if seconds > longest_seconds:
         return f"{seconds:.1f} s is longer than config.data.longest_seconds={longest_seconds:g}"
-    return silence(samples)
+    return reason_silent(samples)
 
 
-def silence(samples: np.ndarray) -> str:
-    """Says that a wave (int16 [n]) is silent, or "" if it is not."""
-    # int16 has no +32768: the magnitude is taken from both ends instead of np.abs.
+def reason_silent(samples: np.ndarray) -> str:
+    """Returns in what way a wave (int16 [n]) is silent, or "" if it is not."""
+    # np.abs(-32768) overflows in int16, so the peak comes from the minimum and the maximum.
     peak = max(int(samples.max(initial=0)), -int(samples.min(initial=0)))
     if peak == 0:
         return "silent: every sample is 0"
@@ -67,36 +74,36 @@ def silence(samples: np.ndarray) -> str:
 
 
 @dataclass(frozen=True)
-class Report:
-    """What was found in a corpus before training.
+class DataReport:
+    """The result of checking a corpus.
 
     Attributes:
-        summary: one line for each set: what it is, how many utterances, how long.
-        problems: every file that is not used as it is, in the order of reading.
+        summary: one line per set with its name, number of utterances and duration.
+        problems: every file that cannot be used as it is, in the order of reading.
     """
 
     summary: tuple[str, ...]
     problems: tuple[Problem, ...]
 
     def __str__(self) -> str:
-        """A line for each set and for each problem."""
+        """Returns one line per set and, under a heading, one per problem."""
         lines = list(self.summary)
         if self.problems:
-            lines.append(f"{_files(len(self.problems))} not used as found:")
+            lines.append(f"{_files(len(self.problems))} cannot be used as found:")
             lines.extend(f"  {problem}" for problem in self.problems)
         return "\n".join(lines)
 
 
 def refuse(problems: Sequence[Problem]) -> None:
-    """Raises UserError if there is any problem: what config.data.strict asks for."""
+    """Raises UserError if there are any problems, as config.data.strict=True requires."""
     if not problems:
         return
-    named = "; ".join(f"{problem.path}: {problem.what}" for problem in problems[:LISTED_IN_ERROR])
+    named = "; ".join(f"{problem.path}: {problem.reason}" for problem in problems[:LISTED_IN_ERROR])
     more = len(problems) - LISTED_IN_ERROR
     rest = f"; and {more} more, named in the report above" if more > 0 else ""
     raise UserError(
         f"config.data.strict=True refuses {_files(len(problems))}: {named}{rest}. "
-        "Mend or remove them, or set config.data.strict=False to leave them out"
+        "Fix or remove them, or set config.data.strict=False to train without them"
     )
 
 

@@ -1,4 +1,4 @@
-"""From a config to checked corpora: the one place that knows every kind of data."""
+"""Opens and checks the corpora that a config asks for."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from jaxgan.core.errors import UserError
 from jaxgan.speech.data import demo, mix, pairs, voicebank
 from jaxgan.speech.data.audio import SAMPLE_RATE
-from jaxgan.speech.data.checks import Problem, Report, refuse
+from jaxgan.speech.data.checks import DataReport, Problem, refuse
 from jaxgan.speech.data.corpus import PairCorpus, choose_buckets, spread
 from jaxgan.speech.data.mix import MixCorpus
 
@@ -20,16 +20,23 @@ Corpus = PairCorpus | MixCorpus
 
 @dataclass(frozen=True, eq=False)
 class Corpora:
-    """What a run trains on and is validated on."""
+    """The checked data of a run.
+
+    Attributes:
+        train: the training set.
+        valid: the validation set.
+        report: the result of checking both.
+    """
 
     train: Corpus
     valid: PairCorpus
-    report: Report
+    report: DataReport
 
     def digests(self) -> bytes:
-        """What tells these data from others, as a JSON file: names and lengths in their order.
+        """Returns a JSON file with a digest of the utterances' names and lengths, in their order.
 
-        A history names utterances by their places, so a run can go on with the same ones alone.
+        A run's history refers to utterances by index, so a run may only continue with the same
+        data. For a mixed training set the digest covers the lengths of the noise clips as well.
         """
         sets = {"train": self.train, "valid": self.valid}
         plain = {name: {"utterances": len(s), "sha256": _digest(s)} for name, s in sets.items()}
@@ -43,19 +50,20 @@ KINDS: dict[str, Callable[[ConfigDict], Opened]] = {
     "voicebank": voicebank.open_voicebank,
     "mix": mix.open_mix,
 }
-"""A kind of data: (config.data) -> (train, valid, problems), bucket lengths not yet chosen."""
+"""For each `config.data.kind`, a function of `config.data` that returns the training set, the
+validation set (both without bucket lengths) and the problems."""
 
 
-def open_corpora(config: ConfigDict, tell: Callable[[str], None] = print) -> Corpora:
-    """Reads and checks all data of a run before anything is computed.
+def open_corpora(config: ConfigDict, print_report: Callable[[str], None] = print) -> Corpora:
+    """Reads and checks all data of a run.
 
     Args:
-        config: `config.data` as `settings.data_settings` describes it.
-        tell: gets the report, once.
+        config: a config whose `data` section has the keys of `settings.data_settings`.
+        print_report: called once with the text of the report.
 
     Raises:
-        UserError: a folder that is missing, nothing usable in a set, a setting that makes no
-            sense, or, with `config.data.strict`, any file that cannot be used as it is.
+        UserError: a folder is missing, a set has no usable file, a setting is invalid, or, with
+            `config.data.strict`, a file cannot be used as it is.
     """
     data = config.data
     if data.kind not in KINDS:
@@ -65,14 +73,14 @@ def open_corpora(config: ConfigDict, tell: Callable[[str], None] = print) -> Cor
     train, valid, problems = KINDS[data.kind](data)
     if data.valid_utterances:
         valid = valid.select(spread(len(valid), data.valid_utterances))
-    report = Report(
+    report = DataReport(
         (f"train: {describe(train)}", f"valid: {describe(valid)}"),
         problems,
     )
-    tell(str(report))
+    print_report(str(report))
     if data.strict:
         refuse(problems)
-    # One choice for both sets, so that a network compiled for one serves the other.
+    # Both sets share the buckets, so that a network compiled for one also serves the other.
     buckets = choose_buckets(np.concatenate([train.lengths, valid.lengths]), data.buckets)
     return Corpora(
         replace(train, bucket_lengths=buckets), replace(valid, bucket_lengths=buckets), report
@@ -86,7 +94,7 @@ def _digest(corpus: Corpus) -> str:
 
 
 def describe(corpus: Corpus) -> str:
-    """One line: how many utterances, how long together, and what is mixed in."""
+    """Returns one line: the number of utterances, their total duration, and the noise mixed in."""
     minutes = corpus.lengths.sum(dtype=np.int64) / SAMPLE_RATE / 60
     line = f"{len(corpus)} utterances, {minutes:.1f} minutes"
     if isinstance(corpus, MixCorpus):

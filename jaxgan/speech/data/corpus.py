@@ -1,4 +1,4 @@
-"""What a corpus is to training: utterances in pairs, drawn by (seed, round), and their buckets."""
+"""Pairs of clean and noisy utterances, how each round draws from them, and their bucket lengths."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,18 +9,20 @@ from jaxgan.speech.data.checks import HOP
 from jaxgan.speech.data.waves import Waves
 
 Conditions = Mapping[str, tuple[str, ...]]
+"""For each condition, such as "snr", its value for every pair of a corpus."""
 NO_BUCKETS = np.zeros(0, np.int32)
-"""Of a corpus whose bucket lengths have not been chosen."""
+"""The bucket lengths of a corpus for which none have been chosen."""
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
-    """What one round trains on.
+class DrawnPairs:
+    """The pairs that one round trains on.
 
     Attributes:
-        index: int32 [n], each utterance's number in its corpus.
-        gain: float32 [n], what the clean side was multiplied by to fit into full scale.
-        clean: n int16 arrays.
+        index: int32 [n], each utterance's index in its corpus.
+        gain: float32 [n], the factor that was applied to the clean side to keep the mixture within
+            full scale.
+        clean: n int16 arrays at 16000 Hz.
         noisy: n int16 arrays of the same lengths.
     """
 
@@ -35,12 +37,12 @@ class PairCorpus:
     """Fixed pairs of a clean and a noisy utterance.
 
     Attributes:
-        names: one name a pair; file names without suffix, "/" between folders.
+        names: the name of each pair: its path without suffix, with "/" between folders.
         clean_waves: the clean sides.
         noisy_waves: the noisy sides, of the same lengths.
-        bucket_lengths: int32 [buckets], rising; the lengths batches have.
-        conditions: what is known of each pair beside its samples, one word a pair: by "snr" the
-            signal-to-noise ratio in dB, by "noise" its kind, or whatever a file says.
+        bucket_lengths: int32 [buckets], ascending padded lengths of batches, in samples.
+        conditions: what is known about each pair: "snr" holds signal-to-noise ratios in dB, "noise"
+            the kinds of noise; a file may add other conditions.
     """
 
     names: tuple[str, ...]
@@ -50,38 +52,38 @@ class PairCorpus:
     conditions: Conditions = field(default_factory=dict)
 
     def __len__(self) -> int:
-        """The number of utterances."""
+        """Returns the number of pairs."""
         return len(self.clean_waves)
 
     @property
     def lengths(self) -> np.ndarray:
-        """int32 [n], samples of each utterance."""
+        """The length of each utterance in samples, int32 [n]."""
         return self.clean_waves.lengths
 
     def clean(self, index: int, gain: float = 1.0) -> np.ndarray:
-        """int16 [n]: the clean side of a pair, times a gain."""
+        """Returns the clean side of a pair times a gain of at most 1, int16 [n]."""
         return scaled(self.clean_waves[index], gain)
 
     def noisy(self, index: int) -> np.ndarray:
-        """int16 [n]: the noisy side of a pair."""
+        """Returns the noisy side of a pair, int16 [n]."""
         return self.noisy_waves[index]
 
-    def select(self, numbers: np.ndarray) -> "PairCorpus":
-        """The pairs of these numbers, in this order, as a corpus of their own."""
+    def select(self, indices: np.ndarray) -> "PairCorpus":
+        """Returns a corpus of the pairs with these indices, in this order."""
         return PairCorpus(
-            tuple(self.names[number] for number in numbers),
-            self.clean_waves.select(numbers),
-            self.noisy_waves.select(numbers),
+            tuple(self.names[index] for index in indices),
+            self.clean_waves.select(indices),
+            self.noisy_waves.select(indices),
             self.bucket_lengths,
             {
-                name: tuple(words[number] for number in numbers)
-                for name, words in self.conditions.items()
+                name: tuple(values[index] for index in indices)
+                for name, values in self.conditions.items()
             },
         )
 
-    def take(self, order: np.ndarray) -> Drawn:
-        """The pairs of these numbers, in this order."""
-        return Drawn(
+    def take(self, order: np.ndarray) -> DrawnPairs:
+        """Returns the pairs with these indices, in this order."""
+        return DrawnPairs(
             index=order.astype(np.int32),
             gain=np.ones(len(order), np.float32),
             clean=[self.clean_waves[index] for index in order],
@@ -89,68 +91,69 @@ class PairCorpus:
         )
 
     def order(self, seed: int, round_number: int, count: int) -> np.ndarray:
-        """int64 [count]: the numbers of the pairs that `draw` gives."""
-        return passes(len(self), count, generator(seed, round_number))
+        """Returns the indices of the pairs that `draw` returns, int64 [count]."""
+        return shuffled_passes(len(self), count, random_generator(seed, round_number))
 
-    def draw(self, seed: int, round_number: int, count: int) -> Drawn:
-        """`count` pairs; a function of its arguments alone.
+    def draw(self, seed: int, round_number: int, count: int) -> DrawnPairs:
+        """Draws `count` pairs. The result depends only on the arguments.
 
-        Every pair is used once before any is used again.
+        Every pair is drawn once before any is drawn again.
         """
         return self.take(self.order(seed, round_number, count))
 
 
 def spread(size: int, count: int) -> np.ndarray:
-    """int64 [min(size, count)]: numbers below `size`, rising, as far apart as can be."""
+    """Returns ascending indices spread evenly over `range(size)`, int64 [min(size, count)]."""
     return np.linspace(0, size - 1, min(size, count)).round().astype(np.int64)
 
 
 def scaled(samples: np.ndarray, gain: float) -> np.ndarray:
-    """int16 [n] times a gain of at most 1, rounded to int16; the samples themselves at 1."""
+    """Returns int16 [n] times a gain of at most 1, rounded to int16; not a copy if it is 1."""
     if gain == 1:
         return samples
     return np.rint(samples * np.float32(gain)).astype(np.int16)
 
 
-def generator(*words: int) -> np.random.Generator:
-    """A generator that the words alone decide; other words, of any number, give another one."""
-    # SeedSequence takes [1] and [1, 0] for the same seed, hence the count.
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence((len(words), *words))))
+def random_generator(*seeds: int) -> np.random.Generator:
+    """Returns a random generator that depends only on the sequence of seeds, of any number."""
+    # SeedSequence treats [1] and [1, 0] as the same seed, so their number is a part of it.
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence((len(seeds), *seeds))))
 
 
-def passes(size: int, count: int, random: np.random.Generator) -> np.ndarray:
-    """int64 [count]: numbers below `size`, all of them once before any comes again."""
+def shuffled_passes(size: int, count: int, random: np.random.Generator) -> np.ndarray:
+    """Returns indices below `size`, all of them once before any repeats, int64 [count]."""
     whole = -(-count // size)
     return np.concatenate([random.permutation(size) for _ in range(max(whole, 1))])[:count]
 
 
 def choose_buckets(lengths: np.ndarray, count: int) -> np.ndarray:
-    """The bucket lengths that pad a corpus least.
+    """Returns the bucket lengths that pad a corpus least.
 
     Args:
-        lengths: int [n], samples of each utterance, n > 0.
-        count: the most buckets there may be.
+        lengths: int [n], the length of each utterance in samples, n > 0.
+        count: the maximum number of buckets, at least 1.
 
     Returns:
-        int32 [at most count], rising multiples of 256 samples, the last one no shorter than
-        the longest utterance; they minimise the sum over utterances of the length of the
-        shortest bucket that holds it (dynamic programming over the distinct lengths).
+        int32 [at most count], ascending multiples of 256 samples, the last one at least as long as
+        the longest utterance. They minimise the total length of all utterances when each is padded
+        to the shortest bucket that holds it (by dynamic programming over the distinct lengths).
     """
     hops, utterances = np.unique(-(-np.asarray(lengths) // HOP), return_counts=True)
-    upto = np.concatenate([[0], np.cumsum(utterances)])
-    # cost[j]: least padded size of the utterances of the j shortest lengths with the buckets
-    # so far; a further bucket ends at length j and holds what is longer than length i.
+    cumulative = np.concatenate([[0], np.cumsum(utterances)])
+    # cost[j] is the minimum total padded length of the utterances with the j shortest distinct
+    # lengths, given the buckets so far. last[i, j - 1] is the cost of one more bucket that ends at
+    # the j-th length and holds the utterances longer than the i-th.
     cost = np.concatenate([[0.0], np.full(len(hops), np.inf)])
-    last = (upto[None, 1:] - upto[:-1, None]) * hops[None, :].astype(np.float64)
+    last = (cumulative[None, 1:] - cumulative[:-1, None]) * hops[None, :].astype(np.float64)
     last[np.tril_indices(len(hops), -1)] = np.inf
-    begins = []
+    starts = []
     for _ in range(min(count, len(hops))):
         total = cost[:-1, None] + last
-        begins.append(total.argmin(axis=0))
+        starts.append(total.argmin(axis=0))
         cost = np.concatenate([[0.0], total.min(axis=0)])
     ends, end = [], len(hops)
-    for begin in reversed(begins):
+    for start in reversed(starts):
         if end > 0:
             ends.append(hops[end - 1])
-            end = begin[end - 1]
+            end = start[end - 1]
     return np.array(sorted(ends), np.int32) * np.int32(HOP)

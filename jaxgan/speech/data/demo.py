@@ -1,10 +1,10 @@
-"""The demo corpus: synthesised speech in made noises, ready a few seconds after a first start.
+"""The demo corpus: synthetic speech in synthetic noise, generated in a few seconds on first use.
 
-    python -m jaxgan.speech.data.demo DIR [--split=test]   writes it as clean/ and noisy/ wav files
+    python -m jaxgan.speech.data.demo DIR [--split=test]   writes a set to DIR/clean and DIR/noisy
 
-The three sets share no voice and no sentence, and their babble is made of their own voices.
-SNRs are those of VoiceBank-DEMAND: 0, 5, 10 and 15 dB for training, 2.5, 7.5, 12.5 and 17.5 dB
-for validation and test.
+The three sets share no voices and no sentences, and the babble of each set consists of its own
+voices. The SNRs are those of VoiceBank-DEMAND: 0, 5, 10 and 15 dB for training, and 2.5, 7.5, 12.5
+and 17.5 dB for validation and test.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from jaxgan.core import cache
 from jaxgan.core.errors import UserError
 from jaxgan.speech.data import audio, espeak, noises
 from jaxgan.speech.data.checks import Problem
-from jaxgan.speech.data.corpus import Conditions, PairCorpus, generator, passes
+from jaxgan.speech.data.corpus import Conditions, PairCorpus, random_generator, shuffled_passes
 from jaxgan.speech.data.mix import active_power, mix
 from jaxgan.speech.data.pairs import write_conditions
 from jaxgan.speech.data.sentences import SENTENCES
@@ -33,26 +33,34 @@ from jaxgan.speech.settings import data_settings
 log = logging.getLogger(__name__)
 
 RULES = "2"
-"""Goes up whenever the same settings give other samples."""
-LEVELS = (-32.0, -22.0)
-"""dB of full scale: the range of active speech levels."""
-ROOMS = (-50.0, -40.0)
-"""dB below the speech: the range of the faint pink noise in a clean recording. Synthesised pauses
-are digital silence, against which PESQ punishes any residual noise far more than in a recording."""
+"""Part of the cache key; increased whenever a change to the code changes the samples."""
+SPEECH_LEVELS = (-32.0, -22.0)
+"""The range of active speech levels, in dB relative to full scale."""
+ROOM_NOISE_LEVELS = (-50.0, -40.0)
+"""The range of levels of the faint pink noise in the clean speech, in dB relative to the speech.
+Pauses in synthetic speech are digital silence, where PESQ penalises residual noise far more than in
+a recording."""
 EDGE_SECONDS = 0.1
-"""Silence that is left before and after the words."""
+"""Silence to keep before and after the words."""
 TEST_SNRS = (2.5, 7.5, 12.5, 17.5)
-KINDS = ("white", "pink", "brown", "shaped", "babble", "hum", "modulated", "clicks")
+NOISE_KINDS = ("white", "pink", "brown", "shaped", "babble", "hum", "modulated", "clicks")
 
 
 @dataclass(frozen=True)
 class Split:
-    """What one of the three sets is made of."""
+    """How to generate one of the three sets.
+
+    Attributes:
+        number: part of the seed.
+        voices: eSpeak NG variants.
+        snrs: signal-to-noise ratios in dB.
+        sentence_slots: the set uses the sentences whose index modulo 6 is among these.
+    """
 
     number: int
     voices: tuple[str, ...]
     snrs: tuple[float, ...]
-    share: range
+    sentence_slots: range
 
 
 SPLITS = {
@@ -68,25 +76,27 @@ SPLITS = {
     "valid": Split(1, ("m7", "f4", "victor", "aunty"), TEST_SNRS, range(4, 5)),
     "test": Split(2, ("m5", "Annie", "david", "zac"), TEST_SNRS, range(5, 6)),
 }
-"""`share`: of every six sentences of a language, which are this set's."""
 
 
 def sentences(split: Split) -> list[tuple[str, str]]:
-    """(language, sentence) for everything that is said in a set."""
+    """Returns a pair (language, sentence) for every sentence of a set."""
     return [
         (language, text)
         for language, texts in SENTENCES.items()
-        for place, text in enumerate(texts)
-        if place % 6 in split.share
+        for index, text in enumerate(texts)
+        if index % 6 in split.sentence_slots
     ]
 
 
 def lines(split: Split, count: int, seed: int) -> list[espeak.Line]:
-    """What is said in a set and by whom: every sentence and voice as often as any other."""
-    random = generator(seed, split.number)
+    """Draws the lines of a set; all its sentences, and all its voices, occur equally often.
+
+    "Equally" means to within one where `count` is not a multiple of their number.
+    """
+    random = random_generator(seed, split.number)
     said = sentences(split)
-    texts = passes(len(said), count, random)
-    voices = passes(len(split.voices), count, random)
+    texts = shuffled_passes(len(said), count, random)
+    voices = shuffled_passes(len(split.voices), count, random)
     return [
         espeak.Line(
             text=said[text][1],
@@ -101,12 +111,12 @@ def lines(split: Split, count: int, seed: int) -> list[espeak.Line]:
 
 
 def make(name: str, count: int, seed: int) -> PairCorpus:
-    """Makes one set, a function of its arguments and of the synthesiser's version.
+    """Generates one set. It depends only on the arguments and the synthesiser's version.
 
     Args:
         name: "train", "valid" or "test".
-        count: utterances, of about 2 to 5 seconds each.
-        seed: decides who says what and how, the noises, and the levels.
+        count: the number of utterances; each takes about 2 to 5 seconds.
+        seed: decides the voices, sentences, ways of speaking, noises and levels.
     """
     split = SPLITS[name]
     script = lines(split, count, seed)
@@ -126,13 +136,13 @@ def make(name: str, count: int, seed: int) -> PairCorpus:
 
 
 def condition(split: Split, number: int) -> tuple[str, float]:
-    """The noise and the ratio of an utterance: dealt out in turn, so that each meets each."""
-    place = number + number // len(KINDS)
-    return KINDS[number % len(KINDS)], split.snrs[place % len(split.snrs)]
+    """Returns the noise kind and the SNR of an utterance; all combinations occur in turn."""
+    snr = split.snrs[(number + number // len(NOISE_KINDS)) % len(split.snrs)]
+    return NOISE_KINDS[number % len(NOISE_KINDS)], snr
 
 
 def conditions(split: Split, count: int) -> Conditions:
-    """What is known of a set's utterances."""
+    """Returns the conditions "snr" and "noise" of a set's first `count` utterances."""
     kinds, snrs = zip(*(condition(split, number) for number in range(count)), strict=True)
     return {"snr": tuple(f"{snr:g}" for snr in snrs), "noise": kinds}
 
@@ -142,7 +152,7 @@ def _resampled(wave: np.ndarray, rate: int) -> np.ndarray:
 
 
 def _trimmed(wave: np.ndarray) -> np.ndarray:
-    """Without the silence beyond EDGE_SECONDS at both ends."""
+    """Removes silence at both ends, except for EDGE_SECONDS."""
     edge = int(EDGE_SECONDS * audio.SAMPLE_RATE)
     loud = np.flatnonzero(np.abs(wave) > 0.01 * np.abs(wave).max())
     return wave[max(loud[0] - edge, 0) : loud[-1] + edge]
@@ -151,7 +161,7 @@ def _trimmed(wave: np.ndarray) -> np.ndarray:
 def _pair(
     split: Split, number: int, speech: list[np.ndarray], spectrum: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    random = generator(seed, split.number, number)
+    random = random_generator(seed, split.number, number)
     wave = speech[number]
     size = len(wave)
     kind, snr = condition(split, number)
@@ -166,28 +176,37 @@ def _pair(
         "modulated": lambda: noises.modulated(size, random, spectrum),
         "clicks": lambda: noises.clicks(size, random),
     }[kind]()
-    level = 10 ** (random.uniform(*LEVELS) / 20)
-    room = 10 ** (random.uniform(*ROOMS) / 20) * noises.pink(size, random)
+    level = 10 ** (random.uniform(*SPEECH_LEVELS) / 20)
+    room = 10 ** (random.uniform(*ROOM_NOISE_LEVELS) / 20) * noises.pink(size, random)
     recorded = audio.to_int16((wave / np.sqrt(active_power(wave)) + room) * level)
     clean, noisy, _ = mix(recorded, noise, snr, (level * audio.FULL_SCALE) ** 2)
     return clean, noisy, kind
 
 
 def open_set(name: str, count: int, seed: int) -> PairCorpus:
-    """One set, from the user's cache folder if it was made before."""
+    """Returns one set, from the user's cache folder if it has been generated before.
+
+    Args:
+        name: "train", "valid" or "test".
+        count: the number of utterances.
+        seed: see `make`.
+
+    Raises:
+        UserError: `count` is below 1, or eSpeak NG does not run on this machine.
+    """
     if count < 1:
         raise UserError(f"config.data.demo.{name}={count}: give at least 1")
     label = f"{name}-{count}-{seed}-{RULES}-{espeak.version()}"
     entry = cache.folder() / "demo" / label
     if entry.is_dir():
         try:
-            corpus = _recall(entry / "corpus.npz")
+            corpus = _read_entry(entry / "corpus.npz")
             return replace(corpus, conditions=conditions(SPLITS[name], len(corpus)))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            log.warning("makes the demo corpus again, for %s is damaged: %s", entry, error)
+            log.warning("generating the demo corpus again because %s is damaged: %s", entry, error)
             shutil.rmtree(entry, ignore_errors=True)
     corpus = make(name, count, seed)
-    cache.put(entry, lambda place: _save(place / "corpus.npz", corpus))
+    cache.put(entry, lambda folder: _save(folder / "corpus.npz", corpus))
     return corpus
 
 
@@ -201,7 +220,7 @@ def _save(path: Path, corpus: PairCorpus) -> None:
     )
 
 
-def _recall(path: Path) -> PairCorpus:
+def _read_entry(path: Path) -> PairCorpus:
     with np.load(path, allow_pickle=False) as file:
         lengths = file["lengths"]
         clean, noisy = file["clean"], file["noisy"]
@@ -211,20 +230,20 @@ def _recall(path: Path) -> PairCorpus:
 
 
 def open_demo(data: ConfigDict) -> tuple[PairCorpus, PairCorpus, tuple[Problem, ...]]:
-    """The training and the validation set; the test set is `open_set("test", ...)`."""
+    """Returns the training and the validation set of the demo corpus, which never has problems."""
     train, valid = (open_set(name, data.demo[name], data.seed) for name in ("train", "valid"))
     return train, valid, ()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Writes one set as files, for `eval.py --data=DIR` or `enhance.py --input=DIR/noisy`."""
+    """Writes one set as wav files for `eval.py --data=DIR` or `enhance.py --input=DIR/noisy`."""
     defaults = data_settings()
     parser = argparse.ArgumentParser(
         prog="python -m jaxgan.speech.data.demo", description=main.__doc__
     )
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("--split", choices=tuple(SPLITS), default="test")
-    parser.add_argument("--count", type=int, help="utterances; as in the configs if not given")
+    parser.add_argument("--count", type=int, help="utterances (default: as in the configs)")
     parser.add_argument("--seed", type=int, default=defaults.seed)
     options = parser.parse_args(arguments)
     count = options.count or defaults.demo[options.split]

@@ -1,8 +1,8 @@
-"""Speech from eSpeak NG, by way of the shared library in the `espeakng-loader` wheel.
+"""Synthesises speech with eSpeak NG, using the shared library of the `espeakng-loader` wheel.
 
-The C library keeps its state in globals (what was said before changes how noise in a voice
-comes out), writes to the terminal and ends the process when it is not pleased. So every call
-of `synthesise` runs it afresh in a process of its own, which is this module as a script.
+The C library keeps global state (earlier sentences change the noise in a voice), writes to the
+terminal and exits the process on errors. Every call of `synthesise` therefore runs this module as a
+script in a new process.
 """
 
 import ctypes
@@ -25,21 +25,21 @@ SYNCHRONOUS = 2
 DONT_EXIT = 0x8000
 RATE, PITCH, RANGE = 1, 3, 4
 CHARACTERS, UTF8 = 1, 1
-"""Constants of espeak-ng's speak_lib.h."""
+"""Constants of eSpeak NG's speak_lib.h."""
 TIME_LIMIT_SECONDS = 300
 
 
 @dataclass(frozen=True)
 class Line:
-    """One sentence and how it is said.
+    """A sentence and how to speak it.
 
     Attributes:
         text: the sentence.
-        language: eSpeak NG's name of a language, e.g. "en-us".
-        variant: eSpeak NG's name of a speaker, e.g. "f3".
-        rate: words a minute, 80 to 450.
-        pitch: 0 to 99; 50 is the speaker's own.
-        pitch_range: 0 (monotone) to 99; 50 is the speaker's own.
+        language: an eSpeak NG language, e.g. "en-us".
+        variant: an eSpeak NG voice variant, e.g. "f3".
+        rate: words per minute, 80 to 450.
+        pitch: 0 to 99; 50 is the variant's default.
+        pitch_range: 0 (monotone) to 99; 50 is the variant's default.
     """
 
     text: str
@@ -51,18 +51,18 @@ class Line:
 
 
 def version() -> str:
-    """The version of the wheel that brings the synthesiser."""
+    """Returns the version of the wheel that contains the synthesiser."""
     return importlib.metadata.version("espeakng-loader")
 
 
 def synthesise(lines: Sequence[Line]) -> tuple[list[np.ndarray], int]:
-    """Speaks sentences; equal lists give equal samples.
+    """Speaks sentences. Equal lists give equal samples.
 
     Returns:
-        (one int16 array a line, their rate in Hz).
+        A pair: one int16 [n] array per line, and their sample rate in Hz.
 
     Raises:
-        UserError: the synthesiser does not run on this machine.
+        UserError: the synthesiser fails on this machine.
     """
     root = str(Path(__file__).parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -111,8 +111,8 @@ def _main(script: str, spoken: str) -> None:
     waves = []
     for number, line in enumerate(lines):
         pieces.clear()
-        # Breath and roughness are random: by the library's own generator, seeded with the time,
-        # and by that of the C library.
+        # Breathiness and roughness use two random number generators: eSpeak NG's own, which is
+        # seeded with the time by default, and the C library's.
         library.espeak_ng_SetRandSeed(ctypes.c_long(number + 1))
         ctypes.CDLL(None).srand(number + 1)
         _speak(library, line)

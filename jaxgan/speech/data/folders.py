@@ -1,8 +1,9 @@
-"""Folders of audio, decoded and checked: the step that all corpora have in common."""
+"""Decodes and checks folders of audio, and divides them into training and validation files."""
 
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,125 +22,148 @@ class Folder:
     """The usable files of one folder.
 
     Attributes:
-        files: paths relative to the folder, "/" between parts.
-        waves: one wave a file.
-        problems: the other files.
+        files: paths relative to the folder, with "/" between their parts.
+        waves: one wave per file.
+        problems: the unusable files.
     """
 
     files: tuple[str, ...]
     waves: Waves
     problems: tuple[Problem, ...]
 
-    def select(self, numbers: Sequence[int] | np.ndarray) -> "Folder":
-        """The files of these numbers, in this order; the problems stay."""
+    def select(self, indices: Sequence[int] | np.ndarray) -> "Folder":
+        """Returns the files with these indices, in this order, and all problems."""
         return Folder(
-            tuple(self.files[number] for number in numbers),
-            self.waves.select(numbers),
+            tuple(self.files[index] for index in indices),
+            self.waves.select(indices),
             self.problems,
         )
 
 
-def existing(key: str, folder: str | os.PathLike[str]) -> Path:
-    """The folder that a config key names, or UserError."""
-    if not str(folder):
-        raise UserError(f"{key} is not set: give the folder")
-    place = Path(folder).expanduser()
-    if not place.is_dir():
-        raise UserError(f"{key}={folder}: there is no such folder")
-    return place
-
-
-def read_folder(place: Path, fault: Callable[[np.ndarray], str]) -> Folder:
-    """Reads every audio file under a folder that exists.
+def existing_folder(key: str, folder: str | os.PathLike[str]) -> Path:
+    """Returns the path of a folder, with ~ expanded.
 
     Args:
-        place: the folder.
-        fault: int16 [n] -> why these samples are of no use, or "".
+        key: the config key or flag that names the folder, for messages.
+        folder: its value.
+
+    Raises:
+        UserError: the value is empty, or there is no such folder.
     """
-    files = audio.find(place)
+    if not str(folder):
+        raise UserError(f"{key} is not set: give the folder")
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        raise UserError(f"{key}={folder}: there is no such folder")
+    return path
+
+
+def read_folder(folder: Path, check: Callable[[np.ndarray], str]) -> Folder:
+    """Reads and checks every audio file under a folder.
+
+    Args:
+        folder: an existing folder.
+        check: takes the samples of a file, int16 [n] at 16000 Hz, and returns why they cannot be
+            used, or "" if they can.
+    """
+    files = audio.find(folder)
     if not files:
         return Folder((), Waves(np.zeros(0, np.int16), *np.zeros((2, 0), np.int32)), ())
-    decoded = load(place, files)
-    good, problems = [], []
-    for number, (file, reason) in enumerate(zip(files, decoded.reasons, strict=True)):
-        what = reason or fault(decoded.waves[number])
-        if what:
-            problems.append(Problem(str(place / file), what))
+    decoded = load(folder, files)
+    usable, problems = [], []
+    for index, file in enumerate(files):
+        reason = decoded.reasons[index] or check(decoded.waves[index])
+        if reason:
+            problems.append(Problem(str(folder / file), reason))
         else:
-            good.append(number)
-    everything = Folder(tuple(files), decoded.waves, tuple(problems))
-    return everything.select(good)
+            usable.append(index)
+    return Folder(tuple(files), decoded.waves, tuple(problems)).select(usable)
 
 
 def stems(files: Sequence[str]) -> list[str]:
-    """The files' names without suffix; with it where two names would be the same."""
+    """Returns the paths without their suffixes, except where two paths would become the same."""
     bare = [PurePosixPath(file).with_suffix("").as_posix() for file in files]
-    several = {stem for stem in bare if bare.count(stem) > 1} if len(set(bare)) < len(bare) else ()
-    return [file if stem in several else stem for file, stem in zip(files, bare, strict=True)]
+    counts = Counter(bare)
+    return [file if counts[stem] > 1 else stem for file, stem in zip(files, bare, strict=True)]
 
 
 def split(
-    key: str, folder: str, fault: Callable[[np.ndarray], str], data: ConfigDict
+    key: str, folder: str, check: Callable[[np.ndarray], str], data: ConfigDict
 ) -> tuple[Folder, Folder]:
-    """The training and the validation files under the folder that a config key names.
+    """Returns the training and the validation files of a folder.
 
-    They are those under `train/` and `valid/` where both exist; otherwise `hold_out` divides.
+    They are the files under `train/` and `valid/` if both exist; otherwise `hold_out` divides the
+    files of the folder.
+
+    Args:
+        key: the config key that names the folder, for messages.
+        folder: its value.
+        check: see `read_folder`.
+        data: `config.data`.
 
     Raises:
-        UserError: no such folder, or no usable file for one of the two sets.
+        UserError: there is no such folder, or one of the two sets has no usable file.
     """
-    place = existing(key, folder)
-    parts = (place / "train", place / "valid")
+    path = existing_folder(key, folder)
+    parts = (path / "train", path / "valid")
     if all(part.is_dir() for part in parts):
-        train, valid = (read_folder(part, fault) for part in parts)
+        train, valid = (read_folder(part, check) for part in parts)
         for part, found in zip(parts, (train, valid), strict=True):
-            require(key, part, found.files, found.problems)
+            require_usable(key, part, found.files, found.problems)
         return train, valid
-    whole = read_folder(place, fault)
-    require(key, place, whole.files, whole.problems)
-    held = hold_out(key, place, whole.files, data)
+    whole = read_folder(path, check)
+    require_usable(key, path, whole.files, whole.problems)
+    held = hold_out(key, path, whole.files, data)
     return whole.select(np.flatnonzero(~held)), whole.select(np.flatnonzero(held))
 
 
-def require(key: str, place: Path, usable: Sequence[str], problems: Sequence[Problem]) -> None:
-    """Raises UserError if nothing is usable, with the first file's reason."""
+def require_usable(
+    key: str, folder: Path, usable: Sequence[str], problems: Sequence[Problem]
+) -> None:
+    """Raises UserError if no file of a folder is usable, with the first problem as an example."""
     if usable:
         return
     if problems:
         raise UserError(
-            f"{key}={place}: none of its {len(problems)} audio files can be used, "
-            f"for example {problems[0].path}: {problems[0].what}"
+            f"{key}={folder}: none of its {len(problems)} audio files can be used, "
+            f"for example {problems[0].path}: {problems[0].reason}"
         )
-    raise UserError(f"{key}={place}: holds no audio files")
+    raise UserError(f"{key}={folder}: contains no audio files")
 
 
-def hold_out(key: str, place: Path, files: Sequence[str], data: ConfigDict) -> np.ndarray:
-    """Which files are for validation; at least one is, and at least one is not.
+def hold_out(key: str, folder: Path, files: Sequence[str], data: ConfigDict) -> np.ndarray:
+    """Chooses files for validation: at least one, and not all of them.
 
-    Files of one group stay together: of one folder where there are folders, else of one name up
-    to the first "_" or "-" (how corpora name speakers). Groups are taken in an order that a
-    digest of name and `data.seed` decides, each that still fits into `data.valid_share`. Where
-    none fits, single files are taken in the same way.
+    Files of one group, usually a speaker, stay together. A file's group is its folder or, if it has
+    none, its name up to the first "_" or "-". Groups are considered in the order of a digest of
+    their name and `data.seed`, and held out if they still fit into `data.valid_share`. If no group
+    fits, single files are held out in the same way.
+
+    Args:
+        key: the config key that names the folder, for messages.
+        folder: the folder, for messages.
+        files: paths relative to it, with "/" between their parts.
+        data: `config.data`.
 
     Returns:
-        bool [n], true for what is held out.
+        bool [n], true for the files to hold out.
 
     Raises:
         UserError: there is only one file.
     """
     if len(files) < 2:
         raise UserError(
-            f"{key}={place}: one usable file cannot serve training and validation; "
+            f"{key}={folder}: one usable file is not enough for training and validation; "
             "add more, or put them into the folders train and valid"
         )
-    most = min(max(round(data.valid_share * len(files)), 1), len(files) - 1)
+    limit = min(max(round(data.valid_share * len(files)), 1), len(files) - 1)
     for group_of in (_group, str):
         groups: dict[str, list[int]] = {}
-        for number, file in enumerate(files):
-            groups.setdefault(group_of(file), []).append(number)
+        for index, file in enumerate(files):
+            groups.setdefault(group_of(file), []).append(index)
         chosen: list[int] = []
         for name in sorted(groups, key=lambda name: _rank(name, data.seed)):
-            if len(chosen) + len(groups[name]) <= most:
+            if len(chosen) + len(groups[name]) <= limit:
                 chosen.extend(groups[name])
         if chosen:
             break

@@ -1,7 +1,7 @@
-"""Speech and noise, mixed on the fly at given signal-to-noise ratios.
+"""Mixes speech and noise on the fly at given signal-to-noise ratios.
 
-The ratio is the one VoiceBank-DEMAND was made with: the active level of the speech (ITU-T
-P.56, pauses do not count) over the mean power of the noise that is added.
+The ratio is defined as for VoiceBank-DEMAND: the active level of the speech (ITU-T P.56, which
+ignores pauses) relative to the mean power of the noise that is added to it.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from scipy.signal import lfilter
 
 from jaxgan.core.errors import UserError
 from jaxgan.speech.data.audio import FULL_SCALE, SAMPLE_RATE
-from jaxgan.speech.data.checks import SHORTEST_SECONDS, Problem, fault, silence
+from jaxgan.speech.data.checks import SHORTEST_SECONDS, Problem, reason_silent, reason_unusable
 from jaxgan.speech.data.corpus import (
     NO_BUCKETS,
-    Drawn,
+    DrawnPairs,
     PairCorpus,
-    generator,
-    passes,
+    random_generator,
     scaled,
+    shuffled_passes,
     spread,
 )
 from jaxgan.speech.data.folders import split, stems
@@ -31,24 +31,27 @@ from jaxgan.speech.data.waves import Waves, join
 ENVELOPE_SECONDS = 0.03
 HANGOVER_SECONDS = 0.2
 MARGIN_DB = 15.9
-"""Constants of ITU-T P.56, method B."""
+"""Constants of ITU-T P.56, method B: the time constant of the envelope, how long speech stays
+active, and its level above the threshold of activity."""
 RANGE_DB = 120.0
-"""How far under the envelope's peak the threshold is looked for."""
+"""The threshold is searched for in this range below the envelope's peak, in dB."""
 BISECTIONS = 16
+"""Steps of that search."""
 QUIET_SEGMENT = 1e-3
-"""A stretch of noise with less than this share of its clip's mean power holds no noise."""
+"""A segment with less than this share of its clip's mean power counts as containing no noise."""
 
 
 def active_power(samples: np.ndarray) -> float:
-    """Mean square of the active parts of speech: ITU-T P.56, method B.
+    """Returns the mean square of the active parts of speech (ITU-T P.56, method B).
+
+    A sample is active if the envelope exceeded a threshold within the last 0.2 s. The threshold is
+    15.9 dB below the resulting active level.
 
     Args:
         samples: int16 or float [n] at 16000 Hz, n > 0, not silent.
 
     Returns:
-        The active speech level as a mean square in the samples' own unit. Samples count as
-        active for 0.2 s after the envelope was above a threshold; the threshold is the one
-        that lies 15.9 dB under the level which it leads to.
+        The active speech level as a mean square, in the squared unit of the samples.
     """
     signal = np.asarray(samples, np.float64)
     energy = float(np.square(signal).sum())
@@ -56,7 +59,7 @@ def active_power(samples: np.ndarray) -> float:
     smooth = ([1 - decay], [1, -decay])
     envelope = lfilter(*smooth, lfilter(*smooth, np.abs(signal)))
     window = int(HANGOVER_SECONDS * SAMPLE_RATE) + 1
-    # The hangover keeps a sample active as long as any of the last 0.2 s was above.
+    # The shifted window covers each sample and the 0.2 s before it.
     held = maximum_filter1d(envelope, window, mode="constant", origin=(window - 1) // 2)
     high = 20 * np.log10(held.max())
     low = high - RANGE_DB
@@ -71,17 +74,17 @@ def active_power(samples: np.ndarray) -> float:
 
 
 def segment(clip: np.ndarray, length: int, offset: int) -> np.ndarray:
-    """`length` samples of a clip from `offset` on, looped where the clip is shorter."""
+    """Returns `length` samples of a clip [n] from `offset` on; shorter clips are repeated."""
     if len(clip) >= length:
         return clip[offset : offset + length]
     return np.resize(np.roll(clip, -offset), length)
 
 
-def stretch(clip: np.ndarray, length: int, random: np.random.Generator) -> np.ndarray:
-    """`length` samples from a random offset on, holding some of the clip's noise.
+def random_segment(clip: np.ndarray, length: int, random: np.random.Generator) -> np.ndarray:
+    """Returns `length` samples of a clip, int16 [n], from a random offset on.
 
-    Where what was drawn is next to nothing (a pause between two barks), it is replaced by the
-    surroundings of the clip's loudest sample.
+    If that segment contains next to no noise (a pause between two barks), the segment around the
+    clip's loudest sample is returned instead.
     """
     last = len(clip) - length if len(clip) >= length else len(clip) - 1
     drawn = segment(clip, length, int(random.integers(last + 1)))
@@ -100,12 +103,12 @@ def mix(
     Args:
         speech: int16 [n].
         noise: int16 [n], not all zero.
-        snr: dB between `level` and the mean power of the noise as it is added.
-        level: mean square of the speech, in int16 units.
+        snr: the ratio of `level` to the mean power of the added noise, in dB.
+        level: the mean square of the speech, in squared int16 units.
 
     Returns:
-        (clean int16 [n], noisy int16 [n], gain). The gain is 1 unless the mixture would go
-        beyond full scale; then both are multiplied by the gain that just avoids it.
+        The clean side, int16 [n]; the noisy side, int16 [n]; and the gain of both. The gain is 1
+        unless the mixture would exceed full scale; then it is the largest that avoids that.
     """
     power = float(np.mean(np.square(noise, dtype=np.float64)))
     factor = np.sqrt(level / power / 10 ** (snr / 10))
@@ -117,15 +120,15 @@ def mix(
 
 @dataclass(frozen=True, eq=False)
 class MixCorpus:
-    """Speech that gets other noise in every round.
+    """Speech that is mixed with different noise in every round.
 
     Attributes:
-        names: one name an utterance.
+        names: the name of each utterance.
         speech: the utterances.
-        noise: the clips.
-        snrs: dB; one of them is drawn for each mixture.
-        bucket_lengths: int32 [buckets], rising; the lengths batches have.
-        kinds: of the clips; none where they are not known.
+        noise: the noise clips.
+        snrs: signal-to-noise ratios in dB; one is drawn for each mixture.
+        bucket_lengths: int32 [buckets], ascending padded lengths of batches, in samples.
+        kinds: the kind of each noise clip, or () if they are not known.
     """
 
     names: tuple[str, ...]
@@ -137,47 +140,47 @@ class MixCorpus:
     _levels: dict[int, float] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
-        """The number of utterances."""
+        """Returns the number of utterances."""
         return len(self.speech)
 
     @property
     def lengths(self) -> np.ndarray:
-        """int32 [n], samples of each utterance."""
+        """The length of each utterance in samples, int32 [n]."""
         return self.speech.lengths
 
     def clean(self, index: int, gain: float = 1.0) -> np.ndarray:
-        """int16 [n]: the clean side that a mixture of this utterance and gain has."""
+        """Returns the clean side of a mixture of this utterance with this gain, int16 [n]."""
         return scaled(self.speech[index], gain)
 
     def order(self, seed: int, round_number: int, count: int) -> np.ndarray:
-        """int64 [count]: the numbers of the utterances that `draw` mixes."""
-        return passes(len(self), count, generator(seed, round_number))
+        """Returns the indices of the utterances that `draw` mixes, int64 [count]."""
+        return shuffled_passes(len(self), count, random_generator(seed, round_number))
 
-    def draw(self, seed: int, round_number: int, count: int) -> Drawn:
-        """Mixes `count` utterances; a function of its arguments alone.
+    def draw(self, seed: int, round_number: int, count: int) -> DrawnPairs:
+        """Mixes `count` utterances. The result depends only on the arguments.
 
-        Every utterance is used once before any is used again. Noise clip, offset and SNR of
-        a mixture come from a generator of its own.
+        Every utterance is drawn once before any is drawn again. Each mixture has its own random
+        generator for noise clip, SNR and offset, so the others do not affect it.
         """
         order = self.order(seed, round_number, count)
         return self._mix(order, seed, round_number)[0]
 
     def _mix(
         self, order: np.ndarray, seed: int, round_number: int, snrs: Sequence[float] | None = None
-    ) -> tuple[Drawn, list[int]]:
-        """What is drawn, and the number of each mixture's clip."""
+    ) -> tuple[DrawnPairs, list[int]]:
+        """Returns mixtures of the utterances in `order`, and the indices of their noise clips."""
         mixed, clips = [], []
         for position, index in enumerate(order):
-            random = generator(seed, round_number, position)
+            random = random_generator(seed, round_number, position)
             clips.append(int(random.integers(len(self.noise))))
             clip = self.noise[clips[-1]]
             snr = self.snrs[int(random.integers(len(self.snrs)))]
             speech = self.speech[index]
-            noise = stretch(clip, len(speech), random)
+            noise = random_segment(clip, len(speech), random)
             chosen = snrs[position] if snrs else snr
             mixed.append(mix(speech, noise, chosen, self._level(int(index))))
         clean, noisy, gains = zip(*mixed, strict=True)
-        return Drawn(order.astype(np.int32), np.array(gains, np.float32), clean, noisy), clips
+        return DrawnPairs(order.astype(np.int32), np.array(gains, np.float32), clean, noisy), clips
 
     def _level(self, index: int) -> float:
         if index not in self._levels:
@@ -185,16 +188,21 @@ class MixCorpus:
         return self._levels[index]
 
     def fixed(self, seed: int, count: int) -> PairCorpus:
-        """`count` utterances mixed once and for all, as validation needs them.
+        """Mixes a fixed corpus for validation.
+
+        Each SNR is used for the same number of utterances, to within one.
 
         Args:
-            seed: decides noise, offset and the order in which the SNRs are dealt out, each SNR
-                to as many utterances as any other (give or take one).
-            count: how many utterances, spread evenly over the corpus; at most all of them.
+            seed: decides noise clips, offsets and which utterance gets which SNR.
+            count: the number of utterances, spread evenly over the corpus; at most all of them.
+
+        Returns:
+            The mixtures, without bucket lengths. Their conditions are "snr" and, if the kinds of
+            the noise clips are known, "noise".
         """
         order = spread(len(self), count)
-        dealt = np.resize(np.asarray(self.snrs, np.float64), len(order))
-        snrs = generator(seed).permutation(dealt).tolist()
+        repeated = np.resize(np.asarray(self.snrs, np.float64), len(order))
+        snrs = random_generator(seed).permutation(repeated).tolist()
         drawn, clips = self._mix(order, seed, 0, snrs)
         conditions = {"snr": tuple(f"{snr:g}" for snr in snrs)}
         if self.kinds:
@@ -204,40 +212,48 @@ class MixCorpus:
 
 
 def open_mix(data: ConfigDict) -> tuple[MixCorpus, PairCorpus, tuple[Problem, ...]]:
-    """Speech and noise for training, and fixed validation mixtures.
+    """Opens speech and noise for training, and mixes them for validation.
 
-    `data.speech` and `data.noise` may each hold `train/` and `valid/`; where they do not, a
-    share of the files, `data.valid_share`, is held out: which ones, `data.seed` decides.
+    `data.speech` and `data.noise` may each contain the folders `train` and `valid`. If they do not,
+    the share `data.valid_share` of the files is held out; `data.seed` decides which.
+
+    Returns:
+        The training set, the validation set (both without bucket lengths), and the problems.
+
+    Raises:
+        UserError: `data.snrs` is empty, a folder does not exist, or a set has no usable file.
     """
     if not data.snrs:
         raise UserError("config.data.snrs is empty: give at least one ratio in dB")
     longest = data.longest_seconds
-    speech = split("config.data.speech", data.speech, lambda wave: fault(wave, longest), data)
-    noise = split("config.data.noise", data.noise, noise_fault, data)
+    speech = split(
+        "config.data.speech", data.speech, lambda wave: reason_unusable(wave, longest), data
+    )
+    noise = split("config.data.noise", data.noise, reason_noise_unusable, data)
     snrs = tuple(float(snr) for snr in data.snrs)
     train, valid = (
         MixCorpus(
-            tuple(stems(words.files)),
-            words.waves,
-            sounds.waves,
+            tuple(stems(utterances.files)),
+            utterances.waves,
+            clips.waves,
             snrs,
-            kinds=kinds_of(sounds.files),
+            kinds=noise_kinds(clips.files),
         )
-        for words, sounds in zip(speech, noise, strict=True)
+        for utterances, clips in zip(speech, noise, strict=True)
     )
     problems = {p: None for part in (*speech, *noise) for p in part.problems}
     fixed = valid.fixed(data.seed, data.valid_utterances or len(valid))
     return train, fixed, tuple(problems)
 
 
-def kinds_of(files: Sequence[str]) -> tuple[str, ...]:
-    """The folder that each noise file lies in; nothing where any lies in none."""
+def noise_kinds(files: Sequence[str]) -> tuple[str, ...]:
+    """Returns the name of each noise file's folder, or () if any file is in none."""
     kinds = tuple(PurePosixPath(file).parent.name for file in files)
     return kinds if all(kinds) else ()
 
 
-def noise_fault(samples: np.ndarray) -> str:
-    """Why a noise clip (int16 [n]) is of no use, or ""."""
+def reason_noise_unusable(samples: np.ndarray) -> str:
+    """Returns why a noise clip (int16 [n] at 16000 Hz) cannot be used, or "" if it can."""
     if len(samples) < SHORTEST_SECONDS * SAMPLE_RATE:
         return f"{len(samples) / SAMPLE_RATE:.3f} s is too short for noise"
-    return silence(samples)
+    return reason_silent(samples)

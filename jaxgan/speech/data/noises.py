@@ -1,6 +1,7 @@
-"""Noises made the way they are usually made for speech enhancement, from a generator alone.
+"""Synthesises the kinds of noise that are common in speech enhancement.
 
-Every function gives float64 [n] at 16000 Hz with a mean power of about 1.
+Unless its docstring says otherwise, a function returns float64 [n] at 16000 Hz with a mean power of
+about 1, and depends only on its arguments and the state of the random generator.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,31 +13,40 @@ from scipy.signal import lfilter
 from jaxgan.speech.data.audio import SAMPLE_RATE
 
 WINDOW = 512
+"""Samples in a frame of `speech_spectrum`."""
 BABBLE_VOICES = 6
+"""The maximum number of voices in babble."""
 
 
 def unit(signal: np.ndarray) -> np.ndarray:
-    """The signal at a mean power of 1."""
+    """Returns a signal, float64 [n], scaled to a mean power of 1."""
     return signal / np.sqrt(np.mean(np.square(signal)))
 
 
 def white(n: int, random: np.random.Generator) -> np.ndarray:
-    """Equal power at all frequencies."""
+    """Returns white noise: equal power at all frequencies."""
     return random.standard_normal(n)
 
 
 def pink(n: int, random: np.random.Generator) -> np.ndarray:
-    """Power that falls by 3 dB an octave from 20 Hz on."""
+    """Returns pink noise: power that falls by 3 dB per octave above 20 Hz."""
     return _filtered(n, random, lambda frequencies: 1 / np.sqrt(np.maximum(frequencies, 20.0)))
 
 
 def brown(n: int, random: np.random.Generator) -> np.ndarray:
-    """Power that falls by 6 dB an octave from 50 Hz on: the rumble inside a moving car."""
+    """Returns brown noise, like the rumble in a car: 6 dB less power per octave above 50 Hz."""
     return _filtered(n, random, lambda frequencies: 1 / np.maximum(frequencies, 50.0))
 
 
 def speech_spectrum(waves: Sequence[np.ndarray]) -> np.ndarray:
-    """Mean power spectrum of speech, [257] from 0 to 8000 Hz (Hann windows of 32 ms)."""
+    """Returns the power spectrum of speech, summed over all frames.
+
+    Args:
+        waves: int16 or float [n] arrays at 16000 Hz, cut into Hann windows of 32 ms.
+
+    Returns:
+        float64 [257], from 0 to 8000 Hz.
+    """
     total = np.zeros(WINDOW // 2 + 1)
     for wave in waves:
         frames = wave[: len(wave) // WINDOW * WINDOW].reshape(-1, WINDOW)
@@ -45,13 +55,13 @@ def speech_spectrum(waves: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def speech_shaped(n: int, random: np.random.Generator, spectrum: np.ndarray) -> np.ndarray:
-    """Stationary noise with the mean spectrum of speech, as `speech_spectrum` gives it."""
+    """Returns stationary noise with a power spectrum from `speech_spectrum`, at any scale."""
     grid = np.linspace(0, SAMPLE_RATE / 2, len(spectrum))
     return _filtered(n, random, lambda frequencies: np.sqrt(np.interp(frequencies, grid, spectrum)))
 
 
 def modulated(n: int, random: np.random.Generator, spectrum: np.ndarray) -> np.ndarray:
-    """Speech-shaped noise that swells and fades 2 to 8 times a second, by 6 to 20 dB."""
+    """Returns speech-shaped noise whose level varies by 6 to 20 dB, 2 to 8 times a second."""
     time = np.arange(n) / SAMPLE_RATE
     phase = 2 * np.pi * (random.uniform(2, 8) * time + random.uniform())
     depth = random.uniform(6, 20) / 2
@@ -59,7 +69,7 @@ def modulated(n: int, random: np.random.Generator, spectrum: np.ndarray) -> np.n
 
 
 def babble(n: int, random: np.random.Generator, waves: Sequence[np.ndarray]) -> np.ndarray:
-    """Several voices at once, each at the same mean power, looped from a random place."""
+    """Returns up to 6 of the voices at equal power, each repeated from a random offset."""
     total = np.zeros(n)
     for number in random.choice(len(waves), min(BABBLE_VOICES, len(waves)), replace=False):
         wave = np.roll(waves[number], -int(random.integers(len(waves[number]))))
@@ -68,7 +78,7 @@ def babble(n: int, random: np.random.Generator, waves: Sequence[np.ndarray]) -> 
 
 
 def hum(n: int, random: np.random.Generator) -> np.ndarray:
-    """A mains hum of 50 or 60 Hz with its harmonics, over faint pink noise."""
+    """Returns mains hum of about 50 or 60 Hz with its harmonics, and faint pink noise."""
     time = np.arange(n) / SAMPLE_RATE
     fundamental = random.choice([50.0, 60.0]) * random.uniform(0.995, 1.005)
     harmonics = np.arange(1, int(random.integers(8, 40)))
@@ -82,7 +92,7 @@ def hum(n: int, random: np.random.Generator) -> np.ndarray:
 
 
 def clicks(n: int, random: np.random.Generator) -> np.ndarray:
-    """Taps and ticks: 3 to 12 decaying resonances a second, over faint pink noise."""
+    """Returns 3 to 12 clicks a second, each a decaying resonance, and faint pink noise."""
     total = np.zeros(n)
     count = max(2, int(random.poisson(random.uniform(3, 12) * n / SAMPLE_RATE)))
     for start in random.integers(n, size=count):
@@ -98,7 +108,7 @@ def clicks(n: int, random: np.random.Generator) -> np.ndarray:
 def _filtered(
     n: int, random: np.random.Generator, response: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """White noise through a filter with this magnitude response to frequencies in Hz."""
+    """Returns white noise filtered with a magnitude response, a function of frequencies in Hz."""
     size = next_fast_len(n, real=True)
     frequencies = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
     shaped = irfft(rfft(random.standard_normal(size)) * response(frequencies), size)

@@ -1,4 +1,4 @@
-"""Folders of clean and of noisy files, paired by name."""
+"""Reads folders of clean and noisy files, which are paired by name."""
 
 import csv
 import os
@@ -12,29 +12,30 @@ from ml_collections import ConfigDict
 from jaxgan.core.errors import UserError
 from jaxgan.speech.data import audio
 from jaxgan.speech.data.audio import SAMPLE_RATE
-from jaxgan.speech.data.checks import CUT, WITH_PARTNER, Problem, fault
+from jaxgan.speech.data.checks import PAIR_SKIPPED, TRIMMED, Problem, reason_unusable
 from jaxgan.speech.data.corpus import Conditions, PairCorpus
-from jaxgan.speech.data.folders import existing, hold_out, require, stems
+from jaxgan.speech.data.folders import existing_folder, hold_out, require_usable, stems
 from jaxgan.speech.data.waves import Waves, join, load
 
 SIDES = ("clean", "noisy")
 VOICEBANK_TRAIN = ("clean_trainset_28spk_wav", "noisy_trainset_28spk_wav")
 VOICEBANK_TEST = ("clean_testset_wav", "noisy_testset_wav")
 CONDITIONS = "conditions.csv"
+"""The file in which `read_pairs` looks for the conditions of its pairs."""
 TOLERANCE_SECONDS = 0.001
-"""Two sides may differ so much in length (rounding when files were resampled); both are then cut
-to the shorter one. Beyond it they are not known to be aligned and the pair is left out."""
+"""The sides of a pair may differ by this much in length, since resampling rounds it; both are then
+trimmed to the shorter length. Pairs that differ more may be misaligned and are skipped."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Pairs of two folders.
+    """The pairs of two folders.
 
     Attributes:
-        names: the files' names without suffix, "/" between folders.
+        names: the name of each pair: its path without suffix, with "/" between folders.
         clean: the clean sides.
         noisy: the noisy sides, of the same lengths.
-        problems: every file that is not used as it is.
+        problems: every file that cannot be used as it is.
     """
 
     names: tuple[str, ...]
@@ -43,17 +44,18 @@ class Pairs:
     problems: tuple[Problem, ...]
 
     def corpus(self) -> PairCorpus:
-        """The pairs as a corpus, bucket lengths not chosen."""
+        """Returns the pairs as a corpus without bucket lengths."""
         return PairCorpus(self.names, self.clean, self.noisy)
 
 
-def read_sides(clean: Path, noisy: Path, fault_of: Callable[[np.ndarray], str]) -> Pairs:
-    """Reads two folders and pairs their files by name; suffixes may differ.
+def read_sides(clean: Path, noisy: Path, check: Callable[[np.ndarray], str]) -> Pairs:
+    """Reads two folders and pairs their files by name. Suffixes may differ.
 
     Args:
-        clean: folder of clean files, at any depth.
-        noisy: folder of noisy files in the same sub-folders.
-        fault_of: int16 [n] -> why these samples are of no use, or ""; asked for both sides.
+        clean: a folder of clean files, at any depth.
+        noisy: a folder of noisy files in the same sub-folders.
+        check: takes the samples of either side, int16 [n] at 16000 Hz, and returns why they cannot
+            be used, or "" if they can.
     """
     folders = (clean, noisy)
     files = [dict(zip(stems(found), found, strict=True)) for found in map(audio.find, folders)]
@@ -73,25 +75,25 @@ def read_sides(clean: Path, noisy: Path, fault_of: Callable[[np.ndarray], str]) 
         load(folder, [own[name] for name in names])
         for folder, own in zip(folders, files, strict=True)
     ]
-    good = []
-    for number, name in enumerate(names):
+    usable = []
+    for index, name in enumerate(names):
         paths = [str(folder / own[name]) for folder, own in zip(folders, files, strict=True)]
-        whats = [side.reasons[number] or fault_of(side.waves[number]) for side in both]
+        reasons = [side.reasons[index] or check(side.waves[index]) for side in both]
         found = [
-            Problem(path, what, WITH_PARTNER)
-            for path, what in zip(paths, whats, strict=True)
-            if what
+            Problem(path, reason, PAIR_SKIPPED)
+            for path, reason in zip(paths, reasons, strict=True)
+            if reason
         ]
         if not found:
-            found = _unequal(paths, [int(side.waves.lengths[number]) for side in both])
-        if not found or found[0].action == CUT:
-            good.append(number)
+            found = _unequal(paths, [int(side.waves.lengths[index]) for side in both])
+        if not found or found[0].action == TRIMMED:
+            usable.append(index)
         problems += found
     lengths = np.minimum(both[0].waves.lengths, both[1].waves.lengths)
     return Pairs(
-        names=tuple(names[number] for number in good),
-        clean=both[0].waves.cut(lengths).select(good),
-        noisy=both[1].waves.cut(lengths).select(good),
+        names=tuple(names[index] for index in usable),
+        clean=both[0].waves.truncate(lengths).select(usable),
+        noisy=both[1].waves.truncate(lengths).select(usable),
         problems=tuple(problems),
     )
 
@@ -100,88 +102,95 @@ def _unequal(paths: Sequence[str], lengths: Sequence[int]) -> list[Problem]:
     if lengths[0] == lengths[1]:
         return []
     near = abs(lengths[0] - lengths[1]) <= TOLERANCE_SECONDS * SAMPLE_RATE
-    what = f"has {lengths[1]} samples at 16000 Hz where {paths[0]} has {lengths[0]}"
-    return [Problem(paths[1], what, CUT if near else WITH_PARTNER)]
+    reason = f"has {lengths[1]} samples at 16000 Hz where {paths[0]} has {lengths[0]}"
+    return [Problem(paths[1], reason, TRIMMED if near else PAIR_SKIPPED)]
 
 
-def sides_in(place: Path, choices: Sequence[tuple[str, str]]) -> tuple[Path, Path] | None:
-    """The first of these pairs of folders that a folder holds."""
+def sides_in(folder: Path, choices: Sequence[tuple[str, str]]) -> tuple[Path, Path] | None:
+    """Returns the first of these pairs of sub-folders that a folder contains, or None."""
     for clean, noisy in choices:
-        if (place / clean).is_dir() and (place / noisy).is_dir():
-            return place / clean, place / noisy
+        if (folder / clean).is_dir() and (folder / noisy).is_dir():
+            return folder / clean, folder / noisy
     return None
 
 
 def open_pairs(data: ConfigDict) -> tuple[PairCorpus, PairCorpus, tuple[Problem, ...]]:
-    """Training and validation pairs under `data.root`.
+    """Opens the training and validation pairs under `data.root`.
 
-    They are in `train/clean`, `train/noisy`, `valid/clean` and `valid/noisy`; or in `clean` and
-    `noisy` (or VoiceBank-DEMAND's names for its training set) alone, from which `hold_out` takes
-    `data.valid_share` of the pairs for validation.
+    The folder contains `train/clean`, `train/noisy`, `valid/clean` and `valid/noisy`, or only
+    `clean` and `noisy` (or the folders of VoiceBank-DEMAND's training set). In the second case
+    `hold_out` takes the share `data.valid_share` of the pairs for validation.
+
+    Returns:
+        The training set, the validation set (both without bucket lengths), and the problems.
+
+    Raises:
+        UserError: a folder does not exist, or a set has no usable pair.
     """
     key = "config.data.root"
-    place = existing(key, data.root)
-    parts = [sides_in(place / part, [SIDES]) for part in ("train", "valid")]
+    root = existing_folder(key, data.root)
+    parts = [sides_in(root / part, [SIDES]) for part in ("train", "valid")]
 
-    def fault_of(wave: np.ndarray) -> str:
-        return fault(wave, data.longest_seconds)
+    def check(wave: np.ndarray) -> str:
+        return reason_unusable(wave, data.longest_seconds)
 
     if parts[0] and parts[1]:
-        sets = [read_sides(*part, fault_of) for part in parts if part]
+        sets = [read_sides(*part, check) for part in parts if part]
         for name, found in zip(("train", "valid"), sets, strict=True):
-            require(key, place / name, found.names, found.problems)
+            require_usable(key, root / name, found.names, found.problems)
         return sets[0].corpus(), sets[1].corpus(), sets[0].problems + sets[1].problems
-    both = sides_in(place, [SIDES, VOICEBANK_TRAIN])
+    both = sides_in(root, [SIDES, VOICEBANK_TRAIN])
     if both is None:
         raise UserError(
-            f"{key}={place}: needs the folders clean and noisy, "
+            f"{key}={root}: needs the folders clean and noisy, "
             "or train/clean, train/noisy, valid/clean and valid/noisy"
         )
-    whole = read_sides(*both, fault_of)
-    require(key, place, whole.names, whole.problems)
-    held = hold_out(key, place, whole.names, data)
+    whole = read_sides(*both, check)
+    require_usable(key, root, whole.names, whole.problems)
+    held = hold_out(key, root, whole.names, data)
     corpus = whole.corpus()
     train, valid = corpus.select(np.flatnonzero(~held)), corpus.select(np.flatnonzero(held))
     return train, valid, whole.problems
 
 
 def read_pairs(folder: str | os.PathLike[str]) -> tuple[PairCorpus, tuple[Problem, ...]]:
-    """A test set at its files' own lengths.
+    """Reads a test set.
 
-    Only what cannot be decoded or paired is left out; what is short or silent stays, for a
-    score to say that it has none for it.
+    Only files that cannot be decoded or paired are skipped. Short and silent ones are kept; scores
+    are NaN where they are not defined.
 
     Args:
-        folder: holds `clean` and `noisy`, or VoiceBank-DEMAND's names for its test set; and, where
-            more is known of the pairs, a table conditions.csv (see `read_conditions`).
+        folder: contains `clean` and `noisy`, or the folders of VoiceBank-DEMAND's test set; it may
+            also contain a table conditions.csv (see `read_conditions`).
 
     Returns:
-        (the pairs, every file that is not used as it is).
+        The pairs, without bucket lengths, and the problems.
 
     Raises:
-        UserError: no such folder, no such folders in it, or no pair that can be read.
+        UserError: the folder or the folders in it do not exist, no pair can be read, or
+            `read_conditions` rejects the table.
     """
-    place = existing("--data", folder)
-    both = sides_in(place, [SIDES, VOICEBANK_TEST])
+    root = existing_folder("--data", folder)
+    both = sides_in(root, [SIDES, VOICEBANK_TEST])
     if both is None:
         raise UserError(
-            f"--data={place}: needs the folders clean and noisy, or {' and '.join(VOICEBANK_TEST)}"
+            f"--data={root}: needs the folders clean and noisy, or {' and '.join(VOICEBANK_TEST)}"
         )
     pairs = read_sides(*both, lambda wave: "")
-    require("--data", place, pairs.names, pairs.problems)
-    conditions = read_conditions(place / CONDITIONS, pairs.names)
+    require_usable("--data", root, pairs.names, pairs.problems)
+    conditions = read_conditions(root / CONDITIONS, pairs.names)
     return replace(pairs.corpus(), conditions=conditions), pairs.problems
 
 
 def read_conditions(path: Path, names: Sequence[str]) -> Conditions:
-    """What a table says of pairs: nothing where there is no table.
+    """Reads the conditions of pairs from a table. Without a table there are none.
 
     Args:
-        path: a CSV file with a column `name`, as the pairs' names, and others: snr, noise, ...
-        names: of the pairs, in order.
+        path: a CSV file with a column `name` of pair names and any others, e.g. `snr` or `noise`.
+        names: the names of the pairs, in order.
 
     Raises:
-        UserError: the table has no column `name`, or a pair is missing in it.
+        UserError: the table has no column `name` or no row for one of the pairs.
     """
     if not path.exists():
         return {}
@@ -189,17 +198,17 @@ def read_conditions(path: Path, names: Sequence[str]) -> Conditions:
         reader = csv.DictReader(file)
         columns = [column for column in reader.fieldnames or () if column != "name"]
         if "name" not in (reader.fieldnames or ()):
-            raise UserError(f"{path}: its first line names no column 'name'")
+            raise UserError(f"{path}: its first line has no column 'name'")
         rows = {row["name"]: row for row in reader}
     missing = [name for name in names if name not in rows]
     if missing:
-        raise UserError(f"{path}: has no row of {missing[0]!r}; add one, or remove the file")
+        raise UserError(f"{path}: has no row for {missing[0]!r}; add one, or remove the file")
     return {column: tuple(rows[name][column] or "" for name in names) for column in columns}
 
 
-def write_conditions(corpus: PairCorpus, place: Path) -> None:
-    """Writes what is known of a corpus' pairs where `read_pairs` finds it."""
-    with (place / CONDITIONS).open("w", newline="", encoding="utf-8") as file:
+def write_conditions(corpus: PairCorpus, folder: Path) -> None:
+    """Writes the conditions of a corpus to the file in which `read_pairs` looks for them."""
+    with (folder / CONDITIONS).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["name", *corpus.conditions])
         writer.writerows(zip(corpus.names, *corpus.conditions.values(), strict=True))

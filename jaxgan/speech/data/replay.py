@@ -1,6 +1,7 @@
-"""What earlier generators made, kept with its scores, so that the discriminator does not forget.
+"""Replays the outputs of earlier generators, with their scores, to the discriminator.
 
-A round's record holds the enhanced utterances that had a score; the clean sides are in the corpus.
+The record of a round contains its enhanced utterances that have a score. The clean sides come from
+the corpus.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,34 +9,35 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from jaxgan.core.phase import shuffled
 from jaxgan.core.state import History, Record
+from jaxgan.core.steps import shuffled
 from jaxgan.speech.data.batching import build, plan_batches
-from jaxgan.speech.data.corpus import Drawn, generator
+from jaxgan.speech.data.corpus import DrawnPairs, random_generator
 
 STREAM = 1
-"""Tells the draw of old items from that of new ones, which has the same seed and round."""
+"""Part of the seed, so that this draw differs from that of new items in the same round."""
 
 
 class CleanSource(Protocol):
-    """A corpus, as far as replay needs it."""
+    """The part of a corpus that replay needs."""
 
     @property
     def bucket_lengths(self) -> np.ndarray:
-        """int32 [buckets], rising."""
+        """The ascending padded lengths of batches in samples, int32 [buckets]."""
 
     def clean(self, index: int, gain: float = 1.0) -> np.ndarray:
-        """int16 [n]: the clean side of an utterance."""
+        """Returns the clean side of an utterance times a gain, int16 [n]."""
 
 
 class ReplayBatch(NamedTuple):
-    """Old items on the host, padded; a row that only fills has length 0 and labels NaN.
+    """Padded items of earlier rounds, as NumPy arrays.
 
     Attributes:
         clean: int16 [B, T].
         enhanced: int16 [B, T].
-        labels: float32 [B, S], normalised scores.
-        lengths: int32 [B], samples.
+        labels: float32 [B, S], S normalised scores per item; NaN where there is none, and in rows
+            that only fill the batch.
+        lengths: int32 [B], in samples; 0 in rows that only fill the batch.
     """
 
     clean: np.ndarray
@@ -51,14 +53,18 @@ def make_record(
     enhanced: Sequence[np.ndarray],
     labels: np.ndarray,
 ) -> Record:
-    """The record of a round.
+    """Returns the record of a round.
 
     Args:
-        index: int32 [n], utterance numbers.
-        gain: float32 [n], of the clean sides.
-        lengths: int32 [n], samples; 0 in rows that only filled a batch.
-        enhanced: n int16 arrays of at least that many samples.
-        labels: float32 [n, S], normalised scores; items without any are left out.
+        index: int32 [n], the index of each utterance in its corpus.
+        gain: float32 [n], the gain of each clean side.
+        lengths: int32 [n], in samples; 0 in rows that only filled a batch.
+        enhanced: n int16 arrays, each at least as long as its length.
+        labels: float32 [n, S], normalised scores, NaN where there is none.
+
+    Returns:
+        "index", "gain", "lengths" and "labels" of the m items with at least one score, and
+        "enhanced", int16 [sum of their lengths], their samples one after another.
     """
     kept = np.flatnonzero(np.isfinite(labels).any(axis=1) & (lengths > 0))
     cut = [enhanced[item][: lengths[item]] for item in kept.tolist()]
@@ -75,29 +81,29 @@ def replay_batches(
     history: History,
     corpus: CleanSource,
     share: float,
-    most: int,
+    limit: int,
     batch_size: int,
     seed: int,
     number: int,
 ) -> Iterator[ReplayBatch]:
-    """A share of all items of all earlier rounds, drawn anew for each round without repetition.
+    """Yields batches of a random share of the items of all earlier rounds, each item at most once.
 
     Args:
-        history: records of `make_record`; empty ones hold nothing.
+        history: records from `make_record`; they may be empty.
         corpus: the training corpus, for the clean sides.
-        share: of all items, 0 to 1; their number is rounded to the nearest.
-        most: items, even if the share is more; 0: no limit.
-        batch_size: rows of each batch.
-        seed: with `number`, decides the draw.
-        number: of the round.
+        share: the share of all items to draw, from 0 to 1, rounded to a whole number of items.
+        limit: the maximum number of items; 0 for no limit.
+        batch_size: the number of rows in every batch.
+        seed: decides the draw, together with `number`.
+        number: the current round.
     """
     sizes = np.array([len(record.get("labels", ())) for record in history], np.int64)
     total = int(sizes.sum())
-    random = generator(seed, number, STREAM)
+    random = random_generator(seed, number, STREAM)
     count = round(share * total)
-    chosen = random.choice(total, min(count, most) if most else count, replace=False)
-    begins = np.cumsum(sizes) - sizes
-    origin = np.searchsorted(begins, chosen, side="right") - 1
+    chosen = random.choice(total, min(count, limit) if limit else count, replace=False)
+    firsts = np.cumsum(sizes) - sizes
+    rounds = np.searchsorted(firsts, chosen, side="right") - 1
     offsets = [
         np.cumsum(record["lengths"], dtype=np.int64) - record["lengths"] if len(record) else None
         for record in history
@@ -106,18 +112,18 @@ def replay_batches(
     index = np.zeros(len(chosen), np.int32)
     gain = np.ones(len(chosen), np.float32)
     labels, clean, enhanced = [], [], []
-    for position, (round_, item) in enumerate(zip(origin, chosen - begins[origin], strict=True)):
-        record, begin = history[round_], offsets[round_][item]
+    for position, (past, item) in enumerate(zip(rounds, chosen - firsts[rounds], strict=True)):
+        record, start = history[past], offsets[past][item]
         index[position] = record["index"][item]
         gain[position] = record["gain"][item]
         labels.append(record["labels"][item])
         clean.append(corpus.clean(int(index[position]), float(gain[position])))
-        enhanced.append(record["enhanced"][begin : begin + record["lengths"][item]])
-    drawn = Drawn(index=index, gain=gain, clean=clean, noisy=enhanced)
+        enhanced.append(record["enhanced"][start : start + record["lengths"][item]])
+    drawn = DrawnPairs(index=index, gain=gain, clean=clean, noisy=enhanced)
     lengths = np.array([len(wave) for wave in clean], np.int32)
     plans = plan_batches(lengths, corpus.bucket_lengths, batch_size)
-    for plan in [plans[place] for place in shuffled([plan.length for plan in plans], random)]:
+    for plan in [plans[i] for i in shuffled([plan.length for plan in plans], random)]:
         fields = build(plan, drawn)
-        nothing = np.full_like(labels[0], np.nan)
-        rows = np.stack([labels[row] if row >= 0 else nothing for row in plan.rows])
-        yield ReplayBatch(fields["clean"], fields["noisy"], rows, fields["lengths"])
+        missing = np.full_like(labels[0], np.nan)
+        padded_labels = np.stack([labels[row] if row >= 0 else missing for row in plan.rows])
+        yield ReplayBatch(fields["clean"], fields["noisy"], padded_labels, fields["lengths"])

@@ -1,4 +1,4 @@
-"""What the voices of the demo corpus say: plain sentences written for it, in many languages."""
+"""The sentences of the demo corpus: plain ones in many languages, written for it."""
 
 SENTENCES: dict[str, tuple[str, ...]] = {
     "en-us": (
@@ -174,4 +174,4 @@ SENTENCES: dict[str, tuple[str, ...]] = {
         "Tidak ada yang tahu mengapa jam di menara itu berhenti.",
     ),
 }
-"""By eSpeak NG's name of the language."""
+"""The sentences of each language, by eSpeak NG's name of the language."""

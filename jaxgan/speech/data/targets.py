@@ -1,4 +1,4 @@
-"""Scores that utterances are assigned, each its own."""
+"""Reads the scores that the generator should reach on single utterances."""
 
 import csv
 import math
@@ -10,23 +10,24 @@ import numpy as np
 from jaxgan.core.errors import UserError
 
 
-def read_targets(path: str, names: Sequence[str], otherwise: float) -> np.ndarray:
-    """The score that G asks for each utterance (Fu et al., ICML 2019, s in equation 5).
+def read_targets(path: str, names: Sequence[str], default: float) -> np.ndarray:
+    """Reads the score that G should reach on each utterance (Fu et al. 2019, s in equation 5).
 
     Args:
-        path: CSV file without a head, a line NAME,TARGET for an utterance; targets are on D's
-            scale, see `config.score_map`.
-        names: of the corpus.
-        otherwise: the target of utterances that the file does not name.
+        path: a CSV file without a header and with a line NAME,TARGET per utterance. Targets are on
+            the scale of D's outputs (see `config.score_map`).
+        names: the names of the n utterances in the corpus.
+        default: the target of utterances that are not in the file.
 
     Returns:
-        float32 [n].
+        float32 [n], the target of each utterance.
 
     Raises:
-        UserError: the file cannot be read, or a line is no name of the corpus and a finite number.
+        UserError: the file cannot be read, or a line is not the name of an utterance in the corpus
+            and a finite number.
     """
-    place = {name: number for number, name in enumerate(names)}
-    targets = np.full(len(names), otherwise, np.float32)
+    indices = {name: index for index, name in enumerate(names)}
+    targets = np.full(len(names), default, np.float32)
     try:
         rows = list(csv.reader(Path(path).read_text("utf-8").splitlines()))
     except (OSError, UnicodeDecodeError) as error:
@@ -34,7 +35,7 @@ def read_targets(path: str, names: Sequence[str], otherwise: float) -> np.ndarra
     for line, row in enumerate(rows, 1):
         try:
             name, target = row
-            targets[place[name]] = value = float(target)
+            targets[indices[name]] = value = float(target)
         except (KeyError, ValueError):
             value = math.nan
         if not math.isfinite(value):

@@ -1,9 +1,9 @@
-"""VoiceBank-DEMAND as published, and its download.
+"""Opens VoiceBank-DEMAND as published, and downloads it.
 
     python -m jaxgan.speech.data.voicebank DIR
 
-downloads, verifies and unpacks it into DIR: about 5 GB to load, 7 GB in the end and 12 GB in
-between. The same command goes on where it was interrupted. Then train with
+downloads, verifies and unpacks it into DIR: about 5 GB to download, up to 12 GB of disk space in
+between and 7 GB in the end. The same command continues an interrupted download. Then train with
 --config.data.kind=voicebank --config.data.root=DIR and evaluate with --data=DIR.
 
 Valentini-Botinhao, "Noisy speech database for training speech enhancement algorithms and TTS
@@ -32,9 +32,9 @@ from rich.progress import (
 from jaxgan.core.download import fetch
 from jaxgan.core.errors import UserError
 from jaxgan.speech.data import audio
-from jaxgan.speech.data.checks import Problem, fault
+from jaxgan.speech.data.checks import Problem, reason_unusable
 from jaxgan.speech.data.corpus import PairCorpus
-from jaxgan.speech.data.folders import existing, require
+from jaxgan.speech.data.folders import existing_folder, require_usable
 from jaxgan.speech.data.pairs import VOICEBANK_TEST, VOICEBANK_TRAIN, read_sides, sides_in
 
 BASE_URL = "https://datashare.ed.ac.uk/bitstream/handle/10283/2791"
@@ -42,29 +42,36 @@ PUBLISHED = {
     **dict.fromkeys(VOICEBANK_TRAIN, 11572),
     **dict.fromkeys(VOICEBANK_TEST, 824),
 }
-"""Folders, each published as a zip file of this name, and how many wav files they hold."""
+"""The folders, each published as a zip file of that name, and their numbers of wav files."""
 
 
 def open_voicebank(data: ConfigDict) -> tuple[PairCorpus, PairCorpus, tuple[Problem, ...]]:
-    """The training set without, and for validation with, the speakers `data.valid_speakers`.
+    """Opens the published training set; the speakers `data.valid_speakers` are for validation.
 
-    The test set is never read here. A file's speaker is its name up to the first "_".
+    A file's speaker is its name up to the first "_". The published test set is not read.
+
+    Returns:
+        The training set, the validation set (both without bucket lengths), and the problems.
+
+    Raises:
+        UserError: a folder does not exist, a validation speaker has no usable file, or no speaker
+            is left for one of the sets.
     """
     key = "config.data.root"
-    place = existing(key, data.root)
-    both = sides_in(place, [VOICEBANK_TRAIN])
+    root = existing_folder(key, data.root)
+    both = sides_in(root, [VOICEBANK_TRAIN])
     if both is None:
         raise UserError(
-            f"{key}={place}: needs the folders {' and '.join(VOICEBANK_TRAIN)}; "
-            f"python -m jaxgan.speech.data.voicebank {place} downloads them"
+            f"{key}={root}: needs the folders {' and '.join(VOICEBANK_TRAIN)}; "
+            f"python -m jaxgan.speech.data.voicebank {root} downloads them"
         )
-    pairs = read_sides(*both, lambda wave: fault(wave, data.longest_seconds))
-    require(key, place, pairs.names, pairs.problems)
+    pairs = read_sides(*both, lambda wave: reason_unusable(wave, data.longest_seconds))
+    require_usable(key, root, pairs.names, pairs.problems)
     speakers = np.array([PurePosixPath(name).name.split("_")[0] for name in pairs.names])
     for speaker in data.valid_speakers:
         if speaker not in speakers:
             raise UserError(
-                f"config.data.valid_speakers: {place} has no usable file of speaker {speaker!r}"
+                f"config.data.valid_speakers: {root} has no usable file of speaker {speaker!r}"
             )
     held = np.isin(speakers, list(data.valid_speakers))
     if held.all() or not held.any():
@@ -77,43 +84,47 @@ def open_voicebank(data: ConfigDict) -> tuple[PairCorpus, PairCorpus, tuple[Prob
     return train, valid, pairs.problems
 
 
-def download(place: Path, base_url: str, keep_zips: bool, progress: Progress) -> None:
-    """Downloads, verifies and unpacks what is not yet there.
+def download(root: Path, base_url: str, keep_zips: bool, progress: Progress) -> None:
+    """Downloads, verifies and unpacks the folders that do not exist yet.
 
     Args:
-        place: gets one folder for each entry of PUBLISHED.
-        base_url: the zip files lie directly under it.
-        keep_zips: leave the zip files where they are.
-        progress: shows one bar for each file.
+        root: the folder to create the folders of `PUBLISHED` in.
+        base_url: the URL of the folder with the zip files.
+        keep_zips: whether to keep the zip files.
+        progress: shows one bar per file.
 
     Raises:
-        UserError: see `download.fetch`; a zip file that is damaged (it is deleted, so that the
-            same command loads it again); a folder with another number of files than published.
+        UserError: a download fails (see `download.fetch`), a zip file is damaged (it is deleted, so
+            that the same command downloads it again), a folder has a different number of files than
+            published, or the disk cannot be written.
     """
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{place} cannot be made: {error.strerror}") from error
+        raise UserError(f"{root} cannot be created: {error.strerror}") from error
     for name, count in PUBLISHED.items():
-        archive = place / f"{name}.zip"
-        if not (place / name).is_dir():
+        archive = root / f"{name}.zip"
+        if not (root / name).is_dir():
             if not archive.exists():
                 fetch(f"{base_url.rstrip('/')}/{archive.name}", archive, progress)
-            unpack(archive, place / name)
-        found = len(audio.find(place / name))
+            unpack(archive, root / name)
+        found = len(audio.find(root / name))
         if found != count:
             raise UserError(
-                f"{place / name} holds {found} audio files where {count} were published: "
-                "delete the folder and run this again"
+                f"{root / name} contains {found} audio files where {count} were published: "
+                "delete the folder and run the same command again"
             )
         if not keep_zips:
             archive.unlink(missing_ok=True)
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpacks the wav files of an archive into one flat folder, which appears when complete.
+    """Unpacks the wav files of a zip file into one flat folder, which appears once it is complete.
 
-    Every file's CRC is checked on the way.
+    The CRC of every file is checked.
+
+    Raises:
+        UserError: the zip file is damaged (it is deleted), or the folder cannot be written.
     """
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -123,7 +134,7 @@ def unpack(archive: Path, folder: Path) -> None:
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         archive.unlink()
         raise UserError(
-            f"{archive} was damaged ({error}) and has been deleted: run this again to load it anew"
+            f"{archive} was damaged ({error}) and has been deleted: run the same command again"
         ) from error
     except OSError as error:
         raise UserError(f"{folder} cannot be unpacked: {error.strerror}") from error
@@ -138,19 +149,19 @@ def _extract(archive: Path, folder: Path) -> None:
             path = PurePosixPath(member.filename)
             if path.suffix.lower() != ".wav" or "__MACOSX" in path.parts:
                 continue
-            # The bare name: whatever folders an archive names, nothing lands elsewhere.
+            # Without its folders, so that no name in the zip file points outside of `folder`.
             with source.open(member) as packed, (folder / path.name).open("wb") as file:
                 shutil.copyfileobj(packed, file)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Downloads VoiceBank-DEMAND."""
+    """Downloads VoiceBank-DEMAND and returns 0, 2 after a user error, or 130 if interrupted."""
     parser = argparse.ArgumentParser(
         prog="python -m jaxgan.speech.data.voicebank",
-        description="Downloads, verifies and unpacks VoiceBank-DEMAND; goes on where it stopped.",
+        description="Downloads, verifies and unpacks VoiceBank-DEMAND; resumes if interrupted.",
     )
     parser.add_argument("folder", type=Path, metavar="DIR")
-    parser.add_argument("--base-url", default=BASE_URL, help="another place with the same zips")
+    parser.add_argument("--base-url", default=BASE_URL, help="another URL with the same zip files")
     parser.add_argument("--keep-zips", action="store_true", help="do not delete the zip files")
     options = parser.parse_args(arguments)
     columns = (
@@ -167,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("interrupted; the same command continues from here", file=sys.stderr)
         return 130
     print(f"VoiceBank-DEMAND is in {options.folder}")
     return 0

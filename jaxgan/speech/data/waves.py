@@ -1,4 +1,4 @@
-"""Many waveforms of unequal lengths in one int16 array, and how folders of files become one."""
+"""Stores many waveforms of different lengths in one int16 array, and reads them from files."""
 
 import hashlib
 import json
@@ -20,14 +20,14 @@ from jaxgan.speech.data import audio
 log = logging.getLogger(__name__)
 
 RULES = "mean of channels, soxr HQ, int16: 1"
-"""Stands for how files become samples; cache entries made by other rules are not found."""
-BAR_FROM = 500
-"""Files that are worth a progress bar."""
+"""Part of the cache key; changed whenever the conversion of files to samples changes."""
+PROGRESS_BAR_MINIMUM = 500
+"""The number of files from which on reading them shows a progress bar."""
 
 
 @dataclass(frozen=True, eq=False)
 class Waves:
-    """Waveforms in one flat array; wave i is `samples[starts[i] : starts[i] + lengths[i]]`.
+    """Waveforms in one flat array. Wave i is `samples[starts[i] : starts[i] + lengths[i]]`.
 
     Attributes:
         samples: int16 [total]; may be a read-only memory map.
@@ -40,50 +40,50 @@ class Waves:
     lengths: np.ndarray
 
     def __len__(self) -> int:
-        """The number of waves."""
+        """Returns the number of waves."""
         return len(self.lengths)
 
-    def __getitem__(self, number: int) -> np.ndarray:
-        """int16 [n]: one wave, a view of the samples."""
-        start = self.starts[number]
-        return self.samples[start : start + self.lengths[number]]
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Returns one wave, int16 [n], as a view of the samples."""
+        start = self.starts[index]
+        return self.samples[start : start + self.lengths[index]]
 
-    def select(self, numbers: Sequence[int] | np.ndarray) -> "Waves":
-        """The waves of these numbers, in this order, sharing the samples."""
-        chosen = np.asarray(numbers, np.int64)
+    def select(self, indices: Sequence[int] | np.ndarray) -> "Waves":
+        """Returns the waves with these indices, in this order, sharing the samples."""
+        chosen = np.asarray(indices, np.int64)
         return Waves(self.samples, self.starts[chosen], self.lengths[chosen])
 
-    def cut(self, lengths: np.ndarray) -> "Waves":
-        """The same waves, each cut at its end to a length that is not greater than its own."""
+    def truncate(self, lengths: np.ndarray) -> "Waves":
+        """Returns the same waves truncated to these lengths, none greater than the wave's own."""
         return Waves(self.samples, self.starts, np.asarray(lengths, np.int32))
 
 
 def join(waves: Iterable[np.ndarray]) -> Waves:
-    """Waves from single int16 arrays."""
+    """Copies single int16 arrays into one `Waves`."""
     parts = list(waves)
     lengths = np.array([len(part) for part in parts], np.int32)
     return from_flat(np.concatenate([np.zeros(0, np.int16), *parts]), lengths)
 
 
 def from_flat(samples: np.ndarray, lengths: np.ndarray) -> Waves:
-    """Waves that lie one after another in `samples` (int16 [total]).
+    """Returns the waves that are stored one after another in `samples`, int16 [total].
 
     Raises:
-        ValueError: the lengths do not add up to the number of samples, or it is not int16.
+        ValueError: the lengths do not add up to the number of samples, or these are not int16.
     """
     if samples.dtype != np.int16 or samples.shape != (lengths.sum(dtype=np.int64),):
-        raise ValueError("its parts do not fit together")
+        raise ValueError("samples and lengths do not match")
     return Waves(samples, np.cumsum(lengths, dtype=np.int64) - lengths, lengths)
 
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """What a list of files held.
+    """The decoded samples of a list of files.
 
     Attributes:
-        waves: one wave a file, of length 0 where the file gave none.
-        reasons: one string a file: "" where it gave samples, else why it did not.
-        resampled: how many files came at another rate than 16000 Hz.
+        waves: one wave per file, of length 0 where the file could not be decoded.
+        reasons: one string per file: why it could not be decoded, or "".
+        resampled: the number of files with a rate other than 16000 Hz.
     """
 
     waves: Waves
@@ -100,12 +100,12 @@ def _decode(path: str) -> tuple[np.ndarray, str, bool]:
 
 
 def decode(paths: Sequence[str]) -> Decoded:
-    """Reads files in parallel, one or more; the result does not depend on the threads.
+    """Reads one or more files in parallel, in the order of `paths`.
 
-    On a terminal, many files get a progress bar that vanishes when they are read.
+    On a terminal, reading many files shows a progress bar, which disappears at the end.
     """
     console = Console(stderr=True)
-    bar = Progress(console=console, transient=True, disable=len(paths) < BAR_FROM)
+    bar = Progress(console=console, transient=True, disable=len(paths) < PROGRESS_BAR_MINIMUM)
     with bar, ThreadPoolExecutor(os.cpu_count()) as threads:
         decoded = bar.track(
             threads.map(_decode, paths), total=len(paths), description="Reading audio"
@@ -115,25 +115,29 @@ def decode(paths: Sequence[str]) -> Decoded:
 
 
 def load(root: str | os.PathLike[str], names: Sequence[str]) -> Decoded:
-    """Reads files of one folder, by way of the user's cache if any of them must be resampled.
+    """Reads files of one folder, and caches them on disk if any has to be resampled.
 
-    The cache entry belongs to exactly these names, sizes and modification times; it replaces
-    an older entry of the same folder.
+    The cache entry is valid only for these names, sizes and modification times. It replaces earlier
+    entries of the same folder.
+
+    Args:
+        root: the folder.
+        names: one or more paths relative to it.
     """
     folder = Path(root).resolve()
     entry = cache.folder() / "audio" / f"{_digest(str(folder))}-{_digest(*_stamps(folder, names))}"
     if entry.is_dir():
         try:
-            return _recall(entry, len(names))
+            return _read_entry(entry, len(names))
         except (OSError, ValueError, KeyError) as error:
-            log.warning("reads the audio again, for %s is damaged: %s", entry, error)
+            log.warning("reading the audio again because %s is damaged: %s", entry, error)
             shutil.rmtree(entry, ignore_errors=True)
     decoded = decode([str(folder / name) for name in names])
-    if decoded.resampled and cache.put(entry, lambda place: _save(place, decoded)):
+    if decoded.resampled and cache.put(entry, lambda temporary: _save(temporary, decoded)):
         for other in entry.parent.glob(f"{entry.name.split('-')[0]}-*"):
             if other != entry:
                 shutil.rmtree(other, ignore_errors=True)
-        return _recall(entry, len(names))
+        return _read_entry(entry, len(names))
     return decoded
 
 
@@ -142,7 +146,7 @@ def _stamps(folder: Path, names: Sequence[str]) -> Iterable[str]:
     for name in names:
         try:
             status = (folder / name).stat()
-        except OSError:  # a broken link; decoding it will say so
+        except OSError:  # a broken link, which decoding reports
             yield name
             continue
         yield f"{name}\0{status.st_size}\0{status.st_mtime_ns}"
@@ -152,21 +156,21 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def _save(place: Path, decoded: Decoded) -> None:
-    np.save(place / "samples.npy", decoded.waves.samples)
+def _save(folder: Path, decoded: Decoded) -> None:
+    np.save(folder / "samples.npy", decoded.waves.samples)
     index = {
         "lengths": decoded.waves.lengths.tolist(),
         "reasons": decoded.reasons,
         "resampled": decoded.resampled,
     }
-    (place / "index.json").write_text(json.dumps(index))
+    (folder / "index.json").write_text(json.dumps(index))
 
 
-def _recall(entry: Path, count: int) -> Decoded:
+def _read_entry(entry: Path, count: int) -> Decoded:
     index = json.loads((entry / "index.json").read_text())
     lengths = np.array(index["lengths"], np.int32)
     samples = np.load(entry / "samples.npy", mmap_mode="r", allow_pickle=False)
     if len(lengths) != count:
-        raise ValueError("it belongs to other files")
+        raise ValueError("it has a different number of files")
     reasons, resampled = tuple(index["reasons"]), int(index["resampled"])
     return Decoded(from_flat(samples, lengths), reasons, resampled)

@@ -18,7 +18,7 @@ from jaxgan.scores.registry import USUAL, get, installed, score_names
 from jaxgan.scores.score import Score
 from jaxgan.speech.data import audio
 from jaxgan.speech.data.audio import SAMPLE_RATE
-from jaxgan.speech.data.checks import Report
+from jaxgan.speech.data.checks import DataReport
 from jaxgan.speech.data.corpora import describe, open_corpora
 from jaxgan.speech.data.corpus import PairCorpus
 from jaxgan.speech.data.pairs import read_pairs
@@ -219,5 +219,5 @@ def open_test_set(config: ConfigDict, data: str | None, tell: Tell) -> PairCorpu
     if data is None:
         return open_corpora(config, tell).valid
     corpus, problems = read_pairs(data)
-    tell(str(Report((f"{data}: {describe(corpus)}",), problems)))
+    tell(str(DataReport((f"{data}: {describe(corpus)}",), problems)))
     return corpus

@@ -1,4 +1,4 @@
-"""Enhancement by a mask: from waveform to feature to masked feature, and back to a waveform."""
+"""Enhances speech with a mask: from the waveform to a masked feature and back to a waveform."""
 
 import dataclasses
 import functools
@@ -12,17 +12,18 @@ from jaxgan.speech.networks.denoiser import Denoiser
 from jaxgan.speech.networks.spectrogram import MaskGenerator
 from jaxgan.speech.networks.stft import FrontEnd, istft, magnitude, stft
 
-FULL_SCALE = 32768  # int16 samples are divided by this
+FULL_SCALE = 32768  # the int16 value that stands for 1.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Masking:
-    """All that is fixed about an enhancer.
+    """The static part of an enhancer that predicts a mask.
 
     Attributes:
-        front_end: frames.
-        generator: the network that gives the mask.
-        feature: "linear", the magnitude, or "log1p", log(1 + magnitude). The mask multiplies it.
+        front_end: the parameters of the STFT.
+        generator: the network that predicts the mask.
+        feature: what the mask multiplies: "linear" for the magnitude, "log1p" for
+            log(1 + magnitude).
     """
 
     front_end: FrontEnd
@@ -30,24 +31,24 @@ class Masking:
     feature: str
 
     def compress(self, magnitudes: jax.Array) -> jax.Array:
-        """Magnitudes (full scale 1, not divided by the window's length) -> feature."""
+        """Converts magnitudes (full scale 1, not divided by the window's length) to the feature."""
         return jnp.log1p(magnitudes) if self.feature == "log1p" else magnitudes
 
     def expand(self, feature: jax.Array) -> jax.Array:
-        """Feature -> magnitudes."""
+        """Converts the feature to magnitudes: the inverse of `compress`."""
         return jnp.expm1(feature) if self.feature == "log1p" else feature
 
     def feature_of(self, waveform: jax.Array) -> jax.Array:
-        """Waveform float32 [B, T] -> feature [B, frames, bins]."""
+        """Returns the feature of waveforms float32 [B, T]: float32 [B, frames, bins]."""
         return self.compress(magnitude(stft(waveform, self.front_end)))
 
     def frames(self, lengths: jax.Array) -> jax.Array:
-        """Samples int [B] -> valid frames int [B]."""
+        """Returns the number of valid frames of signals with `lengths` samples, int [B]."""
         return self.front_end.frames(lengths)
 
 
 def make_masking(config: ConfigDict) -> Masking:
-    """The enhancer of a config: its keys front_end, generator, feature and dtype."""
+    """Builds the enhancer from a config's keys front_end, generator, feature and dtype."""
     return Masking(
         front_end=FrontEnd(**config.front_end),
         generator=MaskGenerator(**config.generator, dtype=jnp.dtype(config.dtype)),
@@ -56,12 +57,12 @@ def make_masking(config: ConfigDict) -> Masking:
 
 
 def as_float(waveform: jax.Array) -> jax.Array:
-    """int16 samples -> float32 in [-1, 1)."""
+    """Converts int16 samples to float32 in [-1, 1)."""
     return waveform.astype(jnp.float32) / FULL_SCALE
 
 
 def as_int16(waveform: jax.Array) -> jax.Array:
-    """float32 samples, full scale 1 -> int16, rounded; what is louder is clipped."""
+    """Rounds float32 samples (full scale 1) to int16 and clips louder ones."""
     return jnp.clip(jnp.round(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(jnp.int16)
 
 
@@ -72,14 +73,14 @@ def masked_feature(
     lengths: jax.Array,
     dropout_key: jax.Array | None = None,
 ) -> jax.Array:
-    """The mask times the noisy feature, [B, frames, bins].
+    """Returns the mask times the noisy feature, float32 [B, frames, bins].
 
     Args:
-        masking: what is fixed.
-        params: of the generator.
-        noisy_feature: [B, frames, bins].
-        lengths: int [B], samples.
-        dropout_key: given in training only.
+        masking: the static part of the enhancer.
+        params: the generator's parameters.
+        noisy_feature: float32 [B, frames, bins].
+        lengths: int [B], in samples.
+        dropout_key: the random key for dropout; None, outside of training, for no dropout.
     """
     mask: jax.Array = masking.generator.apply(  # type: ignore[assignment]
         {"params": params},
@@ -94,9 +95,19 @@ def masked_feature(
 def resynthesise(
     masking: Masking, feature: jax.Array, noisy_spectrum: jax.Array, lengths: jax.Array
 ) -> jax.Array:
-    """The waveform with the feature's magnitudes and the noisy speech's phase, float32 [B, T]."""
+    """Returns waveforms with the magnitudes of a feature and the phase of the noisy speech.
+
+    Args:
+        masking: the static part of the enhancer.
+        feature: float32 [B, frames, bins].
+        noisy_spectrum: complex64 [B, frames, bins].
+        lengths: int [B], in samples.
+
+    Returns:
+        float32 [B, (frames - 1) * hop], zero after the end of each utterance.
+    """
     noisy_magnitude = magnitude(noisy_spectrum)
-    # Where the noisy speech is zero it has no phase; the feature is zero there, too.
+    # The phase is undefined where the noisy spectrum is zero; the feature is zero there, too.
     phase = noisy_spectrum / jnp.where(noisy_magnitude > 0, noisy_magnitude, 1)
     return istft(masking.expand(feature) * phase, lengths, masking.front_end)
 
@@ -108,17 +119,18 @@ def enhance(
     lengths: jax.Array,
     dropout_key: jax.Array | None = None,
 ) -> jax.Array:
-    """Enhanced waveforms.
+    """Enhances waveforms.
 
     Args:
-        masking: what is fixed.
-        params: of the generator.
-        noisy: float32 [B, T], full scale 1, zero behind each utterance; T is a multiple of the hop.
-        lengths: int [B], samples.
-        dropout_key: given in training only.
+        masking: the static part of the enhancer.
+        params: the generator's parameters.
+        noisy: float32 [B, T], full scale 1, zero after the end of each utterance; T is a multiple
+            of the hop.
+        lengths: int [B], in samples.
+        dropout_key: the random key for dropout; None, outside of training, for no dropout.
 
     Returns:
-        float32 [B, T], zero behind each utterance.
+        float32 [B, T], zero after the end of each utterance.
     """
     spectrum = stft(noisy, masking.front_end)
     feature = masking.compress(magnitude(spectrum))

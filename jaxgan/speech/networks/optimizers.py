@@ -1,4 +1,4 @@
-"""The optimizer that a speech config describes."""
+"""Builds the optimizer that a speech config describes."""
 
 import math
 
@@ -6,23 +6,27 @@ import optax
 from ml_collections import ConfigDict
 
 RANGES = {"learning_rate_decay": (0, math.inf), "average_decay": (0, 0.99999)}
-"""The least and the greatest value of the keys that `training.RANGES` leaves to those who have
-them."""
+"""The minimum and the maximum of config keys that only some speech systems have; the others are in
+`training.RANGES`."""
 
 
 def falling_rate(rate: float, decay: float) -> optax.ScalarOrSchedule:
-    """rate / (1 + n / decay) at update n (Robbins and Monro 1951); constant where decay is 0."""
+    """Returns the rate at update n: rate / (1 + n / decay), or a constant if decay is 0.
+
+    Robbins and Monro, "A stochastic approximation method", 1951.
+    """
     if not decay:
         return rate
     return lambda count: rate / (1 + count / decay)
 
 
 def adam(config: ConfigDict, learning_rate: float) -> optax.GradientTransformation:
-    """Adam (Kingma and Ba 2015) with a config's clip and falling rate.
+    """Returns Adam (Kingma and Ba 2015) with a falling rate and gradient clipping.
 
     Args:
-        config: keys gradient_clip, learning_rate_decay, adam_b1 and adam_b2.
-        learning_rate: at the first update.
+        config: has the keys gradient_clip (the maximum global norm of the gradient; 0 for no
+            clipping), learning_rate_decay (see `falling_rate`), adam_b1 and adam_b2.
+        learning_rate: the rate of the first update.
     """
     rate = falling_rate(learning_rate, config.learning_rate_decay)
     transformation = optax.adam(rate, b1=config.adam_b1, b2=config.adam_b2)

@@ -1,4 +1,4 @@
-"""The networks of SEGAN, and what they do to a waveform (Pascual, Bonafonte and Serra 2017)."""
+"""The networks of SEGAN and enhancement with them (Pascual, Bonafonte and Serra 2017)."""
 
 import dataclasses
 import functools
@@ -16,34 +16,34 @@ from jaxgan.speech.networks.denoiser import Denoiser
 from jaxgan.speech.networks.stft import FrontEnd
 
 LEAK = 0.3  # slope of D's LeakyReLU, as in the paper
-TAPS = 512  # of the de-emphasis: 0.95^512 is below float32's resolution
+TAPS = 512  # length of the de-emphasis filter: 0.95^512 is below float32's resolution
 
 
 class PReLU(nn.Module):
-    """x where it is positive, else a learned multiple of it, one for each channel (He et al. 2015).
+    """A ReLU with a learned slope per channel for negative inputs (He et al. 2015).
 
     Attributes:
-        initial: every multiple before the first update.
+        initial: the initial value of every slope.
     """
 
     initial: float = 0.25
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[..., C] -> [..., C]."""
+        """Maps [..., C] to [..., C] in the same dtype."""
         initial = nn.initializers.constant(self.initial)
         slope = self.param("slope", initial, (x.shape[-1],), jnp.float32).astype(x.dtype)
         return jnp.where(x > 0, x, slope * x)
 
 
 class Strided(nn.Module):
-    """A convolution of stride 2 with "SAME" padding, or a transposed one, and its bias.
+    """A convolution of stride 2 with "SAME" padding, or a transposed one, and a bias.
 
     Attributes:
-        convolve: `halve` or `double`.
-        filters: channels of the result.
-        kernel: samples.
-        dtype: of the computation; parameters are float32.
+        convolve: `halve` for the convolution, `double` for the transposed one.
+        filters: the number of output channels.
+        kernel: the length of the kernel in samples.
+        dtype: the dtype of computation and result; parameters are float32.
     """
 
     convolve: Callable[[jax.Array, jax.Array], jax.Array]
@@ -53,7 +53,7 @@ class Strided(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[N, L, C] -> [N, L / 2 or 2 L, filters]."""
+        """Maps [N, L, C] to [N, L / 2, filters] (`halve`) or [N, 2 L, filters] (`double`)."""
         shape = (self.kernel, x.shape[-1], self.filters)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.filters,))
@@ -63,12 +63,13 @@ class Strided(nn.Module):
 
 
 class WaveGenerator(nn.Module):
-    """G: convolutions of stride 2 down to a code, the latent beside it, and up again with skips.
+    """G: an encoder, the latent concatenated with its code, and a decoder with skip connections.
 
     Attributes:
-        filters: of the convolutions, outermost first; each halves the length.
-        kernel: samples.
-        dtype: of the computation; parameters and result are float32.
+        filters: the number of channels of each of the encoder's convolutions, outermost first; each
+            halves the length. The decoder mirrors them.
+        kernel: the length of the kernels in samples.
+        dtype: the dtype of the computation; parameters and result are float32.
     """
 
     filters: tuple[int, ...] = (16, 32, 32, 64, 64, 128, 128, 256, 256, 512, 1024)
@@ -76,16 +77,16 @@ class WaveGenerator(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     def latent_shape(self, window: int) -> tuple[int, int]:
-        """Of one window's latent."""
+        """Returns the shape of the latent of a window of this many samples."""
         return window // 2 ** len(self.filters), self.filters[-1]
 
     @nn.compact
     def __call__(self, noisy: jax.Array, latent: jax.Array) -> jax.Array:
-        """Enhanced windows.
+        """Enhances windows.
 
         Args:
-            noisy: float32 [N, window]; the window is a multiple of 2 to the number of filters.
-            latent: float32 [N, *latent_shape].
+            noisy: float32 [N, window]; the window is a multiple of 2 ** len(filters).
+            latent: float32 [N, *latent_shape(window)].
 
         Returns:
             float32 [N, window], in (-1, 1).
@@ -105,16 +106,19 @@ class WaveGenerator(nn.Module):
 
 
 class VirtualBatchNorm(nn.Module):
-    """Normalisation by a fixed batch and the example itself (Salimans et al. 2016, section 3.4).
+    """Normalises each example with a fixed reference batch and itself (Salimans et al. 2016, 3.4).
 
-    So that what D says of one window depends on no other window of its batch.
+    D's output for a window then does not depend on the other windows of its batch.
+
+    Attributes:
+        epsilon: added to the variance.
     """
 
     epsilon: float = 1e-5
 
     @nn.compact
     def __call__(self, x: jax.Array, reference: int) -> jax.Array:
-        """Of [reference + N, T, C], of which the first rows are the reference batch."""
+        """Normalises [reference + N, T, C] to float32; the first rows are the reference batch."""
         channels = x.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (channels,), jnp.float32)
         offset = self.param("offset", nn.initializers.zeros, (channels,), jnp.float32)
@@ -130,15 +134,15 @@ class VirtualBatchNorm(nn.Module):
 
 
 class WaveDiscriminator(nn.Module):
-    """D: the generator's encoder on a candidate beside the noisy speech, and one number of it.
+    """D: an encoder like the generator's for a candidate and the noisy speech, and a dense layer.
 
-    The reference batch of its normalisation is a variable of it, in the collection "reference".
+    The reference batch of its normalisation is the variable "pairs" in the collection "reference".
 
     Attributes:
-        filters: of the convolutions; each halves the length.
-        kernel: samples.
-        reference: windows of the reference batch.
-        dtype: of the convolutions; parameters, normalisation and result are float32.
+        filters: the number of channels of each convolution; each halves the length.
+        kernel: the length of the kernels in samples.
+        reference: the number of windows in the reference batch.
+        dtype: the dtype of the convolutions; parameters, normalisation and result are float32.
     """
 
     filters: tuple[int, ...] = (16, 32, 32, 64, 64, 128, 128, 256, 256, 512, 1024)
@@ -148,7 +152,7 @@ class WaveDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, candidate: jax.Array, noisy: jax.Array) -> jax.Array:
-        """float32 [N, window] twice -> float32 [N], unbounded."""
+        """Maps two arrays float32 [N, window] to one unbounded number per window, float32 [N]."""
         pair = jnp.stack([candidate, noisy], axis=-1)
         shape = (self.reference, *pair.shape[1:])
         fixed = self.variable("reference", "pairs", jnp.zeros, shape, jnp.float32)
@@ -156,20 +160,20 @@ class WaveDiscriminator(nn.Module):
         for filters in self.filters:
             x = Strided(halve, filters, self.kernel, self.dtype)(x)
             x = nn.leaky_relu(VirtualBatchNorm()(x, self.reference), LEAK)
-        # One channel, so that the dense layer is as small as the code is long.
+        # Reducing the code to one channel keeps the dense layer small.
         x = nn.Conv(1, (1,))(x)[self.reference :, :, 0]
         return nn.Dense(1)(x)[:, 0]
 
 
 @dataclasses.dataclass(frozen=True)
 class Waveforms:
-    """All that is fixed about an enhancer of waveforms.
+    """The static part of an enhancer that works on waveforms.
 
     Attributes:
-        front_end: sample rate; its frames are for showing spectrograms alone.
+        front_end: the sample rate; its frames only serve to show spectrograms.
         generator: the network.
-        window: samples that it sees at once.
-        pre_emphasis: share of the sample before that is taken off each one.
+        window: the number of samples in its input.
+        pre_emphasis: the share of the previous sample that is subtracted from each one.
     """
 
     front_end: FrontEnd
@@ -179,7 +183,7 @@ class Waveforms:
 
 
 def make_waveforms(config: ConfigDict) -> Waveforms:
-    """The enhancer of a config: its keys front_end, generator, window, pre_emphasis and dtype."""
+    """Builds the enhancer from the keys front_end, generator, window, pre_emphasis and dtype."""
     return Waveforms(
         front_end=FrontEnd(**config.front_end),
         generator=WaveGenerator(**config.generator, dtype=jnp.dtype(config.dtype)),
@@ -189,12 +193,12 @@ def make_waveforms(config: ConfigDict) -> Waveforms:
 
 
 def emphasise(waveform: jax.Array, share: float) -> jax.Array:
-    """x[n] - share x[n - 1] of [B, T]: speech has little at high frequencies, now it has more."""
+    """Returns x[n] - share x[n - 1] of [B, T], which raises the weak high frequencies of speech."""
     return waveform - share * jnp.pad(waveform, ((0, 0), (1, 0)))[:, :-1]
 
 
 def deemphasise(waveform: jax.Array, share: float) -> jax.Array:
-    """The waveform [B, T] that `emphasise` makes this of: the sum over k of share^k x[n - k]."""
+    """Returns the sum over k of share^k x[n - k] of [B, T]: the inverse of `emphasise`."""
     taps = share ** jnp.arange(TAPS - 1, -1, -1, dtype=jnp.float32)
     filtered = lax.conv_general_dilated(
         waveform[:, None],
@@ -207,7 +211,7 @@ def deemphasise(waveform: jax.Array, share: float) -> jax.Array:
 
 
 def cut(waveform: jax.Array, window: int, step: int) -> jax.Array:
-    """Windows [B, K, window] that begin `step` samples apart; zeros fill the last."""
+    """Cuts [B, T] into windows [B, K, window], `step` samples apart; zeros fill the last."""
     samples = waveform.shape[1]
     count = max(-(-(samples - window) // step), 0) + 1
     starts = jnp.arange(count)[:, None] * step + jnp.arange(window)
@@ -218,18 +222,18 @@ def cut(waveform: jax.Array, window: int, step: int) -> jax.Array:
 def enhance(
     waveforms: Waveforms, params: PyTree, noisy: jax.Array, lengths: jax.Array
 ) -> jax.Array:
-    """Enhanced waveforms, window by window without overlap.
+    """Enhances waveforms window by window, without overlap.
 
-    The latent is one fixed draw, the same for every window: an enhancer is a function.
+    Every window gets the same fixed latent, so that the result is a function of the input.
 
     Args:
-        waveforms: what is fixed.
-        params: of the generator.
-        noisy: float32 [B, T], full scale 1, zero behind each utterance.
-        lengths: int [B], samples.
+        waveforms: the static part of the enhancer.
+        params: the generator's parameters.
+        noisy: float32 [B, T], full scale 1, zero after the end of each utterance.
+        lengths: int [B], in samples.
 
     Returns:
-        float32 [B, T], zero behind each utterance.
+        float32 [B, T], zero after the end of each utterance.
     """
     rows, samples = noisy.shape
     inside = jnp.arange(samples) < lengths[:, None]

@@ -1,9 +1,9 @@
-"""Short-time Fourier transform of padded batches, and back.
+"""Short-time Fourier transform of padded batches, and its inverse.
 
-Frames are centred on multiples of the hop, the signal being zero before its start and after its
-end. A signal of n samples has ceil(n / hop) + 1 frames, so that every sample lies in two of them:
-the inverse never divides by the small tail of a window alone. A shorter signal in a padded batch
-gets exactly the frames that it gets alone, followed by frames of zeros.
+Frames are centred on multiples of the hop; the signal is zero before its start and after its end. A
+signal of n samples has ceil(n / hop) + 1 frames, so that every sample is in two of them and the
+inverse never divides by only the small tail of a window. In a padded batch, a shorter signal has
+exactly the frames that it has by itself, followed by frames of zeros.
 """
 
 import dataclasses
@@ -16,11 +16,11 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class FrontEnd:
-    """How speech is cut into frames. The defaults are those of MetricGAN (Fu et al. 2019).
+    """The parameters of the short-time Fourier transform; by default those of Fu et al. (2019).
 
     Attributes:
         sample_rate: Hz.
-        hop: samples between two frames; a frame, and its transform, is two hops long.
+        hop: the number of samples between the starts of two frames; a frame is two hops long.
     """
 
     sample_rate: int = 16000
@@ -28,29 +28,29 @@ class FrontEnd:
 
     @property
     def window(self) -> int:
-        """Samples of a frame."""
+        """The number of samples in a frame."""
         return 2 * self.hop
 
     @property
     def bins(self) -> int:
-        """Frequencies of a frame, from 0 Hz to half the sample rate."""
+        """The number of frequencies, from 0 Hz to half the sample rate."""
         return self.hop + 1
 
     @property
     def weights(self) -> np.ndarray:
-        """Symmetric Hamming window, float32 [window]."""
+        """The symmetric Hamming window, float32 [window]."""
         return np.hamming(self.window).astype(np.float32)
 
     def frames(self, samples: Any) -> Any:
-        """Frames of a signal of so many samples (a number or an array); 0 for 0 samples."""
+        """Returns the number of frames of signals of this many samples (int or array); 0 for 0."""
         return (samples + self.hop - 1) // self.hop + (samples > 0)
 
 
 def stft(signal: jax.Array, front_end: FrontEnd) -> jax.Array:
-    """Spectrum of every frame.
+    """Returns the spectrum of every frame, not divided by the window's length.
 
     Args:
-        signal: float32 [B, T]; T is a multiple of the hop. Samples behind an utterance's end are 0.
+        signal: float32 [B, T] with T a multiple of the hop, zero after the end of each utterance.
         front_end: window and hop.
 
     Returns:
@@ -63,15 +63,15 @@ def stft(signal: jax.Array, front_end: FrontEnd) -> jax.Array:
 
 
 def istft(spectrum: jax.Array, lengths: jax.Array, front_end: FrontEnd) -> jax.Array:
-    """The signal whose frames come closest to the given ones (Griffin & Lim 1984, equation 6).
+    """Returns the signals whose frames are closest to the given ones (Griffin & Lim 1984, eq. 6).
 
     Args:
         spectrum: complex64 [B, frames, bins].
-        lengths: int [B], samples of every signal; what follows them is set to 0.
+        lengths: int [B], the length of each signal in samples.
         front_end: window and hop.
 
     Returns:
-        float32 [B, (frames - 1) * hop].
+        float32 [B, (frames - 1) * hop], zero after the end of each signal.
     """
     hop = front_end.hop
     first, second = front_end.weights[:hop], front_end.weights[hop:]
@@ -82,17 +82,17 @@ def istft(spectrum: jax.Array, lengths: jax.Array, front_end: FrontEnd) -> jax.A
 
 
 def magnitude(spectrum: jax.Array) -> jax.Array:
-    """|spectrum|, with gradient 0 instead of NaN where it is 0 (the frames of padding)."""
+    """Returns the magnitude of a complex array; its gradient is 0 instead of NaN where it is 0."""
     power = spectrum.real**2 + spectrum.imag**2
     return jnp.where(power > 0, jnp.sqrt(jnp.where(power > 0, power, 1)), 0)
 
 
 def frame_mask(lengths: jax.Array, frames: int, front_end: FrontEnd) -> jax.Array:
-    """1 for the frames of an utterance, 0 for those of padding: float32 [B, frames].
+    """Returns 1 for the frames of an utterance and 0 for those of padding, float32 [B, frames].
 
     Args:
-        lengths: int [B], samples.
-        frames: of the padded batch.
+        lengths: int [B], in samples.
+        frames: the number of frames in the padded batch.
         front_end: window and hop.
     """
     valid = jnp.arange(frames) < front_end.frames(lengths)[:, None]

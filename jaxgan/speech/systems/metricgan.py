@@ -13,9 +13,9 @@ of D instead. One round, numbered as in the paper's algorithm:
 MetricGAN runs step 5 before step 2, MetricGAN+ last. With several scores there is one discriminator
 for each, and G follows all of them. The two systems differ only in their configs.
 
-With `scoring.delay=0`, steps 2, 3 and the first pass of 4 are one compiled program, whose regression
-targets come straight from the score's host callback (or from its JAX function). With `delay=1` the
-host scores while D learns from earlier rounds, which then comes first.
+With `scoring.delay=0`, steps 2, 3 and the first pass of 4 are one compiled program, and D's targets
+come straight from the score's host callback (or from its JAX function). With `delay=1` the host
+scores while D learns from earlier rounds, which then comes first.
 """
 
 import dataclasses
@@ -23,7 +23,6 @@ import functools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +32,6 @@ from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
 
 from jaxgan.core import devices
-from jaxgan.core.errors import UserError
 from jaxgan.core.state import (
     History,
     LossResult,
@@ -48,21 +46,22 @@ from jaxgan.core.state import (
     make_run_state,
     step_key,
 )
-from jaxgan.core.steps import StepMetrics, Steps, by_step
+from jaxgan.core.steps import StepMetrics, Steps, by_step, unstack
 from jaxgan.core.timer import Timer
 from jaxgan.methods.adversarial import least_squares
-from jaxgan.scores.registry import score_names
-from jaxgan.scores.training_scores import TrainingScores
+from jaxgan.scores.registry import check_scores, score_names
 from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch, Rows
-from jaxgan.speech.data.corpus import PairCorpus
-from jaxgan.speech.data.known_labels import KnownLabels
 from jaxgan.speech.data.replay import ReplayBatch, make_record, replay_batches
 from jaxgan.speech.data.targets import read_targets
+from jaxgan.speech.evaluation.surrogate import surrogate_metrics
+from jaxgan.speech.labels import Labels, Lesson
 from jaxgan.speech.losses import mask_distance
 from jaxgan.speech.networks.masking import (
     Masking,
     as_float,
+    as_int16,
+    enhance,
     make_denoiser,
     make_masking,
     masked_feature,
@@ -72,7 +71,7 @@ from jaxgan.speech.networks.optimizers import adam
 from jaxgan.speech.networks.spectrogram import MetricDiscriminator, check_discriminator
 from jaxgan.speech.networks.stft import magnitude, stft
 from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES
-from jaxgan.speech.training import Training, check, enhance_step, open_training
+from jaxgan.speech.training import Training, check, open_training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +83,6 @@ class System:
         discriminator: the surrogate of a score.
         discriminators: the players that are one, each for a score of its own.
         weights: of each discriminator's prediction in G's loss.
-        kinds: what D learns from: "clean", "enhanced" and "noisy", or some of them.
         generator_optimizer: of G.
         warmup_optimizer: of G in warm-up rounds; it shares the generator optimizer's state.
         discriminator_optimizer: of every D.
@@ -99,30 +97,12 @@ class System:
     discriminator: MetricDiscriminator
     discriminators: tuple[str, ...]
     weights: tuple[float, ...]
-    kinds: tuple[str, ...]
     generator_optimizer: optax.GradientTransformation
     warmup_optimizer: optax.GradientTransformation
     discriminator_optimizer: optax.GradientTransformation
     target: float | np.ndarray
     average_decay: float
     through_waveform: bool
-
-
-class Lesson(NamedTuple):
-    """What D learns from one batch.
-
-    Attributes:
-        clean: int16 [B, T].
-        candidates: K kinds of int16 [B, T], such as clean, enhanced and noisy.
-        labels: float32 [B, K, S], of S scores. NaN marks what D does not learn from: a candidate
-            without a score, or a padding row.
-        lengths: int32 [B], samples.
-    """
-
-    clean: jax.Array
-    candidates: Sequence[jax.Array]
-    labels: jax.Array
-    lengths: jax.Array
 
 
 def init(key: jax.Array, *, system: System) -> RunState:
@@ -163,7 +143,7 @@ def discriminator_step(
     adds the kind noisy.
 
     Returns:
-        The state, and from before the update `loss` [], the sum over all D, and `prediction`
+        The state, and from before the update `d_loss` [], the sum over all D, and `prediction`
         [B, K, S].
     """
     clean, candidates, labels, lengths = lesson
@@ -177,7 +157,7 @@ def discriminator_step(
         prediction, state = predict(system, players[name], feature, clean_feature, lengths)
         prediction = prediction.reshape(batch, kinds)
         value = jnp.sum(jax.vmap(least_squares, in_axes=1)(prediction, label, jnp.isfinite(label)))
-        return value, ({name: state}, {"loss": value, "prediction": prediction})
+        return value, ({name: state}, {"d_loss": value, "prediction": prediction})
 
     reports: list[Metrics] = []
     for number, name in enumerate(system.discriminators):
@@ -185,67 +165,37 @@ def discriminator_step(
         run_state, metrics = descend(run_state, {name: system.discriminator_optimizer}, own_loss)
         reports.append(metrics)
     return run_state, {
-        "loss": jnp.sum(jnp.stack([metrics["loss"] for metrics in reports])),
+        "d_loss": jnp.sum(jnp.stack([metrics["d_loss"] for metrics in reports])),
         "prediction": jnp.stack([metrics["prediction"] for metrics in reports], axis=-1),
     }
 
 
-def make_lesson(
-    kinds: Sequence[str],
-    batch: Batch,
-    enhanced: jax.Array,
-    enhanced_labels: jax.Array,
-    noisy_labels: jax.Array,
-) -> Lesson:
-    """Returns what D learns from a batch; all labels are float32 [B, S]."""
-    best = jnp.where(batch.lengths > 0, 1.0, jnp.nan)[:, None]
-    candidates = {
-        "clean": (batch.clean, jnp.broadcast_to(best, enhanced_labels.shape)),
-        "enhanced": (enhanced, enhanced_labels),
-        "noisy": (batch.noisy, noisy_labels),
-    }
-    waveforms, labels = zip(*(candidates[kind] for kind in kinds), strict=True)
-    return Lesson(batch.clean, waveforms, jnp.stack(labels, axis=1), batch.lengths)
-
-
 def first_step(
     run_state: RunState,
-    inputs: tuple[Batch, jax.Array, jax.Array],
+    inputs: tuple[Batch, tuple[jax.Array, jax.Array]],
     *,
     system: System,
-    scores: TrainingScores,
+    labels: Labels,
 ) -> tuple[RunState, Metrics]:
     """Lets G enhance a batch, the score judge it, and each D move once.
 
     Args:
         run_state: the state.
-        inputs: the batch; the labels of its noisy speech, float32 [B, S]; and whether these are
-            known, bool [B]. The others are scored here, if D learns from noisy speech.
+        inputs: the batch, and the known labels of its noisy speech; see `Labels.known`.
         system: what is fixed.
-        scores: judge the speech.
+        labels: computes the labels.
 
     Returns:
         As `discriminator_step`, and the `lesson`, and `raw` float32 [B, S], the raw scores of the
         enhanced speech.
     """
-    batch, noisy_labels, known = inputs
-    denoiser = Denoiser(system.masking.front_end, functools.partial(enhance, system.masking))
-    enhanced = enhance_step(run_state.players["generator"].params, batch, denoiser=denoiser)
-    judged, lengths = [enhanced], [batch.lengths]
-    if "noisy" in system.kinds:
-        judged.append(batch.noisy)
-        lengths.append(jnp.where(known, 0, batch.lengths))
-    # One callback for both; the rows of an utterance are neighbours, so they are on one device.
-    raw, labels = scores.in_step(
-        jnp.repeat(batch.clean, len(judged), axis=0),
-        jnp.stack(judged, axis=1).reshape(-1, batch.clean.shape[1]),
-        jnp.stack(lengths, axis=1).reshape(-1),
-    )
-    raw, labels = (found.reshape(len(batch.lengths), len(judged), -1) for found in (raw, labels))
-    noisy_labels = jnp.where(known[:, None], noisy_labels, labels[:, -1])
-    lesson = make_lesson(system.kinds, batch, enhanced, labels[:, 0], noisy_labels)
+    batch, known = inputs
+    params = run_state.players["generator"].params
+    enhanced = as_int16(enhance(system.masking, params, as_float(batch.noisy), batch.lengths))
+    targets, raw = labels.in_step(batch, enhanced, known)
+    lesson = labels.lesson(batch, enhanced, targets)
     run_state, metrics = discriminator_step(run_state, lesson, system=system)
-    return run_state, {**metrics, "lesson": lesson, "raw": raw[:, 0]}
+    return run_state, {**metrics, "lesson": lesson, "raw": raw}
 
 
 def generator_step(
@@ -257,7 +207,7 @@ def generator_step(
     its parameters nor its state change.
 
     Returns:
-        The state, and `loss` [].
+        The state, and `g_loss` [].
     """
     masking = system.masking
     key = step_key(run_state)
@@ -277,7 +227,7 @@ def generator_step(
         for name, weight in zip(system.discriminators, system.weights, strict=True):
             prediction, _ = predict(system, players[name], feature, clean_feature, batch.lengths)
             value += weight * least_squares(prediction, target, batch.lengths > 0)
-        return value, ({}, {"loss": value})
+        return value, ({}, {"g_loss": value})
 
     moving = {"generator": system.generator_optimizer}
     return descend(run_state, moving, loss, system.average_decay)
@@ -289,7 +239,7 @@ def warmup_step(run_state: RunState, batch: Batch, *, system: System) -> tuple[R
 
     def loss(players: Players) -> LossResult:
         value = mask_distance(system.masking, players["generator"].params, batch, key, "l1")
-        return value, ({}, {"loss": value})
+        return value, ({}, {"g_loss": value})
 
     moving = {"generator": system.warmup_optimizer}
     return descend(run_state, moving, loss, system.average_decay)
@@ -300,41 +250,42 @@ class MetricGAN:
 
     Args:
         config: see configs/metricgan.py.
-        system: what is fixed.
         training: data, scores and devices.
     """
 
     history_window = None
 
-    def __init__(self, config: ConfigDict, system: System, training: Training) -> None:
-        self.config, self.system, self.training = config, system, training
+    def __init__(self, config: ConfigDict, training: Training) -> None:
+        self.config, self.training = config, training
         self.files = training.files
         self.evaluate, self.close = training.evaluate, training.close
+        system = make_system(config, training.corpus.names)
         # A run of another recipe has a generator to start from, but no discriminator of scores.
         self.optional_players = system.discriminators
-        self.enhanced = system.kinds.index("enhanced")
-        fixed = isinstance(training.corpus, PairCorpus)
-        self.known = KnownLabels(len(training.corpus), len(system.discriminators), fixed)
+        learns = {"clean": config.clean_teaches, "enhanced": True, "noisy": config.noisy_teaches}
+        self.labels = Labels([kind for kind, included in learns.items() if included], training)
+        self.enhanced = self.labels.kinds.index("enhanced")
 
-        mesh, bind, moving = training.mesh, functools.partial, system.discriminators
+        mesh, bind = training.mesh, functools.partial
         whole = devices.replicated(mesh)
         rows = NamedSharding(mesh, jax.P(None, devices.DATA))
-        outputs = {"loss": whole, "prediction": rows}
+        outputs = {"d_loss": whole, "prediction": rows}
         first_outputs = {**outputs, "lesson": rows, "raw": rows}
         self.init = jax.jit(bind(init, system=system), out_shardings=whole)
         self.warmup_steps = Steps(bind(warmup_step, system=system), mesh, ("generator",))
         self.generator_steps = Steps(bind(generator_step, system=system), mesh, ("generator",))
         self.first_steps = Steps(
-            bind(first_step, system=system, scores=training.scores),
+            bind(first_step, system=system, labels=self.labels),
             mesh,
-            moving,
+            system.discriminators,
             out_shardings=(whole, first_outputs),
         )
         self.discriminator_steps = Steps(
-            bind(discriminator_step, system=system), mesh, moving, out_shardings=(whole, outputs)
+            bind(discriminator_step, system=system),
+            mesh,
+            system.discriminators,
+            out_shardings=(whole, outputs),
         )
-        self.make_lesson = training.by_rows(bind(make_lesson, system.kinds))
-        self.unstack = jax.jit(lambda stacked: _unstack(stacked))
 
     def round(
         self, state: RunState, history: History, number: int, timer: Timer
@@ -360,18 +311,17 @@ class MetricGAN:
             state, first, lessons, raw = self.first_pass(state, batches, rows, timer)
             state, replay = self.replay_pass(state, history, number, timer)
         labels = self.training.fetch([lesson.labels for lesson in lessons])
-        require_scores([label[:, self.enhanced] for label in labels], history, config.score)
+        self.labels.require_scores(labels, history)
+        self.labels.remember(rows, labels)
         state, again = self.discriminator_pass(state, lessons, timer)
 
         if not (warming or generator_first):
             state, generator = self.generator_pass(state, batches, warming, timer)
         with timer.part("record"):
-            if "noisy" in self.system.kinds:
-                self.known.remember(rows, [label[:, -1] for label in labels])
             record = self.record(lessons, labels, rows) if config.replay.share else {}
-            reports = self.training.fetch((first, again, replay, generator))
-            metrics = self.summary(*map(by_step, reports), labels, raw, rows)
-        return state, record, metrics
+            fetched = self.training.fetch((first, again, replay, generator))
+            found = self.metrics(*map(by_step, fetched), labels, raw, rows)
+        return state, record, found
 
     def generator_pass(
         self, state: RunState, batches: Sequence[Batch], warming: bool, timer: Timer
@@ -386,23 +336,22 @@ class MetricGAN:
     def first_pass(
         self, state: RunState, batches: Sequence[Batch], rows: Sequence[Rows], timer: Timer
     ) -> tuple[RunState, list[StepMetrics], list[Lesson], list[np.ndarray]]:
-        """Enhances, scores and makes one step of D for every batch, in one program.
+        """Makes `first_step` for every batch.
 
         Returns:
-            The state; the metrics of D's steps; what D learned; and the raw scores float32 [B, S]
-            of the enhanced speech.
+            The state; the metrics of D's steps; what D learned; and the raw scores of the enhanced
+            speech, float32 [B, S] of each batch.
         """
         with timer.part("discriminator"):
-            known = [devices.put_sharded(self.known.find(row), self.training.mesh) for row in rows]
-            inputs = [(batch, *found) for batch, found in zip(batches, known, strict=True)]
-            state, outputs = self.first_steps(state, inputs)
+            known = devices.put_sharded(list(map(self.labels.known, rows)), self.training.mesh)
+            state, reports = self.first_steps(state, zip(batches, known, strict=True))
             lessons = [
                 lesson
-                for report in outputs
-                for lesson in self.unstack(report.metrics.pop("lesson"))[: report.steps]
+                for report in reports
+                for lesson in unstack(report.metrics.pop("lesson"))[: report.steps]
             ]
-            raw = [step["raw"] for step in by_step(self.training.fetch(outputs))]
-        return state, outputs, lessons, raw
+            raw = [step["raw"] for step in by_step(self.training.fetch(reports))]
+        return state, reports, lessons, raw
 
     def submit(
         self, state: RunState, batches: Sequence[Batch], rows: Sequence[Rows], timer: Timer
@@ -410,38 +359,17 @@ class MetricGAN:
         """Enhances the batches and sends them to be scored.
 
         Returns:
-            A function that waits for what D learns, and the raw scores of the enhanced speech.
+            A function that waits for what D learns from each batch, and for the raw scores of the
+            enhanced speech, float32 [B, S].
         """
-        scores, mesh = self.training.scores, self.training.mesh
-        known = [self.known.find(row) for row in rows]
         with timer.part("enhance"):
             enhanced = [self.training.enhance(state, batch) for batch in batches]
-        with timer.part("score"):
-            pending = [
-                scores.submit(batch.clean, made, batch.lengths)
-                for batch, made in zip(batches, enhanced, strict=True)
-            ]
-            noisy_pending = []
-            if "noisy" in self.system.kinds:
-                for batch, row, (_, is_known) in zip(batches, rows, known, strict=True):
-                    lengths = devices.put_sharded(np.where(is_known, 0, row.lengths), mesh)
-                    noisy_pending.append(scores.submit(batch.clean, batch.noisy, lengths))
+            wait = self.labels.submit(batches, enhanced, rows)
 
         def collect() -> tuple[list[Lesson], list[np.ndarray]]:
             with timer.part("score"):
-                raw = self.training.fetch([wait() for wait in pending])
-                noisy_raw = self.training.fetch([wait() for wait in noisy_pending]) or raw
-                lessons = []
-                for place, (batch, made) in enumerate(zip(batches, enhanced, strict=True)):
-                    noisy_labels, is_known = known[place]
-                    fresh = scores.normalise(noisy_raw[place])
-                    labels = (
-                        scores.normalise(raw[place]),
-                        np.where(is_known[:, None], noisy_labels, fresh),
-                    )
-                    placed = devices.put_sharded(labels, mesh)
-                    lessons.append(self.make_lesson(batch, made, *placed))
-            return lessons, raw
+                labels, raw = wait()
+            return list(map(self.labels.lesson, batches, enhanced, labels)), raw
 
         return collect
 
@@ -468,29 +396,27 @@ class MetricGAN:
             config.seed,
             number,
         )
-        lessons = map(self.old_lesson, items)
-        return self.discriminator_pass(state, lessons, timer, "replay")
+        return self.discriminator_pass(state, map(self.old_lesson, items), timer, "replay")
 
     def old_lesson(self, item: ReplayBatch) -> Lesson:
         """Returns what D learns from a replayed batch."""
         best = np.where(np.isfinite(item.labels), np.float32(1), np.float32(np.nan))
-        columns = [best, item.labels] if self.config.replay.clean else [item.labels]
-        labels = np.stack(columns, axis=1)
+        with_clean = self.config.replay.clean
+        labels = np.stack([best, item.labels] if with_clean else [item.labels], axis=1)
         host = (item.clean, item.enhanced, labels, item.lengths)
         clean, made, labels, lengths = devices.put_sharded(host, self.training.mesh)
-        candidates = (clean, made) if self.config.replay.clean else (made,)
-        return Lesson(clean, candidates, labels, lengths)
+        return Lesson(clean, (clean, made) if with_clean else (made,), labels, lengths)
 
     def record(
         self, lessons: Sequence[Lesson], labels: Sequence[np.ndarray], rows: Sequence[Rows]
     ) -> Record:
         """Returns what later rounds replay of this one."""
         made = self.training.fetch([lesson.candidates[self.enhanced] for lesson in lessons])
-        index, gain, lengths = (np.concatenate(field) for field in zip(*rows, strict=True))
-        label = np.concatenate([label[:, self.enhanced] for label in labels])
-        return make_record(index, gain, lengths, [row for batch in made for row in batch], label)
+        fields = (np.concatenate(field) for field in zip(*rows, strict=True))
+        label = np.concatenate(labels)[:, self.enhanced]
+        return make_record(*fields, [row for batch in made for row in batch], label)
 
-    def summary(
+    def metrics(
         self,
         first: Sequence[Metrics],
         again: Sequence[Metrics],
@@ -502,94 +428,39 @@ class MetricGAN:
     ) -> dict[str, float]:
         """Returns the round's metrics, without those that are undefined in this round."""
         losses = {
-            "g_loss": [step["loss"] for step in generator],
-            "d_loss": [step["loss"] for step in (*first, *again)],
-            "d_loss_replay": [step["loss"] for step in replay],
+            "g_loss": [step["g_loss"] for step in generator],
+            "d_loss": [step["d_loss"] for step in (*first, *again)],
+            "d_loss_replay": [step["d_loss"] for step in replay],
         }
-        metrics = {name: float(np.mean(values)) for name, values in losses.items() if values}
-        label = np.concatenate(labels)[:, self.enhanced]
-        prediction = np.concatenate([step["prediction"] for step in first])[:, self.enhanced]
-        score = np.concatenate(raw)
-        lengths = np.concatenate([row.lengths for row in rows])
-        names = self.training.scores.names
-        for number, name in enumerate(names):
-            suffix = f"_{name}" if len(names) > 1 else ""
-            found = agreement(label[:, number], prediction[:, number])
-            if np.isfinite(score[:, number]).any():
-                found["score"] = float(np.nanmean(score[:, number]))
-            metrics |= {f"{key}{suffix}": value for key, value in found.items()}
-        unscorable = (lengths > 0)[:, None] & ~np.isfinite(label)
-        metrics["unscorable"] = float(np.count_nonzero(unscorable))
-        metrics["replayed"] = float(len(replay) * self.config.batch_size)
-        return metrics | {"throughput/audio_seconds": self.training.seconds(rows)}
-
-
-def _unstack(stacked: PyTree) -> list[PyTree]:
-    """Splits a pytree of arrays [n, ...] into n pytrees."""
-    count = len(jax.tree.leaves(stacked)[0])
-    return [jax.tree.map(lambda array: array[place], stacked) for place in range(count)]  # noqa: B023
-
-
-def agreement(label: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
-    """Returns how well D predicts a score, without the measures that are undefined.
-
-    Args:
-        label: float32 [n], NaN for an utterance without a score.
-        prediction: float32 [n].
-    """
-    known = np.isfinite(label)
-    label, prediction = label[known], prediction[known]
-    if not len(label):
-        return {}
-    found = {"label": float(label.mean()), "d_mae": float(np.abs(prediction - label).mean())}
-    if len(label) > 1 and np.std(label) > 0 and np.std(prediction) > 0:
-        found["d_correlation"] = float(np.corrcoef(label, prediction)[0, 1])
-    return found
-
-
-def require_scores(labels: Sequence[np.ndarray], history: History, score: str) -> None:
-    """Raises UserError if nothing has had a score so far, which means that the score is at fault."""
-    if np.isfinite(np.concatenate(labels)).any():
-        return
-    if not any(len(record.get("labels", ())) for record in history):
-        raise UserError(
-            f"config.score={score}: no enhanced utterance has a score, so there is nothing to "
-            "learn from; the warnings above say why, or try the score on a file with "
-            "jaxgan.scores.get"
-        )
-
-
-def check_scores(names: Sequence[str], weights: Sequence[float]) -> None:
-    """Raises UserError for scores and weights that do not fit together."""
-    if len(set(names)) < len(names):
-        raise UserError(f"config.score={','.join(names)}: name each score once")
-    if weights and (len(weights) != len(names) or min(weights) < 0):
-        raise UserError(
-            f"config.score_weights={tuple(weights)}: give one of 0 or more for each of "
-            f"{len(names)} scores, or none"
-        )
-
-
-def discriminator_names(scores: Sequence[str]) -> tuple[str, ...]:
-    """Returns the name of the player that learns each score."""
-    if len(scores) == 1:
-        return ("discriminator",)
-    return tuple("discriminator_" + re.sub(r"\W", "_", name) for name in scores)
+        found = {name: float(np.mean(values)) for name, values in losses.items() if values}
+        return {
+            **found,
+            **surrogate_metrics(
+                self.training.scores.names,
+                np.concatenate(labels)[:, self.enhanced],
+                np.concatenate([step["prediction"] for step in first])[:, self.enhanced],
+                np.concatenate(raw),
+                np.concatenate([row.lengths for row in rows]) > 0,
+            ),
+            "replayed": float(len(replay) * self.config.batch_size),
+            "throughput/audio_seconds": self.training.seconds(rows),
+        }
 
 
 def make_system(config: ConfigDict, utterances: Sequence[str]) -> System:
     """Returns the networks and optimizers of a config for a corpus of these utterances."""
     scores = score_names(config.score)
-    learns = {"clean": config.clean_teaches, "enhanced": True, "noisy": config.noisy_teaches}
+    discriminators = ["discriminator"]
+    if len(scores) > 1:
+        discriminators = ["discriminator_" + re.sub(r"\W", "_", name) for name in scores]
     target = config.target
     if config.targets:
         target = read_targets(config.targets, utterances, config.target)
     return System(
         masking=make_masking(config),
         discriminator=MetricDiscriminator(**config.discriminator, dtype=jnp.dtype(config.dtype)),
-        discriminators=discriminator_names(scores),
+        discriminators=tuple(discriminators),
         weights=tuple(config.score_weights) or (1.0,) * len(scores),
-        kinds=tuple(kind for kind, included in learns.items() if included),
         generator_optimizer=adam(config, config.generator_learning_rate),
         warmup_optimizer=adam(config, config.warmup_learning_rate),
         discriminator_optimizer=adam(config, config.discriminator_learning_rate),
@@ -612,7 +483,7 @@ def make(config: ConfigDict, mesh: Mesh) -> MetricGAN:
     check_discriminator(config.discriminator)
     check_scores(score_names(config.score), config.score_weights)
     with open_training(config, make_denoiser(config), mesh) as training:
-        return MetricGAN(config, make_system(config, training.corpus.names), training)
+        return MetricGAN(config, training)
 
 
 DECLARATION = declare(make, make_denoiser)

@@ -28,7 +28,7 @@ def same(one, two):
         jax.tree.map(np.testing.assert_array_equal, left, right)
 
 
-def test_plans_hold_every_utterance_once_in_a_bucket_that_is_long_enough():
+def test_plans_contain_every_utterance_once_in_a_long_enough_bucket():
     random = np.random.default_rng(0)
     for trial in range(50):
         lengths = random.integers(1, 1025, random.integers(1, 40))
@@ -47,13 +47,13 @@ def test_plans_hold_every_utterance_once_in_a_bucket_that_is_long_enough():
         assert sorted((plan.length for plan in plans), reverse=True) == [p.length for p in plans]
 
 
-def test_batches_hold_utterances_of_about_one_length():
+def test_batches_contain_utterances_of_similar_lengths():
     buckets = np.array([256, 512], np.int32)
     lengths = np.array([200, 400, 210, 390, 60, 205, 410, 50])
     plans = plan_batches(lengths, buckets, 3)
     assert [plan.length for plan in plans] == [512, 256, 256]
     assert [plan.rows.tolist() for plan in plans] == [[6, 1, 3], [2, 5, 0], [4, 7, -1]]
-    # As few batches as there can be: a shorter utterance fills up longer ones.
+    # There are as few batches as possible: a shorter utterance fills a batch of longer ones.
     plans = plan_batches(lengths[[0, 1, 2, 4]], buckets, 3)
     assert [(plan.length, plan.rows.tolist()) for plan in plans] == [
         (512, [1, 2, 0]),
@@ -61,7 +61,7 @@ def test_batches_hold_utterances_of_about_one_length():
     ]
 
 
-def test_a_batch_holds_its_utterances_and_nothing_else(mesh):
+def test_a_batch_contains_its_utterances_and_zeros(mesh):
     corpus = pair_corpus(LENGTHS)
     with Loader(corpus, count=13, batch_size=8, seed=0, mesh=mesh) as loader:
         batches = host(loader.round(1))
@@ -96,13 +96,13 @@ def test_resident_and_streamed_batches_are_identical(mesh):
         same(list(streamed.all()), list(resident.all()))
 
 
-def test_all_holds_every_utterance_once(mesh):
+def test_all_yields_every_utterance_once(mesh):
     with Loader(pair_corpus(LENGTHS), count=2, batch_size=8, seed=0, mesh=mesh) as loader:
         index = np.concatenate([batch.index for batch in host(loader.all())])
     assert sorted(index[index >= 0]) == list(range(len(LENGTHS)))
 
 
-def test_a_round_depends_on_seed_and_number_alone(mesh):
+def test_a_round_depends_only_on_seed_and_number(mesh):
     options = {"count": 8, "batch_size": 8, "mesh": mesh}
     with Loader(mix_corpus([8000] * 10, [9000, 20000]), seed=1, **options) as loader:
         forward = [loader.round(number) for number in (1, 2, 3)]
@@ -115,7 +115,7 @@ def test_a_round_depends_on_seed_and_number_alone(mesh):
     assert not np.array_equal(forward[0][0].noisy, forward[1][0].noisy)
 
 
-def test_batches_are_cut_over_the_devices():
+def test_batches_are_sharded_over_the_devices():
     mesh = devices.make_mesh(8)
     for megabytes in (0, 1):
         with Loader(
@@ -131,7 +131,7 @@ def test_batches_are_cut_over_the_devices():
                 assert {shard.data.shape[0] for shard in array.addressable_shards} == {2}
 
 
-def test_nothing_is_transferred_without_being_asked_for(mesh):
+def test_nothing_is_transferred_implicitly(mesh):
     with jax.transfer_guard("disallow"):
         for megabytes in (0, 1):
             with Loader(
@@ -146,7 +146,7 @@ def test_nothing_is_transferred_without_being_asked_for(mesh):
                 list(loader.all())
 
 
-def test_a_resident_corpus_compiles_once_for_each_length():
+def test_a_resident_corpus_compiles_once_per_length():
     corpus = pair_corpus(LENGTHS)
     mesh = devices.make_mesh(1)
     with Loader(corpus, count=9, batch_size=4, seed=0, mesh=mesh, resident_megabytes=1) as loader:
@@ -157,14 +157,14 @@ def test_a_resident_corpus_compiles_once_for_each_length():
         assert compiled() <= before + len(corpus.bucket_lengths)
 
 
-def test_only_what_fits_is_resident():
-    corpus = pair_corpus([250_000])  # 1 MB for the two sides, and the tail behind them
+def test_only_a_corpus_that_fits_is_resident():
+    corpus = pair_corpus([250_000])  # 1 MB for the two sides and as much for their tails
     assert not batching.fits(corpus, 1.9)
     assert batching.fits(corpus, 2.1)
     assert not batching.fits(corpus, 0)
 
 
-def test_batches_that_cannot_be_divided_are_a_mistake():
+def test_batches_that_cannot_be_divided_are_a_user_error():
     mesh = devices.make_mesh(8)
     for size in (12, 0, -8):
         with pytest.raises(UserError, match=f"config.batch_size={size} cannot be divided over 8"):
@@ -173,7 +173,7 @@ def test_batches_that_cannot_be_divided_are_a_mistake():
         Loader(pair_corpus(LENGTHS), count=0, batch_size=8, seed=0, mesh=mesh)
 
 
-def test_an_error_in_the_thread_surfaces_where_its_round_is_asked_for():
+def test_an_error_in_the_thread_is_raised_when_its_round_is_requested():
     class Broken(type(mix_corpus([8000], [8000]))):
         def draw(self, seed, round_number, count):
             if round_number == 2:
@@ -209,7 +209,7 @@ def test_the_next_round_is_built_ahead_and_the_thread_ends_with_the_loader():
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
 
 
-def test_a_corpus_that_is_mixed_anew_has_no_fixed_batches():
+def test_a_corpus_that_is_mixed_in_every_round_has_no_fixed_batches():
     options = {"count": 1, "batch_size": 1, "seed": 0, "mesh": devices.make_mesh(1)}
     with Loader(mix_corpus([8000], [8000]), **options) as loader, pytest.raises(TypeError):
         next(loader.all())

@@ -3,19 +3,19 @@ import pytest
 
 from jaxgan.core.errors import UserError
 from jaxgan.speech.data import checks
-from jaxgan.speech.data.checks import Problem, Report
+from jaxgan.speech.data.checks import DataReport, Problem
 
 
 def noise(n):
     return np.random.default_rng(0).integers(-5000, 5000, n, np.int16)
 
 
-def test_frames_are_those_of_the_networks_front_end():
-    assert [checks.frames(n) for n in (0, 1, 256, 257, 6912, 6913)] == [1, 2, 2, 3, 28, 29]
+def test_the_number_of_frames_is_that_of_the_front_end():
+    assert [checks.frame_count(n) for n in (0, 1, 256, 257, 6912, 6913)] == [1, 2, 2, 3, 28, 29]
 
 
 @pytest.mark.parametrize(
-    ("samples", "says"),
+    ("samples", "expected"),
     [
         (noise(3999), "too short for PESQ"),
         (noise(4000), "too short for the discriminator: 17 frames"),
@@ -29,29 +29,29 @@ def test_frames_are_those_of_the_networks_front_end():
         (np.full(16000, -32768, np.int16), ""),
     ],
 )
-def test_faults_at_their_borders(samples, says):
-    fault = checks.fault(samples, 2.0)
-    assert says in fault
-    assert bool(fault) == bool(says)
+def test_reasons_at_their_limits(samples, expected):
+    reason = checks.reason_unusable(samples, 2.0)
+    assert expected in reason
+    assert bool(reason) == bool(expected)
 
 
-def test_the_report_names_every_file_and_what_is_done():
-    problems = (Problem("a.wav", "empty"), Problem("b.wav", "silent", "both cut"))
-    text = str(Report(("train: 3 utterances",), problems))
+def test_the_report_names_every_file_and_the_action():
+    problems = (Problem("a.wav", "empty"), Problem("b.wav", "silent", "both trimmed"))
+    text = str(DataReport(("train: 3 utterances",), problems))
     assert text.splitlines() == [
         "train: 3 utterances",
-        "2 files not used as found:",
-        "  a.wav: empty; left out",
-        "  b.wav: silent; both cut",
+        "2 files cannot be used as found:",
+        "  a.wav: empty; skipped",
+        "  b.wav: silent; both trimmed",
     ]
-    assert str(Report(("train: 3 utterances",), ())) == "train: 3 utterances"
+    assert str(DataReport(("train: 3 utterances",), ())) == "train: 3 utterances"
 
 
 def test_strict_refuses_in_one_line_that_lists_the_files():
     checks.refuse(())
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as caught:
         checks.refuse([Problem(f"{number}.wav", "silent") for number in range(12)])
-    message = str(told.value)
+    message = str(caught.value)
     assert "\n" not in message
     assert "12 files: 0.wav: silent; 1.wav: silent" in message
     assert "9.wav" in message

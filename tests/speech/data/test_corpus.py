@@ -12,7 +12,7 @@ def padded(lengths, buckets):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 9])
-def test_buckets_cover_and_pad_least(count):
+def test_buckets_hold_every_utterance_and_pad_least(count):
     random = np.random.default_rng(count)
     lengths = random.integers(1, 11 * 256, 40)
     buckets = corpus.choose_buckets(lengths, count)
@@ -33,23 +33,25 @@ def test_no_more_buckets_than_distinct_lengths():
     assert corpus.choose_buckets([256, 257], 4).tolist() == [256, 512]
 
 
-def test_passes_use_everything_before_anything_again():
-    order = corpus.passes(7, 17, corpus.generator(0))
+def test_shuffled_passes_use_every_index_before_any_repeats():
+    order = corpus.shuffled_passes(7, 17, corpus.random_generator(0))
     assert sorted(order[:7]) == list(range(7))
     assert sorted(order[7:14]) == list(range(7))
     assert len(set(order[14:])) == 3
     assert len(order) == 17
 
 
-def test_generators_differ_by_every_word_and_by_their_number():
-    words = [(0,), (1,), (0, 0), (0, 1), (1, 0), (0, 0, 0)]
-    draws = {word: tuple(corpus.generator(*word).integers(1 << 40, size=3)) for word in words}
-    assert len(set(draws.values())) == len(words)
-    again = {word: tuple(corpus.generator(*word).integers(1 << 40, size=3)) for word in words}
-    assert again == draws
+def test_random_generators_depend_on_every_seed_and_on_their_number():
+    sequences = [(0,), (1,), (0, 0), (0, 1), (1, 0), (0, 0, 0)]
+
+    def draw():
+        return [tuple(corpus.random_generator(*s).integers(1 << 40, size=3)) for s in sequences]
+
+    assert len(set(draw())) == len(sequences)
+    assert draw() == draw()
 
 
-def test_a_draw_depends_on_seed_and_round_alone():
+def test_a_draw_depends_only_on_seed_and_round():
     pairs = pair_corpus([3000 + 10 * n for n in range(20)])
     first = pairs.draw(3, 5, 8)
     pairs.draw(3, 6, 8)
@@ -69,7 +71,7 @@ def test_a_gain_scales_and_rounds():
     np.testing.assert_array_equal(corpus.scaled(samples, 0.5), [-16384, -2, 2, 16384])
 
 
-def test_spread_takes_distinct_numbers_from_end_to_end():
+def test_spread_returns_distinct_indices_from_end_to_end():
     for size, count in itertools.product(range(1, 30), range(1, 35)):
         chosen = corpus.spread(size, count)
         assert len(set(chosen)) == min(size, count)

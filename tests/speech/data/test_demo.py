@@ -16,7 +16,7 @@ def made():
     return {name: demo.make(name, 32, 0) for name in demo.SPLITS}
 
 
-def test_the_sets_share_no_voice_and_no_sentence():
+def test_the_sets_share_no_voices_and_no_sentences():
     voices = [voice for split in demo.SPLITS.values() for voice in split.voices]
     assert len(voices) == len(set(voices))
     texts = [text for split in demo.SPLITS.values() for _, text in demo.sentences(split)]
@@ -32,7 +32,7 @@ def test_lines_come_from_their_own_set():
         assert {(line.language, line.text) for line in script} <= set(demo.sentences(split))
 
 
-def test_equal_arguments_give_equal_samples_and_other_seeds_others(made):
+def test_samples_depend_on_the_arguments(made):
     again = demo.make("valid", 32, 0)
     assert again.names == made["valid"].names
     np.testing.assert_array_equal(again.clean_waves.samples, made["valid"].clean_waves.samples)
@@ -52,21 +52,21 @@ def test_utterances_are_speech_of_a_few_seconds_at_a_natural_level(made):
             assert np.abs(corpus.noisy(number).astype(int)).max() <= 32767
 
 
-def test_every_noise_comes_at_every_ratio(made):
+def test_every_noise_is_mixed_at_every_ratio(made):
     for name, corpus in made.items():
         found = set()
         for number, label in enumerate(corpus.names):
             clean = corpus.clean(number).astype(float)
             added = corpus.noisy(number) - clean
             snr = 10 * np.log10(active_power(clean) / np.mean(np.square(added)))
-            nearest = min(demo.SPLITS[name].snrs, key=lambda asked: abs(asked - snr))
-            # The level is that of the words alone, without the faint noise of the room.
+            nearest = min(demo.SPLITS[name].snrs, key=lambda wanted: abs(wanted - snr))
+            # The level is that of the speech without the faint room noise.
             assert snr == pytest.approx(nearest, abs=0.3)
             found.add((label.split("_")[-1], nearest))
-        assert found == {(kind, snr) for kind in demo.KINDS for snr in demo.SPLITS[name].snrs}
+        assert found == {(kind, snr) for kind in demo.NOISE_KINDS for snr in demo.SPLITS[name].snrs}
 
 
-def test_a_set_is_made_once(monkeypatch, own_cache):
+def test_a_set_is_generated_once(monkeypatch, own_cache):
     first = demo.open_set("test", 2, 0)
     monkeypatch.setattr(demo, "make", None)
     second = demo.open_set("test", 2, 0)
@@ -74,7 +74,7 @@ def test_a_set_is_made_once(monkeypatch, own_cache):
     np.testing.assert_array_equal(first.noisy_waves.samples, second.noisy_waves.samples)
 
 
-def test_a_damaged_set_is_made_again(own_cache, caplog):
+def test_a_damaged_set_is_generated_again(own_cache, caplog):
     first = demo.open_set("test", 2, 0)
     (path,) = own_cache.glob("demo/*/corpus.npz")
     content = bytearray(path.read_bytes())
@@ -98,16 +98,16 @@ def test_a_set_can_be_written_as_files_and_read_as_pairs(tmp_path):
     assert found.names == corpus.names
     assert found.conditions == corpus.conditions
     assert [name.split("_")[-1] for name in corpus.names] == list(corpus.conditions["noise"])
-    assert demo.open_set("test", 3, 0).conditions == corpus.conditions  # from the cache, too
+    assert demo.open_set("test", 3, 0).conditions == corpus.conditions  # also from the cache
     np.testing.assert_array_equal(found.noisy(2), corpus.noisy(2))
     assert audio.read(tmp_path / "clean" / f"{found.names[0]}.wav")[1] == 16000
 
 
-def test_a_synthesiser_that_does_not_run_is_told_in_one_line(monkeypatch):
+def test_a_synthesiser_that_fails_is_a_user_error_in_one_line(monkeypatch):
     line = espeak.Line("Hello", "en", "m1", 170, 50, 50)
-    with pytest.raises(UserError, match=r"no voice xx\+m1") as told:
+    with pytest.raises(UserError, match=r"no voice xx\+m1") as caught:
         espeak.synthesise([espeak.Line("Hello", "xx", "m1", 170, 50, 50)])
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
     def crash(command, **options):
         return subprocess.CompletedProcess(command, -11, "", "")

@@ -24,13 +24,13 @@ def test_the_active_level_of_a_steady_tone_is_its_power():
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
 def test_pauses_do_not_count(share):
-    """The active time of a tone and a pause: from the tone's begin on, less the time that the
-    envelope takes to reach the threshold, plus the time it takes to fall below it, plus 0.2 s.
+    """The active time of a tone is its duration minus the time that the envelope needs to reach the
+    threshold, plus the time it needs to fall below it, plus 0.2 s.
     """
     seconds = 8 * share
     signal = np.concatenate([tone(seconds), np.zeros(round(16000 * (8 - seconds)))])
     level = decibels(mix.active_power(signal) / (0.3**2 / 2))
-    # The mean magnitude of a sine of size A is 2 A / pi; two filters of 30 ms smooth it.
+    # The mean magnitude of a sine of amplitude A is 2 A / pi; two filters of 30 ms smooth it.
     threshold = np.sqrt(0.3**2 / 2) * 10 ** ((level - 15.9) / 20)
     time = np.linspace(0, 0.3, 30001)
     falling = 2 / np.pi * 0.3 * (1 + time / 0.03) * np.exp(-time / 0.03)
@@ -41,7 +41,7 @@ def test_pauses_do_not_count(share):
 
 
 def p56(signal):
-    """Active speech level in dB, sample by sample as ITU-T P.56 (method B) is written."""
+    """Returns the active speech level in dB, following ITU-T P.56 (method B) sample by sample."""
     decay = np.exp(-1 / (16000 * 0.03))
     first = second = 0.0
     envelope = []
@@ -66,7 +66,7 @@ def p56(signal):
 
 
 def test_the_active_level_is_that_of_the_recommendation():
-    """Signals whose bursts have levels of all kinds, so that every constant counts."""
+    """Bursts of many levels make the result depend on every constant."""
     for seed in range(4):
         random = np.random.default_rng(seed)
         sizes = np.repeat(10 ** random.uniform(-2.5, -0.5, 10), 1600)
@@ -80,16 +80,16 @@ def test_the_active_level_scales_with_the_signal():
     assert mix.active_power(signal * 0.3) == pytest.approx(level * 0.09, rel=1e-3)
 
 
-def test_the_hangover_comes_after_and_never_before():
-    for place, least, most in ((8000, 0.2, 0.5), (15200, 0.0, 0.05)):
+def test_the_hangover_follows_the_speech():
+    for position, low, high in ((8000, 0.2, 0.5), (15200, 0.0, 0.05)):
         click = np.zeros(16000)
-        click[place] = 1.0
-        # One sample's energy over the samples that count as active.
-        assert least < 1 / mix.active_power(click) / 16000 <= most
+        click[position] = 1.0
+        # The active level is the energy of one sample divided by the number of active ones.
+        assert low < 1 / mix.active_power(click) / 16000 <= high
 
 
 @pytest.mark.parametrize("snr", [-8.0, 0.0, 2.5, 17.5])
-def test_the_ratio_is_exactly_what_was_asked_for(snr):
+def test_the_ratio_is_the_requested_one(snr):
     random = np.random.default_rng(0)
     speech = speech_like(random, 30000) // 4
     noise = (3000 * random.standard_normal(30000)).astype(np.int16)
@@ -114,23 +114,23 @@ def test_a_mixture_beyond_full_scale_scales_both_sides():
     assert decibels(level / mean_power(added)) == pytest.approx(0.0, abs=0.02)
 
 
-def test_short_clips_are_looped_from_any_offset():
+def test_short_clips_are_repeated_from_any_offset():
     clip = np.arange(5, dtype=np.int16)
     assert mix.segment(clip, 12, 3).tolist() == [3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4]
     assert mix.segment(clip, 3, 2).tolist() == [2, 3, 4]
     assert mix.segment(clip, 5, 0).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_a_stretch_of_nothing_is_replaced_by_one_with_the_noise():
+def test_a_silent_segment_is_replaced_by_one_with_noise():
     clip = np.zeros(100000, np.int16)
     clip[90000:90100] = 5000
     random = np.random.default_rng(0)
     for _ in range(20):
-        assert mix.stretch(clip, 8000, random).any()
-    assert len(mix.stretch(clip, 8000, random)) == 8000
+        assert mix.random_segment(clip, 8000, random).any()
+    assert len(mix.random_segment(clip, 8000, random)) == 8000
 
 
-def test_a_draw_depends_on_its_arguments_alone():
+def test_a_draw_depends_only_on_its_arguments():
     corpus = mix_corpus([8000, 9000, 10000, 11000, 12000], [5000, 40000])
     first = corpus.draw(1, 2, 5)
     corpus.draw(1, 3, 4)
@@ -144,14 +144,14 @@ def test_a_draw_depends_on_its_arguments_alone():
         assert not np.array_equal(wave, mixed[index])
 
 
-def test_the_same_utterance_is_mixed_anew_in_every_round():
+def test_an_utterance_is_mixed_differently_every_time():
     corpus = mix_corpus([8000], [40000])
     noisy = [corpus.draw(1, number, 1).noisy[0] for number in range(4)]
     noisy += list(corpus.draw(1, 0, 4).noisy[1:])
     assert len({wave.tobytes() for wave in noisy}) == 7
 
 
-def test_a_longer_draw_begins_like_a_shorter_one():
+def test_a_longer_draw_starts_like_a_shorter_one():
     corpus = mix_corpus([8000] * 6, [20000])
     short, long = corpus.draw(0, 1, 3), corpus.draw(0, 1, 9)
     np.testing.assert_array_equal(short.index, long.index[:3])
@@ -159,7 +159,7 @@ def test_a_longer_draw_begins_like_a_shorter_one():
     assert sorted(long.index[:6]) == list(range(6))
 
 
-def test_clean_sides_can_be_had_again_from_index_and_gain():
+def test_clean_sides_follow_from_index_and_gain():
     corpus = mix_corpus([8000] * 8, [20000, 30000])
     loud = mix.MixCorpus(
         corpus.names, corpus.speech, corpus.noise, (-25.0, 0.0), corpus.bucket_lengths
@@ -181,7 +181,7 @@ def test_every_ratio_and_clip_is_drawn():
     assert found == {0, 5, 10, 15}
 
 
-def test_fixed_mixtures_deal_the_ratios_out_evenly():
+def test_fixed_mixtures_use_all_ratios_equally_often():
     corpus = dataclasses.replace(mix_corpus([8000] * 10, [20000, 9000]), kinds=("hum", "rain"))
     fixed = corpus.fixed(0, 8)
     counts = {}
@@ -194,7 +194,7 @@ def test_fixed_mixtures_deal_the_ratios_out_evenly():
         assert fixed.conditions["snr"][number] == str(snr)
         added = fixed.noisy(number).astype(float) - fixed.clean(number)
         clip = corpus.noise[["hum", "rain"].index(fixed.conditions["noise"][number])]
-        # The noise as it was added is a stretch of its own clip.
+        # The added noise is a segment of the clip that the condition names.
         found = np.correlate(np.concatenate([clip, clip]), added[:4000], "valid").max()
         assert found > 0.9 * np.sqrt(np.square(added[:4000]).sum() * 4000) * 2000
     assert counts == {0: 2, 5: 2, 10: 2, 15: 2}
@@ -252,7 +252,7 @@ def test_bad_noise_and_speech_are_reported_once(tmp_path):
     ]
 
 
-def test_mistakes_name_the_key(tmp_path):
+def test_user_errors_name_the_key(tmp_path):
     fill(tmp_path / "speech", 4)
     fill(tmp_path / "noise", 4)
     speech, noise = str(tmp_path / "speech"), str(tmp_path / "noise")

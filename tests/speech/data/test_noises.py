@@ -14,7 +14,7 @@ def random():
 
 
 def band(signal, low, high):
-    """Mean power density between two frequencies, dB."""
+    """Returns the mean power density between two frequencies in dB."""
     frequencies, density = welch(signal, 16000, nperseg=4096)
     return 10 * np.log10(density[(frequencies >= low) & (frequencies < high)].mean())
 
@@ -22,13 +22,13 @@ def band(signal, low, high):
 @pytest.mark.parametrize(
     ("noise", "slope"), [(noises.white, 0.0), (noises.pink, -3.0103), (noises.brown, -6.0206)]
 )
-def test_colours_fall_by_their_decibels_an_octave(random, noise, slope):
+def test_the_slope_of_coloured_noise_in_decibels_per_octave(random, noise, slope):
     signal = noise(N, random)
     densities = [band(signal, low, 2 * low) for low in (250, 500, 1000, 2000)]
     np.testing.assert_allclose(np.diff(densities), slope, atol=0.35)
 
 
-def test_every_noise_has_unit_power_and_comes_from_its_generator_alone():
+def test_every_noise_has_unit_power_and_depends_only_on_its_random_generator():
     voices = [np.random.default_rng(n).integers(-900, 900, 20000, np.int16) for n in range(8)]
     spectrum = noises.speech_spectrum(voices)
     makers = [
@@ -60,7 +60,7 @@ def test_speech_shaped_noise_has_the_spectrum_of_its_speech(random):
         )
 
 
-def test_hum_stands_on_the_harmonics_of_the_mains(random):
+def test_hum_consists_of_harmonics_of_the_mains_frequency(random):
     signal = noises.hum(N, random)
     density = np.abs(np.fft.rfft(signal * np.hanning(N))) ** 2
     peak = np.argmax(density) * 16000 / N
@@ -68,7 +68,7 @@ def test_hum_stands_on_the_harmonics_of_the_mains(random):
     assert density.max() > 1e4 * np.median(density)
 
 
-def test_modulated_noise_swells_and_stationary_noise_does_not(random):
+def test_the_level_of_modulated_noise_varies_and_that_of_stationary_noise_does_not(random):
     spectrum = np.ones(257)
 
     def swing(signal):

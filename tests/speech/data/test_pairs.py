@@ -8,12 +8,12 @@ from jaxgan.core.errors import UserError
 from jaxgan.speech.data import audio, pairs
 
 
-def fill(place, names, clean="clean", noisy="noisy", seconds=0.6):
+def fill(folder, names, clean="clean", noisy="noisy", seconds=0.6):
     random = np.random.default_rng(0)
     for number, name in enumerate(names):
-        words = tone(seconds, hertz=200 + 20 * number)
-        save(place / clean / f"{name}.wav", words)
-        save(place / noisy / f"{name}.wav", words + 0.05 * random.standard_normal(len(words)))
+        speech = tone(seconds, hertz=200 + 20 * number)
+        save(folder / clean / f"{name}.wav", speech)
+        save(folder / noisy / f"{name}.wav", speech + 0.05 * random.standard_normal(len(speech)))
 
 
 def test_files_are_paired_by_name_whatever_their_suffix(tmp_path):
@@ -27,7 +27,7 @@ def test_files_are_paired_by_name_whatever_their_suffix(tmp_path):
     np.testing.assert_array_equal(found.noisy(1), audio.read(tmp_path / "noisy" / "b.wav")[0])
 
 
-def test_a_table_tells_the_conditions_of_pairs(tmp_path):
+def test_conditions_are_read_from_a_table(tmp_path):
     fill(tmp_path, ["a", "b", "c"])
     table = tmp_path / "conditions.csv"
     table.write_text("snr,name,noise\n5,c,bus\n0,a,cafe\n2.5,b,\n7,other,bus\n")
@@ -37,10 +37,10 @@ def test_a_table_tells_the_conditions_of_pairs(tmp_path):
     assert chosen.conditions == {"snr": ("5", "0"), "noise": ("bus", "cafe")}
     pairs.write_conditions(chosen, tmp_path)
     assert table.read_text().splitlines() == ["name,snr,noise", "c,5,bus", "a,0,cafe"]
-    with pytest.raises(UserError, match=r"conditions\.csv: has no row of 'b'"):
+    with pytest.raises(UserError, match=r"conditions\.csv: has no row for 'b'"):
         pairs.read_pairs(tmp_path)
     table.write_text("file,snr\n")
-    with pytest.raises(UserError, match=r"conditions\.csv: its first line names no column 'name'"):
+    with pytest.raises(UserError, match=r"conditions\.csv: its first line has no column 'name'"):
         pairs.read_pairs(tmp_path)
 
 
@@ -77,8 +77,8 @@ def test_every_bad_pair_is_named_with_its_reason(tmp_path):
     data = config(root=str(tmp_path), longest_seconds=2.0).data
     train, valid, problems = pairs.open_pairs(data)
     assert sorted(train.names + valid.names) == ["good", "good2", "nearly"]
-    told = {
-        (Path(p.path).parent.name, Path(p.path).stem): f"{p.what}; {p.action}" for p in problems
+    found_problems = {
+        (Path(p.path).parent.name, Path(p.path).stem): f"{p.reason}; {p.action}" for p in problems
     }
     expected = {
         ("noisy", "corrupt"): "cannot be decoded",
@@ -93,12 +93,12 @@ def test_every_bad_pair_is_named_with_its_reason(tmp_path):
         ("noisy", "long"): "longer than config.data.longest_seconds=2",
         ("clean", "lonely"): "no counterpart",
         ("noisy", "unequal"): "has 9617 samples",
-        ("noisy", "nearly"): "both cut to the shorter one",
+        ("noisy", "nearly"): "both trimmed to the shorter length",
     }
-    assert told.keys() == expected.keys()
-    for key, words in expected.items():
-        assert words in told[key]
-        assert ("left out" in told[key]) == (key[1] != "nearly")
+    assert found_problems.keys() == expected.keys()
+    for key, reason in expected.items():
+        assert reason in found_problems[key]
+        assert ("skipped" in found_problems[key]) == (key[1] != "nearly")
     for corpus in (train, valid):
         for number, name in enumerate(corpus.names):
             assert len(corpus.clean(number)) == len(corpus.noisy(number)) == 9600, name
@@ -123,7 +123,7 @@ def test_without_them_speakers_are_held_out(tmp_path):
     )
 
 
-def test_voicebank_names_serve_too_but_never_its_test_set_for_training(tmp_path):
+def test_voicebank_folders_are_accepted_but_its_test_set_not_for_training(tmp_path):
     fill(tmp_path, ["p1_1"], *pairs.VOICEBANK_TEST)
     assert pairs.read_pairs(tmp_path)[0].names == ("p1_1",)
     with pytest.raises(UserError, match="needs the folders clean and noisy"):
@@ -133,7 +133,7 @@ def test_voicebank_names_serve_too_but_never_its_test_set_for_training(tmp_path)
     assert sorted(train.names + valid.names) == ["p2_1", "p3_1"]
 
 
-def test_a_test_set_keeps_what_is_short_or_silent(tmp_path):
+def test_a_test_set_keeps_short_and_silent_files(tmp_path):
     fill(tmp_path, ["short"], seconds=0.1)
     fill(tmp_path, ["long"], seconds=25)
     for side in ("clean", "noisy"):
@@ -146,7 +146,7 @@ def test_a_test_set_keeps_what_is_short_or_silent(tmp_path):
     assert len(problems) == 2
 
 
-def test_mistakes_name_the_folder(tmp_path):
+def test_user_errors_name_the_folder(tmp_path):
     with pytest.raises(UserError, match=r"config.data.root is not set"):
         pairs.open_pairs(config().data)
     with pytest.raises(UserError, match="needs the folders clean and noisy"):
@@ -155,7 +155,7 @@ def test_mistakes_name_the_folder(tmp_path):
         pairs.read_pairs(tmp_path)
     (tmp_path / "clean").mkdir()
     (tmp_path / "noisy").mkdir()
-    with pytest.raises(UserError, match="holds no audio files"):
+    with pytest.raises(UserError, match="contains no audio files"):
         pairs.read_pairs(tmp_path)
     save(tmp_path / "clean" / "a.wav", tone(0.5))
     with pytest.raises(UserError, match=r"none of its 1 audio files.*no counterpart"):

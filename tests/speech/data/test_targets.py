@@ -9,7 +9,7 @@ from jaxgan.speech.data.targets import read_targets
 NAMES = ("p1/one", "p1/two", "p2/one")
 
 
-def test_those_named_have_their_own(tmp_path):
+def test_utterances_in_the_file_have_their_own_target(tmp_path):
     (tmp_path / "targets.csv").write_text("p2/one,0.5\np1/one, 0.25\n")
     targets = read_targets(str(tmp_path / "targets.csv"), NAMES, 1.0)
     assert targets.dtype == np.float32
@@ -17,7 +17,7 @@ def test_those_named_have_their_own(tmp_path):
 
 
 @pytest.mark.parametrize("line", ["p3/one,0.5", "p1/two,high", "p1/two,nan", "p1/two", ""])
-def test_other_lines_are_refused_by_number(tmp_path, line):
+def test_invalid_lines_are_rejected_by_number(tmp_path, line):
     path = tmp_path / "targets.csv"
     path.write_text(f"p1/one,0.5\n{line}\n")
     with pytest.raises(UserError, match=re.escape(f"{path}, line 2: ")):

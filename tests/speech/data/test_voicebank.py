@@ -18,14 +18,14 @@ from jaxgan.speech.data.pairs import VOICEBANK_TEST, VOICEBANK_TRAIN
 PUBLISHED = {**dict.fromkeys(VOICEBANK_TRAIN, 4), **dict.fromkeys(VOICEBANK_TEST, 2)}
 
 
-def corpus(place, folders=VOICEBANK_TRAIN, speakers=("p225", "p226", "p287", "p300"), rate=16000):
+def corpus(root, folders=VOICEBANK_TRAIN, speakers=("p225", "p226", "p287", "p300"), rate=16000):
     for folder in folders:
         for speaker in speakers:
             for number in range(2):
-                save(place / folder / f"{speaker}_{number:03d}.wav", tone(0.5, rate), rate)
+                save(root / folder / f"{speaker}_{number:03d}.wav", tone(0.5, rate), rate)
 
 
-def test_two_speakers_are_for_validation_and_the_test_set_is_not_touched(tmp_path):
+def test_two_speakers_are_for_validation_and_the_test_set_is_not_read(tmp_path):
     corpus(tmp_path)
     corpus(tmp_path, VOICEBANK_TEST, ("p232", "p257"))
     train, valid, problems = voicebank.open_voicebank(config(root=str(tmp_path)).data)
@@ -54,7 +54,7 @@ def test_48_khz_files_are_resampled_once(tmp_path, own_cache, monkeypatch):
     )
 
 
-def test_mistakes_say_what_to_do(tmp_path):
+def test_user_errors_say_what_to_do(tmp_path):
     with pytest.raises(
         UserError, match=r"python -m jaxgan.speech.data.voicebank .* downloads them"
     ):
@@ -70,7 +70,7 @@ def test_mistakes_say_what_to_do(tmp_path):
 
 
 def zipped(folder, count):
-    """A zip file like the published ones, with what a Mac adds to it."""
+    """Returns a zip file like the published ones, including the files that macOS adds."""
     random = np.random.default_rng(0)
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -83,10 +83,10 @@ def zipped(folder, count):
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files`; breaks every answer off after `limit` bytes; counts what it was asked."""
+    """Serves `files`, cuts every response off after `limit` bytes and records the requests."""
 
     def __init__(self):
-        self.files, self.limit, self.ranges, self.asked = {}, None, True, []
+        self.files, self.limit, self.ranges, self.requests = {}, None, True, []
         super().__init__(("127.0.0.1", 0), Handler)
 
     @property
@@ -97,21 +97,21 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         wanted = self.headers.get("Range")
-        self.server.asked.append((self.path, wanted))
+        self.server.requests.append((self.path, wanted))
         content = self.server.files.get(self.path.removeprefix("/mirror/"))
         if content is None:
             return self.send_error(404)
-        begin = (
+        start = (
             int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.ranges else 0
         )
-        if begin and begin >= len(content):
+        if start and start >= len(content):
             self.send_response(416)
             self.send_header("Content-Range", f"bytes */{len(content)}")
             return self.end_headers()
-        self.send_response(206 if begin else 200)
-        self.send_header("Content-Length", str(len(content) - begin))
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
-        self.wfile.write(content[begin:][: self.server.limit])
+        self.wfile.write(content[start:][: self.server.limit])
         self.close_connection = True
         return None
 
@@ -132,22 +132,22 @@ def server(monkeypatch):
         thread.join()
 
 
-def run(server, place, *options):
-    return voicebank.main([str(place), "--base-url", server.url, *options])
+def run(server, folder, *options):
+    return voicebank.main([str(folder), "--base-url", server.url, *options])
 
 
 def test_everything_is_downloaded_verified_and_unpacked(server, tmp_path, capsys):
-    place = tmp_path / "new" / "voicebank"
-    assert run(server, place) == 0
-    assert sorted(path.name for path in place.iterdir()) == sorted(PUBLISHED)
+    folder = tmp_path / "new" / "voicebank"
+    assert run(server, folder) == 0
+    assert sorted(path.name for path in folder.iterdir()) == sorted(PUBLISHED)
     for name, count in PUBLISHED.items():
-        assert len(list((place / name).iterdir())) == count
+        assert len(list((folder / name).iterdir())) == count
         with zipfile.ZipFile(io.BytesIO(server.files[f"{name}.zip"])) as archive:
-            assert (place / name / "p1_0.wav").read_bytes() == archive.read(f"{name}/p1_0.wav")
+            assert (folder / name / "p1_0.wav").read_bytes() == archive.read(f"{name}/p1_0.wav")
     assert "VoiceBank-DEMAND is in" in capsys.readouterr().out
-    asked = len(server.asked)
-    assert run(server, place) == 0
-    assert len(server.asked) == asked
+    requests = len(server.requests)
+    assert run(server, folder) == 0
+    assert len(server.requests) == requests
 
 
 def test_zips_can_be_kept(server, tmp_path):
@@ -159,24 +159,24 @@ def test_zips_can_be_kept(server, tmp_path):
 def test_a_connection_that_breaks_off_is_resumed(server, tmp_path):
     server.limit = 50_000
     assert run(server, tmp_path) == 0
-    begins = [wanted for path, wanted in server.asked if VOICEBANK_TRAIN[0] in path]
-    assert begins == [None, "bytes=50000-", "bytes=100000-"]
+    ranges = [wanted for path, wanted in server.requests if VOICEBANK_TRAIN[0] in path]
+    assert ranges == [None, "bytes=50000-", "bytes=100000-"]
 
 
-def test_a_later_start_goes_on_where_an_earlier_one_gave_up(server, tmp_path, capsys):
+def test_a_later_start_continues_where_an_earlier_one_gave_up(server, tmp_path, capsys):
     server.limit = 0
     (tmp_path / f"{VOICEBANK_TRAIN[0]}.zip.part").write_bytes(
         server.files[f"{VOICEBANK_TRAIN[0]}.zip"][:70_000]
     )
     assert run(server, tmp_path) == 2
     assert "goes on from byte 70000" in capsys.readouterr().err
-    assert len(server.asked) == download.ATTEMPTS
+    assert len(server.requests) == download.ATTEMPTS
     server.limit = None
     assert run(server, tmp_path) == 0
-    assert server.asked[download.ATTEMPTS][1] == "bytes=70000-"
+    assert server.requests[download.ATTEMPTS][1] == "bytes=70000-"
 
 
-def test_a_server_without_ranges_starts_anew(server, tmp_path):
+def test_a_server_without_ranges_starts_from_the_beginning(server, tmp_path):
     server.ranges = False
     name = f"{VOICEBANK_TRAIN[0]}.zip"
     (tmp_path / f"{name}.part").write_bytes(b"something else" * 1000)
@@ -185,7 +185,7 @@ def test_a_server_without_ranges_starts_anew(server, tmp_path):
 
 
 @pytest.mark.parametrize("surplus", [b"", b"too much"])
-def test_a_part_that_is_complete_or_too_long_is_settled(server, tmp_path, surplus):
+def test_a_partial_file_that_is_complete_or_too_long(server, tmp_path, surplus):
     name = f"{VOICEBANK_TRAIN[0]}.zip"
     (tmp_path / f"{name}.part").write_bytes(server.files[name] + surplus)
     assert run(server, tmp_path, "--keep-zips") == 0
@@ -205,14 +205,14 @@ def test_a_damaged_zip_is_deleted_and_named(server, tmp_path, capsys):
     assert run(server, tmp_path) == 0
 
 
-def test_another_number_of_files_than_published_is_refused(server, tmp_path, capsys):
+def test_a_different_number_of_files_than_published_is_a_user_error(server, tmp_path, capsys):
     name = VOICEBANK_TEST[1]
     server.files[f"{name}.zip"] = zipped(name, 1)
     assert run(server, tmp_path) == 2
-    assert "holds 1 audio files where 2 were published" in capsys.readouterr().err
+    assert "contains 1 audio files where 2 were published" in capsys.readouterr().err
 
 
-def test_a_refusal_and_an_unreachable_server_are_told_in_one_line(server, tmp_path, capsys):
+def test_a_refusal_and_an_unreachable_server_are_user_errors(server, tmp_path, capsys):
     server.files.clear()
     assert run(server, tmp_path) == 2
     assert "the server answers 404" in capsys.readouterr().err
@@ -222,7 +222,9 @@ def test_a_refusal_and_an_unreachable_server_are_told_in_one_line(server, tmp_pa
     assert message.count("\n") == 1
 
 
-def test_a_full_disk_is_told_and_what_came_stays(server, tmp_path, monkeypatch, capsys):
+def test_a_full_disk_is_a_user_error_and_keeps_the_partial_file(
+    server, tmp_path, monkeypatch, capsys
+):
     name = f"{VOICEBANK_TRAIN[0]}.zip"
     append = download._append
 
@@ -246,7 +248,7 @@ def test_a_write_error_names_the_file(tmp_path):
     with pytest.raises(UserError, match=r"a.zip.part cannot be written: No space left"):
         download._append(Full(), b"x")
     (tmp_path / "file").touch()
-    with Progress() as progress, pytest.raises(UserError, match="cannot be made"):
+    with Progress() as progress, pytest.raises(UserError, match="cannot be created"):
         voicebank.download(tmp_path / "file" / "deeper", "http://127.0.0.1:9", False, progress)
 
 

@@ -14,7 +14,7 @@ def entries(own_cache):
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def test_join_and_select_give_the_waves_back():
+def test_join_and_select_return_the_waves():
     parts = [np.arange(n, dtype=np.int16) + 100 * n for n in (5, 0, 3)]
     joined = waves.join(parts)
     assert len(joined) == 3
@@ -23,17 +23,17 @@ def test_join_and_select_give_the_waves_back():
     chosen = joined.select([2, 0])
     np.testing.assert_array_equal(chosen[0], parts[2])
     np.testing.assert_array_equal(chosen[1], parts[0])
-    np.testing.assert_array_equal(chosen.cut(np.array([1, 4]))[1], parts[0][:4])
+    np.testing.assert_array_equal(chosen.truncate(np.array([1, 4]))[1], parts[0][:4])
 
 
-def test_flat_samples_must_fit_their_lengths():
-    with pytest.raises(ValueError, match="fit together"):
+def test_flat_samples_must_match_their_lengths():
+    with pytest.raises(ValueError, match="do not match"):
         waves.from_flat(np.zeros(7, np.int16), np.array([3, 3], np.int32))
-    with pytest.raises(ValueError, match="fit together"):
+    with pytest.raises(ValueError, match="do not match"):
         waves.from_flat(np.zeros(6, np.float32), np.array([3, 3], np.int32))
 
 
-def test_decode_keeps_the_order_and_says_what_is_wrong(tmp_path):
+def test_decode_keeps_the_order_and_gives_reasons(tmp_path):
     good = save(tmp_path / "good.wav", tone(0.5))
     (tmp_path / "bad.wav").write_text("no audio")
     fast = save(tmp_path / "fast.wav", tone(0.5, 48000), 48000)
@@ -43,10 +43,10 @@ def test_decode_keeps_the_order_and_says_what_is_wrong(tmp_path):
     assert decoded.resampled == 1
 
 
-def test_many_files_are_read_under_a_progress_bar(tmp_path, monkeypatch):
+def test_reading_many_files_shows_a_progress_bar(tmp_path, monkeypatch):
     names = [str(save(tmp_path / f"{number}.wav", tone(0.1 * number))) for number in range(1, 6)]
     expected = waves.decode(names)
-    monkeypatch.setattr(waves, "BAR_FROM", 2)
+    monkeypatch.setattr(waves, "PROGRESS_BAR_MINIMUM", 2)
     np.testing.assert_array_equal(waves.decode(names).waves.lengths, expected.waves.lengths)
 
 
@@ -83,7 +83,7 @@ def test_a_changed_file_replaces_the_cache_entry(tmp_path, own_cache):
 
 
 @pytest.mark.parametrize("damage", ["cut", "json", "missing", "other"])
-def test_a_damaged_cache_entry_is_made_again(tmp_path, own_cache, damage, caplog):
+def test_a_damaged_cache_entry_is_replaced(tmp_path, own_cache, damage, caplog):
     save(tmp_path / "a.wav", tone(0.5, 48000), 48000)
     first = waves.load(tmp_path, ["a.wav"])
     expected = np.array(first.waves.samples)
@@ -104,11 +104,11 @@ def test_a_damaged_cache_entry_is_made_again(tmp_path, own_cache, damage, caplog
     assert len(entries(own_cache)) == 1
 
 
-def test_a_full_disk_costs_a_warning_only(tmp_path, own_cache, monkeypatch, caplog):
+def test_a_full_disk_only_causes_a_warning(tmp_path, own_cache, monkeypatch, caplog):
     save(tmp_path / "a.wav", tone(0.5, 48000), 48000)
 
-    def full(place, decoded):
-        (place / "half").write_text("x")
+    def full(folder, decoded):
+        (folder / "half").write_text("x")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(waves, "_save", full)
@@ -117,7 +117,7 @@ def test_a_full_disk_costs_a_warning_only(tmp_path, own_cache, monkeypatch, capl
     assert entries(own_cache) == []
 
 
-def test_a_cache_folder_that_cannot_be_written_costs_a_warning_only(tmp_path, monkeypatch, caplog):
+def test_a_cache_folder_that_cannot_be_written_only_causes_a_warning(tmp_path, monkeypatch, caplog):
     (tmp_path / "file").touch()
     monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path / "file"))
     save(tmp_path / "a.wav", tone(0.5, 48000), 48000)
@@ -126,8 +126,8 @@ def test_a_cache_folder_that_cannot_be_written_costs_a_warning_only(tmp_path, mo
 
 
 def test_an_interrupted_entry_never_appears(own_cache):
-    def interrupted(place):
-        (place / "half").write_text("x")
+    def interrupted(folder):
+        (folder / "half").write_text("x")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -138,8 +138,8 @@ def test_an_interrupted_entry_never_appears(own_cache):
 def test_the_first_of_two_writers_wins(own_cache):
     entry = own_cache / "kind" / "entry"
 
-    def slow(place):
-        (place / "who").write_text("second")
+    def slow(folder):
+        (folder / "who").write_text("second")
         assert cache.put(entry, lambda other: (other / "who").write_text("first"))
 
     assert cache.put(entry, slow)
@@ -147,12 +147,12 @@ def test_the_first_of_two_writers_wins(own_cache):
     assert list(entry.parent.iterdir()) == [entry]
 
 
-def test_what_a_killed_process_left_is_swept_up_after_a_day(own_cache):
+def test_files_of_a_killed_process_are_removed_after_a_day(own_cache):
     old, young = own_cache / "kind" / ".one.x", own_cache / "kind" / ".two.y"
     for left in (old, young):
         left.mkdir(parents=True)
     os.utime(old, (1, 1))
-    assert cache.put(own_cache / "kind" / "entry", lambda place: None)
+    assert cache.put(own_cache / "kind" / "entry", lambda folder: None)
     assert not old.exists()
     assert young.exists()
 

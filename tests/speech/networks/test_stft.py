@@ -43,7 +43,7 @@ def test_padding_changes_nothing_and_gives_frames_of_zeros():
 
 
 def test_inverse_of_changed_frames_is_the_least_squares_signal():
-    # The signal closest to frames X minimises |frames(x) - X|: its gradient there is zero.
+    # The signal x closest to frames X minimises |frames(x) - X|, whose gradient is zero there.
     spectrum = stft(padded([2560], 2560), FRONT_END) * 0.3
     spectrum = spectrum * jax.random.uniform(jax.random.key(1), spectrum.shape)
     weights = FRONT_END.weights

@@ -178,7 +178,7 @@ def test_enhancement_is_a_function_and_padding_changes_nothing():
     long[1, :2560] = noisy
     padded = np.asarray(run(params, long, np.array([0, 2500, 0])))
     np.testing.assert_allclose(padded[1, :2560], made[0], atol=1e-5)
-    exported = export.portable(denoiser, params)
+    exported = export.serialise(denoiser, params)
     model = export.jax_export.deserialize(bytearray(exported))
     again = model.call(noisy[:, :2500], np.array([2500], np.int32))
     np.testing.assert_allclose(again, made[:, :2500], atol=1e-5)

@@ -1,4 +1,4 @@
-"""What enhancing files has to do, found out before anything is written."""
+"""Plans the enhancement of files before any is written: what to read, and how to write it."""
 
 import functools
 import io
@@ -14,11 +14,20 @@ from jaxgan.core.errors import UserError
 from jaxgan.speech.data import audio
 
 PROBE_SAMPLES = 1000
+"""Samples that `can_hold` writes to try an encoding out."""
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a file holds its samples, in soundfile's words."""
+    """How a file encodes its samples.
+
+    Attributes:
+        format: soundfile's name of the file format, e.g. "WAV".
+        subtype: soundfile's name of the sample format, e.g. "PCM_16".
+        endian: soundfile's name of the byte order, e.g. "FILE".
+        rate: Hz.
+        channels: the number of channels.
+    """
 
     format: str
     subtype: str
@@ -28,17 +37,17 @@ class Encoding:
 
 
 @dataclass(eq=False)
-class Job:
-    """One file to enhance, and what came of it.
+class FileJob:
+    """A file to enhance, and the result of doing so.
 
     Attributes:
-        source: the file.
-        target: what is written.
-        encoding: of the target.
-        seconds: how long the source says it is.
-        frames: samples of each channel that were read so far.
-        not_finite: samples that were no numbers and were taken as 0.
-        failure: why it could not be read to its end; "" while nothing is wrong.
+        source: the file to read.
+        target: the file to write.
+        encoding: the encoding of the target; it has the rate and channels of the source.
+        seconds: the duration according to the source's header.
+        frames: the number of samples per channel read so far.
+        non_finite: the number of NaN or infinite samples, which were replaced by 0.
+        failure: why the source could not be read to its end, or "".
     """
 
     source: Path
@@ -46,48 +55,53 @@ class Job:
     encoding: Encoding
     seconds: float
     frames: int = 0
-    not_finite: int = 0
+    non_finite: int = 0
     failure: str = ""
 
     @property
     def rate(self) -> int:
-        """Hz."""
+        """The sample rate of source and target in Hz."""
         return self.encoding.rate
 
     @property
     def channels(self) -> int:
-        """Number of channels."""
+        """The number of channels of source and target."""
         return self.encoding.channels
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All files of a call.
+class EnhancementPlan:
+    """The files of one call of `enhance_files`.
 
     Attributes:
-        source: file or folder.
-        output: folder.
-        jobs: what can be opened, the shortest first.
-        skipped: files that cannot be opened, with the reason.
-        reencoded: files whose own format cannot be written, by source.
-        others: how many files of a folder are no audio by their names, by suffix.
+        source: the input file or folder.
+        output: the output folder.
+        jobs: the files that can be opened, the shortest first.
+        skipped: the files that cannot be opened, each with the reason.
+        reencoded: the sources whose own format cannot be written.
+        ignored: the number of files without an audio suffix in a source folder, by their suffix.
     """
 
     source: Path
     output: Path
-    jobs: list[Job]
+    jobs: list[FileJob]
     skipped: list[tuple[Path, str]] = field(default_factory=list)
     reencoded: list[Path] = field(default_factory=list)
-    others: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)
 
 
-def make_plan(source: Path, output: Path) -> Plan:
-    """Looks at every file.
+def plan_enhancement(source: Path, output: Path) -> EnhancementPlan:
+    """Opens every file and decides what to do with it.
 
-    What lies in the output folder is never a source, so a folder can hold its own output.
+    Files in the output folder are never sources, so a folder can contain its own output.
+
+    Args:
+        source: a file, or a folder to search at any depth.
+        output: a folder, which need not exist.
 
     Raises:
-        UserError: there is no such source, no audio in it, or an output would replace a source.
+        UserError: the source does not exist or has no audio files, the output is not a folder, or
+            an output would replace a source.
     """
     if not source.exists():
         raise UserError(f"--input={source}: there is no such file or folder")
@@ -97,34 +111,34 @@ def make_plan(source: Path, output: Path) -> Plan:
         raise UserError(f"--output={output} names a file; give a folder for it, {output.parent}")
     folder = source if source.is_dir() else source.parent
     names = _listing(source, output) if source.is_dir() else [source.name]
-    plan = Plan(source, output, [])
+    plan = EnhancementPlan(source, output, [])
     for name in names:
         try:
             info = soundfile.info(folder / name)
         except audio.UNREADABLE as error:
-            plan.skipped.append((folder / name, audio.undecodable(error)))
+            plan.skipped.append((folder / name, audio.reason_undecodable(error)))
             continue
         encoding = Encoding(info.format, info.subtype, info.endian, info.samplerate, info.channels)
         target = output / name
         if not can_hold(encoding):
             encoding = replace(encoding, format="WAV", subtype="PCM_16", endian="FILE")
             if target.suffix.lower() != ".wav":
-                # Behind the whole name: a file of that stem may have its own output.
+                # The suffix is appended because another file may have the same stem.
                 target = output / f"{name}.wav"
             plan.reencoded.append(folder / name)
-        plan.jobs.append(Job(folder / name, target, encoding, info.duration))
+        plan.jobs.append(FileJob(folder / name, target, encoding, info.duration))
     _refuse_to_overwrite(plan)
     if source.is_dir():
-        plan.others.update(_others(source, output))
+        plan.ignored.update(_count_ignored(source, output))
     plan.jobs.sort(key=lambda job: job.seconds)
     return plan
 
 
 @functools.cache
 def can_hold(encoding: Encoding) -> bool:
-    """Whether soundfile can write this encoding and reads back as many samples as were written.
+    """Whether soundfile can write this encoding and reads back as many samples as it wrote.
 
-    Some formats are only read (MPEG layers I and II), some only hold whole blocks (ADPCM).
+    It can only read some formats (MPEG layers I and II), and others pad to whole blocks (ADPCM).
     """
     silence = np.zeros((PROBE_SAMPLES, encoding.channels), np.float32)
     memory = io.BytesIO()
@@ -150,13 +164,13 @@ def _listing(source: Path, output: Path) -> list[str]:
     names = [name for name in audio.find(source) if not _is_inside(source / name, own)]
     if not names:
         raise UserError(
-            f"--input={source}: holds no audio files; their names end in "
+            f"--input={source}: contains no audio files; their names end in "
             f"{', '.join(sorted(audio.SUFFIXES))}"
         )
     return names
 
 
-def _others(source: Path, output: Path) -> Counter[str]:
+def _count_ignored(source: Path, output: Path) -> Counter[str]:
     own = _own_output(source, output)
     found: Counter[str] = Counter()
     for path in source.rglob("*"):
@@ -167,7 +181,7 @@ def _others(source: Path, output: Path) -> Counter[str]:
 
 
 def _own_output(source: Path, output: Path) -> Path | None:
-    """The output folder where it lies below the source: what it holds is no source."""
+    """Returns the output folder if it is below the source folder; its files are not sources."""
     return output if _is_inside(output, source) and not _is_inside(source, output) else None
 
 
@@ -177,17 +191,17 @@ def _is_inside(path: Path, folder: Path | None) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def _refuse_to_overwrite(plan: Plan) -> None:
+def _refuse_to_overwrite(plan: EnhancementPlan) -> None:
     identities = {_identity(job.source) for job in plan.jobs}
     for job in plan.jobs:
         if job.target.exists() and _identity(job.target) in identities:
             raise UserError(
-                f"--output={plan.output} would overwrite its own input {job.target}; "
+                f"--output={plan.output} would overwrite the input {job.target}; "
                 "give another folder"
             )
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """The same for two names of one file, be it links or letters that the disk takes as equal."""
+    """Returns the same for all names of a file: links, or letter cases that the disk ignores."""
     status = path.stat()
     return status.st_dev, status.st_ino
