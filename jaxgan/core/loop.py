@@ -57,11 +57,10 @@ def check(config: ConfigDict, workdir: epath.PathLike) -> int:
     workdir = absolute(workdir)
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir} is a file; give a folder")
-    kept = checkpoint.rounds(workdir)
-    if not kept:
-        return 0
-    configs.check_continues(configs.read(workdir), config, workdir)
-    return kept[-1]
+    done = checkpoint.completed(workdir)
+    if done:
+        configs.check_continues(configs.read(workdir), config, workdir)
+    return done
 
 
 def finished(config: ConfigDict, workdir: epath.PathLike) -> bool:

@@ -5,22 +5,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import jax
-import numpy as np
 
 from jaxgan.core.state import History, Record, RunState
 from jaxgan.core.timer import Timer
 
-
-@dataclasses.dataclass(frozen=True)
-class Audio:
-    """A clip for TensorBoard: float [n] in -1..1 at `sample_rate` Hz."""
-
-    samples: np.ndarray
-    sample_rate: int
-
-
-Media = Audio | np.ndarray | str | Any
-"""A clip, an image uint8 [height, width, 3], a text, or a matplotlib figure."""
+Media = Callable[[str], Any]
+"""Makes a tensorboardX Summary with the tag that it is given."""
 
 
 @dataclasses.dataclass(frozen=True)
