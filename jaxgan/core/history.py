@@ -145,7 +145,9 @@ class Stored(Mapping[str, np.ndarray]):
                 found = _read_small(self._path)
             except Exception as error:
                 # zipfile and NumPy raise errors of many types for a damaged file.
-                raise UserError(f"{self._path} cannot be read ({error}); {_REMEDY}") from error
+                raise UserError(
+                    f"{self._path} cannot be read ({files.reason(error)}); {_REMEDY}"
+                ) from error
             if not any(isinstance(array, _Place) for array in found.values()):
                 self._check()
             self._arrays = found
@@ -157,7 +159,9 @@ class Stored(Mapping[str, np.ndarray]):
         try:
             damaged = checksums.digest(self._path) != self._digest
         except OSError as error:
-            raise UserError(f"{self._path} cannot be read ({error}); {_REMEDY}") from error
+            raise UserError(
+                f"{self._path} cannot be read ({files.reason(error)}); {_REMEDY}"
+            ) from error
         if damaged:
             raise UserError(
                 f"{self._path} is damaged: its SHA-256 is not the checkpoint's; {_REMEDY}"

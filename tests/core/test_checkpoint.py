@@ -81,7 +81,7 @@ def test_the_last_checkpoint_is_the_best_before_any_validation(tmp_path):
     assert checkpoint.find(tmp_path, "best").name == "1"
 
 
-def test_positions_follow_the_highest_objective():
+def test_the_best_round_has_the_highest_objective():
     first = Position(1).validated(0.5)
     assert (first.best_round, first.best_objective) == (1, 0.5)
     for objective in (0.5, 0.4, float("nan")):
@@ -255,7 +255,7 @@ def history_files(workdir):
 
 
 def test_a_window_bounds_the_history_and_its_files(tmp_path):
-    records, best = (), Position(3, 0.0, 3, 0.9)
+    records = ()
     with opened(tmp_path, history_window=2) as checkpoints:
         for number in range(1, 8):
             records = history.bounded((*records, record(number)), 2)
@@ -264,7 +264,7 @@ def test_a_window_bounds_the_history_and_its_files(tmp_path):
                 records = checkpoints.save(make_state(number), records, position)
             if number == 4:
                 assert history_files(tmp_path) == [2, 3, 4]
-    assert best.best_round in checkpoint.rounds(tmp_path)
+    assert checkpoint.rounds(tmp_path) == [3, 7]
     # Round 3, the best, lists 2 and 3; round 7, the last, lists 6 and 7.
     assert history_files(tmp_path) == [2, 3, 6, 7]
     assert [bool(kept) for kept in records] == [False] * 5 + [True] * 2
@@ -321,7 +321,7 @@ def test_another_structure_is_reported(two_rounds):
         checkpoints.restore(other.replace(players=players))
 
 
-def test_a_save_that_was_cut_off_leaves_the_one_before(two_rounds):
+def test_an_interrupted_save_leaves_the_previous_checkpoint(two_rounds):
     cut = two_rounds / "checkpoints" / "3.orbax-checkpoint-tmp"
     shutil.copytree(two_rounds / "checkpoints" / "2", cut)
     assert checkpoint.rounds(two_rounds) == [1, 2]
@@ -348,7 +348,7 @@ with opened(sys.argv[2]) as checkpoints:
 """
 
 
-def test_a_disk_that_refuses_leaves_the_checkpoint_before(two_rounds, assert_same):
+def test_a_full_disk_leaves_the_previous_checkpoint(two_rounds, assert_same):
     # A limit on the size of files makes writes fail like a full disk; here within the arrays.
     command = [sys.executable, "-c", REFUSED, str(Path(__file__).parent), str(two_rounds)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
