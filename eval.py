@@ -12,8 +12,8 @@ from jaxgan.core.command import Parser
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Returns the flags."""
     parser = Parser(
-        description="Generates with a trained network and scores the result: a table, summary.json, "
-        "and what was generated; for speech also scores.csv and figures, before and after.",
+        description="Generates with a trained network and scores the result: a table, "
+        "summary.json, and what was generated; for speech also scores.csv and figures.",
         epilog="Speech is scored at 16000 Hz; files at another rate are resampled to it first.",
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="the run's folder")

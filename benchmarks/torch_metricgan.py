@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch_networks
+from jaxgan.core.phase import shuffled
 from ml_collections import ConfigDict
 from torch_networks import HOP, Discriminator, Generator, log_magnitude
 
-from jaxgan.core.phase import shuffled
 from jaxgan.core.state import History
 from jaxgan.core.timer import Timer
 from jaxgan.speech.data.audio import SAMPLE_RATE

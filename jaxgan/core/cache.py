@@ -1,4 +1,4 @@
-"""The user's cache folder, and how an entry is put there so that no crash leaves half of one."""
+"""The user's cache folder, whose entries are complete or absent even after a crash."""
 
 import hashlib
 import logging
@@ -13,11 +13,14 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 ABANDONED_SECONDS = 24 * 3600
-"""No entry takes so long to make."""
+"""A temporary folder of this age belongs to no process that is still filling it."""
 
 
 def folder() -> Path:
-    """$JAXGAN_CACHE, else $XDG_CACHE_HOME/jaxgan, else ~/.cache/jaxgan. Nothing is created."""
+    """Returns $JAXGAN_CACHE, else $XDG_CACHE_HOME/jaxgan, else ~/.cache/jaxgan.
+
+    The folder is not created, and may not be writable.
+    """
     if chosen := os.environ.get("JAXGAN_CACHE"):
         return Path(chosen).expanduser()
     if base := os.environ.get("XDG_CACHE_HOME"):
@@ -26,10 +29,10 @@ def folder() -> Path:
 
 
 def machine() -> str:
-    """A name for this kind of processor, for what was compiled for it.
+    """Returns a name for this kind of processor, to keep compiled programs under.
 
-    A home folder can be shared by machines whose processors differ, and a program that was compiled
-    for one may use instructions that another lacks.
+    Machines with different processors can share a home folder, and a program that was compiled for
+    one of them may use instructions that another lacks.
     """
     try:
         with open("/proc/cpuinfo") as file:
@@ -40,19 +43,18 @@ def machine() -> str:
 
 
 def put(entry: Path, fill: Callable[[Path], None]) -> bool:
-    """Makes the folder `entry` from a temporary one beside it that `fill` has filled.
+    """Lets `fill` write into a temporary folder, then renames that folder to `entry`.
 
-    The rename at the end is the only moment at which the entry appears, and it appears whole.
-    Another process that was first wins. A full disk or a folder without write permission costs
-    a warning and the entry, never the caller.
+    The entry is therefore complete as soon as it exists. If another process is faster, its entry
+    stays. If the disk is full or the folder is not writable, this logs a warning.
 
     Returns:
-        Whether the entry is there.
+        Whether the entry exists.
     """
     temporary = None
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(entry.parent)
+        _remove_abandoned(entry.parent)
         temporary = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
         fill(temporary)
         for path in temporary.iterdir():
@@ -60,21 +62,21 @@ def put(entry: Path, fill: Callable[[Path], None]) -> bool:
         temporary.rename(entry)
     except OSError as error:
         if not entry.is_dir():
-            log.warning("goes on without a cache, for %s cannot be written: %s", entry, error)
+            log.warning("continuing without a cache: cannot write %s (%s)", entry, error)
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
     return entry.is_dir()
 
 
-def _sweep(place: Path) -> None:
-    """Removes what processes that were killed have left half done."""
-    for left in place.glob(".*"):
+def _remove_abandoned(parent: Path) -> None:
+    """Removes the temporary folders of processes that were killed."""
+    for left in parent.glob(".*"):
         if left.is_dir() and time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
             shutil.rmtree(left, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:
-    """Has the file on the disk before the rename that makes it visible."""
+    """Waits until a file is on the disk, so that the rename never exposes missing data."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

@@ -1,48 +1,54 @@
-"""Checkpoints: the last and the best of a run, each whole or not there at all.
+"""Checkpoints: a run keeps its last and its best one, and each is either complete or absent.
 
-WORKDIR/checkpoints/ROUND/ holds three items that orbax commits together: `players` (parameters and
-non-trained state), `training` (optimizers, step, key, memory) and `position` (JSON: round, best
-round, seconds, and SHA-256 digests of the arrays and of the history; the array files themselves
-would hide a flipped bit). The players stand alone so that evaluation reads them without knowing how
-they were trained. History records are written before the checkpoint that lists them. A run that is
-killed while saving leaves the previous checkpoint as it was.
+WORKDIR/checkpoints/ROUND/ holds three items, which orbax commits together: `players` (parameters
+and other variables of the networks), `training` (optimizers, step, key, memory) and `position`
+(JSON: the format version, the round, the best round, the time spent, and the SHA-256 of each file
+of the history). Because the players are an item of their own, evaluation reads them without
+knowing how they were trained. The records of the history are written before the checkpoint that
+lists them, so a run that is killed while it saves still has its previous checkpoint.
+
+After the commit, a thread writes the SHA-256 of the checkpoint's files to ROUND/sha256.json, and
+every reader compares the files with it: orbax restores arrays with flipped bits without a word. A
+process that is killed before the thread is done leaves a checkpoint without checksums. It is
+usable, and `Checkpoints.restore` adds the missing checksums.
 """
 
+import concurrent.futures
 import contextlib
 import dataclasses
-import hashlib
 import logging
 import math
-import sys
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
+from orbax.checkpoint import checkpoint_managers as managers
 
+from jaxgan.core import checksums
 from jaxgan.core import history as history_files
 from jaxgan.core.errors import UserError
-from jaxgan.core.files import absolute
-from jaxgan.core.state import History, Player, PyTree, RunState
+from jaxgan.core.files import absolute, reason, writable
+from jaxgan.core.state import History, PyTree, RunState
 
 FOLDER = "checkpoints"
-_STRAGGLERS = 1.0
-_STORAGE_ERRORS = ("os_error_code", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED", "UNAVAILABLE")
+FORMAT = 2
+"""The version of the layout above; a checkpoint of any other version is refused."""
+
+# orbax logs, with tracebacks and from several threads, the errors that it also raises.
+logging.getLogger("absl").addFilter(lambda record: "/orbax/" not in record.pathname)
 
 
 @dataclasses.dataclass(frozen=True)
 class Position:
-    """Where a run stands: all of a checkpoint that is neither arrays nor history.
+    """How far a run has come.
 
     Attributes:
-        round: rounds done.
-        wall_seconds: time spent on them, over every start of the run.
-        best_round: the round with the highest objective, or None before the first validation.
-        best_objective: that objective; -inf before.
+        round: the number of completed rounds.
+        wall_seconds: the time spent on them, summed over all starts of the run.
+        best_round: the round with the highest objective; None before the first validation.
+        best_objective: that objective; -inf before the first validation.
     """
 
     round: int = 0
@@ -51,111 +57,133 @@ class Position:
     best_objective: float = -math.inf
 
     def validated(self, objective: float) -> "Position":
-        """The position after validation of its round."""
+        """Returns the position after the validation of its round; NaN is never the best."""
         if not objective > self.best_objective:
             return self
         return dataclasses.replace(self, best_round=self.round, best_objective=objective)
 
 
 class Checkpoints:
-    """The checkpoints of one run: reads the last one, writes new ones, keeps last and best.
+    """Saves and restores the checkpoints of one run.
 
-    With several processes all of them make the same calls; process 0 writes. The arrays of a state
-    are replicated: every process holds all of them.
+    With several processes, all of them make the same calls. Every process writes the shards of the
+    arrays that it holds; process 0 writes everything else.
+
+    Args:
+        workdir: the run's folder, local or gs://.
+        history_window: how many of the last rounds' records a checkpoint keeps; None: all of them.
 
     Raises:
-        UserError: the folder cannot be made or read.
+        UserError: the folder cannot be created or read.
     """
 
-    def __init__(self, workdir: epath.PathLike) -> None:
+    def __init__(self, workdir: epath.PathLike, history_window: int | None = None) -> None:
         self._folder = absolute(workdir) / FOLDER
         self._history = absolute(workdir) / history_files.FOLDER
+        self._window = history_window
         self._digests: list[str | None] = []
-        # Saving waits for the disk: 0.1 s for millions of parameters, against rounds of seconds,
-        # and what goes wrong is known in the round that it belongs to.
+        self._preserved = managers.AnyPreservationPolicy([])
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "checksums")
+        self._checksums: concurrent.futures.Future[None] | None = None
+        # Saving is synchronous: it takes 0.1 s for millions of parameters, rounds take seconds, and
+        # an error is raised in the round that it belongs to.
         options = ocp.CheckpointManagerOptions(
-            enable_async_checkpointing=False, cleanup_tmp_directories=True
+            preservation_policy=self._preserved,
+            enable_async_checkpointing=False,
+            cleanup_tmp_directories=True,
         )
-        with _storage(f"cannot open {self._folder}"):
+        with writable(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def last(self) -> int | None:
-        """The round of the last checkpoint, or None."""
+        """Returns the round of the last checkpoint, or None."""
         number: int | None = self._manager.latest_step()
         return number
 
     def save(self, state: RunState, history: History, position: Position) -> History:
-        """Writes a checkpoint and removes those that are neither last nor best any more.
+        """Writes a checkpoint and removes those that are neither the last nor the best any more.
 
         Returns:
-            The same history, its records read from their files from now on.
+            The history as the checkpoint keeps it: empty records before the window, and records
+            whose large arrays are read from their files from now on.
 
         Raises:
-            UserError: the storage refused; earlier checkpoints are as they were.
+            UserError: the checkpoint, or the checksums of the previous one, cannot be written.
+                Earlier checkpoints are as they were.
         """
-        kept = self.last()
-        what = f"cannot save the checkpoint of round {position.round} in {self._folder}"
+        self._finish_checksums()
+        previous = self.last()
+        intact = f"the checkpoint of round {previous} is intact; " if previous else ""
         players, training = _split(state)
-        with _storage(what, f"the checkpoint of round {kept} is unharmed; " if kept else ""):
+        with writable(self._folder, intact):
+            history = history_files.bounded(history, self._window)
             self._append(history)
-            description = {
-                **_to_json(position),
-                "sha256": {"players": digest(players), "training": digest(training)},
-                "history": self._digests[: len(history)],
-            }
             items = ocp.args.Composite(
                 players=ocp.args.StandardSave(players),
                 training=ocp.args.StandardSave(training),
-                position=ocp.args.JsonSave(description),
+                position=ocp.args.JsonSave(_to_json(position, self._digests[: len(history)])),
             )
+            best = [] if position.best_round is None else [position.best_round]
+            self._preserved.policies = [managers.LatestN(1), managers.CustomSteps(best)]
             self._manager.save(position.round, args=items, force=True)
-            for number in self._manager.all_steps():
-                if number not in (position.round, position.best_round):
-                    self._manager.delete(number)
-            return tuple(
+            if self._window is not None and jax.process_index() == 0:
+                history_files.remove_unused(self._history, self._manager.all_steps(), self._window)
+            history = tuple(
                 history_files.stored(self._history, record, number)
                 for number, record in enumerate(history, 1)
             )
+        self._begin_checksums(position.round)
+        return history
 
     def restore(self, fresh: RunState) -> tuple[RunState, History, Position]:
-        """The last checkpoint, on the devices that `fresh` is on.
+        """Returns what the last checkpoint holds, with the shardings of `fresh`.
+
+        The checkpoint's own files are checked here, and each file of the history when it is first
+        read.
 
         Args:
-            fresh: a state of the same run for structure, shapes and shardings: arrays, whose values
-                are not used, or `jax.ShapeDtypeStruct`s with a sharding.
+            fresh: a state of the same run, which gives structure, shapes and shardings: arrays,
+                whose values are not used, or `jax.ShapeDtypeStruct`s with a sharding.
 
         Raises:
-            UserError: a file of the checkpoint or of its history is missing or damaged.
+            UserError: a file of the checkpoint is missing or damaged, a file of its history is
+                missing, or another version of jaxgan wrote the checkpoint.
         """
+        self._finish_checksums()
         number = self.last()
         if number is None:
             raise UserError(f"{self._folder} holds no checkpoint")
-        others = [other for other in self._manager.all_steps() if other != number]
-        remedy = f"remove that folder to go on after round {others[-1]}" if others else "train anew"
+        remedy = _remedy(self._manager.all_steps())
+        folder = self._folder / str(number)
+        position, self._digests = _read_position(folder, remedy)
         players, training = _split(jax.tree.map(ocp.utils.to_shape_dtype_struct, fresh))
-        with readable(self._folder / str(number), remedy):
+        with readable(folder, remedy):
+            checksums.check(folder)
             items = self._manager.restore(
                 number,
                 args=ocp.args.Composite(
                     players=ocp.args.StandardRestore(players),
                     training=ocp.args.StandardRestore(training),
-                    position=ocp.args.JsonRestore(),
                 ),
             )
-            description = items["position"]
-            for item in ("players", "training"):
-                verify(items[item], description, item)
-            position = _from_json(description)
-        self._digests = list(description["history"])
         records = history_files.read(self._history, self._digests)
+        if not checksums.recorded(folder):
+            self._begin_checksums(number)
         return _join(items["players"], items["training"]), records, position
 
     def close(self) -> None:
-        """Waits for what orbax still does."""
-        self._manager.close()
+        """Waits until all checksums are written. Raises UserError if they cannot be."""
+        try:
+            self._finish_checksums()
+        finally:
+            self._thread.shutdown()
+            self._manager.close()
 
     def _append(self, history: History) -> None:
+        """Writes the records that are not in files yet, and forgets those before the window."""
+        first = 0 if self._window is None else max(0, len(history) - self._window)
+        self._digests[:first] = [None] * min(first, len(self._digests))
         for number in range(len(self._digests) + 1, len(history) + 1):
             written = (
                 history_files.write(self._history, history[number - 1], number)
@@ -164,170 +192,130 @@ class Checkpoints:
             )
             self._digests.append(written)
 
+    def _begin_checksums(self, number: int) -> None:
+        if jax.process_index() == 0:
+            folder = self._folder / str(number)
+            self._checksums = self._thread.submit(checksums.write, folder)
+
+    def _finish_checksums(self) -> None:
+        pending, self._checksums = self._checksums, None
+        if pending is not None:
+            with writable(self._folder):
+                pending.result()
+
 
 def rounds(workdir: epath.PathLike) -> list[int]:
-    """The rounds that a run's folder has whole checkpoints of, in order."""
+    """Returns the rounds whose complete checkpoints are in a run's folder, in order."""
     folder = absolute(workdir) / FOLDER
     return sorted(ocp.utils.checkpoint_steps(folder)) if folder.is_dir() else []
 
 
+def completed(workdir: epath.PathLike) -> int:
+    """Returns how many rounds of a run can be restored, 0 if it has no checkpoint.
+
+    Raises:
+        UserError: another version of jaxgan wrote the last checkpoint, or its position is damaged.
+    """
+    kept = rounds(workdir)
+    if not kept:
+        return 0
+    _read_position(absolute(workdir) / FOLDER / str(kept[-1]), _remedy(kept))
+    return kept[-1]
+
+
 def find(workdir: epath.PathLike, checkpoint: str) -> epath.Path:
-    """The folder of a checkpoint.
+    """Returns the folder of a checkpoint.
 
     Args:
         workdir: a run's folder.
-        checkpoint: "best" (the last one where no validation has been done), "last", or the round
-            of one that was kept.
+        checkpoint: "best" (the last one if there has been no validation), "last", or the round of
+            a checkpoint that was kept.
 
     Raises:
-        UserError: there is no such checkpoint.
+        UserError: there is no such checkpoint, or another version of jaxgan wrote it.
     """
     folder = absolute(workdir) / FOLDER
     kept = rounds(workdir)
     if not kept:
         raise UserError(f"{folder} holds no checkpoint; train first, or give another folder")
+    number = kept[-1]
     if checkpoint == "best":
-        best = _from_json(describe(folder / str(kept[-1]))).best_round
-        return folder / str(best if best in kept else kept[-1])
-    if checkpoint == "last":
-        return folder / str(kept[-1])
-    if checkpoint.isdecimal() and int(checkpoint) in kept:
-        return folder / str(int(checkpoint))
-    raise UserError(
-        f"{folder} has no checkpoint {checkpoint!r}; say best, last, or one of the rounds "
-        f"{', '.join(map(str, kept))}"
-    )
-
-
-def describe(path: epath.Path) -> dict[str, Any]:
-    """The JSON of a checkpoint's folder."""
-    with (
-        readable(path, "choose another checkpoint"),
-        ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader,
-    ):
-        description: dict[str, Any] = reader.restore(path / "position")
-        return description
-
-
-def digest(tree: PyTree) -> str:
-    """SHA-256 in hex of the arrays of a tree with their names, types and shapes."""
-    total = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            leaf = jax.random.key_data(leaf)
-        array = np.asarray(jax.device_get(leaf))
-        total.update(f"{leaf_name(path)} {array.dtype} {array.shape}".encode())
-        total.update(array.tobytes())
-    return total.hexdigest()
-
-
-def verify(tree: PyTree, description: dict[str, Any], item: str) -> None:
-    """Raises ValueError unless the arrays are those that the checkpoint was made of."""
-    if digest(tree) != description["sha256"][item]:
-        raise ValueError(f"the arrays of {item} are damaged: their SHA-256 differs")
-
-
-def leaf_name(path: tuple[Any, ...]) -> str:
-    """Where a leaf stands in its tree: "params/Dense_0/kernel"."""
-    return jax.tree_util.keystr(path, simple=True, separator="/")
-
-
-def variable_fields(player: Player) -> list[str]:
-    """The fields of a player that its network needs: all but the optimizer's state."""
-    return [field.name for field in dataclasses.fields(player) if field.name != "opt_state"]
+        best = _read_position(folder / str(number))[0].best_round
+        number = best if best in kept else number
+    elif checkpoint != "last":
+        if not checkpoint.isdecimal() or int(checkpoint) not in kept:
+            raise UserError(
+                f"{folder} has no checkpoint {checkpoint!r}; say best, last, or one of the rounds "
+                f"{', '.join(map(str, kept))}"
+            )
+        number = int(checkpoint)
+    _read_position(folder / str(number))
+    return folder / str(number)
 
 
 @contextlib.contextmanager
 def readable(path: epath.Path, remedy: str) -> Iterator[None]:
-    """Turns what a damaged or incomplete checkpoint raises into a UserError."""
+    """Turns the errors that a damaged or incomplete checkpoint causes into a UserError."""
     try:
-        with _quiet():
-            yield
+        yield
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} cannot be restored ({_short(error)}); {remedy}") from error
+        raise UserError(f"{path} cannot be restored ({reason(error)}); {remedy}") from error
+
+
+def _read_position(
+    folder: epath.Path, remedy: str = "choose another checkpoint"
+) -> tuple[Position, list[str | None]]:
+    """Returns the position and the digests of the history that a checkpoint's folder holds.
+
+    Raises:
+        UserError: the position cannot be read or is damaged, or the format is not `FORMAT`.
+    """
+    with (
+        readable(folder, remedy),
+        ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader,
+    ):
+        checksums.check(folder, ("position",))
+        content: dict[str, Any] = reader.restore(folder / "position")
+        found = content.get("format", 1)
+        if found == FORMAT:
+            fields = {field.name: content[field.name] for field in dataclasses.fields(Position)}
+            if fields["best_round"] is None:
+                fields["best_objective"] = -math.inf
+            return Position(**fields), list(content["history"])
+    raise UserError(
+        f"{folder} is in checkpoint format {found}, and this version of jaxgan reads only format "
+        f"{FORMAT}: train again with this version, or use the release that wrote it"
+    )
+
+
+def _remedy(kept: Sequence[int]) -> str:
+    """Returns how a run can continue without the last of its checkpoints."""
+    if len(kept) > 1:
+        return f"remove that folder to continue after round {kept[-2]}"
+    return "start a new run in another --workdir"
+
+
+def _to_json(position: Position, digests: list[str | None]) -> dict[str, Any]:
+    content = {"format": FORMAT, **dataclasses.asdict(position), "history": digests}
+    if position.best_round is None:
+        # JSON has no infinity.
+        content["best_objective"] = None
+    return content
 
 
 def _split(state: RunState) -> tuple[PyTree, PyTree]:
-    """The items `players` and `training` of a state."""
+    """Returns the items `players` and `training` of a state."""
     players = {
-        name: {field: getattr(player, field) for field in variable_fields(player)}
-        for name, player in state.players.items()
+        name: dataclasses.replace(player, opt_state=None) for name, player in state.players.items()
     }
-    training = {
-        "opt_states": {name: player.opt_state for name, player in state.players.items()},
-        "step": state.step,
-        "key": state.key,
-        "memory": state.memory,
-    }
-    return players, training
+    opt_states = {name: player.opt_state for name, player in state.players.items()}
+    return players, dataclasses.replace(state, players=opt_states)
 
 
 def _join(players: PyTree, training: PyTree) -> RunState:
     whole = {
-        name: Player(**fields, opt_state=training["opt_states"][name])
-        for name, fields in players.items()
+        name: dataclasses.replace(player, opt_state=training.players[name])
+        for name, player in players.items()
     }
-    return RunState(
-        players=whole, step=training["step"], key=training["key"], memory=training["memory"]
-    )
-
-
-def _to_json(position: Position) -> dict[str, Any]:
-    plain = dataclasses.asdict(position)
-    if position.best_round is None:
-        plain["best_objective"] = None
-    return plain
-
-
-def _from_json(plain: dict[str, Any]) -> Position:
-    fields = {field.name: plain[field.name] for field in dataclasses.fields(Position)}
-    if fields["best_objective"] is None:
-        fields["best_objective"] = -math.inf
-    return Position(**fields)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps orbax and its threads from printing what is raised, or dealt with, anyway."""
-    logger = logging.getLogger("absl")
-    level, hooks = logger.level, (sys.excepthook, sys.unraisablehook)
-    before = set(threading.enumerate())
-    logger.setLevel(logging.CRITICAL)
-    # tensorstore prints by way of excepthook what fails after its event loop has been closed.
-    sys.excepthook, sys.unraisablehook = (lambda *_: None), (lambda _: None)
-    try:
-        yield
-    except BaseException:
-        # The other writers of a save that failed go on for a moment, and fail in their turn.
-        end = time.monotonic() + _STRAGGLERS
-        for thread in set(threading.enumerate()) - before:
-            thread.join(max(0.0, end - time.monotonic()))
-        raise
-    finally:
-        logger.setLevel(level)
-        sys.excepthook, sys.unraisablehook = hooks
-
-
-@contextlib.contextmanager
-def _storage(what: str, rescue: str = "") -> Iterator[None]:
-    """Turns what a full or forbidden disk raises into a UserError."""
-    remedy = f"{rescue}free space or mend the permissions, then run the same command again"
-    try:
-        with _quiet():
-            yield
-    except OSError as error:
-        raise UserError(f"{what} ({_short(error)}); {remedy}") from error
-    except ValueError as error:
-        # tensorstore reports the operating system's errors as ValueError.
-        if not any(mark in str(error) for mark in _STORAGE_ERRORS):
-            raise
-        raise UserError(f"{what} ({_short(error)}); {remedy}") from error
-
-
-def _short(error: Exception) -> str:
-    """The reason in an error's text: on one line, without tensorstore's dumps."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    text = str(error).split(" [")[0].splitlines()
-    line = text[0] if text else type(error).__name__
-    return line if len(line) <= 200 else f"...{line[-200:]}"
+    state: RunState = dataclasses.replace(training, players=whole)
+    return state

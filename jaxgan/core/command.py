@@ -1,4 +1,4 @@
-"""What the commands of the top level have in common: how flags are read."""
+"""What all commands share: how they read flags and how they end."""
 
 import argparse
 import sys
@@ -9,7 +9,7 @@ from jaxgan.core.errors import UserError
 
 
 class Parser(argparse.ArgumentParser):
-    """Flags in full, and a mistake in them told in one line."""
+    """A parser that accepts no abbreviated flags and reports mistakes in one line."""
 
     def __init__(self, description: str, epilog: str = "") -> None:
         super().__init__(description=description, epilog=epilog, allow_abbrev=False)
@@ -20,14 +20,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(action: Callable[[], None], stopped: str = "stopped") -> int:
-    """Does what a command does, and tells a mistake of the user's in one line.
+    """Runs a command and prints a mistake of the user's in one line.
 
     Args:
-        action: what it does.
-        stopped: what is told after Ctrl-C.
+        action: what the command does.
+        stopped: the message after Ctrl-C.
 
     Returns:
-        The exit status: 0 done, 2 a mistake of the user's, 130 cut by Ctrl-C.
+        The exit status: 0 if done, 2 after a mistake of the user's, 130 after Ctrl-C.
     """
     try:
         action()

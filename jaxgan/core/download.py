@@ -1,4 +1,4 @@
-"""Large files over HTTP: resumed where they broke off, with a progress bar."""
+"""Downloads large files over HTTP, with a progress bar; interrupted downloads are resumed."""
 
 import http
 import http.client
@@ -10,27 +10,30 @@ from typing import BinaryIO, cast
 
 from rich.progress import Progress, TaskID
 
+from jaxgan.core.checksums import digest
 from jaxgan.core.errors import UserError
 
 CHUNK = 1 << 18
 ATTEMPTS = 6
-"""Connections in a row that may fail without a single new byte."""
+"""The number of connections in a row that may fail without bringing a new byte."""
 PAUSE_SECONDS = 2.0
-"""Before the second of them; doubled before each further one."""
+"""The pause before the second connection; it doubles before each further one."""
 TIMEOUT_SECONDS = 60
 
 
-def fetch(url: str, target: Path, progress: Progress) -> None:
-    """Downloads a file, going on from what an earlier call left in `<target>.part`.
+def fetch(url: str, target: Path, progress: Progress, sha256: str | None = None) -> None:
+    """Downloads a file, continuing from what an earlier call has left in `TARGET.part`.
 
     Args:
         url: http or https.
-        target: appears under this name only when it is complete.
-        progress: gets a bar of its own for it.
+        target: the file; it appears under this name only when it is complete.
+        progress: gets a bar for this file.
+        sha256: the checksum that the file must have, in lower-case hexadecimal digits.
 
     Raises:
-        UserError: the server refuses, cannot be reached, or breaks off again and again; the
-            disk is full. What has come stays for the next call.
+        UserError: the server refuses, cannot be reached, or breaks off again and again; the disk
+            is full; or the file is damaged, which deletes it. Otherwise the part that has arrived
+            stays for the next call.
     """
     part = target.with_name(target.name + ".part")
     bar = progress.add_task(target.name, total=None)
@@ -39,6 +42,7 @@ def fetch(url: str, target: Path, progress: Progress) -> None:
         before = _size(part)
         try:
             if _resume(url, part, progress, bar):
+                _check(part, sha256, url)
                 part.rename(target)
                 return
             reason = "the connection broke off"
@@ -50,12 +54,12 @@ def fetch(url: str, target: Path, progress: Progress) -> None:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         failures = failures + 1 if _size(part) <= before else 1
         if failures >= ATTEMPTS:
-            raise UserError(f"{url}: {reason}; the same command goes on from byte {_size(part)}")
+            raise UserError(f"{url}: {reason}; the same command continues from byte {_size(part)}")
         time.sleep(PAUSE_SECONDS * 2 ** (failures - 1))
 
 
 def _resume(url: str, part: Path, progress: Progress, bar: TaskID) -> bool:
-    """Makes one connection and appends what it brings; whether the file is then complete."""
+    """Appends what one connection brings; returns whether the file is then complete."""
     have = _size(part)
     headers = {"User-Agent": "jaxgan", "Accept-Encoding": "identity"}
     if have:
@@ -67,7 +71,7 @@ def _resume(url: str, part: Path, progress: Progress, bar: TaskID) -> bool:
     except urllib.error.HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
-        # Nothing lies beyond what is here: it is the whole file, or it is too much of one.
+        # The server has no further bytes: the part is the whole file, or longer than the file.
         if error.headers.get("Content-Range", "").rpartition("/")[2] == str(have):
             return True
         part.unlink()
@@ -82,6 +86,12 @@ def _resume(url: str, part: Path, progress: Progress, bar: TaskID) -> bool:
             _append(file, data)
             progress.advance(bar, len(data))
     return total is None or _size(part) == total
+
+
+def _check(part: Path, sha256: str | None, url: str) -> None:
+    if sha256 is not None and digest(part) != sha256:
+        part.unlink()
+        raise UserError(f"{url}: the download was damaged and has been deleted; try again")
 
 
 def _opened(part: Path, mode: str) -> BinaryIO:

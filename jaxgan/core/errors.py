@@ -1,12 +1,12 @@
-"""Errors that are told to a user in one line."""
+"""Errors whose message the user reads as one line."""
 
 
 class UserError(Exception):
-    """A mistake of the user's: the message names the file or the key, and what to do about it.
+    """A mistake of the user's; the message names the file or the key, and says what to do.
 
-    The entry points print the message alone and exit with status 2.
+    The commands print only the message and exit with status 2.
     """
 
 
 class NonFiniteError(Exception):
-    """A loss stopped being a finite number; the message says which, and where to go on from."""
+    """A metric or an array stopped being finite; the message names it and the last checkpoint."""

@@ -1,4 +1,4 @@
-"""Files of a run, on a local disk or an object store (gs://) alike."""
+"""Files of a run, on a local disk or in an object store (gs://)."""
 
 import contextlib
 import errno
@@ -10,23 +10,24 @@ from etils import epath
 from jaxgan.core.errors import UserError
 
 LOCK_FILE = ".lock"
+_STORAGE_ERRORS = ("os_error_code", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED", "UNAVAILABLE")
 
 
 def is_remote(path: epath.PathLike) -> bool:
-    """Whether a path lies in an object store."""
+    """Returns whether a path is in an object store."""
     return "://" in str(path)
 
 
 def absolute(workdir: epath.PathLike) -> epath.Path:
-    """A folder as an absolute path, with ~ expanded; gs:// stays as it is."""
+    """Returns a folder as an absolute path, with ~ expanded; gs:// paths stay the same."""
     path = epath.Path(workdir)
     return path if is_remote(path) else path.expanduser().absolute()
 
 
 def replace(path: epath.Path, data: bytes) -> None:
-    """Writes a file so that a reader finds the old one or the new one, never a part of it."""
+    """Writes a file so that a reader finds either the old content or all of the new content."""
     if is_remote(path):
-        # An object appears when all of it has arrived.
+        # An object becomes visible only when it is complete.
         path.write_bytes(data)
         return
     part = path.parent / f"{path.name}.part"
@@ -35,31 +36,45 @@ def replace(path: epath.Path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def writable(folder: epath.PathLike) -> Iterator[None]:
-    """Tells a disk that is full or closed to us as what it is, a mistake of the user's.
+def writable(folder: epath.PathLike, intact: str = "") -> Iterator[None]:
+    """Turns the errors of a full or protected disk in the block into a UserError.
+
+    Args:
+        folder: where the block writes.
+        intact: a clause with "; " at its end that says what is unharmed.
 
     Raises:
-        UserError: something in the block raised an OSError.
+        UserError: the block raised an OSError, or a ValueError of tensorstore's about the storage.
     """
     try:
         yield
-    except OSError as error:
-        reason = error.strerror or error
+    except (OSError, ValueError) as error:
+        # tensorstore reports the operating system's errors as ValueError.
+        if isinstance(error, ValueError) and not any(m in str(error) for m in _STORAGE_ERRORS):
+            raise
         raise UserError(
-            f"cannot write in {folder} ({reason}): free space or mend the permissions, then run "
-            "the same command again"
+            f"cannot write in {folder} ({reason(error)}): {intact}free space or correct the "
+            "permissions, then run the same command again"
         ) from error
+
+
+def reason(error: Exception) -> str:
+    """Returns the cause of an error on one line, without tensorstore's internal details."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    lines = str(error).split(" [")[0].splitlines() or [type(error).__name__]
+    return lines[0] if len(lines[0]) <= 200 else f"...{lines[0][-200:]}"
 
 
 @contextlib.contextmanager
 def claimed(folder: epath.Path) -> Iterator[None]:
-    """Keeps a second run out of a folder, which has to exist, while the block lasts.
+    """Keeps a second run out of an existing folder during the block.
 
-    The operating system takes the claim back when the process ends, however it ends. Object stores,
-    and network disks without locks, know no claims: there nothing is kept out.
+    The operating system releases the lock when the process ends, however it ends. Object stores and
+    network disks without locks keep nobody out.
 
     Raises:
-        UserError: another run has claimed the folder.
+        UserError: another run is using the folder.
     """
     if is_remote(folder):
         yield
@@ -72,6 +87,7 @@ def claimed(folder: epath.Path) -> Iterator[None]:
         except OSError as error:
             if error.errno in (errno.EAGAIN, errno.EACCES):
                 raise UserError(
-                    f"another run is at work in {folder}: wait for it, or give another --workdir"
+                    f"another run is at work in {folder}: wait for its end, or give another "
+                    "--workdir"
                 ) from error
         yield

@@ -1,4 +1,4 @@
-"""Whether what a round gave is finite."""
+"""Checks that the metrics and the state of a round are finite."""
 
 import math
 from collections.abc import Mapping
@@ -10,16 +10,16 @@ from jaxgan.core.state import PyTree, RunState
 
 
 def not_finite(metrics: Mapping[str, float], state: RunState) -> str:
-    """The first metric or array that is not finite, or an empty string."""
+    """Returns the name of the first metric or array that is not finite, or an empty string."""
     for name, value in metrics.items():
         if not math.isfinite(value):
             return f"train/{name} ({value})"
-    if bool(jax.device_get(_all_finite((state.players, state.memory)))):
+    arrays = {"players": state.players, "memory": state.memory}
+    if bool(jax.device_get(_all_finite(arrays))):
         return ""
-    for path, leaf in jax.tree_util.tree_flatten_with_path(state.players)[0]:
-        if not bool(jax.device_get(_all_finite(leaf))):
-            return jax.tree_util.keystr(path)
-    return "the run's memory"
+    leaves = jax.tree_util.tree_flatten_with_path(arrays)[0]
+    path = next(path for path, leaf in leaves if not bool(jax.device_get(_all_finite(leaf))))
+    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 @jax.jit

@@ -1,15 +1,13 @@
-"""What a run writes down: metrics.jsonl, one line a round, and TensorBoard's event files."""
+"""The log of a run: metrics.jsonl with one line a round, and TensorBoard's event files."""
 
 import json
 import math
 import time
 from collections.abc import Mapping
-from textwrap import indent
 from typing import Any
 
-import numpy as np
 from etils import epath
-from tensorboardX import summary, utils
+from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2
 
@@ -23,9 +21,9 @@ class Log:
     """Writes rounds to metrics.jsonl and TensorBoard; both are on disk when `write` returns.
 
     Args:
-        workdir: local or gs://.
-        done: rounds that the restored checkpoint holds; what was written about later ones, by a
-            run that was killed before it saved them, is taken back.
+        workdir: the run's folder, local or gs://.
+        done: the number of rounds in the restored checkpoint. Lines of later rounds, from a run
+            that was killed before it saved them, are removed.
 
     Raises:
         UserError: the folder cannot be written to; `write` and `close` raise it too.
@@ -35,14 +33,14 @@ class Log:
         self._workdir = workdir
         self._path = workdir / METRICS_FILE
         self._lines = _lines_until(self._path, done)
-        # Object stores cannot append: there the whole file is written anew for every round.
+        # Object stores cannot append to a file, so there every round writes the whole file again.
         self._appends = not files.is_remote(workdir)
         with files.writable(workdir):
             files.replace(self._path, "".join(self._lines).encode())
             self._board = _Board(workdir, done + 1)
 
     def write(self, row: Mapping[str, int | float], media: Mapping[str, Media]) -> None:
-        """Writes one round; a number that is not finite stands as null."""
+        """Writes one round; numbers that are not finite become null."""
         plain = {name: value if math.isfinite(value) else None for name, value in row.items()}
         line = json.dumps(plain) + "\n"
         with files.writable(self._workdir):
@@ -61,7 +59,7 @@ class Log:
 
 
 def read(workdir: epath.PathLike) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl, one a round."""
+    """Returns the rows of metrics.jsonl, one a round."""
     path = epath.Path(workdir) / METRICS_FILE
     return [json.loads(line) for line in _lines_until(path, math.inf)]
 
@@ -69,24 +67,24 @@ def read(workdir: epath.PathLike) -> list[dict[str, Any]]:
 class _Board:
     """TensorBoard's event file.
 
-    tensorboardX's own SummaryWriter hands events to a thread, which on a full disk dies alone and
-    leaves the program waiting for it; this writes them where the caller stands.
+    tensorboardX's own SummaryWriter passes events to a thread; if the disk is full, the thread dies
+    and the program waits for it forever. This class writes in the caller's thread.
     """
 
     def __init__(self, workdir: epath.Path, purge_step: int) -> None:
-        # Every start writes a file of its own, also when two fall into one second.
+        # The suffix keeps two starts within one second from writing to the same file.
         self._writer = EventsWriter(str(workdir / "events"), f".{purge_step:06d}")
-        # Tells TensorBoard to drop what earlier files say of these rounds.
-        begun = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-        self._event(purge_step, session_log=begun)
+        # TensorBoard then discards these rounds of earlier files.
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._event(purge_step, session_log=start)
 
     def write(self, row: Mapping[str, int | float | None], media: Mapping[str, Media]) -> None:
         number = int(row["round"] or 0)
         for name, value in row.items():
             if value is not None and name != "round":
                 self._event(number, summary=summary.scalar(name, value))
-        for name, item in media.items():
-            self._event(number, summary=item(name))
+        for name, make_summary in media.items():
+            self._event(number, summary=make_summary(name))
         self._writer.flush()
 
     def close(self) -> None:
@@ -96,20 +94,8 @@ class _Board:
         self._writer.write_event(event_pb2.Event(wall_time=time.time(), step=number, **content))
 
 
-def _summary(name: str, item: Media) -> Any:
-    if isinstance(item, Audio):
-        samples = np.clip(item.samples, -1.0, 1.0)
-        return summary.audio(name, samples, sample_rate=item.sample_rate)
-    if isinstance(item, str):
-        # Indented, so that TensorBoard shows it as it is and not as Markdown.
-        return summary.text(name, indent(item, "    "))
-    if isinstance(item, np.ndarray):
-        return summary.image(name, item, dataformats="HWC")
-    return summary.image(name, utils.figure_to_image(item), dataformats="CHW")
-
-
 def _lines_until(path: epath.Path, done: float) -> list[str]:
-    """The whole lines of rounds 1..done; a line that a crash cut short is left out."""
+    """Returns the lines of rounds 1..done, without lines that a crash cut short."""
     if not path.exists():
         return []
     lines = []

@@ -54,13 +54,12 @@ def check(config: ConfigDict, workdir: epath.PathLike, may_change: Collection[st
     workdir = absolute(workdir)
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir} is a file; give a folder")
-    kept = checkpoint.rounds(workdir)
-    if not kept:
-        return 0
-    configs.check_continues(
-        configs.read(workdir), config, workdir, (*settings.MAY_CHANGE, *may_change)
-    )
-    return kept[-1]
+    done = checkpoint.completed(workdir)
+    if done:
+        configs.check_continues(
+            configs.read(workdir), config, workdir, (*settings.MAY_CHANGE, *may_change)
+        )
+    return done
 
 
 def finished(config: ConfigDict, workdir: epath.PathLike, may_change: Collection[str] = ()) -> bool:
@@ -116,7 +115,9 @@ def run(
             stack.enter_context(claimed(workdir))
         _write_config(config, workdir)
         _write_files(recipe.files, workdir, done)
-        checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir)))
+        checkpoints = stack.enter_context(
+            contextlib.closing(Checkpoints(workdir, recipe.history_window))
+        )
         state, history, position = _starting_point(recipe, config, checkpoints)
         display.say(_greeting(workdir, config, position))
         log = Log(workdir, position.round) if jax.process_index() == 0 else None
@@ -191,7 +192,8 @@ class _Loop:
             if waiting:
                 position, history = self.close(waiting, history, position)
                 waiting = None
-            history = (*history, trained.record)
+            # An uninterrupted run must see the same window of the history as a resumed one.
+            history = history_files.bounded((*history, trained.record), self.recipe.history_window)
             trained = self.start_validation(trained)
             stopping = _anywhere(stop.requested is not None)
             if trained.validation and not stopping and number < self.config.rounds:

@@ -1,7 +1,8 @@
-"""The trained networks of a run without its optimizers: to evaluate, to use, to begin with."""
+"""The trained networks of a run without their optimizers: for evaluation, use, and other runs."""
 
 import dataclasses
 from collections.abc import Collection
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,36 +11,37 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from jaxgan.core import checkpoint as checkpoints
+from jaxgan.core import checksums
 from jaxgan.core.errors import UserError
 from jaxgan.core.state import Player, PyTree, RunState
 
 
 def load_players(workdir: epath.PathLike, checkpoint: str = "best") -> dict[str, Player]:
-    """The players of a run as NumPy arrays, whatever devices they were trained on.
+    """Returns the players of a run as NumPy arrays, whatever devices they were trained on.
 
     Args:
         workdir: a run's folder.
-        checkpoint: "best" (the last one where no validation has been done), "last", or the round
-            of one that was kept.
+        checkpoint: "best" (the last one if there has been no validation), "last", or the round of
+            a checkpoint that was kept.
 
     Returns:
-        By name; `opt_state` is None, tuples inside are lists.
+        The players by name; `opt_state` is None, and tuples in their trees become lists.
 
     Raises:
-        UserError: there is no such checkpoint, or it is damaged.
+        UserError: there is no such checkpoint, it is damaged, or another version of jaxgan wrote
+            it.
     """
     folder = checkpoints.find(workdir, checkpoint)
     path = folder / "players"
-    description = checkpoints.describe(folder)
     with (
         checkpoints.readable(folder, "choose another checkpoint"),
         ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader,
     ):
+        checksums.check(folder, ("players",))
         tree = reader.metadata(path).item_metadata.tree
         as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
         players = reader.restore(path, restore_args=as_numpy)
-        checkpoints.verify(players, description, "players")
-    return {name: Player(**fields, opt_state=None) for name, fields in players.items()}
+    return {name: Player(**fields) for name, fields in players.items()}
 
 
 def adopt(
@@ -48,17 +50,17 @@ def adopt(
     checkpoint: str = "best",
     optional: Collection[str] = (),
 ) -> RunState:
-    """A fresh state with the networks of another run, as deployed; all else begins anew.
+    """Returns a fresh state with the deployed networks of another run; all else stays fresh.
 
     Args:
-        state: fresh, on its devices; gives structure, shapes and shardings.
+        state: fresh and on its devices; gives the structure, shapes and shardings.
         workdir: the other run's folder.
         checkpoint: as for `load_players`.
-        optional: players that the other run may lack; they begin anew, too.
+        optional: players that the other run may lack; those stay fresh, too.
 
     Raises:
-        UserError: the other run lacks another player, or one of its arrays has another name, shape
-            or type.
+        UserError: the other run lacks a player that is not optional, or an array of a player has
+            another name, shape or type there.
     """
     loaded = load_players(workdir, checkpoint)
     missing = sorted(set(state.players) - set(loaded) - set(optional))
@@ -72,30 +74,31 @@ def adopt(
             player,
             params=params,
             state=_adopt(player.state, other.state, f"{workdir}: {name}.state"),
-            # A copy of its own: the first step is given both to overwrite.
+            # A separate copy, because the first step may overwrite both.
             average=player.average and jax.tree.map(jnp.copy, params),
         )
     return dataclasses.replace(state, players=players)
 
 
 def _adopt(fresh: PyTree, loaded: PyTree, whose: str) -> PyTree:
-    """The loaded values in the structure, and on the devices, of the fresh ones."""
-    paths, structure = jax.tree_util.tree_flatten_with_path(fresh)
-    ours = {checkpoints.leaf_name(path): leaf for path, leaf in paths}
-    theirs = {
-        checkpoints.leaf_name(path): leaf
-        for path, leaf in jax.tree_util.tree_flatten_with_path(loaded)[0]
-    }
-    refused = f"init_from={whose} is another network:"
+    """Returns the loaded values in the structure, and with the shardings, of the fresh ones."""
+    ours, theirs = _by_name(fresh), _by_name(loaded)
     if ours.keys() != theirs.keys():
-        odd = sorted(ours.keys() ^ theirs.keys())[0]
-        raise UserError(f"{refused} only one of the two has {odd}")
+        name = sorted(ours.keys() ^ theirs.keys())[0]
+        where = "here" if name in ours else "there"
+        raise UserError(f"init_from={whose} is another network: {name} exists only {where}")
     for name, leaf in ours.items():
         other = theirs[name]
         if (leaf.shape, leaf.dtype) != (other.shape, other.dtype):
             raise UserError(
-                f"{refused} {name} is {other.dtype}{list(other.shape)} there and "
-                f"{leaf.dtype}{list(leaf.shape)} here"
+                f"init_from={whose} is another network: {name} is "
+                f"{other.dtype}{list(other.shape)} there and {leaf.dtype}{list(leaf.shape)} here"
             )
     leaves = [jax.device_put(theirs[name], leaf.sharding) for name, leaf in ours.items()]
-    return jax.tree.unflatten(structure, leaves)
+    return jax.tree.unflatten(jax.tree.structure(fresh), leaves)
+
+
+def _by_name(tree: PyTree) -> dict[str, Any]:
+    """Returns the leaves by their paths, such as "layers/0/kernel"."""
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}

@@ -13,9 +13,9 @@ FOLDER = "profile"
 
 @contextlib.contextmanager
 def trace(workdir: epath.Path) -> Iterator[None]:
-    """Writes a profiler trace of the block into WORKDIR/profile.
+    """Writes a profiler trace of the block to WORKDIR/profile.
 
-    By way of a local folder, the only kind that the profiler knows.
+    The profiler writes only to local folders, so the trace is copied from a temporary one.
     """
     with tempfile.TemporaryDirectory() as local:
         with jax.profiler.trace(local):

@@ -1,4 +1,4 @@
-"""How a run shows itself: a live bar on a terminal, one plain line a round anywhere else."""
+"""The progress of a run: a live bar on a terminal, one plain line a round anywhere else."""
 
 import contextlib
 import sys
@@ -13,14 +13,14 @@ _RECENT = 20
 
 
 class Display:
-    """Shows rounds as they are done.
+    """Shows rounds as they complete.
 
     Args:
-        rounds: how many the run has in all.
-        done: how many were done before it was started this time.
-        live: a bar that redraws itself, for terminals; otherwise plain lines.
-        silent: shows nothing, for the processes beside process 0.
-        console: where to; standard output by default.
+        rounds: the total number of rounds.
+        done: the number of rounds that earlier starts of the run have completed.
+        live: show a bar that redraws itself, for terminals, instead of plain lines.
+        silent: show nothing, for processes other than process 0.
+        console: where to print; standard output by default.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Display:
                 BarColumn(bar_width=10),
                 _text("{task.fields[values]}"),
                 _text("{task.fields[left]}"),
-                # What may be cut where the terminal is narrow.
+                # The last column, because a narrow terminal cuts it off.
                 TextColumn("[dim]{task.fields[part]}"),
                 console=self._console,
             )
@@ -59,23 +59,23 @@ class Display:
             self._bar.start()
 
     def stop(self) -> None:
-        """Leaves the bar as it stands and gives the terminal back."""
+        """Stops redrawing the bar and restores the terminal."""
         if self._bar:
             self._bar.update(self._task, part="")
             self._bar.stop()
 
     def part(self, name: str) -> None:
-        """What the round in flight is at, for the bar."""
+        """Shows the current part of the round in the bar."""
         if self._bar:
             self._bar.update(self._task, part=name)
 
     def round_done(self, number: int, values: Mapping[str, float], seconds: float) -> None:
-        """Shows a round: the values by name (kept until they change) and the time left.
+        """Shows a completed round: its values and the time left.
 
         Args:
             number: the round.
-            values: what to show; a name that is not given shows its last value.
-            seconds: wall time of the round with its validation and saving.
+            values: to show by name; names that are missing here show their last values.
+            seconds: wall time of the round with its validation and its checkpoint.
         """
         self._done = number
         self._values.update(values)
@@ -88,13 +88,13 @@ class Display:
             self.say(f"round {number}/{self._rounds}  {shown}  {seconds:.1f} s  {left}".rstrip())
 
     def say(self, text: str) -> None:
-        """One line of text, above the bar where there is one."""
+        """Prints one line of text, above the bar if there is one."""
         if not self._silent:
             self._console.print(text, markup=False)
 
     def _left(self) -> str:
         rounds = self._rounds - self._done
-        # The first round compiles, so alone it says nothing about the others.
+        # The first round includes compilation, so it does not predict the others.
         if rounds == 0 or len(self._seconds) < 2:
             return ""
         recent = list(self._seconds) if len(self._seconds) == _RECENT else list(self._seconds)[1:]
@@ -107,7 +107,7 @@ def _text(template: str) -> TextColumn:
 
 @contextlib.contextmanager
 def show(rounds: int, done: int, silent: bool = False) -> Iterator[Display]:
-    """A display for the length of the block: live where standard output is a terminal."""
+    """Yields a display, which is live if standard output is a terminal, and stops it afterwards."""
     display = Display(rounds, done, live=sys.stdout.isatty(), silent=silent)
     display.start()
     try:
@@ -117,7 +117,7 @@ def show(rounds: int, done: int, silent: bool = False) -> Iterator[Display]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words short enough for a progress line: "48 s", "12 min", "3 h 20 min"."""
+    """Returns a short text such as "48 s", "12 min" or "3 h 20 min"."""
     minutes = round(seconds / 60)
     if seconds < 100:
         return f"{seconds:.0f} s"

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks for an orderly end, the second stops at once."""
+"""Ctrl-C and SIGTERM: the first one ends a run after its round, the second one at once."""
 
 import contextlib
 import os
@@ -8,17 +8,18 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-STOPPED = "stopped at once; the same command goes on from the last checkpoint"
+STOPPED = "stopped at once; the same command continues from the last checkpoint"
 _STANDARD_ERROR = 2
-_SAME = 1.0
-"""Seconds within which signals count as one: launchers pass on what the terminal sent as well."""
+_SAME_REQUEST_SECONDS = 1.0
+"""Signals within this time count as one: a launcher may forward a signal that the terminal has also
+sent to the program itself."""
 
 
 class Stop:
-    """Whether somebody asked the run to end.
+    """Whether the user has asked the run to end.
 
     Attributes:
-        requested: the name of the first signal that came, or None.
+        requested: the name of the first signal, or None.
     """
 
     def __init__(self) -> None:
@@ -27,17 +28,16 @@ class Stop:
 
 @contextlib.contextmanager
 def listen(reply: Callable[[str], str]) -> Iterator[Stop]:
-    """Inside the block the first SIGINT or SIGTERM is noted and answered on standard error.
+    """Records the first SIGINT or SIGTERM in the block and answers it on standard error.
 
-    A later one ends the process where it stands, with status 130: an exception would have to pass
-    through compiled programs that call the host. A round cannot be resumed in its middle, so an
-    orderly end is the end of the round in flight; who cannot wait sends the second signal and loses
-    what came after the last checkpoint, and nothing else.
+    A run can only be resumed between rounds, so it ends after the current round. A second signal
+    ends the process immediately, with status 130; this loses the rounds since the last checkpoint.
+    An exception would not do: it would have to pass through compiled programs that call the host.
 
-    Signals reach the main thread alone: in any other thread this listens to nothing.
+    Python delivers signals to the main thread, so in any other thread this does nothing.
 
     Args:
-        reply: the name of the first signal -> what to tell.
+        reply: maps the name of the first signal to the answer.
     """
     stop = Stop()
     first = 0.0
@@ -47,10 +47,10 @@ def listen(reply: Callable[[str], str]) -> Iterator[Stop]:
         if not stop.requested:
             first = time.monotonic()
             stop.requested = signal.Signals(number).name
-            # Buffered streams may be in the middle of a write, where they cannot be used again.
+            # sys.stderr must not be used here: the signal may have interrupted a write to it.
             os.write(_STANDARD_ERROR, f"\n{reply(stop.requested)}\n".encode())
-        elif time.monotonic() - first > _SAME:
-            # The progress bar has hidden a terminal's cursor.
+        elif time.monotonic() - first > _SAME_REQUEST_SECONDS:
+            # The progress bar hides the cursor of a terminal.
             shown = "\x1b[?25h" if os.isatty(_STANDARD_ERROR) else ""
             os.write(_STANDARD_ERROR, f"{shown}\n{STOPPED}\n".encode())
             os._exit(130)

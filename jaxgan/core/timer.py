@@ -1,4 +1,4 @@
-"""Where the wall time of a round goes, and what compilation took of it."""
+"""Measures where the wall time of a round goes, and how much of it is compilation."""
 
 import contextlib
 import time
@@ -8,10 +8,10 @@ import jax
 
 
 class Timer:
-    """Adds up wall seconds by the name of the part that they were spent in.
+    """Adds up the wall seconds that each named part of a round takes.
 
     Args:
-        on_part: called with a part's name when the part begins, for a progress display.
+        on_part: called with the name of a part when the part begins, for a progress display.
     """
 
     def __init__(self, on_part: Callable[[str], None] | None = None) -> None:
@@ -20,10 +20,10 @@ class Timer:
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Adds the seconds inside the `with` block to the part `name`.
+        """Adds the seconds spent in the `with` block to the part `name`.
 
-        The clock is the host's: work that was only dispatched to a device counts where the host
-        waits for it.
+        This is the host's time: work that was dispatched to a device counts in the part in which
+        the host waits for it.
         """
         if self._on_part:
             self._on_part(name)
@@ -34,16 +34,16 @@ class Timer:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
 
     def take(self) -> dict[str, float]:
-        """Seconds by part since the last call."""
+        """Returns the seconds by part since the last call."""
         seconds, self._seconds = self._seconds, {}
         return seconds
 
 
 class Compilations:
-    """Counts compilations of this process and their seconds, from jax's own events.
+    """Counts this process's compilations and their seconds, from jax's own events.
 
-    A program that comes out of the persistent cache counts too: it was asked for. A number that
-    keeps rising after the first rounds means that shapes keep changing.
+    Programs loaded from the persistent cache count, too. If there are compilations after the first
+    rounds, shapes keep changing.
     """
 
     _COMPILE = "/jax/core/compile/backend_compile_duration"
@@ -61,7 +61,7 @@ class Compilations:
             self._seconds += duration_secs
 
     def take(self) -> tuple[int, float]:
-        """(compilations, seconds) since the last call."""
+        """Returns (compilations, seconds) since the last call."""
         taken = self._count, self._seconds
         self._count, self._seconds = 0, 0.0
         return taken

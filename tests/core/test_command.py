@@ -4,7 +4,7 @@ from jaxgan.core import command
 from jaxgan.core.errors import UserError
 
 
-def test_a_command_ends_with_its_status_and_one_line(capsys):
+def test_run_returns_the_exit_status_and_prints_one_line(capsys):
     done = []
     assert command.run(lambda: done.append(1)) == 0
     assert done == [1]
@@ -21,12 +21,12 @@ def test_a_command_ends_with_its_status_and_one_line(capsys):
     assert capsys.readouterr().err == "stopped\n"
 
 
-def test_a_defect_comes_through():
+def test_other_exceptions_are_not_caught():
     with pytest.raises(ZeroDivisionError):
         command.run(lambda: print(1 / 0))
 
 
-def test_a_mistake_in_the_flags_names_the_help():
+def test_a_mistake_in_the_flags_points_to_the_help():
     parser = command.Parser("does nothing")
     parser.prog = "nothing.py"
     with pytest.raises(UserError, match=r"unrecognized arguments: --all; see nothing\.py --help"):

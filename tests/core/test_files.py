@@ -11,13 +11,13 @@ import toy
 from etils import epath
 from fsspec.implementations.memory import MemoryFileSystem
 
+from jaxgan.core import checksums, files, history, log
 from jaxgan.core import config as configs
-from jaxgan.core import files, history, log
 from jaxgan.core.errors import UserError
 
 
 class ObjectStore(MemoryFileSystem):
-    """Whole objects under names, as gs:// has them, in memory."""
+    """An object store like gs://, in memory."""
 
     protocol = ("gcs", "gs")
     store = {}  # noqa: RUF012
@@ -39,10 +39,10 @@ class ObjectStore(MemoryFileSystem):
 
 @pytest.fixture
 def workdir(monkeypatch):
-    """A folder at gs://, with nothing in it."""
+    """An empty folder at gs://."""
     monkeypatch.setattr(ObjectStore, "store", {})
     monkeypatch.setattr(ObjectStore, "pseudo_dirs", [""])
-    # Not taken back: nothing in the tests looks for the real one.
+    # This is never undone: no test needs the real implementation.
     fsspec.register_implementation("gcs", ObjectStore, clobber=True)
     return files.absolute("gs://bucket/run")
 
@@ -60,7 +60,21 @@ def test_history(workdir):
     digests = [history.write(folder, {"x": np.arange(number)}, number) for number in (1, 2)]
     assert [list(record["x"]) for record in history.read(folder, digests)] == [[0], [0, 1]]
     with pytest.raises(UserError, match=r"gs://bucket/run/history/round_000001\.npz is damaged"):
-        history.read(folder, digests[::-1])
+        dict(history.read(folder, digests[::-1])[0])
+    history.remove_unused(folder, [2], 1)
+    assert [path.name for path in folder.iterdir()] == ["round_000002.npz"]
+
+
+def test_checksums(workdir):
+    for name in ("a", "below/b"):
+        (workdir / name).write_bytes(name.encode())
+    checksums.check(workdir)
+    checksums.write(workdir)
+    checksums.check(workdir)
+    (workdir / "below/b").write_bytes(b"c")
+    checksums.check(workdir, ("a",))
+    with pytest.raises(ValueError, match="below/b is damaged"):
+        checksums.check(workdir, ("below",))
 
 
 def test_metrics(workdir, monkeypatch):
@@ -71,7 +85,7 @@ def test_metrics(workdir, monkeypatch):
         def write(self, row, media):
             pass
 
-    # TensorBoard's files reach gs:// by a client of their own.
+    # TensorBoard writes to gs:// with a client of its own.
     monkeypatch.setattr(log, "_Board", NoBoard)
     for done, numbers in [(0, (1, 2, 3)), (1, (2,))]:
         written = log.Log(workdir, done)
@@ -80,7 +94,7 @@ def test_metrics(workdir, monkeypatch):
     assert [(row["round"], row["done"]) for row in log.read(workdir)] == [(1, 0), (2, 1)]
 
 
-def test_nothing_is_claimed_there(workdir):
+def test_folders_in_an_object_store_are_not_claimed(workdir):
     with files.claimed(workdir), files.claimed(workdir):
         assert not ObjectStore.store
 
@@ -94,7 +108,7 @@ def test_one_claim_at_a_time(tmp_path):
         pass
 
 
-def test_a_disk_without_locks_keeps_nothing_out(tmp_path, monkeypatch):
+def test_a_disk_without_locks_keeps_nobody_out(tmp_path, monkeypatch):
     def refuse(*given):
         raise OSError(errno.ENOLCK, "No locks available")
 

@@ -8,7 +8,7 @@ from jaxgan.core import state
 from jaxgan.core.finite import not_finite
 
 
-def test_what_is_not_finite_is_named():
+def test_the_first_value_that_is_not_finite_is_named():
     params = {"dense": {"kernel": jnp.array([1.0, jnp.inf])}}
     whole = state.make_player({"params": {"bias": jnp.zeros(2)}}, optax.adam(1e-3))
     broken = state.make_player({"params": params}, optax.adam(1e-3))
@@ -16,7 +16,6 @@ def test_what_is_not_finite_is_named():
     bad = state.begin(jax.random.key(0), {"d": whole, "g": broken})
     assert not_finite({"d_loss": 1.0}, good) == ""
     assert not_finite({"d_loss": math.nan}, good) == "train/d_loss (nan)"
-    assert "'g'" in not_finite({"d_loss": 1.0}, bad)
-    assert "kernel" in not_finite({"d_loss": 1.0}, bad)
-    remembered = state.begin(jax.random.key(0), {"d": whole}, memory=jnp.float32(jnp.nan))
-    assert "memory" in not_finite({}, remembered)
+    assert not_finite({"d_loss": 1.0}, bad) == "players/g/params/dense/kernel"
+    memory = {"k": jnp.float32(jnp.nan), "count": jnp.int32(3)}
+    assert not_finite({}, state.begin(jax.random.key(0), {"d": whole}, memory)) == "memory/k"

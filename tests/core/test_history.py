@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from etils import epath
 
-from jaxgan.core import history
+from jaxgan.core import checksums, history
 from jaxgan.core.errors import UserError
 
 
@@ -42,7 +42,7 @@ def large_record(number):
     return {**record(number), "enhanced": waves.astype(np.int16), "none": np.zeros((0, 3))}
 
 
-def test_a_stored_record_is_read_where_it_is_used(folder):
+def test_large_arrays_of_a_stored_record_are_mapped(folder):
     written = large_record(1)
     history.write(folder, written, 1)
     stored = history.stored(folder, history.freeze(written), 1)
@@ -73,7 +73,7 @@ def test_a_record_without_a_file_stays_in_memory(folder):
     assert history.stored(folder, empty, 1) is empty
 
 
-def test_what_is_read_after_a_restart_is_stored(folder):
+def test_a_record_that_is_read_after_a_restart_is_mapped(folder):
     digest = history.write(folder, large_record(1), 1)
     (again,) = history.read(folder, [digest])
     assert isinstance(again["enhanced"], np.memmap)
@@ -87,25 +87,71 @@ def test_the_same_record_makes_the_same_file(folder):
 def test_records_of_rounds_that_are_not_listed_are_ignored(folder):
     digests = [history.write(folder, record(number), number) for number in (1, 2)]
     (folder / "round_000002.npz").write_bytes(b"half a fi")
-    assert len(history.read(folder, digests[:1])) == 1
+    (only,) = history.read(folder, digests[:1])
+    assert only.keys() == record(1).keys()
 
 
-@pytest.mark.parametrize("place", [0, 100, -1])
-def test_a_changed_byte_is_found_and_the_file_named(folder, place):
-    digests = [history.write(folder, record(number), number) for number in (1, 2)]
+@pytest.mark.parametrize("make", [record, large_record])
+def test_every_flipped_bit_is_found_and_the_file_named(folder, make):
+    random = np.random.default_rng(0)
+    digests = [history.write(folder, make(number), number) for number in (1, 2)]
     path = folder / "round_000002.npz"
-    data = bytearray(path.read_bytes())
-    data[place] ^= 1
-    path.write_bytes(bytes(data))
-    with pytest.raises(UserError, match=r"history/round_000002\.npz is damaged"):
-        history.read(folder, digests)
+    intact = path.read_bytes()
+    for _ in range(20):
+        data = bytearray(intact)
+        data[random.integers(len(data))] ^= 1 << random.integers(8)
+        path.write_bytes(bytes(data))
+        one, two = history.read(folder, digests)
+        assert one["scores"][2] == 1
+        with pytest.raises(UserError, match=r"history/round_000002\.npz (is damaged|cannot be)"):
+            dict(two)
+        # A second look finds the damage again.
+        with pytest.raises(UserError, match=r"history/round_000002\.npz (is damaged|cannot be)"):
+            dict(two)
+
+
+def test_small_arrays_are_read_without_the_large_ones(folder, monkeypatch):
+    digest = history.write(folder, large_record(1), 1)
+    hashed = []
+    real = checksums.digest
+    monkeypatch.setattr(checksums, "digest", lambda path: hashed.append(path) or real(path))
+    (stored,) = history.read(folder, [digest])
+    assert stored
+    assert stored["scores"][2] == 1
+    assert not hashed
+    for _ in range(2):
+        assert stored["enhanced"].shape == (5, 40_000)
+    assert len(hashed) == 1
 
 
 def test_a_missing_file_is_named(folder):
     digests = [history.write(folder, record(1), 1)]
     (folder / "round_000001.npz").unlink()
-    with pytest.raises(UserError, match=r"round_000001\.npz cannot be read"):
+    with pytest.raises(UserError, match=r"round_000001\.npz does not exist"):
         history.read(folder, digests)
+
+
+def test_a_file_that_disappears_is_named(folder):
+    (stored,) = history.read(folder, [history.write(folder, record(1), 1)])
+    (folder / "round_000001.npz").unlink()
+    with pytest.raises(UserError, match=r"round_000001\.npz cannot be read"):
+        dict(stored)
+
+
+def test_a_bounded_history_keeps_its_numbers():
+    records = tuple(history.freeze(record(number)) for number in (1, 2, 3))
+    assert history.bounded(records, None) is records
+    assert history.bounded(records, 5) == records
+    assert [len(kept) for kept in history.bounded(records, 1)] == [0, 0, 3]
+    assert history.bounded(records, 1)[2] is records[2]
+
+
+def test_unused_files_are_removed(folder):
+    history.remove_unused(folder, [1], 1)
+    for number in range(1, 8):
+        history.write(folder, record(number), number)
+    history.remove_unused(folder, [3, 6], 2)
+    assert [path.name[-5] for path in sorted(folder.iterdir())] == list("2356")
 
 
 def test_nothing_is_unpickled(folder):

@@ -356,7 +356,7 @@ def test_a_signal_ends_the_run_after_the_round_saved(
 def test_a_second_signal_stops_at_once_and_leaves_the_checkpoint(
     recipe, tmp_path, monkeypatch, capfd
 ):
-    monkeypatch.setattr(signals, "_SAME", 0.0)
+    monkeypatch.setattr(signals, "_SAME_REQUEST_SECONDS", 0.0)
 
     def leave(status):
         raise SystemExit(status)

@@ -12,16 +12,20 @@ from jaxgan.core.errors import UserError
 from jaxgan.core.players import adopt, load_players
 
 
-def make_state(value, size=3, names=("g", "d"), optimizer=None):
+def make_state(value, size=3, names=("g", "d"), optimizer=None, sharded=False):
     optimizer = optimizer or optax.adam(1e-3)
     variables = {
         "params": {"layers": [jnp.full(size, value), {"b": jnp.full((2, 2), value)}]},
         "batch_stats": {"u": jnp.full(2, value, jnp.bfloat16)},
     }
     players = {name: state.make_player(variables, optimizer) for name in names}
-    return jax.device_put(
-        state.begin(jax.random.key(0), players), devices.replicated(devices.make_mesh(8))
-    )
+    mesh = devices.make_mesh(8)
+    whole = jax.device_put(state.begin(jax.random.key(0), players), devices.replicated(mesh))
+    if sharded:
+        for player in whole.players.values():
+            layers = player.params["layers"]
+            layers[0] = jax.device_put(layers[0], devices.sharded(mesh))
+    return whole
 
 
 @pytest.fixture
@@ -46,7 +50,7 @@ def test_players_are_numpy_arrays_without_optimizers(trained, checkpoint, value)
             np.testing.assert_array_equal(left, np.asarray(right), strict=True)
 
 
-def test_damaged_players_are_told(trained):
+def test_damaged_players_are_reported(trained):
     for path in (trained / "checkpoints" / "1" / "players").rglob("d/*"):
         path.write_bytes(bytes(255 - byte for byte in path.read_bytes()))
     with pytest.raises(UserError, match=r"checkpoints/1 cannot be restored"):
@@ -63,17 +67,31 @@ def test_adopting_networks_on_the_devices_of_the_fresh_state(trained):
     assert jax.tree.map(lambda x: x.sharding, state) == jax.tree.map(lambda x: x.sharding, fresh)
 
 
+def test_adopting_keeps_arrays_sharded(trained, tmp_path):
+    with contextlib.closing(Checkpoints(tmp_path / "other")) as checkpoints:
+        checkpoints.save(make_state(3.0, size=16, sharded=True), (), Position(1))
+    fresh = make_state(0.0, size=16, sharded=True)
+    fresh.players["g"] = fresh.players["g"].replace(
+        average=jax.tree.map(jnp.copy, fresh.players["g"].params)
+    )
+    state = adopt(fresh, tmp_path / "other")
+    assert jax.tree.map(lambda x: x.sharding, state) == jax.tree.map(lambda x: x.sharding, fresh)
+    for tree in (state.players["g"].params, state.players["g"].average):
+        assert not tree["layers"][0].is_fully_replicated
+        np.testing.assert_array_equal(tree["layers"][0], np.full(16, 3.0, np.float32))
+
+
 def test_a_run_with_more_players_serves_one_with_fewer(trained):
     assert adopt(make_state(0.0, names=("g",)), trained).players.keys() == {"g"}
 
 
-def test_a_player_that_may_be_lacking_begins_anew(trained):
+def test_an_optional_player_that_is_missing_stays_fresh(trained):
     state = adopt(make_state(0.0, names=("g", "referee")), trained, optional=("referee", "d"))
     assert float(state.players["g"].params["layers"][0][0]) == 1.0
     assert float(state.players["referee"].params["layers"][0][0]) == 0.0
 
 
-def test_what_cannot_be_adopted_is_named(trained):
+def test_a_player_that_cannot_be_adopted_is_named(trained):
     with pytest.raises(UserError, match="has no player referee"):
         adopt(make_state(0.0, names=("g", "referee")), trained)
     with pytest.raises(
@@ -82,5 +100,5 @@ def test_what_cannot_be_adopted_is_named(trained):
         adopt(make_state(0.0, size=4), trained)
     other = make_state(0.0)
     other.players["d"].params["layers"][1]["extra"] = jnp.ones(1)
-    with pytest.raises(UserError, match="only one of the two has layers/1/extra"):
+    with pytest.raises(UserError, match="layers/1/extra exists only here"):
         adopt(other, trained)

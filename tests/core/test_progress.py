@@ -54,7 +54,7 @@ def test_the_other_processes_are_silent(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_no_bar_where_standard_output_is_no_terminal(capsys):
+def test_there_is_no_bar_without_a_terminal(capsys):
     with progress.show(3, 0) as display:
         display.round_done(1, {}, 1.0)
     assert capsys.readouterr().out == "round 1/3    1.0 s\n"

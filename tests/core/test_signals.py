@@ -7,12 +7,12 @@ import pytest
 from jaxgan.core import signals
 
 
-def test_the_first_signal_is_noted_and_answered(capfd):
+def test_the_first_signal_is_recorded_and_answered(capfd):
     with signals.listen(lambda name: f"{name} seen") as stop:
         assert stop.requested is None
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.requested == "SIGTERM"
-        # The same request, passed on once more by whatever started the program.
+        # The same request, forwarded by the program that started this one.
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.requested == "SIGTERM"
     assert capfd.readouterr().err == "\nSIGTERM seen\n"
@@ -22,7 +22,7 @@ def test_a_later_signal_stops_at_once(monkeypatch, capfd):
     def leave(status):
         raise SystemExit(status)
 
-    monkeypatch.setattr(signals, "_SAME", 0.02)
+    monkeypatch.setattr(signals, "_SAME_REQUEST_SECONDS", 0.02)
     monkeypatch.setattr(os, "_exit", leave)
     with signals.listen(str):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -32,7 +32,7 @@ def test_a_later_signal_stops_at_once(monkeypatch, capfd):
     assert signals.STOPPED in capfd.readouterr().err
 
 
-def test_handlers_are_put_back():
+def test_handlers_are_restored():
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with signals.listen(str):
         assert signal.getsignal(signal.SIGINT) is not before[0]

@@ -7,7 +7,7 @@ import pytest
 from jaxgan.core.timer import Compilations, Timer
 
 
-def test_parts_add_up_and_are_taken_once():
+def test_parts_add_up_until_they_are_taken():
     begun = []
     timer = Timer(begun.append)
     for name in ("a", "b", "a"):
@@ -20,7 +20,7 @@ def test_parts_add_up_and_are_taken_once():
     assert timer.take() == {}
 
 
-def test_a_part_that_raises_counts_too():
+def test_a_part_that_raises_counts():
     timer = Timer()
     with pytest.raises(ValueError, match="x"), timer.part("a"):
         raise ValueError("x")

@@ -13,10 +13,11 @@ import numpy as np
 import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
+from tensorboardX import summary
 
 from jaxgan.core import devices, loop, state
 from jaxgan.core.errors import NonFiniteError, UserError
-from jaxgan.core.recipe import Audio, Evaluation
+from jaxgan.core.recipe import Evaluation
 
 BATCH = 16
 TARGET = np.array([1.0, -0.5], np.float32)
@@ -141,8 +142,8 @@ class Toy:
     def evaluate(self, run_state, number):
         mean = self.objective(run_state, number)
         image = np.zeros((4, 4, 3), np.uint8)
-        tone = Audio(np.sin(np.arange(800) / 4).astype(np.float32), 8000)
-        evaluation = Evaluation({"score": mean}, mean, {"image": image, "tone": tone})
+        media = {"image": lambda tag: summary.image(tag, image, dataformats="HWC")}
+        evaluation = Evaluation({"score": mean}, mean, media)
         return lambda: evaluation
 
     def close(self):

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 import scipy.signal
+from jaxgan.speech.denoiser import make_denoiser
 from recipe_checks import one_device_equals_eight, open_recipe, resumes_bit_for_bit
 from tiny_runs import equal, make_batch, tiny_config
 
@@ -17,7 +18,6 @@ from configs import segan as configs
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.speech import export
-from jaxgan.speech.denoiser import make_denoiser
 from jaxgan.speech.networks import segan as networks
 from jaxgan.speech.networks.masking import as_float
 from jaxgan.speech.systems import cgan_steps, segan
