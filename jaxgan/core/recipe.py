@@ -48,9 +48,17 @@ class Recipe(Protocol):
         history_window: how many of the last rounds' records later rounds need; None: all of them.
     """
 
-    files: Mapping[str, bytes]
-    optional_players: tuple[str, ...]
-    history_window: int | None
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """See above."""
+
+    @property
+    def optional_players(self) -> tuple[str, ...]:
+        """See above."""
+
+    @property
+    def history_window(self) -> int | None:
+        """See above."""
 
     def init(self, key: jax.Array) -> RunState:
         """Returns the state before round 1, placed on the mesh; a pure function of the key."""

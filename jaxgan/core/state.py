@@ -127,7 +127,7 @@ def descend(
     players = run_state.players
 
     def of_params(params: dict[str, PyTree]) -> LossResult:
-        moving = {name: players[name].replace(params=params[name]) for name in params}
+        moving = {name: dataclasses.replace(players[name], params=params[name]) for name in params}
         return loss({**players, **moving})
 
     before = {name: players[name].params for name in optimizers}

@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 
 from jaxgan.core import devices
 from jaxgan.core.state import Metrics, PyTree, RunState
+from jaxgan.core.timer import Timer
 
 BATCHES = 8
 """The default number of batches in a program. They are all on the devices at once, plus a copy."""
@@ -98,6 +99,15 @@ class Steps:
             filled = (*together, *[together[-1]] * (self._batches - len(together)))
             run_state, metrics = self._program(run_state, filled, count, shared)
             reports.append(StepMetrics(metrics, len(together)))
+        return run_state, reports
+
+    def timed(
+        self, timer: Timer, part: str, run_state: RunState, batches: Iterable[PyTree], *shared: Any
+    ) -> tuple[RunState, list[StepMetrics]]:
+        """Makes the steps, waits for them, and adds their time to a part of the round."""
+        with timer.part(part):
+            run_state, reports = self(run_state, batches, *shared)
+            jax.block_until_ready(run_state.step)
         return run_state, reports
 
 

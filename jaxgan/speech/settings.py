@@ -1,7 +1,6 @@
 """The settings that every speech config has, and the values that they may take."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -11,14 +10,14 @@ from jaxgan.scores.training_scores import PLACES
 from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.data.checks import HOP
 
-CHOICES: Mapping[str, tuple[Any, ...]] = {
+CHOICES: dict[str, tuple[Any, ...]] = {
     "score_map": ("paper", "range"),
     "scoring.delay": (0, 1),
     "scoring.where": PLACES,
     "front_end.sample_rate": (SAMPLE_RATE,),
 }
 """The allowed values of a key."""
-RANGES: Mapping[str, tuple[float, float]] = {
+RANGES: dict[str, tuple[float, float]] = {
     "utterances_per_round": (1, math.inf),
     "validation.utterances": (0, math.inf),
     "generator_learning_rate": (0, math.inf),
@@ -26,9 +25,9 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "front_end.hop": (1, HOP),
 }
 """The lowest and the highest allowed value of a key."""
-MASK_CHOICES: Mapping[str, tuple[Any, ...]] = {**CHOICES, "feature": ("linear", "log1p")}
+MASK_CHOICES: dict[str, tuple[Any, ...]] = {**CHOICES, "feature": ("linear", "log1p")}
 """The same for a system whose generator is a mask network."""
-MASK_RANGES: Mapping[str, tuple[float, float]] = {
+MASK_RANGES: dict[str, tuple[float, float]] = {
     **RANGES,
     "generator.layers": (1, math.inf),
     "generator.width": (1, math.inf),

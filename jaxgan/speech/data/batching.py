@@ -46,12 +46,12 @@ class Rows(NamedTuple):
     """The rows of a batch as the host knows them.
 
     Attributes:
-        index: int32 [B], as in `Batch`.
+        utterance: int32 [B], the `index` of `Batch`.
         gain: float32 [B], as in `Batch`.
         lengths: int32 [B], as in `Batch`.
     """
 
-    index: np.ndarray
+    utterance: np.ndarray
     gain: np.ndarray
     lengths: np.ndarray
 
@@ -221,7 +221,7 @@ class Loader:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._ahead: dict[int, Future[list[dict[str, np.ndarray]]]] = {}
 
-    def round(self, number: int) -> list[Batch]:
+    def round(self, number: int) -> list[tuple[Batch, Rows]]:
         """Returns the batches of round `number`, which depend only on the seed and the number."""
         if self._resident is not None:
             order = self._corpus.order(self._seed, number, self._count)

@@ -14,8 +14,8 @@ def read_targets(path: str, names: Sequence[str], default: float) -> np.ndarray:
     """Reads the score that G should reach on each utterance (Fu et al. 2019, s in equation 5).
 
     Args:
-        path: a CSV file without a header and with a line NAME,TARGET per utterance. Targets are on
-            the scale of D's outputs (see `config.score_map`).
+        path: a CSV file without a header and with a line NAME,TARGET per utterance, or "" for none.
+            Targets are on the scale of D's outputs (see `config.score_map`).
         names: the names of the n utterances in the corpus.
         default: the target of utterances that are not in the file.
 
@@ -28,6 +28,8 @@ def read_targets(path: str, names: Sequence[str], default: float) -> np.ndarray:
     """
     indices = {name: index for index, name in enumerate(names)}
     targets = np.full(len(names), default, np.float32)
+    if not path:
+        return targets
     try:
         rows = list(csv.reader(Path(path).read_text("utf-8").splitlines()))
     except (OSError, UnicodeDecodeError) as error:

@@ -22,7 +22,7 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,7 @@ from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
 
 from jaxgan.core import devices
+from jaxgan.core.metrics import of_round
 from jaxgan.core.state import (
     History,
     LossResult,
@@ -52,10 +53,9 @@ from jaxgan.methods.adversarial import least_squares
 from jaxgan.scores.registry import check_scores, score_names
 from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch, Rows
-from jaxgan.speech.data.replay import ReplayBatch, make_record, replay_batches
 from jaxgan.speech.data.targets import read_targets
 from jaxgan.speech.evaluation.surrogate import surrogate_metrics
-from jaxgan.speech.labels import Labels, Lesson
+from jaxgan.speech.lessons import Lesson, Lessons
 from jaxgan.speech.losses import mask_distance
 from jaxgan.speech.networks.masking import (
     Masking,
@@ -86,8 +86,8 @@ class System:
         generator_optimizer: of G.
         warmup_optimizer: of G in warm-up rounds; it shares the generator optimizer's state.
         discriminator_optimizer: of every D.
-        target: the score, on D's scale, that G asks each D for; below 1 it assigns a worse one. Or
-            one for every utterance of the corpus, float32 [n].
+        targets: the score, on D's scale, that G asks each D for: float32 [n], one for every
+            utterance of the corpus. Below 1 it assigns a worse one.
         average_decay: of the running average of G's parameters; 0: none is kept.
         through_waveform: D judges the feature of the resynthesised waveform, and G's gradient
             passes through it; otherwise D judges the masked feature itself.
@@ -100,7 +100,7 @@ class System:
     generator_optimizer: optax.GradientTransformation
     warmup_optimizer: optax.GradientTransformation
     discriminator_optimizer: optax.GradientTransformation
-    target: float | np.ndarray
+    targets: np.ndarray
     average_decay: float
     through_waveform: bool
 
@@ -175,15 +175,15 @@ def first_step(
     inputs: tuple[Batch, tuple[jax.Array, jax.Array]],
     *,
     system: System,
-    labels: Labels,
+    lessons: Lessons,
 ) -> tuple[RunState, Metrics]:
     """Lets G enhance a batch, the score judge it, and each D move once.
 
     Args:
         run_state: the state.
-        inputs: the batch, and the known labels of its noisy speech; see `Labels.known`.
+        inputs: the batch, and the known labels of its noisy speech; see `Lessons.known`.
         system: what is fixed.
-        labels: computes the labels.
+        lessons: makes the lesson.
 
     Returns:
         As `discriminator_step`, and the `lesson`, and `raw` float32 [B, S], the raw scores of the
@@ -192,8 +192,8 @@ def first_step(
     batch, known = inputs
     params = run_state.players["generator"].params
     enhanced = as_int16(enhance(system.masking, params, as_float(batch.noisy), batch.lengths))
-    targets, raw = labels.in_step(batch, enhanced, known)
-    lesson = labels.lesson(batch, enhanced, targets)
+    labels, raw = lessons.in_step(batch, enhanced, known)
+    lesson = lessons.make(batch, enhanced, labels)
     run_state, metrics = discriminator_step(run_state, lesson, system=system)
     return run_state, {**metrics, "lesson": lesson, "raw": raw}
 
@@ -214,9 +214,7 @@ def generator_step(
     spectrum = stft(as_float(batch.noisy), masking.front_end)
     noisy_feature = masking.compress(magnitude(spectrum))
     clean_feature = masking.feature_of(as_float(batch.clean))
-    target = jnp.asarray(system.target, jnp.float32)
-    if target.ndim:
-        target = target[batch.index]
+    targets = jnp.asarray(system.targets)[batch.index]
 
     def loss(players: Players) -> LossResult:
         params = players["generator"].params
@@ -226,7 +224,7 @@ def generator_step(
         value = jnp.zeros(())
         for name, weight in zip(system.discriminators, system.weights, strict=True):
             prediction, _ = predict(system, players[name], feature, clean_feature, batch.lengths)
-            value += weight * least_squares(prediction, target, batch.lengths > 0)
+            value += weight * least_squares(prediction, targets, batch.lengths > 0)
         return value, ({}, {"g_loss": value})
 
     moving = {"generator": system.generator_optimizer}
@@ -260,13 +258,11 @@ class MetricGAN:
         self.files = training.files
         self.evaluate, self.close = training.evaluate, training.close
         system = make_system(config, training.corpus.names)
-        # A run of another recipe has a generator to start from, but no discriminator of scores.
+        # A run of another recipe has a generator to start from, but no such discriminator.
         self.optional_players = system.discriminators
-        learns = {"clean": config.clean_teaches, "enhanced": True, "noisy": config.noisy_teaches}
-        self.labels = Labels([kind for kind, included in learns.items() if included], training)
-        self.enhanced = self.labels.kinds.index("enhanced")
+        self.lessons = Lessons(config, training)
 
-        mesh, bind = training.mesh, functools.partial
+        mesh, moving, bind = training.mesh, system.discriminators, functools.partial
         whole = devices.replicated(mesh)
         rows = NamedSharding(mesh, jax.P(None, devices.DATA))
         outputs = {"d_loss": whole, "prediction": rows}
@@ -274,67 +270,54 @@ class MetricGAN:
         self.init = jax.jit(bind(init, system=system), out_shardings=whole)
         self.warmup_steps = Steps(bind(warmup_step, system=system), mesh, ("generator",))
         self.generator_steps = Steps(bind(generator_step, system=system), mesh, ("generator",))
-        self.first_steps = Steps(
-            bind(first_step, system=system, labels=self.labels),
-            mesh,
-            system.discriminators,
-            out_shardings=(whole, first_outputs),
-        )
-        self.discriminator_steps = Steps(
-            bind(discriminator_step, system=system),
-            mesh,
-            system.discriminators,
-            out_shardings=(whole, outputs),
-        )
+        first = bind(first_step, system=system, lessons=self.lessons)
+        self.first_steps = Steps(first, mesh, moving, out_shardings=(whole, first_outputs))
+        learn = bind(discriminator_step, system=system)
+        self.discriminator_steps = Steps(learn, mesh, moving, out_shardings=(whole, outputs))
 
     def round(
         self, state: RunState, history: History, number: int, timer: Timer
     ) -> tuple[RunState, Record, Mapping[str, float | jax.Array]]:
         """Trains one round of the algorithm at the top of this file."""
-        config = self.config
-        warming = number <= config.warmup_rounds
-        generator_first = config.order == "generator_first"
+        warming = number <= self.config.warmup_rounds
+        generator_first = self.config.order == "generator_first"
+        generator_steps = self.warmup_steps if warming else self.generator_steps
+        part = "warmup" if warming else "generator"
         generator: list[StepMetrics] = []
         with timer.part("data"):
             batches, rows = self.training.draw(number)
+            replayed = self.lessons.replayed(history, number)
 
         # In its first round D has nothing to teach yet.
         if warming or (generator_first and number > 1):
-            state, generator = self.generator_pass(state, batches, warming, timer)
+            state, generator = generator_steps.timed(timer, part, state, batches)
 
-        if config.scoring.delay:
-            collect = self.submit(state, batches, rows, timer)
-            state, replay = self.replay_pass(state, history, number, timer)
-            lessons, raw = collect()
-            state, first = self.discriminator_pass(state, lessons, timer)
+        learn = functools.partial(self.discriminator_steps.timed, timer)
+        if self.config.scoring.delay:
+            with timer.part("enhance"):
+                wait = self.lessons.submit(state, batches, rows)
+            state, replay = learn("replay", state, replayed)
+            with timer.part("score"):
+                lessons, raw = wait()
+            state, first = learn("discriminator", state, lessons)
         else:
-            state, first, lessons, raw = self.first_pass(state, batches, rows, timer)
-            state, replay = self.replay_pass(state, history, number, timer)
+            with timer.part("discriminator"):
+                state, first, lessons, raw = self.first_pass(state, batches, rows)
+            state, replay = learn("replay", state, replayed)
         labels = self.training.fetch([lesson.labels for lesson in lessons])
-        self.labels.require_scores(labels, history)
-        self.labels.remember(rows, labels)
-        state, again = self.discriminator_pass(state, lessons, timer)
+        self.lessons.require_scores(labels, history)
+        self.lessons.remember(rows, labels)
+        state, again = learn("discriminator", state, lessons)
 
         if not (warming or generator_first):
-            state, generator = self.generator_pass(state, batches, warming, timer)
+            state, generator = generator_steps.timed(timer, part, state, batches)
         with timer.part("record"):
-            record = self.record(lessons, labels, rows) if config.replay.share else {}
-            fetched = self.training.fetch((first, again, replay, generator))
-            found = self.metrics(*map(by_step, fetched), labels, raw, rows)
+            record = self.lessons.record(lessons, labels, rows)
+            found = self.metrics((first, again, replay, generator), labels, raw, rows)
         return state, record, found
 
-    def generator_pass(
-        self, state: RunState, batches: Sequence[Batch], warming: bool, timer: Timer
-    ) -> tuple[RunState, list[StepMetrics]]:
-        """Makes one step of G for every batch."""
-        steps = self.warmup_steps if warming else self.generator_steps
-        with timer.part("warmup" if warming else "generator"):
-            state, reports = steps(state, batches)
-            jax.block_until_ready(state.step)
-        return state, reports
-
     def first_pass(
-        self, state: RunState, batches: Sequence[Batch], rows: Sequence[Rows], timer: Timer
+        self, state: RunState, batches: Sequence[Batch], rows: Sequence[Rows]
     ) -> tuple[RunState, list[StepMetrics], list[Lesson], list[np.ndarray]]:
         """Makes `first_step` for every batch.
 
@@ -342,103 +325,34 @@ class MetricGAN:
             The state; the metrics of D's steps; what D learned; and the raw scores of the enhanced
             speech, float32 [B, S] of each batch.
         """
-        with timer.part("discriminator"):
-            known = devices.put_sharded(list(map(self.labels.known, rows)), self.training.mesh)
-            state, reports = self.first_steps(state, zip(batches, known, strict=True))
-            lessons = [
-                lesson
-                for report in reports
-                for lesson in unstack(report.metrics.pop("lesson"))[: report.steps]
-            ]
-            raw = [step["raw"] for step in by_step(self.training.fetch(reports))]
+        known = devices.put_sharded(list(map(self.lessons.known, rows)), self.training.mesh)
+        state, reports = self.first_steps(state, zip(batches, known, strict=True))
+        lessons = [
+            lesson
+            for report in reports
+            for lesson in unstack(report.metrics.pop("lesson"))[: report.steps]
+        ]
+        raw = [step["raw"] for step in by_step(self.training.fetch(reports))]
         return state, reports, lessons, raw
-
-    def submit(
-        self, state: RunState, batches: Sequence[Batch], rows: Sequence[Rows], timer: Timer
-    ) -> Callable[[], tuple[list[Lesson], list[np.ndarray]]]:
-        """Enhances the batches and sends them to be scored.
-
-        Returns:
-            A function that waits for what D learns from each batch, and for the raw scores of the
-            enhanced speech, float32 [B, S].
-        """
-        with timer.part("enhance"):
-            enhanced = [self.training.enhance(state, batch) for batch in batches]
-            wait = self.labels.submit(batches, enhanced, rows)
-
-        def collect() -> tuple[list[Lesson], list[np.ndarray]]:
-            with timer.part("score"):
-                labels, raw = wait()
-            return list(map(self.labels.lesson, batches, enhanced, labels)), raw
-
-        return collect
-
-    def discriminator_pass(
-        self, state: RunState, lessons: Iterable[Lesson], timer: Timer, part: str = "discriminator"
-    ) -> tuple[RunState, list[StepMetrics]]:
-        """Makes one step of D for every lesson."""
-        with timer.part(part):
-            state, reports = self.discriminator_steps(state, lessons)
-            jax.block_until_ready(state.step)
-        return state, reports
-
-    def replay_pass(
-        self, state: RunState, history: History, number: int, timer: Timer
-    ) -> tuple[RunState, list[StepMetrics]]:
-        """Makes steps of D on a share of what all earlier generators made."""
-        config, replay = self.config, self.config.replay
-        items = replay_batches(
-            history,
-            self.training.corpus,
-            replay.share,
-            replay.most,
-            config.batch_size,
-            config.seed,
-            number,
-        )
-        return self.discriminator_pass(state, map(self.old_lesson, items), timer, "replay")
-
-    def old_lesson(self, item: ReplayBatch) -> Lesson:
-        """Returns what D learns from a replayed batch."""
-        best = np.where(np.isfinite(item.labels), np.float32(1), np.float32(np.nan))
-        with_clean = self.config.replay.clean
-        labels = np.stack([best, item.labels] if with_clean else [item.labels], axis=1)
-        host = (item.clean, item.enhanced, labels, item.lengths)
-        clean, made, labels, lengths = devices.put_sharded(host, self.training.mesh)
-        return Lesson(clean, (clean, made) if with_clean else (made,), labels, lengths)
-
-    def record(
-        self, lessons: Sequence[Lesson], labels: Sequence[np.ndarray], rows: Sequence[Rows]
-    ) -> Record:
-        """Returns what later rounds replay of this one."""
-        made = self.training.fetch([lesson.candidates[self.enhanced] for lesson in lessons])
-        fields = (np.concatenate(field) for field in zip(*rows, strict=True))
-        label = np.concatenate(labels)[:, self.enhanced]
-        return make_record(*fields, [row for batch in made for row in batch], label)
 
     def metrics(
         self,
-        first: Sequence[Metrics],
-        again: Sequence[Metrics],
-        replay: Sequence[Metrics],
-        generator: Sequence[Metrics],
+        reports: tuple[list[StepMetrics], ...],
         labels: Sequence[np.ndarray],
         raw: Sequence[np.ndarray],
         rows: Sequence[Rows],
     ) -> dict[str, float]:
         """Returns the round's metrics, without those that are undefined in this round."""
-        losses = {
-            "g_loss": [step["g_loss"] for step in generator],
-            "d_loss": [step["d_loss"] for step in (*first, *again)],
-            "d_loss_replay": [step["d_loss"] for step in replay],
-        }
-        found = {name: float(np.mean(values)) for name, values in losses.items() if values}
+        first, again, replay, generator = map(by_step, self.training.fetch(reports))
+        predictions = [step["prediction"] for step in first]
         return {
-            **found,
+            **of_round(generator),
+            **of_round([{"d_loss": step["d_loss"]} for step in (*first, *again)]),
+            **of_round([{"d_loss_replay": step["d_loss"]} for step in replay]),
             **surrogate_metrics(
                 self.training.scores.names,
-                np.concatenate(labels)[:, self.enhanced],
-                np.concatenate([step["prediction"] for step in first])[:, self.enhanced],
+                self.lessons.of_enhanced(labels),
+                self.lessons.of_enhanced(predictions),
                 np.concatenate(raw),
                 np.concatenate([row.lengths for row in rows]) > 0,
             ),
@@ -453,9 +367,6 @@ def make_system(config: ConfigDict, utterances: Sequence[str]) -> System:
     discriminators = ["discriminator"]
     if len(scores) > 1:
         discriminators = ["discriminator_" + re.sub(r"\W", "_", name) for name in scores]
-    target = config.target
-    if config.targets:
-        target = read_targets(config.targets, utterances, config.target)
     return System(
         masking=make_masking(config),
         discriminator=MetricDiscriminator(**config.discriminator, dtype=jnp.dtype(config.dtype)),
@@ -464,7 +375,7 @@ def make_system(config: ConfigDict, utterances: Sequence[str]) -> System:
         generator_optimizer=adam(config, config.generator_learning_rate),
         warmup_optimizer=adam(config, config.warmup_learning_rate),
         discriminator_optimizer=adam(config, config.discriminator_learning_rate),
-        target=target,
+        targets=read_targets(config.targets, utterances, config.target),
         average_decay=config.average_decay,
         through_waveform=config.through_waveform,
     )
@@ -476,10 +387,10 @@ def make(config: ConfigDict, mesh: Mesh) -> MetricGAN:
     Raises:
         UserError: a setting, the score or the data cannot be used; the message says which.
     """
-    orders = ("generator_first", "discriminator_first")
+    choices = MASK_CHOICES | {"order": ("generator_first", "discriminator_first")}
     rates = ("discriminator_learning_rate", "warmup_learning_rate", "warmup_rounds", "replay.most")
     ranges = dict.fromkeys(rates, (0, math.inf)) | {"replay.share": (0, 1)}
-    check(config, MASK_CHOICES | {"order": orders}, MASK_RANGES | ranges)
+    check(config, choices, MASK_RANGES | ranges)
     check_discriminator(config.discriminator)
     check_scores(score_names(config.score), config.score_weights)
     with open_training(config, make_denoiser(config), mesh) as training:

@@ -1,22 +1,25 @@
 """What a discriminator that predicts scores learns from: candidates, and scores as their labels.
 
-The labels are computed inside a compiled step (`Labels.in_step`), or by the host while the devices
-do something else (`Labels.submit`). Noisy speech is scored only once if the pairs of the corpus
-never change.
+The labels of the current utterances are computed inside a compiled step (`Lessons.in_step`), or by
+the host while the devices do something else (`Lessons.submit`). Noisy speech is scored only once if
+the pairs of the corpus never change. Enhanced speech and its labels are recorded, and a share of it
+is replayed in later rounds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
-from jaxgan.core.state import History
+from jaxgan.core.state import History, Record, RunState
 from jaxgan.speech.data.batching import Batch, Rows
 from jaxgan.speech.data.corpus import PairCorpus
+from jaxgan.speech.data.replay import make_record, replay_batches
 from jaxgan.speech.training import Training
 
 
@@ -37,16 +40,22 @@ class Lesson(NamedTuple):
     lengths: jax.Array
 
 
-class Labels:
-    """Labels the candidates of a run.
+class Lessons:
+    """Makes the lessons of a run.
 
     Args:
-        kinds: the kinds of candidates, in the order clean, enhanced, noisy, perhaps without some.
+        config: see `clean_teaches`, `noisy_teaches` and `replay` in configs/metricgan.py.
         training: scores, corpus and devices.
+
+    Attributes:
+        kinds: the kinds of candidates in their order: clean, enhanced, noisy, or some of them.
     """
 
-    def __init__(self, kinds: Sequence[str], training: Training) -> None:
-        self.kinds = tuple(kinds)
+    def __init__(self, config: ConfigDict, training: Training) -> None:
+        learns = {"clean": config.clean_teaches, "enhanced": True, "noisy": config.noisy_teaches}
+        self.kinds = tuple(kind for kind, included in learns.items() if included)
+        self._enhanced = self.kinds.index("enhanced")
+        self._config = config
         self._training = training
         self._fixed = isinstance(training.corpus, PairCorpus)
         shape = (len(training.corpus), len(training.scores.names))
@@ -54,8 +63,12 @@ class Labels:
         self._known = np.zeros(len(training.corpus), bool)
         self._stack = training.by_rows(self._labels)
 
-    def lesson(self, batch: Batch, enhanced: jax.Array, labels: jax.Array) -> Lesson:
-        """Returns the lesson of a batch; labels are float32 [B, K, S]."""
+    def of_enhanced(self, values: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns those of the enhanced speech, [n, S], from values [B, K, S] of n / B batches."""
+        return np.concatenate(values)[:, self._enhanced]
+
+    def make(self, batch: Batch, enhanced: jax.Array, labels: jax.Array) -> Lesson:
+        """Returns the lesson of a batch; the labels are float32 [B, K, S]."""
         candidates = {"clean": batch.clean, "enhanced": enhanced, "noisy": batch.noisy}
         kinds = tuple(candidates[kind] for kind in self.kinds)
         return Lesson(batch.clean, kinds, labels, batch.lengths)
@@ -67,17 +80,19 @@ class Labels:
             float32 [B, S], and bool [B], whether they are known. The labels of an utterance that is
             known to have no score are NaN.
         """
-        known = (rows.index >= 0) & self._known[rows.index]
-        return np.where(known[:, None], self._noisy_labels[rows.index], np.float32(np.nan)), known
+        known = (rows.utterance >= 0) & self._known[rows.utterance]
+        return np.where(
+            known[:, None], self._noisy_labels[rows.utterance], np.float32(np.nan)
+        ), known
 
     def remember(self, rows: Sequence[Rows], labels: Sequence[np.ndarray]) -> None:
         """Stores the noisy speech's labels for later rounds, from float32 [B, K, S] of batches."""
         if not self._fixed or "noisy" not in self.kinds:
             return
         for row, label in zip(rows, labels, strict=True):
-            filled = row.index >= 0
-            self._noisy_labels[row.index[filled]] = label[filled, -1]
-            self._known[row.index[filled]] = True
+            filled = row.utterance >= 0
+            self._noisy_labels[row.utterance[filled]] = label[filled, -1]
+            self._known[row.utterance[filled]] = True
 
     def in_step(
         self, batch: Batch, enhanced: jax.Array, known: tuple[jax.Array, jax.Array]
@@ -108,21 +123,22 @@ class Labels:
         return self._labels(batch.lengths, labels[:, 0], noisy_labels), raw[:, 0]
 
     def submit(
-        self, batches: Sequence[Batch], enhanced: Sequence[jax.Array], rows: Sequence[Rows]
-    ) -> Callable[[], tuple[list[jax.Array], list[np.ndarray]]]:
-        """Starts to score batches.
+        self, run_state: RunState, batches: Sequence[Batch], rows: Sequence[Rows]
+    ) -> Callable[[], tuple[list[Lesson], list[np.ndarray]]]:
+        """Enhances batches and sends them to be scored.
 
         Args:
+            run_state: its generator enhances.
             batches: clean and noisy speech.
-            enhanced: int16 [B, T] of each batch.
             rows: of each batch.
 
         Returns:
-            A function that waits for what `in_step` returns, of each batch; the labels are on the
-            devices.
+            A function that waits for the lesson of each batch, and for the raw scores of the
+            enhanced speech, float32 [B, S].
         """
         scores, mesh, fetch = self._training.scores, self._training.mesh, self._training.fetch
         known = [self.known(row) for row in rows]
+        enhanced = [self._training.enhance(run_state, batch) for batch in batches]
         of_enhanced = [
             scores.submit(batch.clean, made, batch.lengths)
             for batch, made in zip(batches, enhanced, strict=True)
@@ -133,24 +149,25 @@ class Labels:
                 lengths = devices.put_sharded(np.where(is_known, 0, row.lengths), mesh)
                 of_noisy.append(scores.submit(batch.clean, batch.noisy, lengths))
 
-        def collect() -> tuple[list[jax.Array], list[np.ndarray]]:
+        def collect() -> tuple[list[Lesson], list[np.ndarray]]:
             raw = fetch([wait() for wait in of_enhanced])
             noisy_raw = fetch([wait() for wait in of_noisy]) or raw
-            labels = []
-            for batch, own, noisy, (noisy_labels, is_known) in zip(
-                batches, raw, noisy_raw, known, strict=True
-            ):
-                fresh = np.where(is_known[:, None], noisy_labels, scores.normalise(noisy))
-                placed = devices.put_sharded((scores.normalise(own), fresh), mesh)
-                labels.append(self._stack(batch.lengths, *placed))
-            return labels, raw
+            lessons = []
+            for place, batch in enumerate(batches):
+                noisy_labels, is_known = known[place]
+                fresh = scores.normalise(noisy_raw[place])
+                noisy_labels = np.where(is_known[:, None], noisy_labels, fresh)
+                own_labels = scores.normalise(raw[place])
+                placed = devices.put_sharded((own_labels, noisy_labels), mesh)
+                labels = self._stack(batch.lengths, *placed)
+                lessons.append(self.make(batch, enhanced[place], labels))
+            return lessons, raw
 
         return collect
 
     def require_scores(self, labels: Sequence[np.ndarray], history: History) -> None:
         """Raises UserError if no enhanced utterance had a score, neither now nor in the history."""
-        place = self.kinds.index("enhanced")
-        if any(np.isfinite(label[:, place]).any() for label in labels):
+        if np.isfinite(self.of_enhanced(labels)).any():
             return
         if not any(len(record.get("labels", ())) for record in history):
             raise UserError(
@@ -158,6 +175,36 @@ class Labels:
                 "a score, so there is nothing to learn from; the warnings above say why, or try "
                 "the score on a file with jaxgan.scores.get"
             )
+
+    def record(
+        self, lessons: Sequence[Lesson], labels: Sequence[np.ndarray], rows: Sequence[Rows]
+    ) -> Record:
+        """Returns what later rounds replay of this one."""
+        if not self._config.replay.share:
+            return {}
+        made = self._training.fetch([lesson.candidates[self._enhanced] for lesson in lessons])
+        utterance, gain, lengths = (np.concatenate(field) for field in zip(*rows, strict=True))
+        waves = [wave for batch in made for wave in batch]
+        return make_record(utterance, gain, lengths, waves, self.of_enhanced(labels))
+
+    def replayed(self, history: History, number: int) -> Iterator[Lesson]:
+        """Yields lessons of a share of what all earlier generators made, drawn for this round."""
+        config, replay = self._config, self._config.replay
+        items = replay_batches(
+            history,
+            self._training.corpus,
+            replay.share,
+            replay.most,
+            config.batch_size,
+            config.seed,
+            number,
+        )
+        for item in items:
+            best = np.where(np.isfinite(item.labels), np.float32(1), np.float32(np.nan))
+            labels = np.stack([best, item.labels] if replay.clean else [item.labels], axis=1)
+            host = (item.clean, item.enhanced, labels, item.lengths)
+            clean, made, placed, lengths = devices.put_sharded(host, self._training.mesh)
+            yield Lesson(clean, (clean, made) if replay.clean else (made,), placed, lengths)
 
     def _labels(
         self, lengths: jax.Array, enhanced_labels: jax.Array, noisy_labels: jax.Array
