@@ -1,9 +1,9 @@
-"""The delays that the package `pesq` has found between the sides of a pair.
+"""Finds out which delays the package `pesq` estimates between the two signals of a pair.
 
-The package aligns the sides before it compares them and does not tell what it found. Its library
-hands the result from one of its exported functions to the next, so a few lines of C, loaded before
-it (LD_PRELOAD), can note it on the way. Where those numbers lie was found by watching memory on
-pairs of known delay. Wants Linux and a C compiler (`cc`, or $CC).
+The package aligns the signals before it compares them and does not report the delays. Its library
+passes them from one exported function to the next, so a few lines of C, loaded before it with
+LD_PRELOAD, can record them. Their places in memory were found by observing it on pairs with known
+delays. Requires Linux and a C compiler (`cc`, or $CC).
 """
 
 import ctypes
@@ -17,68 +17,75 @@ from pathlib import Path
 
 import numpy as np
 
-# The third argument points to the numbers; the function itself is looked up in the real library.
-WATCHER = r"""
+# The third argument points to the delays; the original function is looked up in the real library.
+RECORDER = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <string.h>
 static void *library;
-static long noted[256];
-void watch(const char *path) { library = dlopen(path, RTLD_NOW | RTLD_NOLOAD); }
-long *take(void) { return noted; }
-void pesq_psychoacoustic_model(void *a, void *b, void *found, void *d, void *e, void *f)
+static long recorded[256];
+void set_library(const char *path) { library = dlopen(path, RTLD_NOW | RTLD_NOLOAD); }
+long *get_recorded(void) { return recorded; }
+void pesq_psychoacoustic_model(void *a, void *b, void *delays, void *d, void *e, void *f)
 {
-    memcpy(noted, found, sizeof noted);
+    memcpy(recorded, delays, sizeof recorded);
     ((void (*)(void *, void *, void *, void *, void *, void *))
-        dlsym(library, "pesq_psychoacoustic_model"))(a, b, found, d, e, f);
+        dlsym(library, "pesq_psychoacoustic_model"))(a, b, delays, d, e, f);
 }
 """
 UTTERANCES = 0
-"""Where the number of utterances stands."""
+"""Index of the number of utterances."""
 DELAYS = 155
-"""Where the delays of the utterances begin, in samples."""
+"""Index of the first utterance's delay in samples; the others follow."""
 
 
-def largest(
+def largest_delays(
     pairs: Sequence[tuple[np.ndarray, np.ndarray]], mode: str, rate: int
 ) -> list[int | None]:
-    """The largest magnitude of a pair's delays in samples; None where the package has no score.
+    """Returns the largest absolute delay of each pair in samples; None if the pair has no score.
 
-    pairs: floating [n] with full scale 1; mode: "wb" or "nb"; rate: Hz.
-    Raises OSError without a compiler, subprocess.CalledProcessError where it or the package fails.
+    Args:
+        pairs: (reference, estimate), floating [n] with full scale 1.
+        mode: "wb" or "nb".
+        rate: sample rate in Hz.
+
+    Raises:
+        OSError: there is no C compiler.
+        subprocess.CalledProcessError: the compiler or the package fails.
     """
     with tempfile.TemporaryDirectory() as folder:
-        source, library, sides = (Path(folder, name) for name in ("w.c", "w.so", "pairs.npz"))
-        source.write_text(WATCHER)
+        names = ("recorder.c", "recorder.so", "signals.npz")
+        source, library, signals = (Path(folder, name) for name in names)
+        source.write_text(RECORDER)
         compiler = os.environ.get("CC", "cc")
         flags = ("-O1", "-shared", "-fPIC")
         subprocess.run([compiler, *flags, "-o", library, source, "-ldl"], check=True)
-        np.savez(sides, *(side for pair in pairs for side in pair))
-        command = [sys.executable, __file__, str(library), str(sides), mode, str(rate)]
+        np.savez(signals, *(signal for pair in pairs for signal in pair))
+        command = [sys.executable, __file__, str(library), str(signals), mode, str(rate)]
         environment = os.environ | {"LD_PRELOAD": str(library)}
         child = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
-        found: list[int | None] = json.loads(child.stdout)
-        return found
+        delays: list[int | None] = json.loads(child.stdout)
+        return delays
 
 
-def watched(library: str, sides: str, mode: str, rate: int) -> Iterator[int | None]:
-    """The same, in the process that the watcher was loaded into."""
+def record(library: str, signals: str, mode: str, rate: int) -> Iterator[int | None]:
+    """Yields what `largest_delays` returns; runs in the process with the preloaded recorder."""
     import pesq
     import pesq.cypesq
 
-    watcher = ctypes.CDLL(library)
-    watcher.take.restype = ctypes.POINTER(ctypes.c_long * 256)
-    watcher.watch(pesq.cypesq.__file__.encode())
-    noted = watcher.take().contents
-    with np.load(sides) as arrays:
+    recorder = ctypes.CDLL(library)
+    recorder.get_recorded.restype = ctypes.POINTER(ctypes.c_long * 256)
+    recorder.set_library(pesq.cypesq.__file__.encode())
+    recorded = recorder.get_recorded().contents
+    with np.load(signals) as arrays:
         for number in range(0, len(arrays.files), 2):
-            noted[UTTERANCES] = 0
-            pair = (arrays[f"arr_{number + side}"] for side in range(2))
+            recorded[UTTERANCES] = 0
+            pair = (arrays[f"arr_{number + i}"] for i in range(2))
             pesq.pesq(rate, *pair, mode, on_error=pesq.PesqError.RETURN_VALUES)
-            delays = noted[DELAYS : DELAYS + noted[UTTERANCES]]
+            delays = recorded[DELAYS : DELAYS + recorded[UTTERANCES]]
             yield max(map(abs, delays)) if delays else None
 
 
 if __name__ == "__main__":
-    LIBRARY, SIDES, MODE, RATE = sys.argv[1:]
-    print(json.dumps(list(watched(LIBRARY, SIDES, MODE, int(RATE)))))
+    LIBRARY, SIGNALS, MODE, RATE = sys.argv[1:]
+    print(json.dumps(list(record(LIBRARY, SIGNALS, MODE, int(RATE)))))

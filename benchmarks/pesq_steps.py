@@ -1,7 +1,8 @@
-"""The steps of the device's PESQ on three pairs whose steps are known from another implementation.
+"""Compares the intermediate values of PESQ on the device with those of another implementation.
 
-The pairs are p287_001 and p287_002 of VoiceBank-DEMAND's training set. The other implementation is
-a plain one in NumPy, in float64 but for the input filter, that agrees with the package `pesq`.
+The pairs are p287_001 and p287_002 of the training set of VoiceBank-DEMAND. The other
+implementation is plain NumPy, in float64 except for the input filter, and agrees with the package
+`pesq`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,8 +23,8 @@ from jaxgan.scores.device import (
 Pair = tuple[np.ndarray, np.ndarray]
 SAMPLE_RATE = 16000
 FRAME = 100
-"""Of which the disturbances are shown."""
-HEADS = (
+"""Index of the frame whose disturbances are compared."""
+COLUMNS = (
     "reference gain",
     "estimate gain",
     "first frame",
@@ -48,23 +49,25 @@ KNOWN: Mapping[tuple[str, str], tuple[tuple[float, ...], str]] = {
         "90-96:0 106-117:-1503 154-167:0",
     ),
 }
-"""By pair and mode: the steps, and the bad intervals with their lags in samples."""
+"""For each pair and mode the values of `COLUMNS`, and the intervals as in `format_intervals`."""
 
 
 def compare(sets: Mapping[str, Mapping[str, Pair]]) -> Iterator[dict[str, Any]]:
-    """Two rows for each of the known pairs that the sets hold: what is known, and the device's."""
+    """Yields two rows for each known pair in the sets: the known values and the device's."""
     for (name, mode), (known, intervals) in KNOWN.items():
         for pairs in sets.values():
             if name in pairs:
-                found = steps(*pairs[name], mode)
-                for source, (values, lags) in (("known", (known, intervals)), ("device", found)):
-                    shown = {head: f"{v:.7g}" for head, v in zip(HEADS, values, strict=True)}
-                    yield {"pair": name, "mode": mode, "by": source} | shown | {"lags": lags}
+                computed = compute_steps(*pairs[name], mode)
+                for source, (values, lags) in (("known", (known, intervals)), ("device", computed)):
+                    cells = {column: f"{v:.7g}" for column, v in zip(COLUMNS, values, strict=True)}
+                    yield {"pair": name, "mode": mode, "by": source} | cells | {"lags": lags}
                 break
 
 
-def steps(reference: np.ndarray, estimate: np.ndarray, mode: str) -> tuple[list[float], str]:
-    """The values of `HEADS` for one pair, and its bad intervals with their lags."""
+def compute_steps(
+    reference: np.ndarray, estimate: np.ndarray, mode: str
+) -> tuple[list[float], str]:
+    """Returns the values of `COLUMNS` for one pair, and its bad intervals with their lags."""
     tables = pesq_constants.tables(SAMPLE_RATE)
     lengths = jnp.array([len(reference)])
     pairs = jnp.stack([reference, estimate])[:, None]
@@ -80,23 +83,21 @@ def steps(reference: np.ndarray, estimate: np.ndarray, mode: str) -> tuple[list[
         signals = pesq_filters.wideband(faded, lengths, True)
     excerpt = pesq_model.find_excerpt(signals[0], lengths, tables)
     powers = pesq_model.band_powers(pesq_model.split_frames(signals, tables.hop), tables)
-    heard = pesq_model.equalise(powers[0], powers[1], lengths, excerpt, tables)
-    first = pesq_model.disturbances(heard, powers[1], None, tables)
+    equalised = pesq_model.equalise(powers[0], powers[1], lengths, excerpt, tables)
+    first = pesq_model.disturbances(equalised, powers[1], None, tables)
     intervals = pesq_intervals.find(first[0], excerpt[1])
     lags = pesq_intervals.frame_lags(signals[0], signals[1], lengths, intervals, tables)
-    final = pesq.look_again(signals, lengths, heard, first, tables)
-    overall = [
-        pesq_model.over_time(pesq_model.by_energy(q, heard.energy), lengths, excerpt, tables.hop)
-        for q in final
-    ]
-    values = [*gain, *excerpt, *(q[:, FRAME] for q in first), *overall]
+    final = pesq.realign_bad_intervals(signals, lengths, equalised, first, tables)
+    weighted = [pesq_model.weight_by_energy(d, equalised.energy) for d in final]
+    overall = [pesq_model.average_over_time(d, lengths, excerpt, tables.hop) for d in weighted]
+    values = [*gain, *excerpt, *(d[:, FRAME] for d in first), *overall]
     values.append(4.5 - 0.1 * overall[0] - 0.0309 * overall[1])
-    return [float(value[0]) for value in values], spans(intervals, lags)
+    return [float(value[0]) for value in values], format_intervals(intervals, lags)
 
 
-def spans(intervals: pesq_intervals.Intervals, lags: jax.Array) -> str:
-    """The intervals of one pair as first-stop:lag, in frames and samples."""
-    inside, start = (np.append(np.asarray(side)[0], False) for side in intervals)
+def format_intervals(intervals: pesq_intervals.Intervals, lags: jax.Array) -> str:
+    """Returns the intervals of one pair as first-stop:lag, in frames and samples."""
+    inside, start = (np.append(np.asarray(field)[0], False) for field in intervals)
     return " ".join(
         f"{head}-{head + int(np.argmin(inside[head:]))}:{int(lags[0, head])}"
         for head in np.flatnonzero(start)

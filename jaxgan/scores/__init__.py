@@ -1,6 +1,6 @@
-"""Black-box scores, and how a compiled step gets them.
+"""Black-box scores: what they are, how to find them by name, and how a compiled step gets them.
 
-Imports no jax: worker processes load this.
+This package imports no jax, because worker processes load it.
 """
 
 from jaxgan.scores.registry import NAMES, get

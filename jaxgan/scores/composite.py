@@ -1,7 +1,7 @@
-"""CSIG, CBAK and COVL: listeners' opinions predicted from PESQ, LLR, WSS and segmental SNR.
+"""CSIG, CBAK and COVL: mean opinion scores predicted from PESQ, LLR, WSS and segmental SNR.
 
 Hu and Loizou, "Evaluation of Objective Quality Measures for Speech Enhancement" (2008), with
-wide-band PESQ, as papers on VoiceBank-DEMAND print them.
+wide-band PESQ, as reported in papers on VoiceBank-DEMAND.
 """
 
 from typing import Any
@@ -14,8 +14,8 @@ from jaxgan.scores.segmental import llr, ssnr, wss
 
 LOWEST, HIGHEST = 1.0, 5.0
 
-# Constant, and the factors of what each opinion is made of.
-OPINIONS = {
+# For each opinion the constant and the coefficients of the linear regression.
+REGRESSIONS = {
     "csig": (3.093, {"pesq_wb": 0.603, "llr": -1.029, "wss": -0.009}),
     "cbak": (1.634, {"pesq_wb": 0.478, "wss": -0.007, "ssnr": 0.063}),
     "covl": (1.594, {"pesq_wb": 0.805, "llr": -0.512, "wss": -0.007}),
@@ -24,12 +24,12 @@ _PARTS = {score.name: score for score in (pesq_wb, llr, wss, ssnr)}
 
 
 def _measure(opinion: str) -> Measure:
-    constant, factors = OPINIONS[opinion]
+    constant, coefficients = REGRESSIONS[opinion]
 
     def measure(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
         parts = (
-            factor * _PARTS[part].measure(reference, estimate, sample_rate)
-            for part, factor in factors.items()
+            coefficient * _PARTS[part].measure(reference, estimate, sample_rate)
+            for part, coefficient in coefficients.items()
         )
         return min(max(constant + sum(parts), LOWEST), HIGHEST)
 
@@ -37,7 +37,7 @@ def _measure(opinion: str) -> Measure:
 
 
 def _paper_map(raw: Any) -> Any:
-    """The map of MetricGAN's successors for opinions on a scale of 1 to 5."""
+    """The map from the scale of 1 to 5 to [0, 1] that the successors of MetricGAN use."""
     return (raw - LOWEST) / (HIGHEST - LOWEST)
 
 
@@ -47,8 +47,8 @@ def _score(opinion: str) -> Score:
 
 
 csig = _score("csig")
-"""Of the speech's own distortion, 1 to 5."""
+"""Predicted opinion of the distortion of the speech, 1 to 5, higher is better; 16 kHz."""
 cbak = _score("cbak")
-"""Of the background, 1 to 5."""
+"""Predicted opinion of the intrusiveness of the background, 1 to 5, higher is better; 16 kHz."""
 covl = _score("covl")
-"""Of the whole, 1 to 5."""
+"""Predicted opinion of the overall quality, 1 to 5, higher is better; 16 kHz."""

@@ -1,8 +1,9 @@
-"""DNSMOS, listeners' opinions predicted by Microsoft's networks from the estimate alone.
+"""DNSMOS: mean opinion scores that Microsoft's networks predict from the estimate only.
 
-P.835: Reddy, Gopal and Cutler, "DNSMOS P.835" (2022); P.808: "DNSMOS" (2021); both by the package
-`speechmos`, which the extra `dnsmos` installs. Clips of less than 9.01 s are repeated up to that
-length, of longer ones all stretches of 9.01 s that begin at whole seconds count alike.
+P.835: Reddy, Gopal and Cutler, "DNSMOS P.835" (2022); P.808: Reddy, Gopal and Cutler, "DNSMOS"
+(2021). Both come from the package `speechmos`, which the extra `dnsmos` installs. A clip shorter
+than 9.01 s is repeated up to that length; the score of a longer clip is the mean over all windows
+of 9.01 s that start at whole seconds.
 """
 
 import functools
@@ -15,7 +16,7 @@ from jaxgan.scores.score import Measure, Score
 try:
     from speechmos import dnsmos
 except ImportError as error:
-    raise UserError(f"DNSMOS needs further packages ({error}): pip install '.[dnsmos]'") from error
+    raise UserError(f"DNSMOS needs more packages ({error}): pip install '.[dnsmos]'") from error
 
 SAMPLE_RATE = 16000
 LOWEST, HIGHEST = 1.0, 5.0
@@ -23,7 +24,7 @@ LOWEST, HIGHEST = 1.0, 5.0
 
 @functools.lru_cache(maxsize=1)
 def _opinions(samples: bytes) -> dict[str, float]:
-    """All four opinions of float64 samples: one run of the networks for four scores."""
+    """Returns all four scores of the bytes of float64 samples, from one run of the networks."""
     opinions: dict[str, float] = dnsmos.run(np.frombuffer(samples), SAMPLE_RATE)
     return opinions
 
@@ -33,7 +34,7 @@ def _measure(key: str) -> Measure:
         del reference
         if sample_rate != SAMPLE_RATE:
             raise ValueError(f"DNSMOS takes {SAMPLE_RATE} Hz, not {sample_rate}")
-        # The package refuses what lies beyond full scale.
+        # The package raises for samples beyond full scale.
         return float(_opinions(np.clip(estimate, -1.0, 1.0).tobytes())[key])
 
     return measure
@@ -44,10 +45,10 @@ def _score(name: str, key: str) -> Score:
 
 
 dnsmos_sig = _score("dnsmos_sig", "sig_mos")
-"""P.835, of the speech, about 1 to 5; the reference takes no part."""
+"""P.835 opinion of the speech signal, about 1 to 5, higher is better; ignores the reference."""
 dnsmos_bak = _score("dnsmos_bak", "bak_mos")
-"""P.835, of the background."""
+"""P.835 opinion of the background, about 1 to 5, higher is better; ignores the reference."""
 dnsmos_ovr = _score("dnsmos_ovr", "ovrl_mos")
-"""P.835, of the whole."""
+"""P.835 overall opinion, about 1 to 5, higher is better; ignores the reference."""
 dnsmos_p808 = _score("dnsmos_p808", "p808_mos")
-"""P.808, of the whole."""
+"""P.808 overall opinion, about 1 to 5, higher is better; ignores the reference."""

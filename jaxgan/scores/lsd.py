@@ -1,8 +1,8 @@
-"""Log-spectral distance (Gray and Markel 1976), over the range that is heard.
+"""Log-spectral distance (Gray and Markel 1976) over the audible dynamic range.
 
-As in Naylor and Gaubitch, "Speech Dereverberation" (2010), equation 2.30: the spectra of each side
-are cut off 50 dB below its own greatest magnitude, for the ratio of two inaudible magnitudes says
-nothing. Frames of 32 ms, half of which the next one shares.
+As in Naylor and Gaubitch, "Speech Dereverberation" (2010), equation 2.30: each signal's magnitudes
+are floored 50 dB below its greatest one, because the ratio of two inaudible magnitudes is
+meaningless. Frames last 32 ms and overlap by half.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ RANGE_DB = 50.0
 
 
 def _levels(samples: np.ndarray, frame: int) -> np.ndarray:
-    """dB [frames, bins]."""
+    """Returns the floored magnitudes in dB [frames, bins]."""
     views = np.lib.stride_tricks.sliding_window_view(samples, frame)[:: frame // 2]
     magnitude = np.abs(np.fft.rfft(views * np.hanning(frame)))
     floor = 10.0 ** (-RANGE_DB / 20.0) * magnitude.max()
@@ -31,4 +31,7 @@ def _measure(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> f
 
 
 lsd = Score("lsd", 0.0, RANGE_DB, higher_is_better=False, measure=_measure)
-"""dB, 0 and more: the root mean square over frequencies, the mean over frames."""
+"""Log-spectral distance in dB: RMS over frequencies, mean over frames.
+
+0 or more, lower is better; the range map clips it at 50.
+"""

@@ -1,10 +1,11 @@
-"""Objectives: a user's Python function that rates many items at once, in worker processes.
+"""Rates items by an objective, a user's Python function, in worker processes.
 
-An objective is `reward_fn(items) -> numbers`, a list for a list; each about 0 to 1, higher is
-better, NaN for an item that cannot be rated. It is asked once for equal items: it has to be a
-function of the item alone. Whatever it does (raises, crashes, hangs) stops nothing: it is asked for
-shorter lists, and what it fails on alone is NaN. Only where it costs too many workers (`MOST_LOST`)
-are other items NaN for the time being.
+An objective is `reward_fn(items) -> numbers`: it takes a list and returns one number per item,
+about 0 to 1, higher is better, NaN for an item that it cannot rate. Ratings are cached, so they
+must depend on nothing but the item. An objective that raises, crashes or hangs does not stop a run:
+it is called again with shorter lists, and an item on which it fails by itself is rated NaN. Other
+items stay unrated (NaN until they are requested again) only after too many workers were lost, see
+`WORKER_LOSS_LIMITS`.
 """
 
 import logging
@@ -21,12 +22,16 @@ from jaxgan.scores.registry import import_path
 
 Objective = Callable[[list[Any]], Sequence[float]]
 
-PIECE = 256
-"""Items that one worker is given at a time."""
-MOST_CACHED = 1_000_000
-MOST_LOST: Mapping[str, int] = {"timed_out": 3, "crashed": 100}
-"""Workers that single items of one call may cost, by how they end: a deadline or a new start each.
-After as many, what is left of the items that are asked for alone goes unrated."""
+CHUNK_SIZE = 256
+"""The largest number of items that a worker rates in one task."""
+CACHE_LIMIT = 1_000_000
+"""The cache is emptied before it exceeds this number of items."""
+WORKER_LOSS_LIMITS: Mapping[str, int] = {"timed_out": 3, "crashed": 100}
+"""How many workers one call may lose while it rates items one by one, by outcome.
+
+A time-out costs a deadline, a crash only a restart. Once a limit is reached, the remaining items
+stay unrated.
+"""
 
 _RAISED = math.inf
 
@@ -38,15 +43,15 @@ class ObjectivePool:
 
     Args:
         path: import path of the objective, `package.function` or `module:function`.
-        workers: how many processes; 0: the cores that this process may run on.
-        deadline_seconds: how long `PIECE` items may take.
+        workers: number of processes; 0 for one per core that this process may run on.
+        deadline_seconds: time limit for `CHUNK_SIZE` items.
 
     Attributes:
-        calls: items that the objective was asked for. An item counts once in a call of the pool,
-            however often a failure has it asked again; what crashed or hung, in a later call too.
+        calls: the number of items that the objective was asked to rate. Retries within one call of
+            the pool do not count; an item that crashed or hung counts again in a later call.
 
     Raises:
-        UserError: there is no such function, or it cannot be loaded in a worker.
+        UserError: there is no such function, a worker cannot load it, or a number is out of range.
     """
 
     def __init__(self, path: str, workers: int = 0, deadline_seconds: float = 60.0) -> None:
@@ -69,76 +74,79 @@ class ObjectivePool:
         self.close()
 
     def __call__(self, items: Sequence[Any]) -> np.ndarray:
-        """float32 [n]: the rating of every item (hashable), NaN where there is none.
+        """Returns the ratings of hashable items, float32 [n], NaN for items without a rating.
 
-        Items on which the objective raises or that it cannot rate are not asked for again. Those
-        that cost a worker are, the next time they come.
+        An item that the objective raises on or cannot rate stays NaN. An item that crashed or hung
+        a worker is tried again in the next call that contains it.
         """
         new = [item for item in dict.fromkeys(items) if item not in self._cache]
-        if len(self._cache) + len(new) > MOST_CACHED:
+        if len(self._cache) + len(new) > CACHE_LIMIT:
             self._cache.clear()
             new = list(dict.fromkeys(items))
-        size = max(1, min(PIECE, math.ceil(len(new) / self._pool.workers)))
-        pieces = [new[start : start + size] for start in range(0, len(new), size)]
-        self._rate_alone(self._rate(pieces))
+        size = max(1, min(CHUNK_SIZE, math.ceil(len(new) / self._pool.workers)))
+        chunks = [new[start : start + size] for start in range(0, len(new), size)]
+        self._rate_one_by_one(self._rate(chunks))
         self.calls += len(new)
         return np.array([self._cache.get(item, math.nan) for item in items], np.float32)
 
-    def _rate(self, pieces: Sequence[list[Any]]) -> list[Any]:
-        """Rates pieces, and what the objective raises on in halves, down to single items.
+    def _rate(self, chunks: Sequence[list[Any]]) -> list[Any]:
+        """Rates chunks, halving those on which the objective raises, down to single items.
 
         Returns:
-            The items of all longer pieces that cost their worker.
+            The items of all chunks of more than one item that lost their worker.
         """
         lost: list[Any] = []
-        waiting = deque((piece, self._pool.measure(piece)) for piece in pieces)
-        while waiting:
-            piece, future = waiting.popleft()
-            found = future.result()[self._path]
-            kept = self._keep(piece, found)
-            if len(piece) == 1:
+        pending = deque((chunk, self._pool.measure(chunk)) for chunk in chunks)
+        while pending:
+            chunk, future = pending.popleft()
+            result = future.result()[self._path]
+            worker_survived = self._store(chunk, result)
+            if len(chunk) == 1:
                 continue
-            if not kept:
-                lost += piece
-            elif found == _RAISED:
-                middle = len(piece) // 2
-                halves = piece[:middle], piece[middle:]
-                waiting.extend((half, self._pool.measure(half)) for half in halves)
+            if not worker_survived:
+                lost += chunk
+            elif result == _RAISED:
+                middle = len(chunk) // 2
+                halves = chunk[:middle], chunk[middle:]
+                pending.extend((half, self._pool.measure(half)) for half in halves)
         return lost
 
-    def _rate_alone(self, items: Sequence[Any]) -> None:
-        """Rates items one by one, until too many of them have cost a worker."""
-        before, unrated, gives_up = self._pool.counts, 0, False
-        # Not in halves: on the way down to the one that hangs, each would take the deadline.
+    def _rate_one_by_one(self, items: Sequence[Any]) -> None:
+        """Rates items one by one, until too many workers are lost."""
+        before, unrated, gave_up = self._pool.counts, 0, False
+        # Halving would take one deadline for each half that contains an item that hangs.
         futures = [self._pool.measure([item]) for item in items]
         for item, future in zip(items, futures, strict=True):
             counts = self._pool.counts
-            too_many = any(counts[end] - before[end] >= most for end, most in MOST_LOST.items())
-            if too_many and not gives_up:
-                gives_up = True
-                # All at once: while one is waited for, a worker takes the next.
+            too_many_lost = any(
+                counts[outcome] - before[outcome] >= limit
+                for outcome, limit in WORKER_LOSS_LIMITS.items()
+            )
+            if too_many_lost and not gave_up:
+                gave_up = True
+                # Cancel all at once: a worker takes the next item while this loop waits for one.
                 unrated = sum(waiting.cancel() for waiting in futures)
             if not future.cancelled():
-                self._keep([item], future.result()[self._path])
+                self._store([item], future.result()[self._path])
         if unrated:
             _log.warning(
-                "%s crashes or hangs on too many items: %d go unrated until they come again",
+                "%s crashes or hangs on too many items: %d stay unrated until requested again",
                 self._path,
                 unrated,
             )
 
-    def _keep(self, piece: list[Any], found: list[float] | float) -> bool:
-        """Caches what was found for a piece; whether its worker lived to tell."""
-        if isinstance(found, list):
-            ratings = [value if math.isfinite(value) else math.nan for value in found]
-            self._cache.update(zip(piece, ratings, strict=True))
-        elif found == _RAISED:
+    def _store(self, chunk: list[Any], result: list[float] | float) -> bool:
+        """Caches the result of a chunk and returns whether its worker survived."""
+        if isinstance(result, list):
+            ratings = [value if math.isfinite(value) else math.nan for value in result]
+            self._cache.update(zip(chunk, ratings, strict=True))
+        elif result == _RAISED:
             if not self._pool.counts["failed"]:
-                # Once more and not caught, so that the pool says what it raises.
-                self._pool.measure(piece, True).result()
-            if len(piece) == 1:
-                self._cache[piece[0]] = math.nan
-        return isinstance(found, list) or found == _RAISED
+                # Call it once more without catching, so that the pool logs the exception.
+                self._pool.measure(chunk, True).result()
+            if len(chunk) == 1:
+                self._cache[chunk[0]] = math.nan
+        return isinstance(result, list) or result == _RAISED
 
     def close(self) -> None:
         """Ends the worker processes."""
@@ -146,22 +154,23 @@ class ObjectivePool:
 
 
 def load_objective(path: str) -> Callable[..., list[float] | float]:
-    """The objective at an import path, for a worker: (items, raises=False) -> ratings.
+    """Returns the objective at an import path as a function (items, raises=False) -> ratings.
 
-    Infinity is an item without a rating. Infinity in place of the list says that the objective
-    raised, or gave no list of as many numbers; with `raises` that is raised. There never is a NaN:
-    it is what the pool gives for a worker that it lost.
+    Workers call it. In its result infinity stands for an item without a rating; infinity instead of
+    the list means that the objective raised or did not return one number per item. With `raises`
+    such an exception is raised instead. NaN is never used, because the pool returns it for a lost
+    worker.
 
     Raises:
-        UserError: there is none, or it cannot be called.
+        UserError: there is no such object, or it cannot be called.
     """
-    found = import_path(path, "objective")
-    if not callable(found):
+    objective = import_path(path, "objective")
+    if not callable(objective):
         raise UserError(f"objective: '{path}' cannot be called with a list of items")
 
     def rate(items: list[Any], raises: bool = False) -> list[float] | float:
         try:
-            ratings = _checked(found(items), len(items))
+            ratings = _check_ratings(objective(items), len(items))
         except (Exception, SystemExit):
             if raises:
                 raise
@@ -171,9 +180,9 @@ def load_objective(path: str) -> Callable[..., list[float] | float]:
     return rate
 
 
-def _checked(ratings: Any, count: int) -> list[float]:
+def _check_ratings(ratings: Any, count: int) -> list[float]:
     if isinstance(ratings, str):
-        raise TypeError(f"a string for {count} items, not a list of ratings")
+        raise TypeError(f"a string instead of a list of {count} ratings")
     numbers = [float(value) for value in ratings]
     if len(numbers) != count:
         raise ValueError(f"{len(numbers)} ratings for {count} items")

@@ -1,8 +1,8 @@
-"""PESQ, the perceptual evaluation of speech quality, by the package `pesq` (ITU-T P.862 C code).
+"""PESQ, the perceptual evaluation of speech quality, from the package `pesq` (ITU-T P.862 C code).
 
-The C code keeps at most 50 utterances (stretches of speech between pauses) in arrays that it does
-not guard: recordings of minutes can corrupt its memory and kill the process. ScorePool survives
-that; a direct call does not.
+The C code stores up to 50 utterances (stretches of speech between pauses) in fixed arrays without
+checking their bounds: a recording of several minutes can corrupt its memory and kill the process.
+ScorePool survives that; a direct call does not.
 """
 
 import math
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pesq as pesq_package
 
-from jaxgan.scores.score import Measure, Score, Unscorable, remembering
+from jaxgan.scores.score import Measure, Score, Unscorable, cache_last
 
 _RATES = {"wb": (16000,), "nb": (8000, 16000)}
 _SHORTEST_SECONDS = 0.25
-# Mapping of the raw P.862 score in [-0.5, 4.5] to the printed one (P.862.1 for nb, P.862.2 for wb).
+# Map from the raw P.862 score in [-0.5, 4.5] to MOS-LQO (P.862.1 for nb, P.862.2 for wb).
 _SLOPE_AND_SHIFT = {"wb": (1.3669, 3.8224), "nb": (1.4945, 4.6607)}
 
 
@@ -25,7 +25,7 @@ def _mean_opinion_score(raw: float, mode: str) -> float:
 
 
 def _paper_map(raw: Any) -> Any:
-    """MetricGAN's map for PESQ (Fu et al. 2019); clean against clean, 4.64, gives 1.03 in wb."""
+    """MetricGAN's map for PESQ (Fu et al. 2019); identical signals map to 1.03 (wide band)."""
     return (raw + 0.5) / 5.0
 
 
@@ -41,9 +41,9 @@ def _measure(mode: str) -> Measure:
         except pesq_package.PesqError as error:
             raise Unscorable(str(error)) from error
         except ValueError as error:
-            # With the rate checked, this is the package's "cannot convert float NaN to integer":
-            # an estimate too faint beside its reference for the C code's level alignment.
-            raise Unscorable(f"no level to align ({error})") from error
+            # The rate is valid, so this is the package's "cannot convert float NaN to integer": one
+            # signal is too faint for the C code's level alignment.
+            raise Unscorable(f"too faint for the level alignment ({error})") from error
 
     return measure
 
@@ -54,13 +54,13 @@ def _score(mode: str) -> Score:
         lowest=_mean_opinion_score(-0.5, mode),
         highest=_mean_opinion_score(4.5, mode),
         higher_is_better=True,
-        measure=remembering(_measure(mode)),
+        measure=cache_last(_measure(mode)),
         own_map=_paper_map,
     )
 
 
 pesq_wb = _score("wb")
-"""Wide-band MOS-LQO (P.862.2), 16 kHz: 1.04 (worst) to 4.64 (identical)."""
+"""Wide-band PESQ as MOS-LQO (P.862.2), 16 kHz: 1.04 (worst) to 4.64 (identical signals)."""
 
 pesq_nb = _score("nb")
-"""Narrow-band MOS-LQO (P.862.1), 8 or 16 kHz: 1.02 (worst) to 4.55 (identical)."""
+"""Narrow-band PESQ as MOS-LQO (P.862.1), 8 or 16 kHz: 1.02 (worst) to 4.55 (identical signals)."""

@@ -1,9 +1,9 @@
-"""Measures of many things at once in worker processes, whatever the measures do.
+"""Pools of worker processes that compute scores in parallel and survive crashes and hangs.
 
-Processes, because a score in C such as PESQ holds Python's lock and keeps its state in globals.
-One process to each thread here, with a socket of its own: a worker that dies or hangs takes
-nothing with it but the task it was at. `WorkerPool` knows nothing of what is measured; `ScorePool`
-scores pairs of waveforms.
+Scores written in C, such as PESQ, hold Python's global interpreter lock and keep state in global
+variables, so threads do not suffice. Each thread of a pool owns one worker process and its socket:
+a worker that dies or hangs affects only the task that it is working on. `WorkerPool` evaluates any
+measures; `ScorePool` scores pairs of waveforms.
 """
 
 import concurrent.futures
@@ -25,7 +25,7 @@ from jaxgan.scores.registry import get
 from jaxgan.scores.worker import WorkerProcess, WorkerStartError
 
 Values = dict[str, Any]
-"""What measures gave for one task, by name: a float each, or a list of floats; NaN for none."""
+"""Results of one task by measure: a float or a list of floats each; NaN if there is none."""
 
 OUTCOMES = ("scored", "unscorable", "failed", "crashed", "timed_out")
 
@@ -40,24 +40,25 @@ class _Task:
 
 
 class WorkerPool:
-    """Worker processes that measure. A context manager; `close` ends the processes.
+    """A pool of worker processes that evaluate measures. A context manager; `close` ends them.
 
-    The workers start when the pool is made, so make it early. What happens to one task:
-    scored; unscorable (NaN); failed (the measure raised); crashed (its process died);
-    timed_out (its process was ended). All but the first give NaN, are counted in `counts`, and
-    the first of each kind but unscorable is logged as a warning. Nothing is raised.
+    The constructor starts the workers, which load their measures in the background. A measure of a
+    task ends as "scored", "unscorable" (it is NaN), "failed" (the measure raised), "crashed" (its
+    process died) or "timed_out" (its process was killed). Every outcome is counted in `counts`, and
+    all but the first give NaN. The first failure, crash and time-out are logged as warnings, and
+    no outcome raises.
 
-    Safe to use from several threads.
+    The methods may be called from several threads.
 
     Args:
-        names: of the measures; every worker can compute all of them.
-        load: import path of what gives a measure in a worker, see `WorkerProcess`.
-        options: for it.
-        workers: how many processes; 0: the cores that this process may run on.
-        deadline_seconds: how long one measure of one task may take once begun.
+        names: names of the measures; every worker loads all of them.
+        load: import path of the function that creates a measure, see `WorkerProcess`.
+        options: further arguments of `load`, Python literals.
+        workers: number of processes; 0 for one per core that this process may run on.
+        deadline_seconds: time limit for one measure of one task, from when a worker starts it.
 
     Raises:
-        UserError: a number is out of range.
+        UserError: `workers` or `deadline_seconds` is out of range.
     """
 
     def __init__(
@@ -72,20 +73,22 @@ class WorkerPool:
             raise UserError(f"scoring.workers: must be 0 (all cores) or more, not {workers}")
         if not (deadline_seconds > 0.0 and math.isfinite(deadline_seconds)):
             raise UserError(
-                f"scoring.deadline_seconds: must be seconds above 0, not {deadline_seconds}"
+                f"scoring.deadline_seconds: must be above 0 and finite, not {deadline_seconds}"
             )
         self.names = tuple(dict.fromkeys(names))
         self.workers = workers or available_cores()
-        self._start = functools.partial(WorkerProcess, self.names, load, options, deadline_seconds)
+        self._start_worker = functools.partial(
+            WorkerProcess, self.names, load, options, deadline_seconds
+        )
         self._deadline_seconds = deadline_seconds
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._counts: Counter[str] = Counter()
         self._warned: set[str] = set()
         self._lock = threading.Lock()
         self._closed = False
-        self._lanes = [_Lane(self) for _ in range(self.workers)]
-        for lane in self._lanes:
-            lane.start()
+        self._threads = [_WorkerThread(self) for _ in range(self.workers)]
+        for thread in self._threads:
+            thread.start()
 
     def __enter__(self) -> Self:  # noqa: D105
         return self
@@ -95,24 +98,24 @@ class WorkerPool:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many scores ended in each of OUTCOMES since the pool was made."""
+        """The number of scores with each of OUTCOMES since the pool was created."""
         with self._lock:
             return {outcome: self._counts[outcome] for outcome in OUTCOMES}
 
     @property
     def process_ids(self) -> list[int]:
-        """The worker processes that run now."""
-        workers = [lane.worker for lane in self._lanes]
+        """The process ids of the workers that are running."""
+        workers = [thread.worker for thread in self._threads]
         return [worker.process_id for worker in workers if worker and worker.is_alive()]
 
     def wait_until_ready(self) -> None:
         """Blocks until every worker has loaded its measures.
 
         Raises:
-            UserError: one could not; the message says why.
+            UserError: a worker cannot load them; the message gives the reason.
         """
-        for lane in self._lanes:
-            reason = lane.first_start.result()
+        for thread in self._threads:
+            reason = thread.start_error.result()
             if reason:
                 names = ", ".join(self.names)
                 raise UserError(f"score: a worker process cannot load {names}: {reason}")
@@ -120,19 +123,19 @@ class WorkerPool:
     def measure(
         self, *arguments: Any, names: Sequence[str] | None = None
     ) -> "concurrent.futures.Future[Values]":
-        """Queues one task and returns at once; the future's result is never an exception.
+        """Queues one task and returns a future of its values immediately; the future never raises.
 
         Args:
-            arguments: what the measures are called with; must not change until the future is done.
-            names: some of the pool's measures; None: all of them.
+            arguments: arguments of the measures; must not change until the future is done.
+            names: names of the measures to evaluate; None for all of the pool's.
 
         Raises:
-            ValueError: a name that is not the pool's.
+            ValueError: a name is not one of the pool's.
         """
         wanted = self.names if names is None else tuple(names)
         unknown = set(wanted) - set(self.names)
         if unknown:
-            raise ValueError(f"this pool has {self.names}, not {unknown}")
+            raise ValueError(f"this pool has {self.names}, but not {unknown}")
         future: concurrent.futures.Future[Values] = concurrent.futures.Future()
         with self._lock:
             if self._closed:
@@ -142,42 +145,42 @@ class WorkerPool:
         return future
 
     def close(self) -> None:
-        """Ends the workers. What is still queued or being scored becomes NaN, uncounted."""
+        """Kills the workers. Unfinished tasks give NaN and are not counted."""
         with self._lock:
             self._closed = True
-            for lane in self._lanes:
-                if lane.worker:
-                    lane.worker.kill()
-        for _ in self._lanes:
+            for thread in self._threads:
+                if thread.worker:
+                    thread.worker.kill()
+        for _ in self._threads:
             self._tasks.put(None)
-        for lane in self._lanes:
-            lane.join()
+        for thread in self._threads:
+            thread.join()
 
     def _count(self, outcome: str, score: str, detail: object = "") -> None:
         with self._lock:
             if self._closed:
                 return
             self._counts[outcome] += 1
-            is_news = outcome not in ("scored", "unscorable", *self._warned)
+            is_new = outcome not in ("scored", "unscorable", *self._warned)
             self._warned.add(outcome)
-        if is_news:
+        if is_new:
             _log.warning(
-                "%s %s on one, which counts as unscorable: %s (said once; counted after)",
+                "%s %s on an item, which counts as unscorable: %s (logged once, then only counted)",
                 *(score, outcome.replace("_", " "), detail),
             )
 
 
 class ScorePool(WorkerPool):
-    """Worker processes that score pairs of waveforms, see `WorkerPool` and `Score`.
+    """A pool of worker processes that score pairs of waveforms, see `WorkerPool` and `Score`.
 
     Args:
-        scores: names or import paths, see `get`; every worker can compute all of them.
-        sample_rate: of all pairs, in Hz.
-        workers: how many processes; 0: the cores that this process may run on.
-        deadline_seconds: how long one score of one pair may take once begun.
+        scores: names or import paths of the scores, see `get`; every worker loads all of them.
+        sample_rate: sample rate of all pairs in Hz.
+        workers: number of processes; 0 for one per core that this process may run on.
+        deadline_seconds: time limit for one score of one pair, from when a worker starts it.
 
     Raises:
-        UserError: a score is unknown, or a number is out of range.
+        UserError: there is no score, a score is unknown, or a number is out of range.
     """
 
     def __init__(
@@ -188,7 +191,7 @@ class ScorePool(WorkerPool):
         deadline_seconds: float = 30.0,
     ):
         if not scores:
-            raise UserError("score: name at least one")
+            raise UserError("score: give at least one name")
         for name in scores:
             get(name)
         load = "jaxgan.scores.worker:load_score"
@@ -201,15 +204,17 @@ class ScorePool(WorkerPool):
         estimate: np.ndarray,
         scores: Sequence[str] | None = None,
     ) -> "concurrent.futures.Future[Values]":
-        """Queues one pair and returns at once; the future's result is never an exception.
+        """Queues one pair and returns a future of its scores immediately; the future never raises.
+
+        A pair without any samples (a padding row) gives NaN and is not counted.
 
         Args:
             reference: int16 or floating [n]; must not change until the future is done.
-            estimate: likewise; no samples on both sides (padding) give NaN and count nowhere.
-            scores: some of the pool's; None: all of them.
+            estimate: int16 or floating [n]; must not change either.
+            scores: the scores to compute; None for all of the pool's.
 
         Raises:
-            ValueError: a score that is not the pool's.
+            ValueError: a score is not one of the pool's.
         """
         wanted = self.scores if scores is None else tuple(scores)
         if len(reference) or len(estimate) or set(wanted) - set(self.scores):
@@ -225,13 +230,16 @@ class ScorePool(WorkerPool):
         lengths: np.ndarray,
         scores: Sequence[str] | None = None,
     ) -> "list[concurrent.futures.Future[Values]]":
-        """`submit` for every row, cut to its length.
+        """Queues every row, cut to its length, and returns one future per row; see `submit`.
 
         Args:
             reference: int16 or floating [B, T].
-            estimate: likewise.
+            estimate: int16 or floating [B, T].
             lengths: integer [B], samples; 0 marks a padding row.
-            scores: as in `submit`.
+            scores: the scores to compute; None for all of the pool's.
+
+        Raises:
+            ValueError: a score is not one of the pool's.
         """
         rows = zip(reference, estimate, lengths, strict=True)
         return [self.submit(clean[:n], other[:n], scores) for clean, other, n in rows]
@@ -255,6 +263,9 @@ class ScorePool(WorkerPool):
             lengths: integer [B], samples; 0 marks a padding row.
             scores: S of the pool's scores; None: all of them.
             deadline_seconds: for the whole batch.
+
+        Raises:
+            ValueError: a score is not one of the pool's.
         """
         names = self.scores if scores is None else tuple(scores)
         futures = self.submit_batch(reference, estimate, lengths, names)
@@ -270,21 +281,26 @@ class ScorePool(WorkerPool):
         return values
 
 
-class _Lane(threading.Thread):
-    """One thread with one worker: takes tasks from the pool's queue until the pool is closed."""
+class _WorkerThread(threading.Thread):
+    """A thread with one worker process: takes tasks from the pool's queue until the pool closes.
+
+    Attributes:
+        worker: the worker process; None before the first start and after a crash.
+        start_error: why the worker could not start at first; empty if it could.
+    """
 
     def __init__(self, pool: WorkerPool):
         super().__init__(name="jaxgan-score", daemon=True)
         self.worker: WorkerProcess | None = None
-        self.first_start: concurrent.futures.Future[str] = concurrent.futures.Future()
+        self.start_error: concurrent.futures.Future[str] = concurrent.futures.Future()
         self._pool = pool
 
     def run(self) -> None:
         try:
             self._ready_worker()
-            self.first_start.set_result("")
+            self.start_error.set_result("")
         except WorkerStartError as error:
-            self.first_start.set_result(str(error))
+            self.start_error.set_result(str(error))
         while (task := self._pool._tasks.get()) is not None:
             if task.future.set_running_or_notify_cancel():
                 task.future.set_result(self._score(task))
@@ -297,7 +313,7 @@ class _Lane(threading.Thread):
         while remaining and not self._pool._closed:
             try:
                 worker = self._ready_worker()
-                worker.begin(remaining, task.arguments)
+                worker.send(remaining, task.arguments)
                 while remaining:
                     outcome, value = worker.receive()
                     name = remaining.pop(0)
@@ -309,15 +325,15 @@ class _Lane(threading.Thread):
                 break
             except TimeoutError:
                 self._drop_worker()
-                limit = f"not done after {self._pool._deadline_seconds} s"
-                self._pool._count("timed_out", remaining.pop(0), limit)
+                detail = f"not done after {self._pool._deadline_seconds} s"
+                self._pool._count("timed_out", remaining.pop(0), detail)
             except Exception:
                 status = self._drop_worker()
-                self._pool._count("crashed", remaining.pop(0), f"process status {status}")
+                self._pool._count("crashed", remaining.pop(0), f"exit status {status}")
         return values
 
     def _ready_worker(self) -> WorkerProcess:
-        """The lane's worker, or a new one where that has died between two tasks."""
+        """Returns the worker, after starting a new one if there is none or it has died."""
         if self.worker and self.worker.is_alive():
             return self.worker
         self._drop_worker()
@@ -326,7 +342,7 @@ class _Lane(threading.Thread):
             if pool._closed:
                 raise WorkerStartError("the pool is closed")
             try:
-                worker = pool._start()
+                worker = pool._start_worker()
             except OSError as error:
                 raise WorkerStartError(str(error)) from error
             self.worker = worker
@@ -338,13 +354,13 @@ class _Lane(threading.Thread):
         return worker
 
     def _drop_worker(self) -> int | None:
-        """Ends the worker, if there is one; the status that its process ended with."""
+        """Kills the worker, if there is one, and returns its exit status."""
         worker, self.worker = self.worker, None
         return worker.close() if worker else None
 
 
 def available_cores() -> int:
-    """The cores that this process may run on."""
+    """Returns the number of cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

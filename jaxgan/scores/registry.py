@@ -1,4 +1,4 @@
-"""From a name in a config to a score: the built-in names, and import paths to a user's own."""
+"""Looks up scores by the names that configs use: built-in names and import paths."""
 
 import importlib
 import importlib.util
@@ -10,7 +10,7 @@ from typing import Any
 from jaxgan.core.errors import UserError
 from jaxgan.scores.score import Score
 
-# Import paths, so that a worker process loads the one package its score needs and no other.
+# Import paths, so that a worker process imports only the package that its score needs.
 _BUILT_IN = {
     "pesq_wb": "jaxgan.scores.pesq:pesq_wb",
     "pesq_nb": "jaxgan.scores.pesq:pesq_nb",
@@ -32,48 +32,48 @@ _BUILT_IN = {
 }
 NAMES = tuple(_BUILT_IN)
 USUAL = NAMES[: NAMES.index("si_sdr") + 1]
-"""What is measured where nothing else is asked for: the columns of the field's tables."""
+"""Scores that evaluation computes by default: the columns of published tables."""
 _REQUIRED = ("lowest", "highest", "higher_is_better")
 
 
 def get(name: str) -> Score:
-    """The score of this name.
+    """Returns the score with this name.
 
     Args:
-        name: one of NAMES, or the import path of a score of the user's own: `package.score` or
-            `module:score`. What lies there is a Score, or a function, an instance or a class
-            (called without arguments) that takes (reference float64 [n], estimate float64 [n],
-            sample rate in Hz) and returns a float, with the attributes lowest, highest and
-            higher_is_better, and optionally name, normalise(raw) and device (see Score).
+        name: one of NAMES, or the import path of a user's own score: `package.score` or
+            `module:score`. The path leads to a Score, or to a function, an instance or a class
+            (instantiated without arguments) that takes (reference float64 [n], estimate float64
+            [n], sample rate in Hz) and returns a float. It has the attributes lowest, highest and
+            higher_is_better, and optionally name, normalise(raw) and device (see `Score`).
 
     Raises:
-        UserError: nothing of this name, or it lacks an attribute.
+        UserError: there is no such score, it lacks an attribute, or its range is invalid.
     """
     if name in _BUILT_IN:
         return _as_score(_BUILT_IN[name], import_path(_BUILT_IN[name]))
     if "." not in name and ":" not in name:
         raise UserError(
-            f"score: '{name}' is unknown; give one of {', '.join(NAMES)}, or the import path of "
+            f"score: '{name}' is unknown; use one of {', '.join(NAMES)}, or the import path of "
             "your own, such as my_package.my_score or my_module:my_score"
         )
     return _as_score(name, import_path(name))
 
 
 def installed() -> tuple[str, ...]:
-    """The names of NAMES whose packages are there: all but those of an extra."""
+    """Returns the built-in names whose packages are installed; DNSMOS needs an extra."""
     speechmos = importlib.util.find_spec("speechmos") and importlib.util.find_spec("onnxruntime")
     return tuple(name for name in NAMES if speechmos or not name.startswith("dnsmos"))
 
 
 def import_path(path: str, what: str = "score") -> Any:
-    """What lies at `package.name` or `module:name`.
+    """Returns the object at `package.name` or `module:name`.
 
     Args:
         path: the import path.
-        what: it is, in messages.
+        what: the noun for the object in error messages.
 
     Raises:
-        UserError: nothing, or a module.
+        UserError: the module cannot be imported, it lacks the object, or the object is a module.
     """
     module_name, separator, attribute = path.partition(":")
     if not separator:
@@ -95,7 +95,7 @@ def import_path(path: str, what: str = "score") -> Any:
 
 
 def score_names(names: str) -> tuple[str, ...]:
-    """The names in a list with commas, as in `config.score=pesq_wb,stoi`."""
+    """Returns the names in a comma-separated list such as `config.score=pesq_wb,stoi`."""
     return tuple(name.strip() for name in names.split(","))
 
 
@@ -116,7 +116,7 @@ def check_scores(names: Sequence[str], weights: Sequence[float]) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """What was raised, with its type, in one line."""
+    """Returns an exception's type and message in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 

@@ -1,6 +1,6 @@
-"""What a score is: a measure of an estimate against its reference, its range, its map to [0, 1].
+"""A score: a measure of an estimate against its reference, with a range and a map to [0, 1].
 
-A score needs no gradient and knows no jax: it sees NumPy arrays on the host.
+A score needs no gradient and does not depend on jax: it takes NumPy arrays on the host.
 """
 
 import dataclasses
@@ -19,22 +19,24 @@ INT16_SCALE = 32768.0
 
 
 class Unscorable(Exception):  # noqa: N818  (an outcome of measuring, not a defect)
-    """This pair has no score: the message says why. A measure raises it; a Score returns NaN."""
+    """Raised by a measure for a pair that has no score; `Score` then returns NaN."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """A measure with its range.
+    """A measure together with its name, its range and its map to [0, 1].
 
     Attributes:
-        name: as in logs and tables, e.g. "pesq_wb".
-        lowest: the low end of the raw scale; of an unbounded scale, where `by_range` clips it.
-        highest: the high end, likewise.
-        higher_is_better: whether `highest` is the good end.
-        measure: computes the raw score; raises Unscorable where there is none.
-        own_map: raw -> about [0, 1] as a paper prints it; None where the range is the map.
-        device: the same measure in JAX, for batches: (reference [B, T], estimate [B, T], both int16
-            or float32, lengths int32 [B]) -> raw scores float32 [B], NaN where there is none.
+        name: the name used in logs and tables, e.g. "pesq_wb".
+        lowest: lower end of the raw scale. If the scale is unbounded, the value at which the range
+            map clips.
+        highest: upper end of the raw scale, or the upper clipping value.
+        higher_is_better: whether a higher raw score means a better estimate.
+        measure: computes the raw score; raises Unscorable if the pair has none.
+        own_map: published map from raw scores to about [0, 1]; None to map by the range.
+        device: the same measure as a JAX function of batches: (reference [B, T], estimate [B, T],
+            both int16 or float32, lengths int32 [B]) -> raw scores float32 [B], NaN for pairs
+            without a score. None if there is no such function.
     """
 
     name: str
@@ -46,19 +48,21 @@ class Score:
     device: Callable[[Any, Any, Any], Any] | None = None
 
     def __call__(self, reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-        """The raw score of one pair, or NaN where it has none.
+        """Returns the raw score of one pair, or NaN if the pair has no score.
 
-        NaN: unequal lengths, no samples, a sample that is not finite, either side silent, and what
-        the measure itself calls unscorable (too short, no speech found).
+        A pair has no score if the lengths differ, there are no samples, a sample is not finite, one
+        signal is silent, or the measure raises Unscorable (too short, no speech found) or returns a
+        value that is not finite.
 
         Args:
             reference: int16 [n], or floating [n] with full scale 1.
-            estimate: likewise.
-            sample_rate: of both, in Hz.
+            estimate: the signal to be scored, in either of the same formats.
+            sample_rate: sample rate of both signals in Hz.
 
         Raises:
-            TypeError, ValueError: the arrays are no waveforms, or the measure does not know the
-                sample rate. Whatever else a measure of the user's own raises comes through too.
+            TypeError: the samples are neither int16 nor floating.
+            ValueError: an array is not one-dimensional, or the measure does not support the sample
+                rate. Any other exception of a user's own measure is passed on as it is.
         """
         pair = _waveform(reference), _waveform(estimate)
         try:
@@ -69,32 +73,33 @@ class Score:
         return raw if math.isfinite(raw) else math.nan
 
     def normalise(self, raw: Any) -> Any:
-        """Raw scores mapped for training: 1 is the best, about 0 the worst; NaN stays NaN.
+        """Returns raw scores mapped for training: best is about 1, worst about 0; NaN stays NaN.
 
-        The map that the paper prints where there is one, else the range map of `by_range`.
+        Uses `own_map` if the score has one, and otherwise the range map described at `by_range`.
 
         Args:
             raw: a float, or a NumPy or JAX array of any shape.
         """
-        return self.own_map(raw) if self.own_map else self._place_in_range(raw)
+        return self.own_map(raw) if self.own_map else self._map_by_range(raw)
 
-    def _place_in_range(self, raw: Any) -> Any:
+    def _map_by_range(self, raw: Any) -> Any:
         worst, best = self.lowest, self.highest
         if not self.higher_is_better:
             worst, best = best, worst
         unit = (raw - worst) / (best - worst)
-        # Not np.clip, which a traced JAX array refuses; plain floats have no method for it.
+        # np.clip fails on traced JAX arrays, and Python floats have no `clip` method.
         return unit.clip(0.0, 1.0) if hasattr(unit, "clip") else min(max(unit, 0.0), 1.0)
 
 
-def remembering(measure: Measure) -> Measure:
-    """The measure, which does not compute anew for the pair that it was last asked for.
+def cache_last(measure: Measure) -> Measure:
+    """Returns the measure with a cache of its most recent pair.
 
-    Some scores are made of others: whoever wants both has them computed once.
+    The composite scores are computed from other scores: with the cache, asking for both computes
+    the shared parts only once. An exception is not cached.
     """
     last: tuple[np.ndarray, np.ndarray, int, float] | None = None
 
-    def again(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
+    def cached(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
         nonlocal last
         known = last
         if (
@@ -107,35 +112,40 @@ def remembering(measure: Measure) -> Measure:
             last = known = (reference.copy(), estimate.copy(), sample_rate, value)
         return known[3]
 
-    return again
+    return cached
 
 
 def by_range(score: Score) -> Score:
-    """The same score, normalised by its range.
+    """Returns the same score with `normalise` set to its range map.
 
-    (raw - lowest) / (highest - lowest), clipped to [0, 1]; turned round where lower is better.
+    The range map is (raw - lowest) / (highest - lowest), clipped to [0, 1], or one minus that if
+    lower is better.
     """
     return dataclasses.replace(score, own_map=None)
 
 
 def with_map(score: Score, score_map: str) -> Score:
-    """The score with the map that a config names: "paper" (its own, see Score) or "range".
+    """Returns the score with the map that a config names.
+
+    Args:
+        score: the score.
+        score_map: "paper" for the score's own map (see `Score.own_map`), "range" for `by_range`.
 
     Raises:
-        UserError: another name.
+        UserError: `score_map` is neither of the two.
     """
     if score_map == "paper":
         return score
     if score_map == "range":
         return by_range(score)
-    raise UserError(f"score_map: '{score_map}' is unknown; give 'paper' or 'range'")
+    raise UserError(f"score_map: '{score_map}' is unknown; use 'paper' or 'range'")
 
 
 def _waveform(samples: np.ndarray) -> np.ndarray:
-    """float64 [n] with full scale 1 from int16 or floating samples."""
+    """Returns int16 or floating samples as float64 [n] with full scale 1."""
     samples = np.asarray(samples)
     if samples.ndim != 1:
-        raise ValueError(f"a score takes one channel, an array of [samples], not {samples.shape}")
+        raise ValueError(f"a score takes one channel, an array [samples], not {samples.shape}")
     if samples.dtype == np.int16:
         return samples / INT16_SCALE
     if np.issubdtype(samples.dtype, np.floating):
@@ -145,9 +155,9 @@ def _waveform(samples: np.ndarray) -> np.ndarray:
 
 def _require_signal(reference: np.ndarray, estimate: np.ndarray) -> None:
     if len(reference) != len(estimate):
-        raise Unscorable(f"{len(reference)} samples of reference, {len(estimate)} of estimate")
+        raise Unscorable(f"reference of {len(reference)} samples, estimate of {len(estimate)}")
     for side, samples in (("reference", reference), ("estimate", estimate)):
         if not np.isfinite(samples).all():
-            raise Unscorable(f"{side} has samples that are not finite")
+            raise Unscorable(f"the {side} has samples that are not finite")
         if not samples.any():
-            raise Unscorable(f"{side} is silent")
+            raise Unscorable(f"the {side} is silent")

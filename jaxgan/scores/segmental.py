@@ -1,61 +1,67 @@
-"""Scores over short frames: segmental SNR, log-likelihood ratio, spectral slope, weighted SNR.
+"""Frame-based scores: segmental SNR, LLR, WSS and frequency-weighted segmental SNR.
 
 Hu and Loizou, "Evaluation of Objective Quality Measures for Speech Enhancement" (2008), with the
 constants of the MATLAB code of Loizou's book "Speech Enhancement: Theory and Practice". Frames last
-30 ms and begin 7.5 ms apart.
+30 ms with a hop of 7.5 ms.
 """
 
 import functools
 
 import numpy as np
 
-from jaxgan.scores.score import Score, Unscorable, remembering
+from jaxgan.scores.score import Score, Unscorable, cache_last
 
 LOWEST_SNR, HIGHEST_SNR = -10.0, 35.0
-"""dB: a frame's ratio stays within these."""
-KEPT_SHARE = 0.95
-"""Of the frames of LLR and WSS: the lowest distances."""
+"""Limits of the SNR of a frame in dB."""
+KEPT_FRACTION = 0.95
+"""LLR and WSS are means over this fraction of the frames, those with the lowest distances."""
 BAND_CENTRES = (
     50, 120, 190, 260, 330, 400, 470, 540, 617.372, 703.378, 798.717, 904.128, 1020.38, 1148.30,
     1288.72, 1442.54, 1610.70, 1794.16, 1993.93, 2211.08, 2446.71, 2701.97, 2978.04, 3276.17,
     3597.63,
 )  # fmt: skip
-"""Hz, of Klatt's critical bands (1982)."""
+"""Centres of the critical bands of Klatt (1982) in Hz."""
 BAND_WIDTHS = (
     70, 70, 70, 70, 70, 70, 70, 77.3724, 86.0056, 95.3398, 105.411, 116.256, 127.914, 140.423,
     153.823, 168.154, 183.457, 199.776, 217.153, 235.631, 255.255, 276.072, 298.126, 321.465,
     346.136,
 )  # fmt: skip
-"""Hz."""
-TO_GREATEST, TO_NEAREST = 20.0, 1.0
-"""Klatt's constants: how fast the weight of a slope falls with its distance from the peaks, dB."""
+"""Bandwidths of the critical bands in Hz."""
+GLOBAL_PEAK_DB, LOCAL_PEAK_DB = 20.0, 1.0
+"""Klatt's constants in dB: each halves the weight of a slope whose band is that far below the
+highest level of the frame or below the nearest spectral peak, respectively."""
 SNR_EXPONENT = 0.2
-"""Of a band's magnitude in the weight that it has in the frequency-weighted SNR."""
+"""Exponent of a band's clean magnitude in the weights of the frequency-weighted segmental SNR."""
 
 
 def frame_size(sample_rate: int) -> int:
-    """Samples of a frame; four times as many as from one frame to the next."""
+    """Returns the length of a frame in samples, four times the hop."""
     return round(0.03 * sample_rate)
 
 
 def window(frame: int) -> np.ndarray:
-    """Hann without its zeros: float64 [frame]."""
+    """Returns a Hann window without its zero end points, float64 [frame]."""
     return 0.5 * (1.0 - np.cos(2.0 * np.pi * np.arange(1, frame + 1) / (frame + 1)))
 
 
 def predictor_order(sample_rate: int) -> int:
-    """Coefficients of the linear predictors of LLR."""
+    """Returns the order of the linear prediction in LLR at a sample rate in Hz."""
     return 16 if sample_rate >= 10_000 else 10
 
 
 def transform_size(frame: int) -> int:
-    """Points of the transforms: the power of two that holds two frames."""
+    """Returns the DFT length: the smallest power of two that holds two frames."""
     return int(2 ** (2 * frame - 1).bit_length())
 
 
 @functools.cache
 def critical_bands(sample_rate: int, size: int) -> np.ndarray:
-    """float64 [size / 2, 25]: Gaussian filters on the bins of a spectrum."""
+    """Returns the gains of the Gaussian critical-band filters, float64 [size / 2, 25].
+
+    Args:
+        sample_rate: sample rate in Hz.
+        size: DFT length; row k holds the gains at its bin k.
+    """
     centres, widths = np.asarray(BAND_CENTRES), np.asarray(BAND_WIDTHS)
     bins = np.arange(size // 2)[:, None]
     middle = np.floor(centres / sample_rate * size)
@@ -65,7 +71,7 @@ def critical_bands(sample_rate: int, size: int) -> np.ndarray:
 
 
 def _frames(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Windowed frames of both sides: float64 [2, n, frame]."""
+    """Returns the windowed frames of both signals, float64 [2, n, frame]."""
     frame = frame_size(sample_rate)
     hop = frame // 4
     count = (len(reference) - frame) // hop
@@ -80,8 +86,8 @@ def _measure_ssnr(reference: np.ndarray, estimate: np.ndarray, sample_rate: int)
     clean, processed = _frames(reference, estimate, sample_rate)
     signal = np.sum(clean**2, -1)
     noise = np.sum((clean - processed) ** 2, -1)
-    # The limits before the division: a frame of silence has the lowest ratio, a perfect one the
-    # highest.
+    # The limits are applied before the division, which silent and perfect frames would make
+    # undefined: a silent frame gets the lowest SNR, a perfect one the highest.
     lowest, highest = 10.0 ** (LOWEST_SNR / 10.0), 10.0 ** (HIGHEST_SNR / 10.0)
     within = (signal > lowest * noise) & (signal < highest * noise)
     snr = np.where((signal > 0) & (signal >= highest * noise), HIGHEST_SNR, LOWEST_SNR)
@@ -90,17 +96,20 @@ def _measure_ssnr(reference: np.ndarray, estimate: np.ndarray, sample_rate: int)
 
 
 def _mean_of_lowest(distances: np.ndarray) -> float:
-    kept = int(np.floor(KEPT_SHARE * len(distances) + 0.5))
+    kept = int(np.floor(KEPT_FRACTION * len(distances) + 0.5))
     return float(np.sort(distances)[:kept].mean())
 
 
-def _predictors(correlation: np.ndarray) -> np.ndarray:
-    """[..., order + 1] autocorrelation -> 1 and the negated predictor, by Levinson and Durbin."""
+def _prediction_error_filters(correlation: np.ndarray) -> np.ndarray:
+    """Returns the prediction-error filters [..., order + 1] of autocorrelations [..., order + 1].
+
+    The Levinson-Durbin recursion; the first coefficient is 1.
+    """
     error = correlation[..., :1]
     polynomial = np.ones_like(error)
     for step in range(1, correlation.shape[-1]):
-        ahead = correlation[..., step:0:-1]
-        remainder = np.sum(polynomial * ahead, -1, keepdims=True)
+        reversed_lags = correlation[..., step:0:-1]
+        remainder = np.sum(polynomial * reversed_lags, -1, keepdims=True)
         reflection = np.divide(-remainder, error, where=error > 0, out=np.zeros_like(error))
         longer = np.concatenate([polynomial, np.zeros_like(error)], -1)
         polynomial = longer + reflection * longer[..., ::-1]
@@ -115,18 +124,18 @@ def _measure_llr(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) 
     correlation = np.stack(
         [np.sum(frames[..., : size - lag] * frames[..., lag:], -1) for lag in lags], -1
     )
-    polynomials = _predictors(correlation)
+    polynomials = _prediction_error_filters(correlation)
     index = np.abs(np.subtract.outer(lags, lags))
-    least, found = np.einsum(
+    own, other = np.einsum(
         "sni,nij,snj->sn", polynomials, correlation[0][:, index], polynomials, optimize=True
     )
-    speaks = (least > 0) & (found > 0)
-    distances = np.log(np.divide(found, least, where=speaks, out=np.ones_like(least)))
+    defined = (own > 0) & (other > 0)
+    distances = np.log(np.divide(other, own, where=defined, out=np.ones_like(own)))
     return _mean_of_lowest(distances)
 
 
 def _bands(spectrum: np.ndarray, sample_rate: int, size: int) -> np.ndarray:
-    """[..., size / 2 + 1] -> [..., 25]; the bin at half the sample rate belongs to no band."""
+    """Returns band sums [..., 25] of spectra [..., size / 2 + 1]; no band uses the Nyquist bin."""
     bands: np.ndarray = spectrum[..., : size // 2] @ critical_bands(sample_rate, size)
     return bands
 
@@ -143,9 +152,13 @@ def _measure_wss(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) 
 
 
 def _slope_weights(levels: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-    """Klatt's weights: slopes near the greatest level and near a local peak count most.
+    """Returns Klatt's weights, which are greatest near the highest level and near spectral peaks.
 
-    Upwards, the peak's level is read one band before it, as in the published code.
+    As in the published code, a rising slope takes the level one band below the peak for the peak's.
+
+    Args:
+        levels: [..., bands], in dB.
+        slopes: [..., bands - 1], level differences between neighbouring bands in dB.
     """
     bands = slopes.shape[-1]
     band = np.arange(bands)
@@ -155,9 +168,10 @@ def _slope_weights(levels: np.ndarray, slopes: np.ndarray) -> np.ndarray:
     last_rise = np.maximum.accumulate(np.where(rising, band, -1), -1)
     peak = np.where(rising, first_fall - 1, last_rise + 1)
     lower = levels[..., :-1]
-    near = np.take_along_axis(levels, peak, -1) - lower
-    far = levels.max(-1, keepdims=True) - lower
-    weights: np.ndarray = TO_GREATEST / (TO_GREATEST + far) * TO_NEAREST / (TO_NEAREST + near)
+    below_peak = np.take_along_axis(levels, peak, -1) - lower
+    below_highest = levels.max(-1, keepdims=True) - lower
+    near_highest = GLOBAL_PEAK_DB / (GLOBAL_PEAK_DB + below_highest)
+    weights: np.ndarray = near_highest * LOCAL_PEAK_DB / (LOCAL_PEAK_DB + below_peak)
     return weights
 
 
@@ -166,7 +180,7 @@ def _measure_fwsegsnr(reference: np.ndarray, estimate: np.ndarray, sample_rate: 
     size = transform_size(frames.shape[-1])
     magnitude = np.abs(np.fft.rfft(frames, size))[..., : size // 2]
     total = magnitude.sum(-1, keepdims=True)
-    # Each frame's spectrum sums to 1: a level says nothing.
+    # Each spectrum is normalised to the sum 1, so that levels do not matter.
     magnitude = np.divide(magnitude, total, where=total > 0, out=np.zeros_like(magnitude))
     clean, processed = _bands(magnitude, sample_rate, size)
     weight = clean**SNR_EXPONENT
@@ -178,20 +192,27 @@ def _measure_fwsegsnr(reference: np.ndarray, estimate: np.ndarray, sample_rate: 
 
 
 ssnr = Score(
-    "ssnr", LOWEST_SNR, HIGHEST_SNR, higher_is_better=True, measure=remembering(_measure_ssnr)
+    "ssnr", LOWEST_SNR, HIGHEST_SNR, higher_is_better=True, measure=cache_last(_measure_ssnr)
 )
-"""Segmental SNR: the mean over frames of their SNR in dB, each within -10 and 35."""
+"""Segmental SNR in dB: the mean over frames of the SNR limited to [-10, 35]; higher is better."""
 
-llr = Score("llr", 0.0, 2.0, higher_is_better=False, measure=remembering(_measure_llr))
-"""Log-likelihood ratio of the estimate's linear predictors, the mean of the lowest 95 % of frames;
-0 and more, rarely above 2, where the range map clips it."""
+llr = Score("llr", 0.0, 2.0, higher_is_better=False, measure=cache_last(_measure_llr))
+"""Log-likelihood ratio of the linear predictors, the mean over the lowest 95 % of the frames.
 
-wss = Score("wss", 0.0, 100.0, higher_is_better=False, measure=remembering(_measure_wss))
-"""Weighted spectral slope distance (Klatt 1982), the mean of the lowest 95 % of frames; 0 and more,
-rarely above 100, where the range map clips it."""
+0 or more, lower is better; rarely above 2, where the range map clips it.
+"""
+
+wss = Score("wss", 0.0, 100.0, higher_is_better=False, measure=cache_last(_measure_wss))
+"""Weighted spectral slope distance (Klatt 1982), the mean over the lowest 95 % of the frames.
+
+0 or more, lower is better; rarely above 100, where the range map clips it.
+"""
 
 fwsegsnr = Score(
     "fwsegsnr", LOWEST_SNR, HIGHEST_SNR, higher_is_better=True, measure=_measure_fwsegsnr
 )
-"""Frequency-weighted segmental SNR: 25 critical bands of normalised spectra, weighted by the clean
-band's magnitude to the power 0.2; dB within -10 and 35, the mean over frames."""
+"""Frequency-weighted segmental SNR in dB, -10 to 35, higher is better.
+
+The mean over frames of the SNR in 25 critical bands of normalised magnitude spectra, each weighted
+by its clean magnitude to the power 0.2.
+"""

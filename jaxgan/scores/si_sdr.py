@@ -9,14 +9,17 @@ import numpy as np
 from jaxgan.scores.score import Score, Unscorable
 
 LIMIT = 100.0
-"""Scores stay within plus and minus this (dB): identical signals have no finite ratio."""
+"""Limit of the score's magnitude in dB, because identical signals have no finite ratio."""
 
 
 def _measure(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """10 log10(|a s|^2 / |a s - e|^2) in dB, a = <e, s> / <s, s>, after both means are removed."""
+    """Returns 10 log10(|a s|^2 / |a s - e|^2) with a = <e, s> / <s, s>, in dB.
+
+    The reference s and the estimate e have their means removed first.
+    """
     del sample_rate
     reference, estimate = _centred(reference), _centred(estimate)
-    # Sums of products, not dot products: those round differently with the number of threads.
+    # Sums of products: the rounding of a BLAS dot product depends on the number of threads.
     target = np.sum(estimate * reference) / np.sum(reference**2) * reference
     target_energy, distortion_energy = np.sum(target**2), np.sum((target - estimate) ** 2)
     floor = 10.0 ** (-LIMIT / 10.0) * (target_energy + distortion_energy)
@@ -25,11 +28,14 @@ def _measure(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> f
 
 def _centred(samples: np.ndarray) -> np.ndarray:
     centred = samples - samples.mean()
-    # A constant leaves the rounding of its mean behind, not zeros.
+    # Subtracting the mean of a constant leaves rounding errors, not zeros.
     if np.abs(centred).max() <= 1e-12 * np.abs(samples).max():
-        raise Unscorable("one side is constant")
+        raise Unscorable("one signal is constant")
     return centred
 
 
 si_sdr = Score("si_sdr", lowest=-20.0, highest=30.0, higher_is_better=True, measure=_measure)
-"""In dB, within +-100; the range map clips to [-20, 30]. Levels and offsets change nothing."""
+"""SI-SDR in dB, within +-100, higher is better; the range map clips it to [-20, 30].
+
+Invariant to the level and the offset of either signal.
+"""

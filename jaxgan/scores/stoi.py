@@ -1,4 +1,4 @@
-"""STOI and ESTOI, short-time objective intelligibility, by the package `pystoi`.
+"""STOI and ESTOI, short-time objective intelligibility, from the package `pystoi`.
 
 Taal et al., "An Algorithm for Intelligibility Prediction of Time-Frequency Weighted Noisy Speech"
 (2011); Jensen and Taal, "An Algorithm for Predicting the Intelligibility of Speech Masked by
@@ -13,14 +13,14 @@ import pystoi
 
 from jaxgan.scores.score import Measure, Score, Unscorable
 
-# The package measures at 10 kHz in frames of 256 samples, 128 apart, and correlates 30 of them.
+# The package works at 10 kHz and correlates segments of 30 frames (256 samples, hop 128).
 _RATE = 10_000
 _SHORTEST_SAMPLES = 256 + 29 * 128 + 1
 _TOO_LITTLE_SPEECH = 1e-5
 
 
-def _as_it_is(raw: Any) -> Any:
-    """MetricGAN's map for STOI (Fu et al. 2019)."""
+def _identity(raw: Any) -> Any:
+    """MetricGAN's map for STOI (Fu et al. 2019): STOI itself."""
     return raw
 
 
@@ -31,7 +31,7 @@ def _measure(extended: bool) -> Measure:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Not enough STFT frames", RuntimeWarning)
             value = _repeatable_stoi(reference, estimate, sample_rate, extended)
-        # The package's own sign for fewer than 30 frames of speech once pauses are removed.
+        # The package returns this if fewer than 30 frames remain once silent ones are removed.
         if value == _TOO_LITTLE_SPEECH:
             raise Unscorable("less than 0.4 s of speech")
         return value
@@ -42,7 +42,10 @@ def _measure(extended: bool) -> Measure:
 def _repeatable_stoi(
     reference: np.ndarray, estimate: np.ndarray, sample_rate: int, extended: bool
 ) -> float:
-    """The package's score; ESTOI dithers with NumPy's global generator, so that is seeded here."""
+    """Returns the package's score with repeatable dither.
+
+    ESTOI draws its dither from NumPy's global generator, which is seeded for the call and restored.
+    """
     before = np.random.get_state()  # noqa: NPY002
     np.random.seed(0)  # noqa: NPY002
     try:
@@ -51,8 +54,8 @@ def _repeatable_stoi(
         np.random.set_state(before)  # noqa: NPY002
 
 
-stoi = Score("stoi", 0.0, 1.0, higher_is_better=True, measure=_measure(False), own_map=_as_it_is)
-"""0 (nothing understood) to 1; any sample rate. Slightly below 0 is possible and kept."""
+stoi = Score("stoi", 0.0, 1.0, higher_is_better=True, measure=_measure(False), own_map=_identity)
+"""STOI, 0 to 1, higher is better; any sample rate. Values slightly below 0 occur and are kept."""
 
-estoi = Score("estoi", 0.0, 1.0, higher_is_better=True, measure=_measure(True), own_map=_as_it_is)
-"""As STOI, for modulated noises too. Repeatable: the package's dither is seeded."""
+estoi = Score("estoi", 0.0, 1.0, higher_is_better=True, measure=_measure(True), own_map=_identity)
+"""Extended STOI, also valid for modulated noise; 0 to 1, higher is better; any sample rate."""

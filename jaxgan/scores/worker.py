@@ -1,8 +1,8 @@
-"""The process behind a pool: measures one task at a time, and may crash or hang alone.
+"""A worker process of a pool: it evaluates one task at a time, isolated from crashes and hangs.
 
-A fresh interpreter, not a fork and not a copy of the main module: it loads what it measures with,
-neither jax nor the training script. `main` is the child's side, WorkerProcess the parent's. They
-talk over a socket, in pickles, with a time limit on both ways.
+The worker is a fresh Python interpreter, neither a fork nor a second import of the main module, so
+it loads its measures but not jax or the training script. `WorkerProcess` is the parent's side and
+`main` the child's. They exchange pickles over a socket, with a time limit in both directions.
 """
 
 import functools
@@ -21,49 +21,54 @@ import numpy as np
 from jaxgan.scores.registry import get, import_path, one_line
 
 START_SECONDS = 120.0
-"""How long a worker may take to load its measures; a user's may load a large library."""
+"""Time limit for loading the measures: a user's score may import a large library."""
 
 _ENVIRONMENT = {
-    # A score that loads an array library of its own leaves the accelerators to the parent ...
+    # A score that loads its own array library must leave the accelerators to the parent ...
     "JAX_PLATFORMS": "cpu",
     "CUDA_VISIBLE_DEVICES": "-1",
     "TPU_VISIBLE_DEVICES": "",
-    # ... and one core to each worker.
+    # ... and use one core per worker.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
 
 Reply = tuple[str, Any]
-"""("scored", value), ("unscorable", NaN) or ("failed", what was raised)."""
+"""("ready", None), ("scored", value), ("unscorable", NaN) or ("failed", error message)."""
 
 
 class WorkerStartError(Exception):
-    """A worker could not load its measures; the message says why."""
+    """Raised when a worker cannot load its measures; the message gives the reason."""
 
 
 class WorkerProcess:
-    """The parent's handle on one worker.
+    """The parent's handle of one worker process.
 
-    Starts the process and returns at once; `wait_until_ready` says when its measures are loaded.
+    The constructor starts the process and returns immediately; `wait_until_ready` waits until the
+    measures are loaded.
 
     Args:
-        names: of the measures.
-        load: import path of what gives a measure in the process: (name, *options) -> a function of
-            a task's arguments that returns a float, or a list of floats.
-        options: plain values.
-        deadline_seconds: how long one measure of one task may take.
+        names: names of the measures.
+        load: import path of the function that creates a measure in the worker: (name, *options) ->
+            a function of a task's arguments that returns a float or a list of floats.
+        options: further arguments of `load`, Python literals.
+        deadline_seconds: time limit for one measure of one task.
     """
 
     def __init__(
         self, names: Sequence[str], load: str, options: tuple[Any, ...], deadline_seconds: float
     ):
-        # The parent ends what takes too long; this second limit is for a parent that is gone.
-        limit = 2.0 * deadline_seconds
+        # The parent enforces the deadline; the child's own limit applies if the parent has died.
+        limit_seconds = 2.0 * deadline_seconds
         parent, child = socket.socketpair()
         with child:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _script(child.fileno(), names, load, options, limit)],
+                [
+                    sys.executable,
+                    "-c",
+                    _script(child.fileno(), names, load, options, limit_seconds),
+                ],
                 env={**os.environ, **_ENVIRONMENT},
                 stdin=subprocess.DEVNULL,
                 pass_fds=(child.fileno(),),
@@ -79,14 +84,14 @@ class WorkerProcess:
         return self._process.pid
 
     def is_alive(self) -> bool:
-        """Whether the process still runs."""
+        """Returns whether the process is still running."""
         return self._process.poll() is None
 
     def wait_until_ready(self) -> None:
         """Blocks until the measures are loaded.
 
         Raises:
-            WorkerStartError: they could not be.
+            WorkerStartError: loading failed, took longer than START_SECONDS, or the process died.
         """
         try:
             remaining = self._started + START_SECONDS - time.monotonic()
@@ -99,11 +104,11 @@ class WorkerProcess:
         if kind != "ready":
             raise WorkerStartError(detail)
 
-    def begin(self, names: Sequence[str], arguments: tuple[Any, ...]) -> None:
-        """Sends one task; then `receive` gives one reply for each of the measures, in order.
+    def send(self, names: Sequence[str], arguments: tuple[Any, ...]) -> None:
+        """Sends one task; `receive` then returns one reply per measure, in the order of `names`.
 
         Raises:
-            TimeoutError: the worker did not take it in time.
+            TimeoutError: the worker did not read the task within the deadline.
             OSError: the worker has died.
         """
         self._socket.settimeout(self._deadline_seconds)
@@ -111,20 +116,20 @@ class WorkerProcess:
         self._socket.sendall(pickle.dumps(task, protocol=pickle.HIGHEST_PROTOCOL))
 
     def receive(self) -> Reply:
-        """The next reply.
+        """Returns the next reply.
 
         Raises:
-            TimeoutError: there was none within the deadline.
+            TimeoutError: no reply arrived within the deadline.
             EOFError, OSError, pickle.UnpicklingError: the worker has died.
         """
         return self._receive(self._deadline_seconds)
 
     def kill(self) -> None:
-        """Ends the process, whatever it is doing; from any thread, any number of times."""
+        """Kills the process. May be called from any thread and more than once."""
         self._process.kill()
 
     def close(self) -> int:
-        """Ends the process, frees what the handle holds, and returns the exit status."""
+        """Kills the process, closes the socket and returns the exit status."""
         self._process.kill()
         status = self._process.wait()
         self._replies.close()
@@ -137,7 +142,7 @@ class WorkerProcess:
 
 
 def load_score(name: str, sample_rate: int) -> Callable[[np.ndarray, np.ndarray], float]:
-    """A score (see `get`) as a measure of pairs at this rate in Hz."""
+    """Returns the score of this name as a function of pairs at `sample_rate` Hz; see `get`."""
     return functools.partial(get(name), sample_rate=sample_rate)
 
 
@@ -148,7 +153,7 @@ def _script(
     options: tuple[Any, ...],
     limit_seconds: float,
 ) -> str:
-    # The parent's sys.path as it is now: a user's score may lie beside the script that runs.
+    # Use the parent's sys.path: a user's score may be a module next to the training script.
     return (
         f"import sys; sys.path[:] = {sys.path!r}; from jaxgan.scores.worker import main; "
         f"main({descriptor}, {tuple(names)!r}, {load!r}, {options!r}, {limit_seconds})"
@@ -162,12 +167,20 @@ def main(
     options: tuple[Any, ...],
     limit_seconds: float,
 ) -> None:
-    """Runs in the worker until the parent closes its end of the socket, or is gone."""
-    # Ctrl-C and a scheduler's SIGTERM reach the whole process group; the parent decides what to
-    # do about them, and may want the scores of the step in flight first.
+    """Serves tasks in the worker process until the parent closes the socket or dies.
+
+    Args:
+        descriptor: file descriptor of the worker's end of the socket.
+        names: see `WorkerProcess`.
+        load: see `WorkerProcess`.
+        options: see `WorkerProcess`.
+        limit_seconds: time after which one measure of one task kills this process.
+    """
+    # Ctrl-C and a scheduler's SIGTERM reach the whole process group, but the parent handles them:
+    # it may still need the scores of the current step.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # What a score prints must not mix with what the parent writes to its standard output.
+    # Output printed by a score must not mix with the parent's standard output.
     os.dup2(2, 1)
     with socket.socket(fileno=descriptor) as connection, connection.makefile("rwb") as stream:
         try:
@@ -180,8 +193,8 @@ def _serve(
     stream: Any, names: Sequence[str], load: str, options: tuple[Any, ...], limit_seconds: float
 ) -> None:
     try:
-        loaded = import_path(load)
-        measures = {name: loaded(name, *options) for name in names}
+        load_measure = import_path(load)
+        measures = {name: load_measure(name, *options) for name in names}
     except BaseException as error:
         _reply(stream, ("failed", one_line(error)))
         return
@@ -189,7 +202,7 @@ def _serve(
     while True:
         wanted, arguments = pickle.load(stream)
         for name in wanted:
-            # The default action of this alarm is the kernel's: it ends C code that never returns.
+            # Without a handler the alarm kills the process, even inside C code that never returns.
             signal.setitimer(signal.ITIMER_REAL, limit_seconds)
             reply = _attempt(measures[name], arguments)
             signal.setitimer(signal.ITIMER_REAL, 0.0)

@@ -1,4 +1,4 @@
-"""Signals and scores that the tests of this folder share, and its helpers made importable."""
+"""Fixtures for speech-like signals and faulty scores; puts this folder on the import path."""
 
 import sys
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-MOODY_SCORES = """
+FAULTY_SCORES = """
 import ctypes, os, signal, sys, time
 from jaxgan.scores import Unscorable
 
@@ -25,19 +25,19 @@ def same(reference, estimate, sample_rate):
     return first(reference)
 
 @score
-def moody(reference, estimate, sample_rate):
-    mood = first(reference)
-    if mood == 1: raise ValueError("a defect")
-    if mood == 2: sys.exit(3)
-    if mood == 3: return float("nan")
-    if mood == 4: raise Unscorable("nothing to hear")
-    if mood == 5: os._exit(0)
-    if mood == 6: os.kill(os.getpid(), signal.SIGKILL)
-    if mood == 7: os.kill(os.getpid(), signal.SIGSEGV)
-    if mood == 8:
+def faulty(reference, estimate, sample_rate):
+    fault = first(reference)
+    if fault == 1: raise ValueError("a defect")
+    if fault == 2: sys.exit(3)
+    if fault == 3: return float("nan")
+    if fault == 4: raise Unscorable("no speech")
+    if fault == 5: os._exit(0)
+    if fault == 6: os.kill(os.getpid(), signal.SIGKILL)
+    if fault == 7: os.kill(os.getpid(), signal.SIGSEGV)
+    if fault == 8:
         while True: pass
-    if mood == 9: ctypes.PyDLL(None).sleep(1000)  # holds Python's lock
-    return mood
+    if fault == 9: ctypes.PyDLL(None).sleep(1000)  # holds Python's global interpreter lock
+    return fault
 
 @score
 def slow(reference, estimate, sample_rate):
@@ -62,7 +62,7 @@ def talkative(reference, estimate, sample_rate):
 
 @pytest.fixture
 def make_speech() -> Callable[..., np.ndarray]:
-    """A voiced sound in syllables and pauses, float64 [n]: enough for PESQ to find utterances."""
+    """Makes a voiced sound, float64 [n], with syllables and pauses: PESQ finds utterances in it."""
 
     def make(seconds: float, sample_rate: int = 16000, seed: int = 0) -> np.ndarray:
         random = np.random.default_rng(seed)
@@ -78,9 +78,9 @@ def make_speech() -> Callable[..., np.ndarray]:
 
 
 @pytest.fixture
-def moody_scores(tmp_path, monkeypatch) -> str:
-    """The name of a module of scores with every fault a score can have."""
-    (tmp_path / "moody_scores.py").write_text(MOODY_SCORES)
+def faulty_scores(tmp_path, monkeypatch) -> str:
+    """Writes a module of scores with every fault that a score can have; returns its name."""
+    (tmp_path / "faulty_scores.py").write_text(FAULTY_SCORES)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(__import__("sys").modules, "moody_scores", raising=False)
-    return "moody_scores"
+    monkeypatch.delitem(sys.modules, "faulty_scores", raising=False)
+    return "faulty_scores"

@@ -1,11 +1,11 @@
-"""Scores over short frames as plain float64 loops over their published definitions."""
+"""The frame-based scores as plain float64 loops, following their published definitions."""
 
 import math
 
 import numpy as np
 import scipy.linalg
 
-# Hz, of Loizou's "Speech Enhancement: Theory and Practice", written down once more.
+# In Hz, from Loizou's "Speech Enhancement: Theory and Practice"; not shared with the package.
 CENTRES = [50 + 70 * band for band in range(8)] + [
     *(617.372, 703.378, 798.717, 904.128, 1020.38, 1148.3, 1288.72, 1442.54, 1610.7),
     *(1794.16, 1993.93, 2211.08, 2446.71, 2701.97, 2978.04, 3276.17, 3597.63),
@@ -37,7 +37,7 @@ def plain_ssnr(clean, processed, sample_rate):
     return np.mean(ratios)
 
 
-def lowest(distances):
+def mean_of_lowest(distances):
     return np.mean(np.sort(distances)[: math.floor(0.95 * len(distances) + 0.5)])
 
 
@@ -50,9 +50,9 @@ def plain_llr(clean, processed, sample_rate):
             np.append(1.0, -scipy.linalg.solve_toeplitz(r[:-1], r[1:])) for r in correlations
         ]
         form = scipy.linalg.toeplitz(correlations[0])
-        least, found = (a @ form @ a for a in predictors)
-        distances.append(math.log(found / least))
-    return lowest(distances)
+        own, other = (a @ form @ a for a in predictors)
+        distances.append(math.log(other / own))
+    return mean_of_lowest(distances)
 
 
 def band_filters(sample_rate, half):
@@ -87,8 +87,8 @@ def plain_wss(clean, processed, sample_rate):
                 while n >= 0 and slope[n] <= 0:
                     n -= 1
                 peak = level[n + 1]
-            far, near = max(level) - level[i], peak - level[i]
-            result.append(20 / (20 + far) * 1 / (1 + near))
+            below_highest, below_peak = max(level) - level[i], peak - level[i]
+            result.append(20 / (20 + below_highest) * 1 / (1 + below_peak))
         return np.array(result)
 
     distances = []
@@ -97,7 +97,7 @@ def plain_wss(clean, processed, sample_rate):
         slope = np.diff(level[0]), np.diff(level[1])
         weight = (weights(level[0], slope[0]) + weights(level[1], slope[1])) / 2
         distances.append(np.sum(weight * (slope[0] - slope[1]) ** 2) / np.sum(weight))
-    return lowest(distances)
+    return mean_of_lowest(distances)
 
 
 def plain_fwsegsnr(clean, processed, sample_rate):
@@ -111,10 +111,10 @@ def plain_fwsegsnr(clean, processed, sample_rate):
             spectrum = np.abs(np.fft.fft(frame, size))[:half]
             spectrum = spectrum / np.sum(spectrum)
             energies.append([np.sum(spectrum * band) for band in filters])
-        top, bottom = 0.0, 0.0
+        weighted, total = 0.0, 0.0
         for c, p in zip(*energies, strict=True):
             error = max((c - p) ** 2, np.finfo(float).eps)
-            top += c**0.2 * 10 * math.log10(c**2 / error)
-            bottom += c**0.2
-        ratios.append(min(max(top / bottom, -10), 35))
+            weighted += c**0.2 * 10 * math.log10(c**2 / error)
+            total += c**0.2
+        ratios.append(min(max(weighted / total, -10), 35))
     return np.mean(ratios)

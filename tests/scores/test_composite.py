@@ -1,4 +1,4 @@
-"""The composite opinions against their published sums."""
+"""Tests the composite opinions against the published regressions."""
 
 import numpy as np
 import pesq
@@ -16,7 +16,7 @@ def noisy_pair(make_speech):
     return clean, clean + 0.01 * random.standard_normal(len(clean))
 
 
-def test_opinions_are_the_published_sums(noisy_pair):
+def test_opinions_equal_the_published_regressions(noisy_pair):
     quality = pesq.pesq(16000, *noisy_pair, "wb")
     ratio, slope, snr = (plain(*noisy_pair, 16000) for plain in (plain_llr, plain_wss, plain_ssnr))
     expected = {
@@ -30,7 +30,7 @@ def test_opinions_are_the_published_sums(noisy_pair):
         assert get(name).normalise(found) == pytest.approx((found - 1) / 4)
 
 
-def test_they_stay_between_1_and_5(noisy_pair):
+def test_opinions_are_limited_to_1_and_5(noisy_pair):
     clean, _ = noisy_pair
     noise = np.random.default_rng(1).standard_normal(len(clean))
     for name in ("csig", "cbak", "covl"):
@@ -39,7 +39,7 @@ def test_they_stay_between_1_and_5(noisy_pair):
     assert get("csig")(clean, noise, 16000) == 1.0
 
 
-def test_what_pesq_cannot_score_has_no_opinion(noisy_pair):
+def test_pairs_without_pesq_have_no_opinion(noisy_pair):
     clean, noisy = noisy_pair
     assert all(np.isnan(get(name)(clean[:3000], noisy[:3000], 16000)) for name in ("csig", "covl"))
 
@@ -48,11 +48,11 @@ def test_shared_parts_are_computed_once(noisy_pair, monkeypatch):
     calls = []
     package = pesq.pesq
 
-    def counted(*given):
-        calls.append(given)
-        return package(*given)
+    def record(*arguments):
+        calls.append(arguments)
+        return package(*arguments)
 
-    monkeypatch.setattr(pesq, "pesq", counted)
+    monkeypatch.setattr(pesq, "pesq", record)
     clean, noisy = noisy_pair
     for name in ("pesq_wb", "csig", "cbak", "covl", "pesq_wb"):
         get(name)(clean, 0.9 * noisy, 16000)

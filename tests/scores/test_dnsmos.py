@@ -1,4 +1,4 @@
-"""The adapter to the package `speechmos`, on a stand-in: its networks come with an extra."""
+"""Tests the adapter to the package `speechmos`, which is an extra, with a fake package."""
 
 import sys
 import types
@@ -14,11 +14,11 @@ CLEAN = np.full(1600, 0.1)
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Puts a stand-in where the package would be; gives what it was asked for."""
-    asked = []
+    """Installs a fake package and returns the list of its calls."""
+    calls = []
 
     def run(samples, rate):
-        asked.append((samples, rate))
+        calls.append((samples, rate))
         level = float(np.abs(samples).max())
         return {"sig_mos": level, "bak_mos": 2.0, "ovrl_mos": 3.0, "p808_mos": 4.0}
 
@@ -26,7 +26,7 @@ def calls(monkeypatch):
     package.dnsmos = types.SimpleNamespace(run=run)
     monkeypatch.setitem(sys.modules, "speechmos", package)
     monkeypatch.delitem(sys.modules, "jaxgan.scores.dnsmos", raising=False)
-    yield asked
+    yield calls
     sys.modules.pop("jaxgan.scores.dnsmos", None)
 
 
@@ -42,19 +42,19 @@ def test_one_run_gives_all_four_opinions_of_the_estimate(calls):
     assert len(calls) == 2
 
 
-def test_another_rate_is_refused(calls):
+def test_other_sample_rates_are_rejected(calls):
     with pytest.raises(ValueError, match="16000"):
         get("dnsmos_ovr")(CLEAN, CLEAN, 8000)
 
 
-def test_without_the_package_it_says_what_to_install(monkeypatch):
+def test_without_the_package_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "speechmos", None)
     monkeypatch.delitem(sys.modules, "jaxgan.scores.dnsmos", raising=False)
     with pytest.raises(UserError, match=r"pip install '\.\[dnsmos\]'"):
         get("dnsmos_ovr")
 
 
-def test_it_counts_as_installed_only_with_its_packages(monkeypatch):
+def test_dnsmos_is_installed_only_with_its_packages(monkeypatch):
     monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: None)
     assert not any(name.startswith("dnsmos") for name in registry.installed())
     monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: object())

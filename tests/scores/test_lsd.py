@@ -1,4 +1,4 @@
-"""Log-spectral distance by closed forms and by a plain loop."""
+"""Tests the log-spectral distance against closed forms and a plain loop."""
 
 import math
 
@@ -10,7 +10,7 @@ from jaxgan.scores import get
 NOISE = 0.1 * np.random.default_rng(0).standard_normal(8000)
 
 
-def test_a_level_in_db_is_its_distance():
+def test_a_level_difference_is_its_distance_in_db():
     assert get("lsd")(NOISE, NOISE, 16000) == 0.0
     assert get("lsd")(NOISE, 0.5 * NOISE, 16000) == pytest.approx(20 * math.log10(2), abs=1e-9)
 
@@ -34,7 +34,7 @@ def test_equals_a_plain_loop():
     assert get("lsd")(NOISE, estimate, 16000) == pytest.approx(expected, abs=1e-9)
 
 
-def test_what_is_50_db_down_is_not_heard():
+def test_differences_50_db_below_the_peak_have_no_effect():
     tone = np.sin(2 * np.pi * 1000 * np.arange(8000) / 16000)
     assert get("lsd")(tone, tone + 1e-7 * NOISE, 16000) < 1e-4
 

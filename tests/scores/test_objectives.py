@@ -21,7 +21,7 @@ def length(items):
     note(items)
     return [len(item) / 10 for item in items]
 
-def moody(items):
+def faulty(items):
     note(items)
     for item in items:
         if item == "raise":
@@ -57,8 +57,8 @@ def module(tmp_path, monkeypatch):
     return tmp_path
 
 
-def asked(module):
-    """The lists that the objective was called with, in the order of the calls."""
+def recorded_calls(module):
+    """Returns the lists that the objective was called with, in the order of the calls."""
     return [line.split(" ") for line in (module / "rated.txt").read_text().split("\n")[:-1]]
 
 
@@ -70,66 +70,74 @@ def test_every_item_is_rated_once(module):
         np.testing.assert_allclose(pool(["a", "dddd"]), [0.1, 0.4], rtol=1e-6)
         assert pool.calls == 5
         assert pool([]).shape == (0,)
-    assert sorted(item for call in asked(module) for item in call) == ["", "a", "bbb", "cc", "dddd"]
+    assert sorted(item for call in recorded_calls(module) for item in call) == [
+        "",
+        "a",
+        "bbb",
+        "cc",
+        "dddd",
+    ]
 
 
 @pytest.mark.parametrize("bad", ["raise", "leave", "die", "hang", "inf"])
-def test_what_goes_wrong_is_nan_for_its_own_item_alone(module, bad):
-    with ObjectivePool("rated_lengths:moody", workers=1, deadline_seconds=2.0) as pool:
+def test_an_item_that_fails_is_nan_and_affects_no_other(module, bad):
+    with ObjectivePool("rated_lengths:faulty", workers=1, deadline_seconds=2.0) as pool:
         items = ["a", "bb", bad, "ccc", "dd"]
         np.testing.assert_allclose(pool(items), [0.1, 0.2, np.nan, 0.3, 0.2], rtol=1e-6)
         assert pool.calls == 5
-        # What were good items are known; a new one among the bad is none of theirs.
-        before = len(asked(module))
+        # The good items are cached; only a new item is rated.
+        before = len(recorded_calls(module))
         np.testing.assert_allclose(pool([*items[:2], "eeee"]), [0.1, 0.2, 0.4], rtol=1e-6)
-        assert asked(module)[before:] == [["eeee"]]
+        assert recorded_calls(module)[before:] == [["eeee"]]
         assert math.isnan(pool([bad])[0])
-        again = [bad] in asked(module)[before:]
+        again = [bad] in recorded_calls(module)[before:]
         assert again == (bad in ("die", "hang"))
 
 
-def test_what_it_raises_is_told_once_and_found_in_few_calls(module, caplog):
-    with ObjectivePool("rated_lengths:moody", workers=1) as pool:
+def test_an_exception_is_logged_once_and_its_item_found_in_few_calls(module, caplog):
+    with ObjectivePool("rated_lengths:faulty", workers=1) as pool:
         items = [f"{number:03}" for number in range(256)]
         items[77] = "raise"
         ratings = pool(items)
         assert np.flatnonzero(np.isnan(ratings)).tolist() == [77]
-        # The whole, once more to tell what it raises, and two halves of each of 8 sizes.
-        assert len(asked(module)) == 1 + 1 + 2 * 8
+        # The whole list, once more to log the exception, and two halves of each of 8 sizes.
+        assert len(recorded_calls(module)) == 1 + 1 + 2 * 8
         pool(["raise", "x"])
         pool(["leave", "y"])
     assert [record.getMessage() for record in caplog.records] == [
-        "rated_lengths:moody failed on one, which counts as unscorable: RuntimeError: no "
-        "(said once; counted after)"
+        "rated_lengths:faulty failed on an item, which counts as unscorable: RuntimeError: no "
+        "(logged once, then only counted)"
     ]
 
 
-def test_what_fails_in_company_is_rated_alone(module):
-    with ObjectivePool("rated_lengths:moody", workers=1) as pool:
+def test_an_item_that_fails_only_in_a_list_is_rated_by_itself(module):
+    with ObjectivePool("rated_lengths:faulty", workers=1) as pool:
         np.testing.assert_allclose(pool(["a", "crowd", "bb"]), [0.1, 0.5, 0.2], rtol=1e-6)
 
 
 def test_items_that_all_hang_take_a_few_deadlines(module, caplog):
-    with ObjectivePool("rated_lengths:moody", workers=1, deadline_seconds=1.0) as pool:
+    with ObjectivePool("rated_lengths:faulty", workers=1, deadline_seconds=1.0) as pool:
         items = [*(f"hang{number}" for number in range(40)), "a"]
         assert np.isnan(pool(items)).all()
-        # All, three alone, and one that may have begun meanwhile.
-        assert [len(call) for call in asked(module)] in ([41, 1, 1, 1], [41, 1, 1, 1, 1])
-        told = [record for record in caplog.records if record.name.endswith("objectives")]
-        assert len(told) == 1
-        assert told[0].getMessage().startswith("rated_lengths:moody crashes or hangs on too many")
+        # The whole list, three single items, and one that may have started in the meantime.
+        assert [len(call) for call in recorded_calls(module)] in ([41, 1, 1, 1], [41, 1, 1, 1, 1])
+        warnings = [record for record in caplog.records if record.name.endswith("objectives")]
+        assert len(warnings) == 1
+        assert (
+            warnings[0].getMessage().startswith("rated_lengths:faulty crashes or hangs on too many")
+        )
         np.testing.assert_allclose(pool(["a"]), [0.1], rtol=1e-6)
 
 
-def test_crashes_end_as_well(module, monkeypatch):
-    monkeypatch.setitem(objectives.MOST_LOST, "crashed", 2)
-    with ObjectivePool("rated_lengths:moody", workers=1) as pool:
+def test_too_many_crashes_end_the_call(module, monkeypatch):
+    monkeypatch.setitem(objectives.WORKER_LOSS_LIMITS, "crashed", 2)
+    with ObjectivePool("rated_lengths:faulty", workers=1) as pool:
         items = ["a", *(f"die{number}" for number in range(9)), "bb"]
         np.testing.assert_allclose(pool(items), [0.1, *[np.nan] * 10], rtol=1e-6)
         np.testing.assert_allclose(pool(["bb"]), [0.2], rtol=1e-6)
 
 
-def test_what_is_no_list_of_as_many_numbers_is_asked_for_alone(module, caplog):
+def test_a_list_of_the_wrong_length_is_retried_in_halves(module, caplog):
     with ObjectivePool("rated_lengths:short", workers=1) as pool:
         found = pool(["a", "left out", "bb"])
     np.testing.assert_allclose(found, [0.1, np.nan, 0.2], rtol=1e-6)
@@ -139,9 +147,12 @@ def test_what_is_no_list_of_as_many_numbers_is_asked_for_alone(module, caplog):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("long", "ValueError: 3 ratings for 2 items"), ("text", "TypeError: a string for 2 items")],
+    [
+        ("long", "ValueError: 3 ratings for 2 items"),
+        ("text", "TypeError: a string instead of a list of 2 ratings"),
+    ],
 )
-def test_what_never_is_a_list_of_as_many_numbers_is_nan(module, caplog, name, message):
+def test_invalid_ratings_of_single_items_are_nan(module, caplog, name, message):
     with ObjectivePool(f"rated_lengths:{name}", workers=1) as pool:
         assert np.isnan(pool(["one", "two"])).all()
     assert message in caplog.text
@@ -155,6 +166,6 @@ def test_what_never_is_a_list_of_as_many_numbers_is_nan(module, caplog, name, me
         ("rated_lengths:number", "cannot be called with a list"),
     ],
 )
-def test_what_is_no_objective_is_told(module, path, message):
+def test_an_invalid_objective_is_reported(module, path, message):
     with pytest.raises(UserError, match=message):
         ObjectivePool(path, workers=1)

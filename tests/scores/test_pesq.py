@@ -14,7 +14,7 @@ def test_equals_the_package(make_speech, mode, rate):
     assert get(f"pesq_{mode}")(clean, noisy, rate) == pesq.pesq(rate, clean, noisy, mode)
 
 
-def test_int16_and_level_change_nothing(make_speech):
+def test_sample_format_and_level_have_no_effect(make_speech):
     clean = make_speech(2.0)
     noisy = clean + np.random.default_rng(1).normal(0, 0.01, clean.shape)
     score = get("pesq_wb")
@@ -25,7 +25,7 @@ def test_int16_and_level_change_nothing(make_speech):
 
 
 @pytest.mark.parametrize("mode", ["wb", "nb"])
-def test_identical_signals_reach_the_highest(make_speech, mode):
+def test_identical_signals_have_the_highest_score(make_speech, mode):
     score, clean = get(f"pesq_{mode}"), make_speech(2.0)
     assert score(clean, clean, 16000) == pytest.approx(score.highest, abs=1e-3)
 

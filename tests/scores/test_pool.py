@@ -12,17 +12,17 @@ from jaxgan.core.errors import UserError
 from jaxgan.scores import get
 from jaxgan.scores.pool import OUTCOMES, ScorePool
 
-# What the score `moody` of conftest does when the first sample is this.
-RAISES, EXITS, GIVES_NAN, UNSCORABLE, LEAVES, IS_KILLED, FAULTS, LOOPS, HANGS_IN_C = range(1, 10)
+# The values of the first sample at which the score `faulty` of conftest fails, and how.
+RAISES, EXITS, GIVES_NAN, UNSCORABLE, DIES, IS_KILLED, SEGFAULTS, LOOPS, HANGS_IN_C = range(1, 10)
 
 
-def pair(mood: int) -> tuple[np.ndarray, np.ndarray]:
-    samples = np.full(1000, mood, np.int16)
+def pair(value: int) -> tuple[np.ndarray, np.ndarray]:
+    samples = np.full(1000, value, np.int16)
     return samples, samples
 
 
-def running(process_id: int) -> bool:
-    """Whether the process exists and is no zombie."""
+def is_running(process_id: int) -> bool:
+    """Returns whether the process exists and is not a zombie."""
     line = subprocess.run(["ps", "-o", "stat=", "-p", str(process_id)], capture_output=True)
     return line.stdout.strip()[:1] not in (b"", b"Z")
 
@@ -48,7 +48,7 @@ def test_several_scores_of_a_pair_equal_direct_calls(make_speech):
     assert one == {"si_sdr": values["si_sdr"]}
 
 
-def test_a_batch_is_cut_to_its_lengths_and_padding_counts_nowhere(make_speech):
+def test_a_batch_is_cut_to_its_lengths_and_padding_is_not_counted(make_speech):
     clean = np.stack([make_speech(1.0, seed=seed) for seed in range(4)])
     noisy = clean + np.random.default_rng(0).normal(0, 0.01, clean.shape)
     noisy[3] = 0.0
@@ -64,61 +64,61 @@ def test_a_batch_is_cut_to_its_lengths_and_padding_counts_nowhere(make_speech):
     assert counts == dict(zip(OUTCOMES, (2, 1, 0, 0, 0), strict=True))
 
 
-def test_every_fault_costs_its_own_item_alone(moody_scores, caplog):
-    faults = (RAISES, EXITS, GIVES_NAN, UNSCORABLE, LEAVES, IS_KILLED, FAULTS, LOOPS, HANGS_IN_C)
-    moods = [mood for fault in faults for mood in (20 + fault, fault, 40 + fault)]
-    with ScorePool([f"{moody_scores}:moody"], workers=2, deadline_seconds=1.5) as pool:
+def test_a_fault_affects_only_its_own_item(faulty_scores, caplog):
+    faults = range(RAISES, HANGS_IN_C + 1)
+    values = [value for fault in faults for value in (20 + fault, fault, 40 + fault)]
+    with ScorePool([f"{faulty_scores}:faulty"], workers=2, deadline_seconds=1.5) as pool:
         pool.wait_until_ready()
-        batch = np.repeat(np.array(moods, np.int16)[:, None], 1000, axis=1)
-        scores = pool.score_batch(batch, batch, np.full(len(moods), 1000))
-        expected = [mood if mood > 9 else math.nan for mood in moods]
+        batch = np.repeat(np.array(values, np.int16)[:, None], 1000, axis=1)
+        scores = pool.score_batch(batch, batch, np.full(len(values), 1000))
+        expected = [value if value > 9 else math.nan for value in values]
         np.testing.assert_array_equal(scores, np.array(expected, np.float32))
         assert pool.counts == dict(zip(OUTCOMES, (18, 2, 2, 3, 2), strict=True))
-        assert pool.submit(*pair(77)).result() == {f"{moody_scores}:moody": 77.0}
+        assert pool.submit(*pair(77)).result() == {f"{faulty_scores}:faulty": 77.0}
     assert len(caplog.records) == 3
     assert "ValueError: a defect" in caplog.text or "SystemExit: 3" in caplog.text
 
 
-def test_a_crash_in_one_score_leaves_the_pairs_other_scores(moody_scores):
-    names = [f"{moody_scores}:{score}" for score in ("same", "moody", "slow")]
+def test_a_crash_in_one_score_does_not_affect_the_others_of_the_pair(faulty_scores):
+    names = [f"{faulty_scores}:{score}" for score in ("same", "faulty", "slow")]
     with ScorePool(names, workers=1, deadline_seconds=10.0) as pool:
-        values = pool.submit(*pair(FAULTS)).result()
-    assert values[names[0]] == FAULTS
+        values = pool.submit(*pair(SEGFAULTS)).result()
+    assert values[names[0]] == SEGFAULTS
     assert math.isnan(values[names[1]])
     assert values[names[2]] > 0
 
 
-def test_a_worker_killed_while_idle_costs_nothing(moody_scores):
-    with ScorePool([f"{moody_scores}:same"], workers=2) as pool:
+def test_a_worker_killed_while_idle_loses_no_score(faulty_scores):
+    with ScorePool([f"{faulty_scores}:same"], workers=2) as pool:
         pool.wait_until_ready()
         before = pool.process_ids
         for process_id in before:
             os.kill(process_id, signal.SIGKILL)
         assert wait_for(lambda: not pool.process_ids, 5.0)
-        values = [pool.submit(*pair(mood)) for mood in range(10, 20)]
+        values = [pool.submit(*pair(number)) for number in range(10, 20)]
         assert [next(iter(value.result().values())) for value in values] == list(range(10, 20))
         assert pool.counts["crashed"] == 0
         assert not set(before) & set(pool.process_ids)
 
 
-def test_a_stopped_worker_is_replaced(moody_scores):
-    large = np.full(400_000, 15, np.int16)  # more than a socket holds: sending has to time out
-    with ScorePool([f"{moody_scores}:same"], workers=1, deadline_seconds=1.5) as pool:
+def test_a_stopped_worker_is_replaced(faulty_scores):
+    large = np.full(400_000, 15, np.int16)  # more than a socket buffers: sending has to time out
+    with ScorePool([f"{faulty_scores}:same"], workers=1, deadline_seconds=1.5) as pool:
         pool.wait_until_ready()
         os.kill(pool.process_ids[0], signal.SIGSTOP)
-        assert math.isnan(pool.submit(large, large).result(10)[f"{moody_scores}:same"])
-        assert pool.submit(*pair(15)).result(10) == {f"{moody_scores}:same": 15.0}
+        assert math.isnan(pool.submit(large, large).result(10)[f"{faulty_scores}:same"])
+        assert pool.submit(*pair(15)).result(10) == {f"{faulty_scores}:same": 15.0}
         assert pool.counts["timed_out"] == 1
 
 
-def test_the_deadline_leaves_waiting_out(moody_scores):
-    with ScorePool([f"{moody_scores}:brief"], workers=1, deadline_seconds=1.5) as pool:
+def test_the_deadline_excludes_the_time_in_the_queue(faulty_scores):
+    with ScorePool([f"{faulty_scores}:brief"], workers=1, deadline_seconds=1.5) as pool:
         values = [pool.submit(*pair(10)) for _ in range(9)]
-        assert all(value.result() == {f"{moody_scores}:brief": 1.0} for value in values)
+        assert all(value.result() == {f"{faulty_scores}:brief": 1.0} for value in values)
 
 
-def test_workers_run_side_by_side_in_processes_of_their_own(moody_scores):
-    with ScorePool([f"{moody_scores}:slow"], workers=4) as pool:
+def test_workers_run_in_parallel_in_separate_processes(faulty_scores):
+    with ScorePool([f"{faulty_scores}:slow"], workers=4) as pool:
         pool.wait_until_ready()
         processes = set(pool.process_ids)
         start = time.monotonic()
@@ -127,17 +127,17 @@ def test_workers_run_side_by_side_in_processes_of_their_own(moody_scores):
         seconds = time.monotonic() - start
     assert ran_in == processes
     assert len(processes) == 4
-    assert seconds < 1.5  # one after the other: 1.6
+    assert seconds < 1.5  # in sequence: 1.6
 
 
-def test_workers_load_no_jax_and_not_the_callers_program(moody_scores):
+def test_workers_load_neither_jax_nor_the_callers_program(faulty_scores):
     assert "jax" in sys.modules
-    with ScorePool([f"{moody_scores}:loaded"], workers=1) as pool:
-        assert pool.submit(*pair(10)).result() == {f"{moody_scores}:loaded": 0.0}
+    with ScorePool([f"{faulty_scores}:loaded"], workers=1) as pool:
+        assert pool.submit(*pair(10)).result() == {f"{faulty_scores}:loaded": 0.0}
 
 
-def test_ctrl_c_and_sigterm_are_the_parents_business(moody_scores):
-    with ScorePool([f"{moody_scores}:slow"], workers=1) as pool:
+def test_workers_ignore_ctrl_c_and_sigterm(faulty_scores):
+    with ScorePool([f"{faulty_scores}:slow"], workers=1) as pool:
         pool.wait_until_ready()
         value = pool.submit(*pair(10))
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -146,15 +146,15 @@ def test_ctrl_c_and_sigterm_are_the_parents_business(moody_scores):
         assert next(iter(value.result().values())) == pool.process_ids[0]
 
 
-def test_what_a_score_prints_stays_out_of_standard_output(moody_scores, capfd):
-    with ScorePool([f"{moody_scores}:talkative"], workers=1) as pool:
+def test_output_of_a_score_does_not_reach_standard_output(faulty_scores, capfd):
+    with ScorePool([f"{faulty_scores}:talkative"], workers=1) as pool:
         pool.submit(*pair(10)).result()
     captured = capfd.readouterr()
     assert captured.out == ""
 
 
-def test_close_waits_for_nobody(moody_scores):
-    pool = ScorePool([f"{moody_scores}:moody"], workers=1)
+def test_close_does_not_wait_for_tasks(faulty_scores):
+    pool = ScorePool([f"{faulty_scores}:faulty"], workers=1)
     pool.wait_until_ready()
     process_ids = pool.process_ids
     values = [pool.submit(*pair(LOOPS)) for _ in range(3)]
@@ -164,33 +164,33 @@ def test_close_waits_for_nobody(moody_scores):
     values.append(pool.submit(*pair(10)))
     assert all(math.isnan(next(iter(value.result(1).values()))) for value in values)
     assert sum(pool.counts.values()) == 0
-    assert not any(map(running, process_ids))
+    assert not any(map(is_running, process_ids))
 
 
 ORPHANS = """
 import sys, time, numpy as np
 from jaxgan.scores.pool import ScorePool
-pool = ScorePool(["moody_scores:moody"], workers=3, deadline_seconds=0.7)
+pool = ScorePool(["faulty_scores:faulty"], workers=3, deadline_seconds=0.7)
 pool.wait_until_ready()
-for mood in (8, 9):  # one worker loops, one hangs in C with Python's lock, one is idle
-    pool.submit(np.full(10, mood, np.int16), np.full(10, mood, np.int16))
+for fault in (8, 9):  # one worker loops, one hangs in C holding the GIL, one is idle
+    pool.submit(np.full(10, fault, np.int16), np.full(10, fault, np.int16))
 time.sleep(0.1)
 print(*pool.process_ids, flush=True)
 time.sleep(60)
 """
 
 
-def test_workers_do_not_outlive_a_killed_parent(moody_scores, tmp_path):
+def test_workers_do_not_outlive_a_killed_parent(faulty_scores, tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     command = [sys.executable, "-c", ORPHANS]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as parent:
-        process_ids = [int(word) for word in parent.stdout.readline().split()]
+        process_ids = [int(number) for number in parent.stdout.readline().split()]
         parent.kill()
     assert len(process_ids) == 3
-    assert wait_for(lambda: not any(map(running, process_ids)), 20.0)
+    assert wait_for(lambda: not any(map(is_running, process_ids)), 20.0)
 
 
-def test_workers_that_cannot_start_are_told_and_give_nan(tmp_path, monkeypatch):
+def test_workers_that_cannot_start_are_reported_and_give_nan(tmp_path, monkeypatch):
     source = "import sys\nassert 'pytest' in sys.modules, 'only here'\n"
     source += "def score(*pair): return 1.0\n"
     source += "score.lowest, score.highest, score.higher_is_better = 0, 1, True\n"
@@ -206,18 +206,18 @@ def test_workers_that_cannot_start_are_told_and_give_nan(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("scores", "settings", "message"),
     [
-        ([], {}, "name at least one"),
+        ([], {}, "at least one name"),
         (["pesq"], {}, "'pesq' is unknown"),
         (["si_sdr"], {"workers": -1}, r"scoring\.workers"),
         (["si_sdr"], {"deadline_seconds": 0.0}, r"scoring\.deadline_seconds"),
         (["si_sdr"], {"deadline_seconds": math.inf}, r"scoring\.deadline_seconds"),
     ],
 )
-def test_mistakes_are_refused(scores, settings, message):
+def test_invalid_arguments_are_rejected(scores, settings, message):
     with pytest.raises(UserError, match=message):
         ScorePool(scores, **settings)
 
 
-def test_a_score_that_is_not_the_pools_is_a_defect():
+def test_a_score_that_the_pool_does_not_have_is_rejected():
     with ScorePool(["si_sdr"], workers=1) as pool, pytest.raises(ValueError, match="stoi"):
         pool.submit(*pair(10), ("stoi",))

@@ -52,7 +52,7 @@ def package(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", installed())
-def test_built_in_scores_bear_their_names(name):
+def test_built_in_scores_have_their_names(name):
     score = get(name)
     assert score.name == name
     assert score.lowest < score.highest
@@ -68,7 +68,7 @@ def test_a_function_by_import_path(package, path):
 
 
 @pytest.mark.parametrize("attribute", ["Error", "instance"])
-def test_a_class_or_an_instance_with_a_map_of_its_own(package, attribute):
+def test_a_class_or_an_instance_with_its_own_map(package, attribute):
     score = get(f"{package}.scores:{attribute}")
     assert score.name == "error"
     assert score(RAMP, RAMP + 0.25, 16000) == pytest.approx(0.25)
@@ -82,7 +82,7 @@ def test_a_score_object(package):
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("pesk", r"'pesk' is unknown; give one of pesq_wb, .*dnsmos_p808, or the import path"),
+        ("pesk", r"'pesk' is unknown; use one of pesq_wb, .*dnsmos_p808, or the import path"),
         ("no_such_module.score", "cannot import 'no_such_module'"),
         ("home_made.broken:x", "ModuleNotFoundError: No module named 'no_such_library'"),
         ("home_made.scores:other", "module 'home_made.scores' has no 'other'"),
@@ -94,7 +94,7 @@ def test_a_score_object(package):
         (":x", "cannot import ''"),
     ],
 )
-def test_mistakes_are_told_in_one_line(package, path, message):
+def test_errors_take_one_line(package, path, message):
     with pytest.raises(UserError, match=message) as caught:
         get(path)
     assert "\n" not in str(caught.value)

@@ -18,7 +18,7 @@ def difference(reference, estimate, sample_rate):
 DIFFERENCE = Score("difference", 0.0, 2.0, higher_is_better=False, measure=difference)
 
 
-def test_int16_is_scored_as_its_fraction_of_full_scale():
+def test_int16_is_scored_as_a_fraction_of_full_scale():
     integers = (RAMP * 32768).astype(np.int16)
     assert DIFFERENCE(integers, integers / 32768, 16000) == 0.0
     assert DIFFERENCE(RAMP.astype(np.float32), RAMP, 16000) == pytest.approx(0.0, abs=1e-7)
@@ -36,14 +36,14 @@ def test_int16_is_scored_as_its_fraction_of_full_scale():
     ],
     ids=["unequal", "empty", "silent reference", "silent estimate", "NaN", "infinite"],
 )
-def test_pairs_without_a_score_give_nan_and_never_reach_the_measure(reference, estimate):
+def test_invalid_pairs_give_nan_and_never_reach_the_measure(reference, estimate):
     def measure(*pair):
         raise AssertionError("measured")
 
     assert math.isnan(Score("x", 0.0, 1.0, True, measure)(reference, estimate, 16000))
 
 
-def test_a_measure_that_says_unscorable_or_is_not_finite_gives_nan():
+def test_unscorable_pairs_and_infinite_values_give_nan():
     def unscorable(*pair):
         raise Unscorable("because")
 
@@ -51,14 +51,14 @@ def test_a_measure_that_says_unscorable_or_is_not_finite_gives_nan():
     assert math.isnan(Score("x", 0.0, 1.0, True, lambda *pair: math.inf)(RAMP, RAMP, 16000))
 
 
-def test_what_is_no_waveform_is_refused():
+def test_arrays_that_are_not_waveforms_are_rejected():
     with pytest.raises(ValueError, match="one channel"):
         DIFFERENCE(RAMP[:, None], RAMP[:, None], 16000)
     with pytest.raises(TypeError, match="int32"):
         DIFFERENCE(np.ones(5, np.int32), np.ones(5, np.int32), 16000)
 
 
-def test_range_map_makes_one_the_best_whichever_end_is_good():
+def test_range_map_gives_the_better_end_the_value_1():
     assert [DIFFERENCE.normalise(raw) for raw in (0.0, 0.5, 2.0, 3.0)] == [1.0, 0.75, 0.0, 0.0]
     assert [get("si_sdr").normalise(raw) for raw in (-30.0, 5.0, 31.0)] == [0.0, 0.5, 1.0]
     assert math.isnan(DIFFERENCE.normalise(math.nan))
@@ -74,11 +74,11 @@ def test_maps_of_pesq(mode):
     assert ranged.normalise(1.0) == 0.0
 
 
-def test_clean_against_clean_in_the_papers_map_of_wide_band_pesq():
+def test_paper_map_of_identical_signals_in_wide_band_pesq():
     assert get("pesq_wb").normalise(get("pesq_wb").highest) == pytest.approx(1.029, abs=5e-4)
 
 
-def test_stoi_is_its_own_map():
+def test_paper_map_of_stoi_is_the_identity():
     assert get("stoi").normalise(0.83) == 0.83
     assert by_range(get("stoi")).normalise(-0.01) == 0.0
 

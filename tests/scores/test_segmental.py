@@ -1,4 +1,4 @@
-"""The host's scores over short frames against plain loops, and where they have none."""
+"""Tests the frame-based scores on the host against plain loops, and pairs without a score."""
 
 import math
 
@@ -62,7 +62,7 @@ def test_segmental_snr_of_a_known_ratio():
     assert get("ssnr")(tone, -9.0 * tone, 16000) == -10.0
 
 
-def test_levels_change_no_distance_between_spectral_shapes(pair):
+def test_llr_and_fwsegsnr_do_not_depend_on_the_level(pair):
     clean, noisy = pair(16000)
     for name in ("llr", "fwsegsnr"):
         expected = get(name)(clean, noisy, 16000)

@@ -17,23 +17,23 @@ def test_equals_the_package(pair):
     assert get("stoi")(*pair, 16000) == pystoi.stoi(*pair, 16000)
 
 
-def test_extended_equals_the_package_up_to_its_dither(pair):
+def test_extended_equals_the_package_up_to_dither(pair):
     expected = pystoi.stoi(*pair, 16000, extended=True)
     assert get("estoi")(*pair, 16000) == pytest.approx(expected, abs=1e-6)
 
 
-def test_extended_is_repeatable_and_leaves_the_global_generator_alone(pair):
+def test_extended_is_repeatable_and_restores_the_global_generator(pair):
     np.random.seed(5)  # noqa: NPY002
     expected = np.random.random()  # noqa: NPY002
     np.random.seed(5)  # noqa: NPY002
-    # Long digital silence inside the estimate is where the package's dither decides the value.
+    # With long digital silence in the estimate the package's dither determines the value.
     estimate = np.where(np.arange(len(pair[0])) % 8000 < 4000, pair[1], 0.0)
     scores = {get("estoi")(pair[0], estimate, 16000) for _ in range(3)}
     assert len(scores) == 1
     assert np.random.random() == expected  # noqa: NPY002
 
 
-def test_identical_signals_reach_the_highest(make_speech):
+def test_identical_signals_have_the_highest_score(make_speech):
     clean = make_speech(2.0)
     assert get("stoi")(clean, clean, 16000) == pytest.approx(1.0)
     assert get("estoi")(clean, clean, 16000) == pytest.approx(1.0)

@@ -1,7 +1,7 @@
-"""Scores as JAX functions: batched, on the device, differentiable where the score is.
+"""Scores as JAX functions: batched, compiled for any device, and differentiable.
 
-Every score is `score(reference [B, T], estimate [B, T], lengths [B], sample_rate=16000) -> [B]`:
-any lengths in one padded batch, NaN for an item that has no score.
+Every score has the form `score(reference [B, T], estimate [B, T], lengths [B], sample_rate=16000)
+-> [B]`. A padded batch may mix any lengths; a pair without a score is NaN.
 """
 
 from jaxgan.scores.device.composite import cbak, composite, covl, csig

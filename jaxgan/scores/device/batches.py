@@ -1,6 +1,5 @@
-"""What the device scores share: cleaning a batch, and running it in groups that fit a cache."""
+"""Batch handling of the device scores: validity of pairs, and groups that fit a CPU's caches."""
 
-import functools
 from collections.abc import Callable
 from typing import Protocol
 
@@ -8,15 +7,17 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxgan.scores.score import INT16_SCALE
+
 _CPU_GROUP = 4
-"""Pairs that a CPU works on at once; more leave its caches and are slower."""
+"""Pairs that a CPU processes at a time; larger groups do not fit its caches and are slower."""
 
 PairScore = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
-"""(pairs float [2, B, T], zero past the lengths int32 [B], their peaks [2, B]) -> scores [B]."""
+"""(pairs float [2, B, T], zero past the lengths, lengths int32 [B], peaks [2, B]) -> scores [B]."""
 
 
 class BatchScore(Protocol):
-    """A score on the device, as users call it; its signature is described at `batched`."""
+    """The public signature of a device score; `batched` describes it."""
 
     def __call__(
         self,
@@ -27,25 +28,25 @@ class BatchScore(Protocol):
         *,
         group: int | None = None,
     ) -> jax.Array:
-        """Scores [B]."""
+        """Returns scores [B]."""
 
 
 def batched(score: Callable[[jax.Array, jax.Array, jax.Array, int], jax.Array]) -> BatchScore:
-    """Decorates a `PairScore` that also takes the sample rate: a jitted score of padded batches.
+    """Decorates a `PairScore` that also takes the sample rate; returns a jitted score of batches.
 
-    What results is called with
+    The decorated function takes
 
         reference: clean speech, floating [B, T] with full scale 1, or int16 [B, T].
-        estimate: degraded or enhanced speech, aligned with the reference, likewise.
-        lengths: integers [B], samples; what lies past them is not read.
-        sample_rate: Hz, 16000 where not given.
-        group: pairs worked on at a time; None for 4 on a CPU and all of them elsewhere.
+        estimate: degraded or enhanced speech, aligned with the reference, in the same formats.
+        lengths: integers [B], samples; samples past them are not read.
+        sample_rate: sample rate in Hz, 16000 by default.
+        group: pairs to process at a time; None for 4 on a CPU and the whole batch elsewhere.
 
-    and gives float32 [B], float64 where both sides are. It is NaN at least for items where a sample
-    is not finite or a side is silent.
+    It returns float32 [B], or float64 [B] if both signals are float64. A pair in which a sample is
+    not finite or a signal is silent is NaN. It raises ValueError if the shapes do not fit.
     """
 
-    def of_batch(
+    def score_pairs(
         reference: jax.Array,
         estimate: jax.Array,
         lengths: jax.Array,
@@ -53,14 +54,14 @@ def batched(score: Callable[[jax.Array, jax.Array, jax.Array, int], jax.Array]) 
         *,
         group: int | None = None,
     ) -> jax.Array:
-        def of_pairs(pairs: jax.Array, lengths: jax.Array, peaks: jax.Array) -> jax.Array:
+        def score_at_rate(pairs: jax.Array, lengths: jax.Array, peaks: jax.Array) -> jax.Array:
             return score(pairs, lengths, peaks, sample_rate)
 
-        return score_batch(of_pairs, reference, estimate, lengths, group)
+        return score_batch(score_at_rate, reference, estimate, lengths, group)
 
     for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
-        setattr(of_batch, attribute, getattr(score, attribute))
-    return jax.jit(of_batch, static_argnames=("sample_rate", "group"))
+        setattr(score_pairs, attribute, getattr(score, attribute))
+    return jax.jit(score_pairs, static_argnames=("sample_rate", "group"))
 
 
 def score_batch(
@@ -70,14 +71,19 @@ def score_batch(
     lengths: jax.Array,
     group: int | None,
 ) -> jax.Array:
-    """Scores [B] of a batch, NaN where a side is silent or not finite, a few pairs at a time.
+    """Returns the scores [B] of a batch, computed a few pairs at a time.
+
+    A pair in which a sample is not finite or a signal is silent is NaN.
 
     Args:
-        score: what to compute; its pairs are float32, or float64 where both sides were.
+        score: the score; it receives float32 pairs, or float64 pairs if both signals are float64.
         reference: floating [B, T] with full scale 1, or int16 [B, T].
-        estimate: likewise.
-        lengths: integers [B], samples; what lies past them is not read.
-        group: pairs at a time; None for 4 on a CPU and all of them elsewhere.
+        estimate: floating [B, T] with full scale 1, or int16 [B, T].
+        lengths: integers [B], samples; samples past them are not read.
+        group: pairs to process at a time; None for 4 on a CPU and the whole batch elsewhere.
+
+    Raises:
+        ValueError: the shapes do not fit.
     """
     if reference.ndim != 2 or reference.shape != estimate.shape:
         raise ValueError(
@@ -91,15 +97,14 @@ def score_batch(
         group = _CPU_GROUP if jax.default_backend() == "cpu" else batch
     group = max(1, min(group, batch))
     groups = -(-batch // group)
-    whole = functools.partial(_score_group, score)
     if groups == 1:
-        return whole(reference, estimate, lengths)
+        return _score_group(score, reference, estimate, lengths)
     extra = groups * group - batch
     parts = [
         jnp.pad(x, [(0, extra)] + [(0, 0)] * (x.ndim - 1)).reshape(groups, group, *x.shape[1:])
         for x in (reference, estimate, lengths)
     ]
-    return lax.map(lambda part: whole(*part), tuple(parts)).reshape(-1)[:batch]
+    return lax.map(lambda part: _score_group(score, *part), tuple(parts)).reshape(-1)[:batch]
 
 
 def _score_group(
@@ -107,17 +112,17 @@ def _score_group(
 ) -> jax.Array:
     lengths = jnp.clip(lengths.astype(jnp.int32), 0, reference.shape[1])
     inside = jnp.arange(reference.shape[1]) < lengths[:, None]
-    pairs = jnp.where(inside, jnp.stack([_floating(reference), _floating(estimate)]), 0.0)
-    # Not from the peaks: XLA's maximum on a CPU may pass over a NaN.
+    pairs = jnp.where(inside, jnp.stack([_to_floating(reference), _to_floating(estimate)]), 0.0)
+    # The peaks do not show this: XLA's maximum on a CPU may ignore a NaN.
     finite = jnp.all(jnp.isfinite(pairs), (0, 2))
     peaks = lax.stop_gradient(jnp.max(jnp.abs(pairs), -1))
-    # Zeros in place of what is not finite, so that gradients of the other items stay finite.
+    # Replace non-finite signals by zeros, so that the gradients of the other pairs stay finite.
     pairs = jnp.where(finite[:, None], pairs, 0.0)
     scores = score(pairs, lengths, jnp.where(finite, peaks, 0.0))
     return jnp.where(finite & jnp.all(peaks > 0, 0), scores, jnp.nan)
 
 
-def _floating(samples: jax.Array) -> jax.Array:
+def _to_floating(samples: jax.Array) -> jax.Array:
     if samples.dtype == jnp.int16:
-        return samples.astype(jnp.float32) / 32768.0
+        return samples.astype(jnp.float32) / INT16_SCALE
     return samples if samples.dtype == jnp.float64 else samples.astype(jnp.float32)

@@ -1,8 +1,9 @@
-"""PESQ on the accelerator: P.862 and P.862.2 for batches of time-aligned pairs, in JAX.
+"""PESQ in JAX: P.862 and P.862.2 for batches of time-aligned pairs.
 
-An independent implementation from a mathematical description of the method, without its time
-alignment: the estimate must be aligned with the reference, as an enhancement network's output is.
-docs/scores.md says how far it agrees with the package `pesq`, and on what it stands.
+This is an independent implementation, written from a mathematical description of the method. It
+omits the time alignment: the estimate must be aligned with the reference, as the output of an
+enhancement network is. docs/scores.md describes its origin and how closely it agrees with the
+package `pesq`.
 """
 
 import dataclasses
@@ -50,30 +51,34 @@ def pesq_wb(
     refuse_speechless: bool = True,
     group: int | None = None,
 ) -> jax.Array:
-    """Wide-band PESQ (P.862.2), 1.01 to 4.64, higher is better.
+    """Returns the wide-band PESQ (P.862.2), 1.01 to 4.64, higher is better.
 
-    Differentiable: silence, the ends of the speech, bad intervals and their lags are constants to
-    the gradient. Minus the mean over items that are not NaN is a loss.
+    The score is differentiable. The gradient treats the silent frames, the ends of the speech, the
+    bad intervals and their lags as constants. Minus the mean over the pairs that are not NaN is a
+    loss.
 
     Args:
-        reference: clean speech, floating [B, T] or int16 [B, T].
-        estimate: degraded or enhanced speech, aligned with the reference, likewise.
-        lengths: integers [B], samples; what lies past them is not read.
-        sample_rate: 16000 Hz.
-        bad_intervals: whether loud disturbances are looked at once more. Without: up to 0.04 off
-            on noisy speech, 0.2 on enhanced.
-        unfused: whether the input filter rounds as published scores do. Without: the same on
-            ordinary recordings, up to 0.03 off where the reference has empty upper bands.
-        refuse_speechless: whether references without 0.2 s of speech are NaN. Without: only
-            silent, short and non-finite items are.
-        group: pairs worked on at a time; None for 4 on a CPU and all of them elsewhere.
+        reference: clean speech, floating [B, T] with full scale 1, or int16 [B, T].
+        estimate: degraded or enhanced speech, aligned with the reference, in the same formats.
+        lengths: integers [B], samples; samples past them are not read.
+        sample_rate: sample rate in Hz, which must be 16000.
+        bad_intervals: whether large disturbances are computed again after a realignment, as in
+            P.862. Without it, scores are off by up to 0.04 for noisy and 0.2 for enhanced speech.
+        unfused: whether the input filter rounds like that of published scores. Without it, scores
+            of ordinary recordings are the same, and those of references with empty upper bands are
+            off by up to 0.03.
+        refuse_speechless: whether references without 0.2 s of speech are NaN. Without it, only
+            silent, short and non-finite pairs are.
+        group: pairs to process at a time; None for 4 on a CPU and the whole batch elsewhere.
 
     Returns:
-        MOS-LQO, float32 [B] (float64 where both sides are). NaN for items with a sample that is
-        not finite, a silent side, less than 0.25 s, or no speech in the reference.
+        MOS-LQO, float32 [B], or float64 [B] if both signals are float64. A pair is NaN if a sample
+        is not finite, a signal is silent or shorter than 0.25 s, or the reference contains no
+        speech.
 
     Raises:
-        UserError: another sample rate.
+        UserError: the sample rate is not 16000 Hz.
+        ValueError: the shapes do not fit.
     """
     if sample_rate != 16000:
         raise UserError(f"pesq_wb takes 16000 Hz, not {sample_rate}; resample, or use pesq_nb")
@@ -94,13 +99,14 @@ def pesq_nb(
     refuse_speechless: bool = True,
     group: int | None = None,
 ) -> jax.Array:
-    """Narrow-band PESQ (P.862 with the mapping of P.862.1), 1.00 to 4.55, higher is better.
+    """Returns the narrow-band PESQ (P.862, mapped by P.862.1), 1.00 to 4.55, higher is better.
 
-    Args, results and gradients as of `pesq_wb`; `sample_rate` is 8000 or 16000 Hz. Without
-    `bad_intervals` 1 score in 200 is off by more than 0.005, by up to 0.04.
+    Arguments, results and gradients are as for `pesq_wb`, except that `sample_rate` is 8000 or
+    16000 Hz. Without `bad_intervals` 1 score in 200 is off by more than 0.005, by up to 0.04.
 
     Raises:
-        UserError: another sample rate.
+        UserError: the sample rate is neither 8000 nor 16000 Hz.
+        ValueError: the shapes do not fit.
     """
     if sample_rate not in (8000, 16000):
         raise UserError(f"pesq_nb takes 8000 or 16000 Hz, not {sample_rate}; resample first")
@@ -123,68 +129,68 @@ def _pesq(
 def _score(
     pairs: jax.Array, lengths: jax.Array, peaks: jax.Array, *, tables: Tables, options: _Options
 ) -> jax.Array:
-    """MOS-LQO [B] of pairs [2, B, T]."""
-    whole_hops = -pairs.shape[-1] % tables.hop
+    """Returns the MOS-LQO [B] of pairs [2, B, T], which it scales to a common peak of 1."""
+    to_whole_hops = -pairs.shape[-1] % tables.hop
     peak = jnp.max(peaks, 0)
     pairs = pairs / jnp.where(peak > 0, peak, 1.0)[:, None]
-    pairs = jnp.pad(pairs, ((0, 0), (0, 0), (0, whole_hops)))
-    score = functools.partial(_score_level, lengths=lengths, tables=tables, options=options)
-    return _if_any((peak > 0) & (lengths >= tables.shortest), score, pairs)
+    pairs = jnp.pad(pairs, ((0, 0), (0, 0), (0, to_whole_hops)))
+    score = functools.partial(_score_scaled, lengths=lengths, tables=tables, options=options)
+    return _score_where((peak > 0) & (lengths >= tables.shortest), score, pairs)
 
 
-def _score_level(
+def _score_scaled(
     pairs: jax.Array, lengths: jax.Array, tables: Tables, options: _Options
 ) -> jax.Array:
-    """MOS-LQO [B] of pairs [2, B, S] whose largest sample is 1."""
+    """Returns the MOS-LQO [B] of pairs [2, B, S] whose largest sample is 1."""
     samples = pairs.shape[-1]
     spectra = pesq_filters.transform(pairs, options.mode, tables)
     gain = pesq_filters.level_gains(spectra, lengths, tables)
     valid = jnp.all(jnp.isfinite(gain), 0)
     gain = jnp.where(jnp.isfinite(gain), gain, 0.0)[..., None]
     if options.refuse_speechless:
-        # Not levelled: the detector compares powers with each other only.
+        # The detector only compares powers with each other, so it needs no level alignment.
         reference = lax.stop_gradient(spectra[0])
         power = pesq_filters.block_powers(reference, samples, options.mode, tables)
         valid &= pesq_speech.has_utterance(power, lengths, tables)
-    compare = functools.partial(_compare, lengths=lengths, tables=tables, options=options)
+    compare = functools.partial(_score_filtered, lengths=lengths, tables=tables, options=options)
     if options.mode == "nb":
         signals = gain * pesq_filters.narrowband(spectra, lengths, samples, tables)
-        return _if_any(valid, compare, signals)
+        return _score_where(valid, compare, signals)
 
     def filter_and_compare(faded: jax.Array) -> jax.Array:
         signals = pesq_filters.wideband(faded, lengths, options.unfused)
-        return _if_any(valid, compare, signals)
+        return _score_where(valid, compare, signals)
 
-    return _if_any(lengths > 0, filter_and_compare, pesq_filters.fade(gain * pairs, lengths))
+    return _score_where(lengths > 0, filter_and_compare, pesq_filters.fade(gain * pairs, lengths))
 
 
-def _if_any(
-    wanted: jax.Array, score: Callable[[jax.Array], jax.Array], signals: jax.Array
+def _score_where(
+    valid: jax.Array, score: Callable[[jax.Array], jax.Array], signals: jax.Array
 ) -> jax.Array:
-    """Scores of those wanted, NaN for the others; nothing is computed where none is wanted.
+    """Returns the scores of the valid pairs and NaN for the others; skips groups of padding.
 
-    What is skipped are groups of padding. As much is gained by the border that this draws: XLA on
-    a CPU computes `signals` once before it, not again in every loop that reads them.
+    The conditional is also a boundary to XLA's fusion, which matters as much: on a CPU `signals`
+    are computed once before it instead of again in every loop that reads them.
     """
-    nothing = jnp.full_like(wanted, jnp.nan, signals.dtype)
-    scores = lax.cond(jnp.any(wanted), score, lambda _: nothing, signals)
-    return jnp.where(wanted, scores, jnp.nan)
+    no_scores = jnp.full_like(valid, jnp.nan, signals.dtype)
+    scores = lax.cond(jnp.any(valid), score, lambda _: no_scores, signals)
+    return jnp.where(valid, scores, jnp.nan)
 
 
-def _compare(
+def _score_filtered(
     signals: jax.Array, lengths: jax.Array, tables: Tables, options: _Options
 ) -> jax.Array:
-    """MOS-LQO [B] of signals [2, B, S] behind the input filter; NaN where nothing is loud."""
+    """Returns the MOS-LQO [B] of filtered signals [2, B, S]; NaN if the reference has no speech."""
     excerpt = pesq_model.find_excerpt(lax.stop_gradient(signals[0]), lengths, tables)
     frames = pesq_model.split_frames(signals, tables.hop)
     reference_power, estimate_power = pesq_model.band_powers(frames, tables)
-    heard = pesq_model.equalise(reference_power, estimate_power, lengths, excerpt, tables)
-    found = pesq_model.disturbances(heard, estimate_power, None, tables)
+    equalised = pesq_model.equalise(reference_power, estimate_power, lengths, excerpt, tables)
+    disturbances = pesq_model.disturbances(equalised, estimate_power, None, tables)
     if options.bad_intervals:
-        found = look_again(signals, lengths, heard, found, tables)
+        disturbances = realign_bad_intervals(signals, lengths, equalised, disturbances, tables)
+    weighted = (pesq_model.weight_by_energy(d, equalised.energy) for d in disturbances)
     symmetric, asymmetric = (
-        pesq_model.over_time(pesq_model.by_energy(q, heard.energy), lengths, excerpt, tables.hop)
-        for q in found
+        pesq_model.average_over_time(d, lengths, excerpt, tables.hop) for d in weighted
     )
     raw = 4.5 - 0.1 * symmetric - 0.0309 * asymmetric
     slope, shift = _MAPPING[options.mode]
@@ -192,25 +198,33 @@ def _compare(
     return jnp.where(excerpt[1] >= excerpt[0], score, jnp.nan)
 
 
-def look_again(
+def realign_bad_intervals(
     signals: jax.Array,
     lengths: jax.Array,
-    heard: pesq_model.Reference,
-    found: tuple[jax.Array, jax.Array],
+    equalised: pesq_model.Reference,
+    disturbances: tuple[jax.Array, jax.Array],
     tables: Tables,
 ) -> tuple[jax.Array, jax.Array]:
-    """The disturbances, with the smaller of two looks in bad intervals."""
-    intervals = pesq_intervals.find(found[0], heard.excerpt[1])
+    """Returns disturbances that are, in bad intervals, the minimum without and with realignment.
 
-    def again() -> tuple[jax.Array, jax.Array]:
-        ended = jnp.pad(signals, ((0, 0), (0, 0), (0, tables.hop)))
-        frames = pesq_intervals.shifted_frames(ended[0], ended[1], lengths, intervals, tables)
+    Args:
+        signals: [2, B, S] after the input filter.
+        lengths: int32 [B], samples.
+        equalised: the reference, from `pesq_model.equalise`.
+        disturbances: (symmetric, asymmetric), [B, frames] each, without realignment.
+        tables: the tables of the sample rate.
+    """
+    intervals = pesq_intervals.find(disturbances[0], equalised.excerpt[1])
+
+    def realign() -> tuple[jax.Array, jax.Array]:
+        padded = jnp.pad(signals, ((0, 0), (0, 0), (0, tables.hop)))
+        frames = pesq_intervals.shifted_frames(padded[0], padded[1], lengths, intervals, tables)
         power = pesq_model.band_powers(frames, tables)
-        other = pesq_model.disturbances(heard, power, intervals.start, tables)
+        realigned = pesq_model.disturbances(equalised, power, intervals.start, tables)
         symmetric, asymmetric = (
             jnp.where(intervals.inside, jnp.minimum(new, old), old)
-            for new, old in zip(other, found, strict=True)
+            for new, old in zip(realigned, disturbances, strict=True)
         )
         return symmetric, asymmetric
 
-    return lax.cond(jnp.any(intervals.inside), again, lambda: found)
+    return lax.cond(jnp.any(intervals.inside), realign, lambda: disturbances)

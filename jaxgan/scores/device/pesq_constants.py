@@ -1,8 +1,8 @@
-"""The tables of the perceptual model behind PESQ, one set for each sample rate.
+"""The numeric tables of the perceptual model of PESQ, one set for each sample rate.
 
-The facts are in constants.json beside this file: band layout, hearing threshold, widths and
-corrections of the bands, filter coefficients. Band 0 of P.862 holds the mean of a frame, which is
-set to zero and never counts in any sum, so the tables here begin at band 1.
+The numbers are in constants.json in this folder: band layout, hearing threshold, widths and
+corrections of the bands, filter coefficients. Band 0 of P.862 contains the mean of a frame, which
+is set to zero and enters no sum, so these tables start at band 1.
 """
 
 import dataclasses
@@ -19,22 +19,24 @@ _LOUDNESS_EXPONENT = 0.23
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tables:
-    """What depends on the sample rate. Sizes are in samples, arrays are float64 NumPy.
+    """The constants for one sample rate. Sizes are in samples, arrays are float64 NumPy.
 
     Attributes:
-        sample_rate: Hz.
+        sample_rate: sample rate in Hz.
         frame: length of a frame (32 ms), twice `hop`.
-        hop: frames begin this far apart.
-        guard: zeros that the method sees before and after each signal (300 ms).
-        tail: zeros that the level is also averaged over (320 ms).
+        hop: distance between the starts of neighbouring frames (16 ms).
+        guard: length of the zeros before and after each signal (300 ms).
+        tail: length of the zeros after a signal that count in the average for its level (320 ms).
         block: length of a block of the speech detector (4 ms).
-        shortest: what is shorter has no score (250 ms).
-        bands: [frame / 2 - 1, bands], power of the bins 1.. to scaled power of the bands 1.. .
+        shortest: length of the shortest signal that has a score (250 ms).
+        bands: [frame / 2 - 1, bands], matrix from the power of the bins from 1 on to the scaled
+            power of the bands from 1 on.
         threshold: [bands], hearing threshold as band power.
-        exponent: [bands], of the loudness law.
-        loudness: [bands], sone/Bark that the loudness law is multiplied by.
-        width: [bands], Bark.
-        detector: [sections, 6], b0, b1, b2, a0, a1, a2 of the speech detector's cascade.
+        exponent: [bands], exponent of the loudness law.
+        loudness: [bands], factor of the loudness law in sone/Bark.
+        width: [bands], band widths in Bark.
+        detector: [sections, 6], coefficients b0, b1, b2, a0, a1, a2 of the second-order sections of
+            the speech detector's filter.
     """
 
     sample_rate: int
@@ -54,13 +56,16 @@ class Tables:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Response:
-    """A gain over frequency, linear in dB between its points."""
+    """A frequency response given by gains in dB at some frequencies, interpolated linearly."""
 
     frequency_hz: np.ndarray
     gain_db: np.ndarray
 
     def amplitude(self, fft_length: int, sample_rate: int) -> np.ndarray:
-        """float64 [fft_length / 2 + 1]: factors on the bins of a real DFT, 1 at 1000 Hz."""
+        """Returns the amplitude at the bins of a real DFT, relative to 1000 Hz.
+
+        The result is float64 [fft_length / 2 + 1].
+        """
         bins = np.arange(fft_length // 2 + 1) * (sample_rate / fft_length)
         gains = np.interp(bins, self.frequency_hz, self.gain_db)
         return 10.0 ** ((gains - np.interp(1000.0, self.frequency_hz, self.gain_db)) / 20.0)
@@ -68,11 +73,11 @@ class Response:
 
 @functools.cache
 def tables(sample_rate: int) -> Tables:
-    """The tables for 8000 or 16000 Hz."""
+    """Returns the tables for a sample rate of 8000 or 16000 Hz; KeyError for any other."""
     facts = _facts()["rates"][str(sample_rate)]
     bark = {name: np.asarray(values) for name, values in facts["bark"].items()}
     centre, threshold = bark["centre_bark"][1:], bark["hearing_threshold_power"][1:]
-    # Low bands grow faster: Zwicker's exponent is raised below 4 Bark.
+    # Loudness grows faster in low bands: Zwicker's exponent is raised below 4 Bark.
     raised = np.minimum(2.0, 6.0 / (centre + 2.0)) ** 0.15
     exponent = _LOUDNESS_EXPONENT * np.where(centre < 4.0, raised, 1.0)
     return Tables(
@@ -95,13 +100,16 @@ def tables(sample_rate: int) -> Tables:
 
 @functools.cache
 def biquad() -> tuple[np.ndarray, np.ndarray]:
-    """(b [3], a [3]) of the input filter of P.862.2, 16 kHz."""
+    """Returns the coefficients (b [3], a [3]) of the input filter of P.862.2 at 16 kHz, float64."""
     facts = _facts()["rates"]["16000"]["wideband_input_biquad"]
     return np.asarray(facts["b"]), np.asarray(facts["a"])
 
 
 def sections_response(sections: np.ndarray, fft_length: int) -> np.ndarray:
-    """complex [fft_length / 2 + 1]: the response of sections [n, 6] in a row, on a DFT's bins."""
+    """Returns the response of a cascade of sections [n, 6] at the bins of a real DFT.
+
+    The result is complex128 [fft_length / 2 + 1].
+    """
     delay = np.exp(-2j * np.pi * np.arange(fft_length // 2 + 1) / fft_length)
     powers = np.stack([np.ones_like(delay), delay, delay**2])
     return np.prod((sections[:, :3] @ powers) / (sections[:, 3:] @ powers), axis=0)
@@ -109,13 +117,13 @@ def sections_response(sections: np.ndarray, fft_length: int) -> np.ndarray:
 
 @functools.cache
 def level_band() -> Response:
-    """The band whose power sets the level: 350 to 3250 Hz."""
+    """Returns the filter for the power that sets the level, which passes 350 to 3250 Hz."""
     return _response("level_band_filter")
 
 
 @functools.cache
 def receive_filter() -> Response:
-    """The telephone receiver that the narrow-band mode listens through."""
+    """Returns the telephone receiver's response, the input filter of the narrow-band mode."""
     return _response("narrowband_receive_filter")
 
 

@@ -1,4 +1,4 @@
-"""Level alignment and input filters of PESQ (ITU-T P.862, P.862.2), for batches of signals."""
+"""Level alignment and input filters of PESQ (ITU-T P.862 and P.862.2) for batches of signals."""
 
 import functools
 
@@ -11,24 +11,25 @@ from jax import lax
 from jaxgan.scores.device import pesq_constants
 from jaxgan.scores.device.pesq_constants import Tables
 
-_LEVEL = 1e7
+_TARGET_POWER = 1e7
 _FADE_SAMPLES = 15
 _CHUNK = 64
-# Beyond this the wide-band filter's memory is below float32's rounding (pole radius 0.9726).
+# The wide-band filter's response has decayed below the precision of float32 after this many samples
+# (pole radius 0.9726).
 _MEMORY = 1024
 _HUGE = 3e38
 
 
 def transform(signals: jax.Array, mode: str, tables: Tables) -> jax.Array:
-    """The spectra of signals with their tail, by a DFT of even length.
+    """Returns the spectra of signals and their tails, by a real DFT of even length.
 
-    Its length is a power of two in the narrow-band mode, where it is heard (see `narrowband`), and
-    otherwise the next that transforms fast.
+    In the narrow-band mode the length is a power of two, because there it affects the result (see
+    `narrowband`). In the wide-band mode it is the next length with a fast transform.
 
     Args:
         signals: float [..., B, S].
         mode: "wb" or "nb".
-        tables: of the sample rate.
+        tables: the tables of the sample rate.
 
     Returns:
         complex [..., B, bins].
@@ -40,19 +41,20 @@ def transform(signals: jax.Array, mode: str, tables: Tables) -> jax.Array:
 
 
 def level_gains(spectra: jax.Array, lengths: jax.Array, tables: Tables) -> jax.Array:
-    """Gains that bring the mean power between 350 and 3250 Hz to 10^7.
+    """Returns the gains that set the mean power between 350 and 3250 Hz to 10^7.
 
-    The mean is the energy on the transform's circle over length + tail. P.862 leaves out what rings
-    before the signal and past its tail. That is nothing where a recording begins in a pause; where
-    speech is cut at its loudest sample, it moves a score by up to 0.0005.
+    The mean is the energy of the circularly filtered signal divided by length + tail. P.862 leaves
+    out the filter's ringing before the signal and after its tail. The difference is negligible for
+    a recording that starts with a pause; it changes a score by up to 0.0005 if speech is cut off at
+    its loudest sample.
 
     Args:
-        spectra: complex [..., B, bins], of `transform`.
+        spectra: complex [..., B, bins], from `transform`.
         lengths: int32 [B], samples.
-        tables: of the sample rate.
+        tables: the tables of the sample rate.
 
     Returns:
-        float [..., B], NaN where there is no power.
+        float [..., B], NaN for signals without power in this band.
     """
     size = _fft_length(spectra)
     response = pesq_constants.level_band().amplitude(size, tables.sample_rate)
@@ -60,11 +62,11 @@ def level_gains(spectra: jax.Array, lengths: jax.Array, tables: Tables) -> jax.A
     band = slice(audible_bins[0], audible_bins[-1] + 1)
     squares = jnp.square(spectra[..., band].real) + jnp.square(spectra[..., band].imag)
     weights = jnp.asarray(2.0 / size * response[band] ** 2, squares.dtype)
-    # A product, since XLA's sums on a CPU are slow.
+    # A matrix product, because XLA's sums are slow on a CPU.
     energy = jnp.matmul(squares, weights, precision=lax.Precision.HIGHEST)
     power = energy / (lengths + tables.tail).astype(squares.dtype)
     audible = power > 0
-    gain = jnp.sqrt(_LEVEL / jnp.where(audible, power, 1.0))
+    gain = jnp.sqrt(_TARGET_POWER / jnp.where(audible, power, 1.0))
     return jnp.where(audible, gain, jnp.nan)
 
 
@@ -73,17 +75,17 @@ def _fft_length(spectra: jax.Array) -> int:
 
 
 def narrowband(spectra: jax.Array, lengths: jax.Array, samples: int, tables: Tables) -> jax.Array:
-    """The signals through the telephone receiver of P.862, ringing into the tail.
+    """Returns the signals filtered by the telephone receiver of P.862, including their tails.
 
-    P.862 filters on a circle: the power of two that holds a signal and its tail. What rings past
-    one end comes back at the other, so the circle's length is heard, and it is the signal's own,
-    not that of a batch it is padded for: `_own_bins`.
+    P.862 filters circularly, with the smallest power of two that holds a signal and its tail as the
+    period. The response wraps around, so the period affects the result. It must be the period of
+    the signal itself, not that of the padded batch; see `_own_bins`.
 
     Args:
-        spectra: complex [..., B, bins], of `transform`.
+        spectra: complex [..., B, bins], from `transform`.
         lengths: int32 [B], samples.
-        samples: S, the length of the signals that the spectra are of.
-        tables: of the sample rate.
+        samples: S, the length of the signals before the transform.
+        tables: the tables of the sample rate.
 
     Returns:
         float [..., B, S + tail], zero from length + tail on.
@@ -97,30 +99,31 @@ def narrowband(spectra: jax.Array, lengths: jax.Array, samples: int, tables: Tab
 
 
 def _own_bins(lengths: jax.Array, size: int, tables: Tables) -> jax.Array:
-    """int32 [B, size / 2 + 1]: r on every r-th bin, for lengths whose own transform is size / r.
+    """Returns weights int32 [B, size / 2 + 1] for filtering with each signal's own period.
 
-    These bins are those of the own transform. With them times r, and zeros between, the inverse
-    transform is the own circle, r times in a row.
+    If the signal's own transform has size / r points, the weights are r at every r-th bin, the bins
+    of that transform, and 0 in between. The inverse transform of the weighted spectrum is the
+    inverse of the signal's own transform, repeated r times.
     """
-    longest = lengths + tables.tail - 1
-    times = jnp.right_shift(size, 32 - lax.clz(longest.astype(jnp.int32)))[:, None]
-    return jnp.where(jnp.arange(size // 2 + 1) & (times - 1), 0, times)
+    last = lengths + tables.tail - 1
+    repeats = jnp.right_shift(size, 32 - lax.clz(last.astype(jnp.int32)))[:, None]
+    return jnp.where(jnp.arange(size // 2 + 1) & (repeats - 1), 0, repeats)
 
 
 def block_powers(spectra: jax.Array, samples: int, mode: str, tables: Tables) -> jax.Array:
-    """Mean squares behind the input filter of `mode` and the speech detector's filter.
+    """Returns the mean squares of blocks of 4 ms after the input filter and the detector's filter.
 
-    At 16 kHz every other sample is enough: above 4 kHz the detector's filter lets less than a
-    hundredth of the power through that it does at 1 kHz.
+    At 16 kHz only every other sample is computed: above 4 kHz the detector's filter passes less
+    than a hundredth of the power that it passes at 1 kHz.
 
     Args:
-        spectra: complex [..., B, bins], of `transform`.
-        samples: S, the length of the signals that the spectra are of.
-        mode: "wb" or "nb".
-        tables: of the sample rate.
+        spectra: complex [..., B, bins], from `transform`.
+        samples: S, the length of the signals before the transform.
+        mode: "wb" or "nb", selects the input filter.
+        tables: the tables of the sample rate.
 
     Returns:
-        float [..., B, blocks of 4 ms], from the first sample on, the guard after the end included.
+        float [..., B, blocks], starting at the first sample and including the guard after the end.
     """
     size = _fft_length(spectra)
     step = tables.sample_rate // 8000
@@ -139,12 +142,14 @@ def block_powers(spectra: jax.Array, samples: int, mode: str, tables: Tables) ->
 
 
 def _inverse(spectra: jax.Array, response: jax.Array, step: int = 1) -> jax.Array:
-    """[..., length / step]: every `step`-th sample of filtered signals, cut off below their rate.
+    """Returns every `step`-th sample of the filtered signals, [..., DFT length / step].
+
+    Frequencies above half of the reduced sample rate are removed.
 
     Args:
         spectra: complex [..., bins].
-        response: [..., bins], real or complex.
-        step: of samples; their new rate must be that of what is wanted.
+        response: real or complex [..., bins], the filter's frequency response.
+        step: the factor by which the sample rate is reduced.
     """
     size = _fft_length(spectra) // step
     bins = size // 2 + 1
@@ -152,7 +157,7 @@ def _inverse(spectra: jax.Array, response: jax.Array, step: int = 1) -> jax.Arra
 
 
 def fade(signals: jax.Array, lengths: jax.Array) -> jax.Array:
-    """Signals [..., B, S] with their first and last 15 samples faded, as P.862.2 begins."""
+    """Returns signals [..., B, S] with their first and last 15 samples faded, as in P.862.2."""
     position = jnp.arange(signals.shape[-1])
     nearest = jnp.minimum(position, lengths[:, None] - 1 - position)
     steps = (nearest + 1).astype(signals.dtype)
@@ -160,12 +165,12 @@ def fade(signals: jax.Array, lengths: jax.Array) -> jax.Array:
 
 
 def wideband(signals: jax.Array, lengths: jax.Array, unfused: bool) -> jax.Array:
-    """The signals through the filter of P.862.2.
+    """Returns the signals filtered by the input filter of P.862.2.
 
     Args:
         signals: float [..., B, S] at 16 kHz, zero from `lengths` on.
         lengths: int32 [B], samples.
-        unfused: whether every product and sum is rounded by itself, see `_biquad`.
+        unfused: whether every product and every sum is rounded separately, see `_biquad`.
 
     Returns:
         float [..., B, S], zero from `lengths` on.
@@ -176,13 +181,15 @@ def wideband(signals: jax.Array, lengths: jax.Array, unfused: bool) -> jax.Array
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def _biquad(signals: jax.Array, unfused: bool) -> jax.Array:
-    """A second-order section from rest, along the last axis, in chunks that run side by side.
+    """Returns signals [..., S] filtered by a second-order section that starts at rest.
 
-    Published scores come from float32 arithmetic. The section's inner signal is some 50 times its
-    output, so the output carries rounding noise, which the model hears where a reference has empty
-    upper bands. The noise is kept by rounding every product and sum to float32 in the same order;
-    fusing a product and a sum into one rounding would halve its power. What happens at a chunk's
-    start is linear in the samples before it: two numbers, its inner signal and that signal's step.
+    Published scores come from float32 arithmetic. The section's inner signal is about 50 times as
+    large as its output, so the output contains rounding noise, which is audible to the model if the
+    reference has empty upper bands. Rounding every product and every sum to float32 in the same
+    order reproduces the noise; fused multiply-adds would halve its power.
+
+    The signal is split into chunks that are filtered in parallel. The state at the start of a chunk
+    (the inner signal and its last step) is a linear function of the samples before it.
     """
     shape = signals.shape
     chunks = -(-shape[-1] // _CHUNK)
@@ -201,7 +208,7 @@ def _biquad_forward(signals: jax.Array, unfused: bool) -> tuple[jax.Array, None]
 
 
 def _biquad_backward(unfused: bool, _: None, cotangent: jax.Array) -> tuple[jax.Array]:
-    # The transpose of a causal filter is the same filter run backwards in time.
+    # The transpose of a causal filter is the same filter applied backwards in time.
     return (jnp.flip(_biquad(jnp.flip(cotangent, -1), unfused), -1),)
 
 
@@ -213,19 +220,19 @@ def _biquad_step(
 ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
     b, a = pesq_constants.biquad()
 
-    def times(factor: float, value: jax.Array) -> jax.Array:
+    def multiply(factor: float, value: jax.Array) -> jax.Array:
         product = value * np.asarray(factor, value.dtype)
-        # No compiler may fuse a product with the sum after it across a clip.
+        # The clamp keeps the compiler from fusing the product with the following sum.
         return lax.clamp(-_HUGE, product, _HUGE) if unfused else product
 
     last, second_last = state
-    inner = (sample - times(a[1], last)) - times(a[2], second_last)
-    output = (times(b[0], inner) + times(b[1], last)) + times(b[2], second_last)
+    inner = (sample - multiply(a[1], last)) - multiply(a[2], second_last)
+    output = (multiply(b[0], inner) + multiply(b[1], last)) + multiply(b[2], second_last)
     return (inner, last), output
 
 
 def _states(chunks: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The inner signal before each chunk and its last step, each [rows, chunks]."""
+    """Returns the inner signal before each chunk and its last step, [rows, chunks] each."""
     contribution, transition = _state_weights()
     state = jnp.matmul(
         chunks, jnp.asarray(contribution, chunks.dtype), precision=lax.Precision.HIGHEST
@@ -244,10 +251,14 @@ def _states(chunks: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 @functools.cache
 def _state_weights() -> tuple[np.ndarray, np.ndarray]:
-    """(samples of a chunk -> state after it [_CHUNK, 2], state before -> state after [2, 2]).
+    """Returns the matrices that advance the filter's state by one chunk.
 
-    The state is (z[n], z[n] - z[n-1]), not (z[n], z[n-1]): z moves so slowly that float32 would
-    lose its step, and a wrong step is noise in the output.
+    The state is (z[n], z[n] - z[n-1]) rather than (z[n], z[n-1]): z changes so slowly that float32
+    would lose its step, and an inexact step is noise in the output.
+
+    Returns:
+        (contribution of a chunk's samples to the state after it [_CHUNK, 2], contribution of the
+        state before the chunk [2, 2]), float64.
     """
     _, a = pesq_constants.biquad()
     advance = np.array([[-a[1], -a[2]], [1.0, 0.0]])
@@ -263,5 +274,5 @@ def _state_weights() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _delay(values: jax.Array, chunks: int) -> jax.Array:
-    """[rows, chunks, 2] moved later by so many chunks, zeros before."""
+    """Returns values [rows, chunks, 2] moved to later positions by `chunks`; zeros move in."""
     return jnp.pad(values, ((0, 0), (chunks, 0), (0, 0)))[:, : values.shape[1]]

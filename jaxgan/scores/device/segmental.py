@@ -1,8 +1,8 @@
-"""Scores over short frames on the accelerator: segmental SNR, log-likelihood ratio, spectral slope.
+"""Frame-based scores in JAX: segmental SNR, log-likelihood ratio, weighted spectral slope.
 
-The three that, with PESQ, make up CSIG, CBAK and COVL: Hu and Loizou, "Evaluation of Objective
+CSIG, CBAK and COVL are computed from these three and PESQ: Hu and Loizou, "Evaluation of Objective
 Quality Measures for Speech Enhancement" (2008). Constants, frames and filters are those of
-`jaxgan.scores.segmental`, which computes the same on the host.
+`jaxgan.scores.segmental`, which computes the same scores on the host.
 """
 
 import functools
@@ -14,11 +14,11 @@ from jax import lax
 
 from jaxgan.scores.device.batches import batched
 from jaxgan.scores.segmental import (
+    GLOBAL_PEAK_DB,
     HIGHEST_SNR,
-    KEPT_SHARE,
+    KEPT_FRACTION,
+    LOCAL_PEAK_DB,
     LOWEST_SNR,
-    TO_GREATEST,
-    TO_NEAREST,
     critical_bands,
     frame_size,
     predictor_order,
@@ -29,46 +29,48 @@ from jaxgan.scores.segmental import (
 
 @batched
 def ssnr(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, sample_rate: int) -> jax.Array:
-    """Segmental signal-to-noise ratio in dB: the mean over frames, each within -10 and 35 dB.
+    """Returns the segmental SNR in dB: the mean over frames of the SNR limited to [-10, 35] dB.
 
-    Arguments and results as `batches.batched` says. NaN where there is less than one frame and its
-    successor (37.5 ms) too.
+    `batches.batched` describes arguments and results. A pair shorter than one frame and one hop
+    (37.5 ms) is NaN too.
     """
     frames, count = _frames(pairs, lengths, sample_rate)
     present = jnp.arange(frames.shape[2]) < count[:, None]
     signal = jnp.sum(jnp.square(frames[0]), -1)
     noise = jnp.sum(jnp.square(frames[0] - frames[1]), -1)
-    # The limits in the ratio, not in dB: no logarithm of nothing, and no gradient from it.
+    # The limits apply to the ratio, not to dB, so neither log(0) nor its gradient occurs.
     highest, lowest = 10.0 ** (HIGHEST_SNR / 10.0), 10.0 ** (LOWEST_SNR / 10.0)
     within = (signal < highest * noise) & (signal > lowest * noise)
     ratio = jnp.where(within, signal, 1.0) / jnp.where(within, noise, 1.0)
     limit = jnp.where((signal > 0) & (signal >= highest * noise), HIGHEST_SNR, LOWEST_SNR)
     snr = jnp.where(within, 10.0 * jnp.log10(ratio), limit)
     mean = jnp.sum(jnp.where(present, snr, 0.0), -1) / jnp.maximum(count, 1).astype(snr.dtype)
-    return _where_framed(mean, count)
+    return _nan_without_frames(mean, count)
 
 
 @batched
 def llr(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, sample_rate: int) -> jax.Array:
-    """Log-likelihood ratio of the estimate's linear predictors, 0 and more, lower is better.
+    """Returns the log-likelihood ratio of the linear predictors, 0 or more, lower is better.
 
-    The mean over the lowest 95 % of the frames. Arguments and results as of `ssnr`.
+    The mean over the 95 % of the frames with the lowest values. Arguments and results as for
+    `ssnr`.
     """
     frames, count = _frames(pairs, lengths, sample_rate)
-    clean, processed = _predictor(frames, predictor_order(sample_rate))
-    # Residuals instead of quadratic forms of the autocorrelation: float32 keeps them.
-    least = jnp.sum(jnp.square(_residual(frames[0], clean)), -1)
-    found = jnp.sum(jnp.square(_residual(frames[0], processed)), -1)
-    speaks = (least > 0) & (found > 0)
-    distance = jnp.log(jnp.where(speaks, found, 1.0) / jnp.where(speaks, least, 1.0))
-    return _where_framed(_mean_of_lowest(distance, count), count)
+    clean, processed = _prediction_error_filters(frames, predictor_order(sample_rate))
+    # Residuals keep their precision in float32; quadratic forms of the autocorrelation do not.
+    own = jnp.sum(jnp.square(_residual(frames[0], clean)), -1)
+    other = jnp.sum(jnp.square(_residual(frames[0], processed)), -1)
+    defined = (own > 0) & (other > 0)
+    distance = jnp.log(jnp.where(defined, other, 1.0) / jnp.where(defined, own, 1.0))
+    return _nan_without_frames(_mean_of_lowest(distance, count), count)
 
 
 @batched
 def wss(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, sample_rate: int) -> jax.Array:
-    """Klatt's weighted spectral slope distance, 0 and more, lower is better.
+    """Returns the weighted spectral slope distance (Klatt 1982), 0 or more, lower is better.
 
-    The mean over the lowest 95 % of the frames. Arguments and results as of `ssnr`.
+    The mean over the 95 % of the frames with the lowest values. Arguments and results as for
+    `ssnr`.
     """
     frames, count = _frames(pairs, lengths, sample_rate)
     size = transform_size(frames.shape[-1])
@@ -81,11 +83,11 @@ def wss(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, sample_rate: in
     weight = jnp.mean(_slope_weights(levels, slopes), 0)
     squares = weight * jnp.square(slopes[0] - slopes[1])
     distance = jnp.sum(squares, -1) / jnp.sum(weight, -1)
-    return _where_framed(_mean_of_lowest(distance, count), count)
+    return _nan_without_frames(_mean_of_lowest(distance, count), count)
 
 
 def _frames(pairs: jax.Array, lengths: jax.Array, sample_rate: int) -> tuple[jax.Array, jax.Array]:
-    """Windowed frames [2, B, n, frame] and how many there are, int32 [B]."""
+    """Returns windowed frames [2, B, n, frame] and the number of frames of each pair, int32 [B]."""
     frame = frame_size(sample_rate)
     hop = frame // 4
     count = max(1, (pairs.shape[-1] - frame) // hop)
@@ -96,21 +98,24 @@ def _frames(pairs: jax.Array, lengths: jax.Array, sample_rate: int) -> tuple[jax
     return frames, jnp.maximum((lengths - frame) // hop, 0)
 
 
-def _where_framed(score: jax.Array, count: jax.Array) -> jax.Array:
+def _nan_without_frames(score: jax.Array, count: jax.Array) -> jax.Array:
     return jnp.where(count > 0, score, jnp.nan)
 
 
 def _mean_of_lowest(distance: jax.Array, count: jax.Array) -> jax.Array:
-    """[B, n] -> [B]: the mean of the lowest 95 % of the first `count`."""
+    """Returns the mean [B] of the lowest 95 % of the first `count` of the distances [B, n]."""
     position = jnp.arange(distance.shape[1])
     ordered = jnp.sort(jnp.where(position < count[:, None], distance, jnp.inf), -1)
-    kept = jnp.floor(KEPT_SHARE * count.astype(distance.dtype) + 0.5)[:, None]
+    kept = jnp.floor(KEPT_FRACTION * count.astype(distance.dtype) + 0.5)[:, None]
     total = jnp.sum(jnp.where(position < kept, ordered, 0.0), -1)
     return total / jnp.maximum(kept[:, 0], 1.0)
 
 
-def _predictor(frames: jax.Array, order: int) -> jax.Array:
-    """[..., frame] -> [..., order + 1]: 1 and the negated predictor, by Levinson and Durbin."""
+def _prediction_error_filters(frames: jax.Array, order: int) -> jax.Array:
+    """Returns the prediction-error filters [..., order + 1] of frames [..., frame].
+
+    The Levinson-Durbin recursion; the first coefficient is 1.
+    """
     size = frames.shape[-1]
     correlation = [
         jnp.sum(frames[..., : size - lag] * frames[..., lag:], -1) for lag in range(order + 1)
@@ -129,7 +134,7 @@ def _predictor(frames: jax.Array, order: int) -> jax.Array:
 
 
 def _residual(frames: jax.Array, polynomial: jax.Array) -> jax.Array:
-    """[..., frame] through the filter [..., order + 1], the end of its response included."""
+    """Returns frames [..., frame] filtered by [..., order + 1], as [..., frame + order]."""
     order = polynomial.shape[-1] - 1
     size = frames.shape[-1] + order
     padded = jnp.pad(frames, [(0, 0)] * (frames.ndim - 1) + [(order, order)])
@@ -141,9 +146,13 @@ def _residual(frames: jax.Array, polynomial: jax.Array) -> jax.Array:
 
 
 def _slope_weights(levels: jax.Array, slopes: jax.Array) -> jax.Array:
-    """Klatt's weights: slopes near the greatest level and near a local peak count most.
+    """Returns Klatt's weights, which are greatest near the highest level and near spectral peaks.
 
-    Upwards, the peak's level is read one band before it, as in the published code.
+    As in the published code, a rising slope takes the level one band below the peak for the peak's.
+
+    Args:
+        levels: [..., bands], in dB.
+        slopes: [..., bands - 1], level differences between neighbouring bands in dB.
     """
     bands = slopes.shape[-1]
     band = jnp.arange(bands)
@@ -152,6 +161,7 @@ def _slope_weights(levels: jax.Array, slopes: jax.Array) -> jax.Array:
     last_rise = lax.cummax(jnp.where(rising, band, -1), axis=slopes.ndim - 1)
     peak = jnp.where(rising, first_fall - 1, last_rise + 1)
     lower = levels[..., :-1]
-    near = jnp.take_along_axis(levels, peak, -1) - lower
-    far = jnp.max(levels, -1, keepdims=True) - lower
-    return TO_GREATEST / (TO_GREATEST + far) * (TO_NEAREST / (TO_NEAREST + near))
+    below_peak = jnp.take_along_axis(levels, peak, -1) - lower
+    below_highest = jnp.max(levels, -1, keepdims=True) - lower
+    near_highest = GLOBAL_PEAK_DB / (GLOBAL_PEAK_DB + below_highest)
+    return near_highest * (LOCAL_PEAK_DB / (LOCAL_PEAK_DB + below_peak))

@@ -1,9 +1,9 @@
-"""STOI and ESTOI on the accelerator, for batches of time-aligned pairs, in JAX.
+"""STOI and ESTOI in JAX, for batches of time-aligned pairs.
 
 Taal et al., "An Algorithm for Intelligibility Prediction of Time-Frequency Weighted Noisy Speech"
 (2011); Jensen and Taal, "An Algorithm for Predicting the Intelligibility of Speech Masked by
-Modulated Noise Maskers" (2016). As in the package `pystoi`, with its resampling to 10 kHz and its
-removal of silent frames; what the package computes on lists of frames has fixed shapes here.
+Modulated Noise Maskers" (2016). These functions follow the package `pystoi`, including its
+resampling to 10 kHz and its removal of silent frames, but on arrays of fixed shapes.
 """
 
 import functools
@@ -16,6 +16,7 @@ import numpy as np
 from jax import lax
 
 from jaxgan.core.errors import UserError
+from jaxgan.scores.device.arrays import safe_sqrt
 from jaxgan.scores.device.batches import batched
 
 _RATE = 10_000
@@ -23,27 +24,31 @@ _FRAME, _HOP, _FFT = 256, 128, 512
 _BANDS, _LOWEST_BAND_HZ = 15, 150.0
 _SEGMENT = 30
 _DYNAMIC_RANGE = 1e-4
-"""Frames this far (as energy, 40 dB) below the loudest count as silent."""
+"""Ratio to the energy of the loudest frame (-40 dB) below which a frame is silent."""
 _CLIP = 1.0 + 10.0 ** (15.0 / 20.0)
 
 
 @batched
 def stoi(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, sample_rate: int) -> jax.Array:
-    """Short-time objective intelligibility, 0 to 1, higher is better.
+    """Returns the short-time objective intelligibility, 0 to 1, higher is better.
 
-    Differentiable but where silence and clipping are decided; minus its mean is a loss. Arguments
-    and results as `batches.batched` says; sample rates that are not 10 kHz are resampled. NaN where
-    fewer than 31 frames (0.4 s) of the reference are not silent too.
+    `batches.batched` describes arguments and results. Signals are resampled to 10 kHz. A pair whose
+    reference has fewer than 31 frames (0.4 s) that are not silent is NaN too. The score is
+    differentiable, except where the choice of silent frames or the clipping changes; minus its mean
+    is a loss.
 
     Raises:
-        UserError: a sample rate that is no multiple of 100.
+        UserError: the sample rate is not a positive multiple of 100 Hz.
     """
     return _score(pairs, lengths, sample_rate, _correlation)
 
 
 @batched
 def estoi(pairs: jax.Array, lengths: jax.Array, _peaks: jax.Array, sample_rate: int) -> jax.Array:
-    """Extended STOI, for modulated noises too. As `stoi`, without the package's added dither."""
+    """Returns the extended STOI, also valid for modulated noise; the package's dither is left out.
+
+    Range, arguments, results and errors are those of `stoi`.
+    """
     return _score(pairs, lengths, sample_rate, _extended_correlation)
 
 
@@ -53,25 +58,25 @@ def _score(
     sample_rate: int,
     compare: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
 ) -> jax.Array:
-    """Scores [B] of pairs [2, B, T]."""
+    """Returns the scores [B] of pairs [2, B, T]; `compare` sums over segments of envelopes."""
     if sample_rate <= 0 or sample_rate % 100:
-        raise UserError(f"stoi takes sample rates that are multiples of 100, not {sample_rate}")
+        raise UserError(f"stoi takes sample rates that are multiples of 100 Hz, not {sample_rate}")
     resampled, lengths = _resample(pairs, lengths, sample_rate)
     frames, kept = _speech_frames(resampled, lengths)
     envelopes = _band_envelopes(frames)
-    segments = kept - 1 - (_SEGMENT - 1)
+    segments = kept - _SEGMENT
     count = max(1, envelopes.shape[-1] - (_SEGMENT - 1))
     missing = max(0, _SEGMENT - envelopes.shape[-1])
     envelopes = jnp.pad(envelopes, [(0, 0)] * 3 + [(0, missing)])
-    intelligible = compare(envelopes[0], envelopes[1], jnp.arange(count) < segments[:, None])
-    score = intelligible / jnp.maximum(segments, 1).astype(pairs.dtype)
+    total = compare(envelopes[0], envelopes[1], jnp.arange(count) < segments[:, None])
+    score = total / jnp.maximum(segments, 1).astype(pairs.dtype)
     return jnp.where(segments > 0, score, jnp.nan)
 
 
 def _resample(
     signals: jax.Array, lengths: jax.Array, sample_rate: int
 ) -> tuple[jax.Array, jax.Array]:
-    """Signals [..., B, T] at 10 kHz, and their lengths."""
+    """Returns signals [..., B, T] resampled to 10 kHz, and their new lengths [B]."""
     if sample_rate == _RATE:
         return signals, lengths
     up, down, response, block = _resampler(sample_rate)
@@ -84,17 +89,21 @@ def _resample(
     resampled = jnp.matmul(
         windows, jnp.asarray(response, signals.dtype), precision=lax.Precision.HIGHEST
     ).reshape(*signals.shape[:-1], -1)
-    # In blocks and the rest of one, for the product of a length and `up` may leave int32.
+    # Split into multiples of `down` and a rest: a whole length times `up` may overflow int32.
     lengths = lengths // down * up + -(-(lengths % down * up) // down)
     return jnp.where(jnp.arange(resampled.shape[-1]) < lengths[:, None], resampled, 0.0), lengths
 
 
 @functools.cache
 def _resampler(sample_rate: int) -> tuple[int, int, np.ndarray, int]:
-    """(up, down, [3 * block, block * up / down] matrix, block): Octave's polyphase resampler.
+    """Returns a polyphase resampler to 10 kHz as a matrix product over blocks of samples.
 
-    A block of outputs hears its own block of inputs and one on each side. The filter is a sinc
-    under a Kaiser window that rejects 60 dB, as in Octave's `resample`, which pystoi follows.
+    The outputs of a block depend on its own inputs and those of one block on either side. The
+    filter is a sinc with a Kaiser window and 60 dB of rejection, as in Octave's `resample`, which
+    pystoi follows.
+
+    Returns:
+        (up, down, matrix [3 * block, block * up / down], block).
     """
     divisor = math.gcd(sample_rate, _RATE)
     up, down = _RATE // divisor, sample_rate // divisor
@@ -116,17 +125,17 @@ def _resampler(sample_rate: int) -> tuple[int, int, np.ndarray, int]:
 
 
 def _speech_frames(signals: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Frames of the signals once the reference's silent frames are cut out of both.
+    """Returns windowed frames of both signals without the frames where the reference is silent.
 
-    Windowed frames that are not silent are moved together and overlap-added; the result is cut
-    into frames again. Of K frames kept, K - 1 result.
+    As in pystoi, the windowed frames that are not silent are concatenated by overlap-add, and the
+    result is split into frames again. K frames that are kept become K - 1 frames.
 
     Args:
         signals: [2, B, S] at 10 kHz, zero from `lengths` on.
         lengths: int32 [B], samples.
 
     Returns:
-        (frames [2, B, n, 256], zero from K on; K int32 [B]).
+        (frames [2, B, n, 256], of which the first K - 1 count; K, int32 [B]).
     """
     count = max(1, -(-(signals.shape[-1] - _FRAME) // _HOP))
     size = (count + 1) * _HOP
@@ -153,16 +162,16 @@ def _window() -> np.ndarray:
 
 
 def _band_envelopes(frames: jax.Array) -> jax.Array:
-    """[..., n, 256] -> [..., bands, n]: magnitudes in third-octave bands from 150 Hz."""
+    """Returns third-octave magnitudes [..., bands, n], from 150 Hz, of frames [..., n, 256]."""
     spectrum = jnp.fft.rfft(frames, _FFT)
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
     bands = jnp.asarray(_third_octaves(), power.dtype)
-    return _root(jnp.einsum("...nk,kb->...bn", power, bands, precision=lax.Precision.HIGHEST))
+    return safe_sqrt(jnp.einsum("...nk,kb->...bn", power, bands, precision=lax.Precision.HIGHEST))
 
 
 @functools.cache
 def _third_octaves() -> np.ndarray:
-    """[bins, bands] of zeros and ones; the edges are at the bins nearest to the bands' own."""
+    """Returns [bins, bands] of zeros and ones; band edges are rounded to the nearest bins."""
     bins = np.linspace(0, _RATE, _FFT + 1)[: _FFT // 2 + 1]
     number = np.arange(_BANDS)
 
@@ -175,12 +184,12 @@ def _third_octaves() -> np.ndarray:
 
 
 def _correlation(reference: jax.Array, estimate: jax.Array, present: jax.Array) -> jax.Array:
-    """[B, bands, n] each -> [B]: correlations of clipped segments, summed over the present ones.
+    """Returns the sum [B] over segments of the mean correlation of clipped band envelopes.
 
     Args:
-        reference: envelopes.
-        estimate: envelopes.
-        present: bool [B, n - 29], the segments of 30 frames that there are.
+        reference: envelopes [B, bands, n].
+        estimate: envelopes [B, bands, n].
+        present: bool [B, n - 29], which segments of 30 frames exist.
     """
     count = present.shape[-1]
 
@@ -189,29 +198,29 @@ def _correlation(reference: jax.Array, estimate: jax.Array, present: jax.Array) 
         return lax.fori_loop(0, _SEGMENT, lambda i, total: total + values(i), zeros)
 
     scale = _ratio(
-        _root(summed(lambda i: jnp.square(_from(reference, i, count)))),
-        _root(summed(lambda i: jnp.square(_from(estimate, i, count)))),
+        safe_sqrt(summed(lambda i: jnp.square(_frames_from(reference, i, count)))),
+        safe_sqrt(summed(lambda i: jnp.square(_frames_from(estimate, i, count)))),
     )
 
     def clipped(frame: int | jax.Array) -> jax.Array:
-        limit = _CLIP * _from(reference, frame, count)
-        return jnp.minimum(scale * _from(estimate, frame, count), limit)
+        limit = _CLIP * _frames_from(reference, frame, count)
+        return jnp.minimum(scale * _frames_from(estimate, frame, count), limit)
 
-    centre = summed(lambda i: _from(reference, i, count)) / _SEGMENT
+    centre = summed(lambda i: _frames_from(reference, i, count)) / _SEGMENT
     clipped_centre = summed(clipped) / _SEGMENT
-    energy = summed(lambda i: jnp.square(_from(reference, i, count) - centre))
+    energy = summed(lambda i: jnp.square(_frames_from(reference, i, count) - centre))
     clipped_energy = summed(lambda i: jnp.square(clipped(i) - clipped_centre))
     product = summed(
-        lambda i: (_from(reference, i, count) - centre) * (clipped(i) - clipped_centre)
+        lambda i: (_frames_from(reference, i, count) - centre) * (clipped(i) - clipped_centre)
     )
-    correlation = _ratio(product, _root(energy) * _root(clipped_energy))
+    correlation = _ratio(product, safe_sqrt(energy) * safe_sqrt(clipped_energy))
     return jnp.sum(jnp.where(present, jnp.mean(correlation, 1), 0.0), -1)
 
 
 def _extended_correlation(
     reference: jax.Array, estimate: jax.Array, present: jax.Array
 ) -> jax.Array:
-    """As `_correlation`, for segments normalised over time, then over bands, without clipping."""
+    """As `_correlation`, but on segments normalised over time and then over bands, not clipped."""
     count = present.shape[-1]
 
     def over_time(envelopes: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -220,18 +229,18 @@ def _extended_correlation(
         def summed(values: Callable[[int | jax.Array], jax.Array]) -> jax.Array:
             return lax.fori_loop(0, _SEGMENT, lambda i, total: total + values(i), zeros)
 
-        centre = summed(lambda i: _from(envelopes, i, count)) / _SEGMENT
-        energy = summed(lambda i: jnp.square(_from(envelopes, i, count) - centre))
-        return centre, _ratio(jnp.ones_like(energy), _root(energy))
+        centre = summed(lambda i: _frames_from(envelopes, i, count)) / _SEGMENT
+        energy = summed(lambda i: jnp.square(_frames_from(envelopes, i, count) - centre))
+        return centre, _ratio(jnp.ones_like(energy), safe_sqrt(energy))
 
     statistics = over_time(reference), over_time(estimate)
 
     def column(frame: jax.Array, total: jax.Array) -> jax.Array:
         sides = []
         for envelopes, (centre, scale) in zip((reference, estimate), statistics, strict=True):
-            row = (_from(envelopes, frame, count) - centre) * scale
+            row = (_frames_from(envelopes, frame, count) - centre) * scale
             row = row - jnp.mean(row, 1, keepdims=True)
-            sides.append((row, _root(jnp.sum(jnp.square(row), 1))))
+            sides.append((row, safe_sqrt(jnp.sum(jnp.square(row), 1))))
         (first, first_norm), (second, second_norm) = sides
         return total + _ratio(jnp.sum(first * second, 1), first_norm * second_norm)
 
@@ -239,17 +248,11 @@ def _extended_correlation(
     return jnp.sum(jnp.where(present, total / _SEGMENT, 0.0), -1)
 
 
-def _from(envelopes: jax.Array, frame: int | jax.Array, count: int) -> jax.Array:
+def _frames_from(envelopes: jax.Array, frame: int | jax.Array, count: int) -> jax.Array:
     return lax.dynamic_slice_in_dim(envelopes, frame, count, -1)
 
 
 def _ratio(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
-    """The quotient, 0 where the denominator is."""
+    """Returns the quotient, or 0 where the denominator is 0."""
     positive = denominator > 0
     return jnp.where(positive, numerator / jnp.where(positive, denominator, 1.0), 0.0)
-
-
-def _root(square: jax.Array) -> jax.Array:
-    """The square root, with gradient 0 at 0."""
-    positive = square > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)

@@ -1,4 +1,4 @@
-"""Batches of pairs that the tests of the device scores share."""
+"""Fixtures for the tests of the device scores: pairs, batches, gradient checks."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,7 +12,7 @@ Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 @pytest.fixture
 def make_pairs(make_speech) -> Callable[..., list[Pair]]:
-    """Noisy pairs, some of them with noise in bursts: those make PESQ look again."""
+    """Makes noisy pairs; every second one has bursts of noise, which are bad intervals for PESQ."""
 
     def make(seconds: Sequence[float], sample_rate: int = 16000, seed: int = 0) -> list[Pair]:
         random = np.random.default_rng(seed)
@@ -34,7 +34,7 @@ def make_pairs(make_speech) -> Callable[..., list[Pair]]:
 
 @pytest.fixture
 def batch() -> Callable[..., Batch]:
-    """Pairs as one padded batch; what lies past the lengths is noise that must not be read."""
+    """Makes one padded batch of pairs; the padding is noise, which a score must not read."""
 
     def make(pairs: Sequence[Pair], samples: int | None = None) -> Batch:
         lengths = np.array([len(clean) for clean, _ in pairs], np.int32)
@@ -51,18 +51,18 @@ def batch() -> Callable[..., Batch]:
 
 @pytest.fixture
 def finite_differences() -> Callable[..., np.ndarray]:
-    """Compares a loss's gradient with central differences in float64, and returns it.
+    """Compares the gradient of a loss with central differences in float64, and returns it.
 
-    The loss has to depend on the first item of its batch alone: the steps are in its samples.
+    Only the samples of the first pair are varied, so the loss must depend only on them.
     """
 
     def compare(
         loss: Callable[[jax.Array], jax.Array], estimate: np.ndarray, lengths: np.ndarray
     ) -> np.ndarray:
         random = np.random.default_rng(4)
-        both = jax.jit(jax.value_and_grad(loss))
+        value_and_gradient = jax.jit(jax.value_and_grad(loss))
         estimate = estimate.astype(np.float64)
-        gradient = np.asarray(both(estimate)[1])
+        gradient = np.asarray(value_and_gradient(estimate)[1])
         assert gradient.dtype == np.float64
         assert np.isfinite(gradient).all()
         assert not any(row[length:].any() for row, length in zip(gradient, lengths, strict=True))
@@ -70,7 +70,8 @@ def finite_differences() -> Callable[..., np.ndarray]:
             direction = np.zeros_like(estimate)
             direction[0, : lengths[0]] = random.standard_normal(lengths[0])
             step = 1e-8 * direction
-            difference = (both(estimate + step)[0] - both(estimate - step)[0]) / 2e-8
+            after, before = (value_and_gradient(estimate + s)[0] for s in (step, -step))
+            difference = (after - before) / 2e-8
             np.testing.assert_allclose(np.vdot(gradient, direction), difference, rtol=1e-5)
         return gradient
 

@@ -1,4 +1,4 @@
-"""The device's PESQ against the package, and against itself in other batches."""
+"""Tests PESQ on the device against the package, and in different batches."""
 
 import functools
 
@@ -29,13 +29,13 @@ def test_wide_band_equals_the_package(pairs, batch):
     expected = expected_scores(pairs, "wb")
     scores = pesq_wb(*arrays)
     np.testing.assert_allclose(scores, expected, atol=5e-4)
-    # Some of these pairs have bad intervals, so that the second look is tested too.
-    plain = np.asarray(pesq_wb(*arrays, bad_intervals=False))
-    assert np.abs(plain - expected).max() > 5e-3
-    assert np.abs(plain - expected).min() < 5e-4
+    # Some of these pairs have bad intervals, so their realignment is tested too.
+    without = np.asarray(pesq_wb(*arrays, bad_intervals=False))
+    assert np.abs(without - expected).max() > 5e-3
+    assert np.abs(without - expected).min() < 5e-4
 
 
-def test_wide_band_keeps_the_noise_of_float32(make_pairs, batch):
+def test_wide_band_reproduces_the_rounding_noise_of_float32(make_pairs, batch):
     low_passed = []
     for clean, noisy in make_pairs(SECONDS):
         spectrum = np.fft.rfft(clean)
@@ -54,7 +54,7 @@ def test_narrow_band_equals_the_package(make_pairs, batch, sample_rate):
     np.testing.assert_allclose(scores, expected, atol=5e-4)
 
 
-def test_eight_devices_with_one_longer_row_each_give_the_same(pairs, batch):
+def test_eight_devices_with_longer_padding_give_the_same(pairs, batch):
     arrays = batch(pairs, 50000)
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     rows = PartitionSpec("data")
@@ -64,7 +64,7 @@ def test_eight_devices_with_one_longer_row_each_give_the_same(pairs, batch):
     np.testing.assert_allclose(scores, pesq_wb(*batch(pairs, 48000)), atol=1e-4)
 
 
-def test_identical_signals_reach_the_highest(pairs, batch):
+def test_identical_signals_have_the_highest_score(pairs, batch):
     clean = [(clean, clean) for clean, _ in pairs]
     np.testing.assert_allclose(pesq_wb(*batch(clean, 48000)), 4.6439, atol=1e-4)
 
@@ -73,26 +73,26 @@ def unscorable_pairs(clean, noisy, sample_rate=16000):
     zeros = np.zeros_like(clean)
     burst = np.where((np.arange(len(clean)) // (sample_rate // 10)) == 5, clean, 0)
     short = sample_rate // 4 - 1
-    spoilt = noisy.copy()
-    spoilt[100] = np.nan
-    endless = clean.copy()
-    endless[-1] = np.inf
+    with_nan = noisy.copy()
+    with_nan[100] = np.nan
+    with_infinity = clean.copy()
+    with_infinity[-1] = np.inf
     return [
         (zeros, noisy),
         (clean, zeros),
         (burst, noisy),
-        (clean, spoilt),
-        (endless, noisy),
+        (clean, with_nan),
+        (with_infinity, noisy),
         (clean[:short], noisy[:short]),
         (clean[:0], noisy[:0]),
     ]
 
 
-def test_what_the_host_refuses_is_nan_and_nothing_else(pairs, batch):
-    refused = unscorable_pairs(*pairs[0])
+def test_exactly_the_pairs_that_the_host_cannot_score_are_nan(pairs, batch):
+    unscorable = unscorable_pairs(*pairs[0])
     host = jaxgan.scores.get("pesq_wb")
-    assert all(np.isnan(host(*pair, 16000)) for pair in refused)
-    scores = np.asarray(pesq_wb(*batch([pairs[0], *refused], 48000)))
+    assert all(np.isnan(host(*pair, 16000)) for pair in unscorable)
+    scores = np.asarray(pesq_wb(*batch([pairs[0], *unscorable], 48000)))
     assert np.isnan(scores[1:]).all()
     np.testing.assert_allclose(scores[0], expected_scores(pairs[:1], "wb")[0], atol=5e-4)
 
@@ -101,7 +101,7 @@ def test_what_the_host_refuses_is_nan_and_nothing_else(pairs, batch):
     ("score", "sample_rate"),
     [(pesq_wb, 16000), (functools.partial(pesq_nb, bad_intervals=False), 8000)],
 )
-def test_gradient_equals_finite_differences_beside_items_without_score(
+def test_gradient_equals_finite_differences_next_to_pairs_without_a_score(
     make_pairs, batch, finite_differences, score, sample_rate
 ):
     scored = make_pairs([1.2, 1.2], sample_rate)[1]
@@ -116,14 +116,14 @@ def test_gradient_equals_finite_differences_beside_items_without_score(
     assert not gradient[1:].any()
 
 
-def test_refuses_other_rates(pairs, batch):
+def test_other_sample_rates_are_rejected(pairs, batch):
     with pytest.raises(UserError, match="8000"):
         pesq_wb(*batch(pairs[:1]), 8000)
     with pytest.raises(UserError, match="44100"):
         pesq_nb(*batch(pairs[:1]), 44100)
 
 
-def test_refuses_arrays_that_do_not_fit(pairs, batch):
+def test_mismatched_shapes_are_rejected(pairs, batch):
     reference, estimate, lengths = batch(pairs)
     with pytest.raises(ValueError, match="both be"):
         pesq_wb(reference, estimate[:, :-1], lengths)

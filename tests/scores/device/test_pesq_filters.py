@@ -1,4 +1,4 @@
-"""Levels and filters against their definitions, evaluated plainly in NumPy and SciPy."""
+"""Tests the level alignment and the filters against plain NumPy and SciPy."""
 
 import jax
 import numpy as np
@@ -30,7 +30,7 @@ def test_response_is_one_at_1000_hz():
 
 
 def biquad_in_float32(signal):
-    """The section with every product and sum rounded by itself, one sample at a time."""
+    """Filters sample by sample, rounding every product and every sum to float32."""
     b, a = (x.astype(np.float32) for x in pesq_constants.biquad())
     last = second_last = np.float32(0)
     output = np.empty_like(signal)
@@ -50,7 +50,7 @@ def test_wide_band_filter_rounds_like_float32(make_speech):
         np.asarray(jax.jit(lambda x, flag=flag: pesq_filters._biquad(x[None], flag))(signal))[0]
         for flag in (True, False)
     )
-    # The first chunk begins from rest like the plain loop, and is equal to it bit for bit.
+    # The first chunk starts at rest like the plain loop, so both are equal bit for bit.
     np.testing.assert_array_equal(unfused[:64], plain[:64])
     noise = np.std(plain - exact)
     assert np.std(unfused - exact) == pytest.approx(noise, rel=0.05)
@@ -58,7 +58,7 @@ def test_wide_band_filter_rounds_like_float32(make_speech):
     assert np.abs(unfused - exact).max() < 12 * noise
 
 
-def test_wide_band_filter_fades_and_ends_with_the_signal():
+def test_wide_band_input_is_faded_and_filtered_up_to_its_length():
     signal = np.zeros((1, 400), np.float32)
     signal[0, :100] = 1.0
     faded = pesq_filters.fade(signal, np.array([100]))
@@ -69,7 +69,7 @@ def test_wide_band_filter_fades_and_ends_with_the_signal():
     assert not filtered[100:].any()
 
 
-def test_gradient_of_the_filter_is_the_filter_backwards():
+def test_gradient_of_the_filter_is_its_transpose():
     random = np.random.default_rng(0)
     signal, cotangent = random.standard_normal((2, 3, 1000)).astype(np.float32)
     filtered, back = jax.vjp(lambda x: pesq_filters._biquad(x, True), signal)

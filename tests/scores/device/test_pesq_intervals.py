@@ -1,4 +1,4 @@
-"""Bad intervals and their lags against plain loops over the definition."""
+"""Tests bad intervals and their lags against plain loops that follow the definition."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,14 +14,14 @@ def plain_intervals(disturbance, last):
         2 <= t < last - 2 and bool(bad & {t - 2, t - 1, t}) and bool(bad & {t, t + 1, t + 2})
         for t in range(len(disturbance))
     ]
-    found, begin = [], None
+    found, start = [], None
     for t, mark in enumerate([*marked, False]):
-        if mark and begin is None:
-            begin = t
-        if not mark and begin is not None:
-            if t - begin >= 5:
-                found.append((begin, t))
-            begin = None
+        if mark and start is None:
+            start = t
+        if not mark and start is not None:
+            if t - start >= 5:
+                found.append((start, t))
+            start = None
     return found
 
 
@@ -31,10 +31,10 @@ def spans(intervals, row):
     return [(h, h + int(np.argmin(np.append(inside[h:], False)))) for h in heads]
 
 
-def test_intervals_are_those_of_a_plain_loop():
+def test_intervals_equal_a_plain_loop():
     random = np.random.default_rng(0)
-    share = random.uniform(0.1, 0.9, (60, 1))
-    disturbance = np.where(random.uniform(size=(60, 80)) < share, 40.0, 20.0)
+    bad_fraction = random.uniform(0.1, 0.9, (60, 1))
+    disturbance = np.where(random.uniform(size=(60, 80)) < bad_fraction, 40.0, 20.0)
     last = random.integers(3, 80, 60)
     intervals = pesq_intervals.find(jnp.asarray(disturbance), jnp.asarray(last))
     expected = [plain_intervals(d, t) for d, t in zip(disturbance, last, strict=True)]
@@ -42,21 +42,22 @@ def test_intervals_are_those_of_a_plain_loop():
     assert sum(map(len, expected)) > 60
 
 
-def plain_lag(reference, estimate, begin, end, total):
+def plain_lag(reference, estimate, start, end, total):
     frame, hop = TABLES.frame, TABLES.hop
-    reach = 4 * frame
-    n = np.arange(begin * hop, end * hop + frame)
+    max_lag = 4 * frame
+    n = np.arange(start * hop, end * hop + frame)
     r = np.abs(reference[n])
     correlation = [
-        np.dot(r, np.abs(estimate[np.clip(n + lag, 0, total - 1)])) for lag in range(-reach, reach)
+        np.dot(r, np.abs(estimate[np.clip(n + lag, 0, total - 1)]))
+        for lag in range(-max_lag, max_lag)
     ]
-    wide = estimate[np.clip(np.arange(n[0] - reach, n[-1] + 1 + reach), 0, total - 1)]
+    wide = estimate[np.clip(np.arange(n[0] - max_lag, n[-1] + 1 + max_lag), 0, total - 1)]
     best = int(np.argmax(correlation))
     norm = np.sqrt(np.sum(r**2) * np.sum(wide**2))
-    return best - reach if correlation[best] >= 0.5 * norm else 0
+    return best - max_lag if correlation[best] >= 0.5 * norm else 0
 
 
-def test_lags_and_shifted_frames_are_those_of_a_plain_loop():
+def test_lags_and_shifted_frames_equal_a_plain_loop():
     random = np.random.default_rng(1)
     frames, hop, frame = 90, TABLES.hop, TABLES.frame
     length = frames * hop - TABLES.tail
@@ -81,9 +82,9 @@ def test_lags_and_shifted_frames_are_those_of_a_plain_loop():
     seen = set()
     for row in range(3):
         expected = np.zeros(frames, int)
-        for begin, end in spans(intervals, row):
-            lag = plain_lag(reference[row], estimate[row], begin, end, total)
-            expected[begin:end] = lag
+        for start, end in spans(intervals, row):
+            lag = plain_lag(reference[row], estimate[row], start, end, total)
+            expected[start:end] = lag
             seen.add(lag)
         np.testing.assert_array_equal(lags[row], expected)
         first = np.arange(frames) * hop + expected

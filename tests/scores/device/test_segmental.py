@@ -1,4 +1,4 @@
-"""Segmental SNR, LLR and WSS against plain float64 loops over their published definitions."""
+"""Tests segmental SNR, LLR and WSS on the device against plain float64 loops."""
 
 import jax
 import numpy as np
@@ -22,7 +22,7 @@ def test_equals_a_plain_loop(make_pairs, batch, score, plain, tolerance, sample_
 
 
 @pytest.mark.parametrize("score", [ssnr, llr, wss])
-def test_gradient_is_finite_beside_items_without_signal_or_frame(make_pairs, batch, score):
+def test_gradient_is_finite_next_to_pairs_without_signal_or_frames(make_pairs, batch, score):
     clean, noisy = make_pairs([0.4], 8000)[0]
     gap = np.where((np.arange(len(clean)) // 800) % 2 == 0, clean, 0).astype(np.float32)
     pairs = [(gap, noisy), (gap, gap), (clean * 0, noisy), (clean, noisy * 0), (clean[:250],) * 2]
@@ -38,7 +38,7 @@ def test_gradient_is_finite_beside_items_without_signal_or_frame(make_pairs, bat
     assert np.asarray(gradient)[0].any()
 
 
-def test_opinions_are_the_published_sums(make_pairs, batch):
+def test_opinions_equal_the_published_regressions(make_pairs, batch):
     pairs = make_pairs([2.0, 1.4])
     arrays = batch(pairs, 48000)
     opinions = composite(*arrays)

@@ -25,14 +25,14 @@ def test_equals_the_host(make_pairs, batch):
     assert np.isnan(scores).sum() == 4
 
 
-def test_takes_int16(make_pairs, batch):
+def test_accepts_int16(make_pairs, batch):
     reference, estimate, lengths = batch(make_pairs([0.5, 0.3]))
-    whole = [(8000 * np.tanh(x)).astype(np.int16) for x in (reference, estimate)]
-    floating = [(x / 32768).astype(np.float32) for x in whole]
-    np.testing.assert_array_equal(si_sdr(*whole, lengths), si_sdr(*floating, lengths))
+    integers = [(8000 * np.tanh(x)).astype(np.int16) for x in (reference, estimate)]
+    floating = [(x / 32768).astype(np.float32) for x in integers]
+    np.testing.assert_array_equal(si_sdr(*integers, lengths), si_sdr(*floating, lengths))
 
 
-def test_gradient_is_finite_beside_items_without_score(make_pairs, batch):
+def test_gradient_is_finite_next_to_pairs_without_a_score(make_pairs, batch):
     clean, noisy = make_pairs([0.2])[0]
     reference, estimate, lengths = batch([(clean, noisy), (clean * 0, noisy), (clean, clean)])
 

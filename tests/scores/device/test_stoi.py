@@ -1,4 +1,4 @@
-"""The device's STOI and ESTOI against the host's, which are the package pystoi's."""
+"""Tests STOI and ESTOI on the device against the host, which uses the package `pystoi`."""
 
 import jax
 import numpy as np
@@ -36,16 +36,16 @@ def test_does_not_depend_on_the_batch(make_pairs, batch):
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_what_the_host_refuses_is_nan_and_nothing_else(make_pairs, batch, name):
+def test_exactly_the_pairs_that_the_host_cannot_score_are_nan(make_pairs, batch, name):
     clean, noisy = make_pairs([1.0])[0]
-    spoilt = noisy.copy()
-    spoilt[3] = np.inf
+    with_infinity = noisy.copy()
+    with_infinity[3] = np.inf
     brief = np.where(np.arange(len(clean)) < 5000, clean, 0).astype(np.float32)
     pairs = [
         (clean, noisy),
         (np.zeros_like(clean), noisy),
         (clean, np.zeros_like(clean)),
-        (clean, spoilt),
+        (clean, with_infinity),
         (clean[:6000], noisy[:6000]),
         (clean[:0], noisy[:0]),
         (brief, noisy),
@@ -57,7 +57,7 @@ def test_what_the_host_refuses_is_nan_and_nothing_else(make_pairs, batch, name):
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_gradient_equals_finite_differences_beside_items_without_score(
+def test_gradient_equals_finite_differences_next_to_pairs_without_a_score(
     make_pairs, batch, finite_differences, name
 ):
     clean, noisy = make_pairs([0.9])[0]
@@ -81,6 +81,6 @@ def test_removes_silent_frames_as_the_package_does(make_pairs, batch):
     assert abs(score - expected) < 1e-4 < abs(without_removal - expected)
 
 
-def test_refuses_odd_rates(make_pairs, batch):
+def test_unsupported_sample_rates_are_rejected(make_pairs, batch):
     with pytest.raises(UserError, match="11025"):
         stoi(*batch(make_pairs([0.5])), 11025)
