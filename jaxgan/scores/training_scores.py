@@ -56,6 +56,7 @@ class TrainingScores:
         self._device_program = jax.jit(
             lambda *pair: {name: score(*pair) for name, score in self.device_scores.items()}
         )
+        self._join = jax.jit(self._in_order)
 
     def in_step(
         self, reference: jax.Array, estimate: jax.Array, lengths: jax.Array
@@ -101,13 +102,14 @@ class TrainingScores:
             else None
         )
 
-        def collect() -> jax.Array:
-            columns = dict(on_devices)
-            if pending:
-                columns |= dict(zip(self._on_host, pending.collect().T, strict=True))
-            return jnp.stack([columns[name] for name in self.names], axis=1)
+        return lambda: self._join(pending.collect() if pending else None, on_devices)
 
-        return collect
+    def _in_order(self, on_host: jax.Array | None, on_devices: dict[str, jax.Array]) -> jax.Array:
+        """Returns float32 [B, S] in the order of the names."""
+        columns = dict(on_devices)
+        if on_host is not None:
+            columns |= {name: on_host[:, place] for place, name in enumerate(self._on_host)}
+        return jnp.stack([columns[name] for name in self.names], axis=1)
 
     def normalise(self, raw: np.ndarray) -> np.ndarray:
         """Maps raw scores float32 [B, S] to about [0, 1]; NaN stays NaN."""

@@ -54,7 +54,7 @@ def test_a_batch_is_cut_to_its_lengths_and_padding_is_not_counted(make_speech):
     noisy[3] = 0.0
     lengths = np.array([16000, 0, 9000, 16000], np.int32)
     with ScorePool(["si_sdr"], workers=1) as pool:
-        scores = pool.score_batch(clean, noisy, lengths)
+        scores = pool.score_batch(clean, noisy, lengths)[:, 0]
         counts = pool.counts
     expected = [
         get("si_sdr")(clean[i, :n], noisy[i, :n], 16000) for i, n in ((0, 16000), (2, 9000))
@@ -70,7 +70,7 @@ def test_a_fault_affects_only_its_own_item(faulty_scores, caplog):
     with ScorePool([f"{faulty_scores}:faulty"], workers=2, deadline_seconds=1.5) as pool:
         pool.wait_until_ready()
         batch = np.repeat(np.array(values, np.int16)[:, None], 1000, axis=1)
-        scores = pool.score_batch(batch, batch, np.full(len(values), 1000))
+        scores = pool.score_batch(batch, batch, np.full(len(values), 1000))[:, 0]
         expected = [value if value > 9 else math.nan for value in values]
         np.testing.assert_array_equal(scores, np.array(expected, np.float32))
         assert pool.counts == dict(zip(OUTCOMES, (18, 2, 2, 3, 2), strict=True))

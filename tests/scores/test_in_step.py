@@ -1,9 +1,7 @@
-import concurrent.futures
 import os
 import socket
 import subprocess
 import sys
-import threading
 
 import jax
 import jax.numpy as jnp
@@ -11,128 +9,120 @@ import numpy as np
 import pytest
 
 from jaxgan.core.devices import make_mesh, replicated, sharded
-from jaxgan.scores.bridge import score_in_step, submit_shards
+from jaxgan.scores import in_step
+from jaxgan.scores.beside_step import submit_shards
+from jaxgan.scores.in_step import score_in_step
 from jaxgan.scores.pool import ScorePool
 
 SAMPLES = 4000
+NAMES = ("si_sdr", "pesq_wb")
+MAPS = (lambda raw: raw / 10, lambda raw: (raw + 0.5) / 5)
 
 
 @pytest.fixture(scope="module")
 def pool():
-    with ScorePool(["si_sdr", "pesq_wb"], workers=2) as pool:
+    with ScorePool(NAMES, workers=2) as pool:
         yield pool
 
 
 @pytest.fixture(scope="module")
 def batch():
-    """reference, estimate float32 [8, SAMPLES], lengths int32 [8]; one row silent, one padding."""
+    """reference, estimate int16 [8, SAMPLES], lengths int32 [8]; one row silent, one padding."""
     random = np.random.default_rng(0)
-    reference = random.normal(0, 0.1, (8, SAMPLES)).astype(np.float32)
-    estimate = reference + random.normal(0, 0.03, reference.shape).astype(np.float32)
-    estimate[5] = 0.0
-    lengths = np.array([SAMPLES, 3000, 0, 2500, SAMPLES, SAMPLES, 1, SAMPLES], np.int32)
-    return reference, estimate, lengths
+    reference = random.normal(0, 3000, (8, SAMPLES))
+    estimate = reference + random.normal(0, 900, reference.shape)
+    estimate[5] = 0
+    lengths = np.array([SAMPLES, 4000, 0, 3900, SAMPLES, SAMPLES, 1, SAMPLES], np.int32)
+    return reference.astype(np.int16), estimate.astype(np.int16), lengths
 
 
 def place(batch, mesh):
     return [jax.device_put(array, sharded(mesh)) for array in batch]
 
 
-def to_int16(batch):
-    return [(side * 32768).round().astype(np.int16) for side in batch[:2]] + [batch[2]]
-
-
 @pytest.mark.parametrize("devices", [1, 8])
-@pytest.mark.parametrize("convert", [list, to_int16])
-def test_both_paths_equal_the_pool_called_directly(pool, batch, devices, convert):
-    batch = convert(batch)
+def test_both_ways_equal_the_pool_called_directly(pool, batch, devices):
     mesh = make_mesh(devices)
     placed = place(batch, mesh)
     expected = pool.score_batch(*batch)
-    assert np.isnan(expected).tolist() == [False, False, True, False, False, True, True, False]
+    missing = [False, False, True, False, False, True, True, False]
+    assert np.isnan(expected[:, 0]).tolist() == missing
 
-    step = jax.jit(lambda *arrays: score_in_step(pool, *arrays, mesh=mesh))
-    for scores in (step(*placed), submit_shards(pool, *placed).collect()):
+    step = jax.jit(lambda *arrays: score_in_step(pool, *arrays, mesh, NAMES, MAPS))
+    raw, mapped = step(*placed)
+    beside = submit_shards(pool, *placed).collect()
+    for scores in (raw, beside):
         np.testing.assert_array_equal(scores, expected)
         assert scores.dtype == jnp.float32
-        assert scores.sharding.is_equivalent_to(sharded(mesh), 1)
-        assert scores.committed
+        assert scores.sharding.is_equivalent_to(sharded(mesh), 2)
+    np.testing.assert_array_equal(mapped[:, 0], expected[:, 0] / 10)
+    np.testing.assert_array_equal(mapped[:, 1], (expected[:, 1] + 0.5) / 5)
 
 
 def test_scores_are_constants_under_differentiation(pool, batch):
     mesh = make_mesh(8)
-    reference, estimate, lengths = place(batch, mesh)
+    reference, estimate, lengths = place((batch[0], batch[1] / np.float32(32768), batch[2]), mesh)
 
     def loss(weight, scores):
         heard = weight * estimate
         if scores is None:
-            scores = score_in_step(pool, reference, heard, lengths, mesh)
+            scores = score_in_step(pool, reference, heard, lengths, mesh, NAMES[:1], MAPS[:1])[0]
         target = jnp.where(jnp.isnan(scores), 0.0, scores)
-        return jnp.mean(jnp.square(jnp.square(heard).mean(axis=1) - target))
+        return jnp.mean(jnp.square(jnp.square(heard).mean(axis=1) - target[:, 0]))
 
     weight = jnp.float32(0.5)
-    scores = jnp.asarray(pool.score_batch(batch[0], batch[1] / 2, batch[2]))
+    half = np.asarray(estimate) / 2
+    scores = jnp.asarray(pool.score_batch(batch[0], half, batch[2], NAMES[:1]))
     gradient = jax.jit(jax.grad(loss))(weight, None)
     np.testing.assert_allclose(gradient, jax.grad(loss)(weight, scores), rtol=1e-5)
     assert gradient != 0.0
 
 
-def test_another_score_of_the_pool(pool, batch):
+def test_some_of_the_scores_in_another_order(pool, batch):
     mesh = make_mesh(2)
     placed = place(batch, mesh)
-    expected = pool.score_batch(*batch, score="pesq_wb")
-    in_step = jax.jit(lambda *arrays: score_in_step(pool, *arrays, mesh, "pesq_wb"))(*placed)
-    pending = submit_shards(pool, *placed)
-    np.testing.assert_array_equal(in_step, expected)
-    np.testing.assert_array_equal(pending.collect("pesq_wb"), expected)
-    np.testing.assert_array_equal(pending.collect(), pool.score_batch(*batch))
+    swapped = NAMES[::-1]
+    expected = pool.score_batch(*batch)[:, ::-1]
+    step = jax.jit(lambda *arrays: score_in_step(pool, *arrays, mesh, swapped, MAPS[::-1])[0])
+    np.testing.assert_array_equal(step(*placed), expected)
+    np.testing.assert_array_equal(submit_shards(pool, *placed, swapped).collect(), expected)
+    one = submit_shards(pool, *placed, ("pesq_wb",)).collect()
+    np.testing.assert_array_equal(one, expected[:, :1])
 
 
 def test_implicit_transfers_may_be_forbidden(pool, batch):
     mesh = make_mesh(8)
     placed = place(batch, mesh)
-    step = jax.jit(lambda *arrays: score_in_step(pool, *arrays, mesh=mesh))
-    before = jax.config.jax_transfer_guard
-    jax.config.update("jax_transfer_guard", "disallow")
-    try:
-        results = step(*placed), submit_shards(pool, *placed).collect()
-        jax.block_until_ready(results)
-    finally:
-        jax.config.update("jax_transfer_guard", before)
-
-
-def test_replicated_rows_are_scored_once(batch):
-    mesh = make_mesh(8)
-    placed = [jax.device_put(array, replicated(mesh)) for array in batch]
-    with ScorePool(["si_sdr"], workers=2) as pool:
-        scores = submit_shards(pool, *placed).collect()
-        assert sum(pool.counts.values()) == 7  # of 8 rows, one is padding
-        np.testing.assert_array_equal(scores, pool.score_batch(*batch))
-    assert scores.sharding.is_equivalent_to(replicated(mesh), 1)
+    step = jax.jit(lambda *arrays: score_in_step(pool, *arrays, mesh, NAMES, MAPS))
+    with jax.transfer_guard("disallow"):
+        jax.block_until_ready((step(*placed), submit_shards(pool, *placed).collect()))
 
 
 class SlowPool:
-    """A pool that accepts rows only once it is told to."""
+    """Scores the first row at once, and the others after the deadline of the callback."""
 
-    scores = ("x",)
+    scores = ("slow",)
 
-    def __init__(self):
-        self.may_go_on = threading.Event()
+    def __init__(self, pool):
+        self.pool = pool
 
-    def submit_batch(self, reference, estimate, lengths, scores):
-        assert self.may_go_on.wait(20)
-        futures = [concurrent.futures.Future() for _ in lengths]
-        for future, length in zip(futures, lengths, strict=True):
-            future.set_result({"x": float(length)})
-        return futures
+    def score_batch(self, reference, estimate, lengths, scores, deadline_seconds):
+        assert deadline_seconds < 40  # XLA ends the program then
+        return self.pool.score_batch(reference, estimate, lengths, scores, 1.0)
 
 
-def test_submitting_waits_for_nothing(batch):
-    pool = SlowPool()
-    placed = place(batch, make_mesh(4))
-    pending = submit_shards(pool, *placed)  # would wait 20 s and fail if it waited
-    pool.may_go_on.set()
-    np.testing.assert_array_equal(pending.collect(), batch[2].astype(np.float32))
+def test_rows_that_miss_the_deadline_have_no_score(batch):
+    with ScorePool(["step_scores:slow"], workers=1, deadline_seconds=20) as pool:
+        pool.wait_until_ready()
+        mesh = make_mesh(1)
+        names = ("step_scores:slow",)
+        stand_in = SlowPool(pool)
+        stand_in.scores = names
+        step = jax.jit(lambda *arrays: score_in_step(stand_in, *arrays, mesh, names, MAPS[:1])[0])
+        scores = np.asarray(step(*place(batch, mesh)))
+        assert pool.counts["timed_out"] > 0
+    assert np.isfinite(scores[0])
+    assert np.isnan(scores[-1])
 
 
 def test_wrong_use_is_refused(pool, batch):
@@ -140,9 +130,9 @@ def test_wrong_use_is_refused(pool, batch):
     placed = place(batch, mesh)
     grid = jax.make_mesh((4, 2), ("data", "model"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
     with pytest.raises(ValueError, match="one axis 'data'"):
-        score_in_step(pool, *placed, grid)
+        score_in_step(pool, *placed, grid, NAMES, MAPS)
     with pytest.raises(ValueError, match="stoi"):
-        score_in_step(pool, *placed, mesh, "stoi")
+        score_in_step(pool, *placed, mesh, ("stoi",), MAPS[:1])
     with pytest.raises(ValueError, match="stoi"):
         submit_shards(pool, *placed, ("stoi",))
     with pytest.raises(ValueError, match="alike"):
@@ -154,15 +144,16 @@ import os
 os.environ.pop("NPROC", None)
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 import jax, jax.numpy as jnp, numpy as np
-from jaxgan.core.devices import guard_callbacks, make_mesh, sharded
-from jaxgan.scores.bridge import score_in_step
+from jaxgan.core.devices import guarantee_threads, make_mesh, sharded
+from jaxgan.scores.in_step import score_in_step
 
-guard_callbacks()
+guarantee_threads()
 
 class Sums:
     scores = ("sum",)
-    def score_batch(self, reference, estimate, lengths, score):
-        return (reference.sum(1) + 2 * estimate.sum(1) + lengths).astype(np.float32)
+    def score_batch(self, reference, estimate, lengths, scores, deadline_seconds):
+        sums = reference.sum(1) + 2 * estimate.sum(1) + lengths
+        return sums.astype(np.float32)[:, None]
 
 mesh = make_mesh()
 rows, samples = 16, 150_000  # float32: 1,200,000 bytes an operand and device
@@ -172,8 +163,8 @@ lengths = jax.device_put(np.arange(rows, dtype=np.int32), sharded(mesh))
 
 @jax.jit
 def step(total, reference, estimate, lengths):
-    scores = score_in_step(Sums(), reference, estimate, lengths, mesh)
-    return total + scores.mean()  # a collective right behind the callbacks
+    raw, _ = score_in_step(Sums(), reference, estimate, lengths, mesh, ("sum",), (lambda x: x,))
+    return total + raw.mean()  # a collective directly after the callbacks
 
 total = jnp.float32(0)
 for _ in range(60):
@@ -203,6 +194,13 @@ def test_large_operands_on_eight_devices_do_not_deadlock():
     assert outputs([run(MANY_DISPATCHES)], 120) == ["done\n"]
 
 
+def test_waveforms_reach_the_host_in_pieces_that_cannot_deadlock():
+    waveforms = jnp.zeros((2, 100_000), jnp.float32)
+    pieces = in_step._pieces(waveforms)
+    assert max(piece.nbytes for piece in pieces) < 100_000
+    np.testing.assert_array_equal(in_step._joined(pieces), np.zeros(200_000))
+
+
 TWO_PROCESSES = """
 import os, sys
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
@@ -210,7 +208,8 @@ import jax, numpy as np
 jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
 from jax.experimental import multihost_utils
 from jaxgan.core.devices import make_mesh, put_sharded
-from jaxgan.scores.bridge import score_in_step, submit_shards
+from jaxgan.scores.beside_step import submit_shards
+from jaxgan.scores.in_step import score_in_step
 from jaxgan.scores.pool import ScorePool
 
 random = np.random.default_rng(0)
@@ -222,7 +221,8 @@ placed = put_sharded((reference, estimate, lengths), mesh)
 with ScorePool(["si_sdr"], workers=1) as pool:
     beside = submit_shards(pool, *placed).collect()
     counts = dict(pool.counts)
-    inside = jax.jit(lambda *arrays: score_in_step(pool, *arrays, mesh))(*placed)
+    maps = (lambda raw: raw,)
+    inside, _ = jax.jit(lambda *a: score_in_step(pool, *a, mesh, ("si_sdr",), maps))(*placed)
     whole = [multihost_utils.process_allgather(x, tiled=True) for x in (beside, inside)]
     expected = pool.score_batch(reference, estimate, lengths)
 for scores in whole:
