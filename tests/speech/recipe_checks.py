@@ -52,7 +52,7 @@ def begins_with_a_generator_alone(recipe, place):
     alone = other.replace(players={"generator": other.players["generator"]})
     with contextlib.closing(Checkpoints(place)) as checkpoints:
         checkpoints.save(alone, (), Position(1))
-    begun = adopt(state, place, optional=recipe.begin_anew)
+    begun = adopt(state, place, optional=recipe.optional_players)
     assert equal(begun.players["generator"].params, other.players["generator"].params)
     assert equal(begun.players["discriminator"], state.players["discriminator"])
 
