@@ -9,15 +9,14 @@ float32. A cell sums over hundreds of steps, and one that remembers (a forget ga
 lose small additions to rounding: over 400 such steps gradients were wrong by 20 percent rather than
 0.3 percent.
 
-In float32 a CPU computes the layer by cpu_lstm.py, and an NVIDIA GPU, where asked to, by
-cudnn_lstm.py.
+In float32 an NVIDIA GPU computes the layer by cudnn_lstm.py where asked to.
 """
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nn import cpu_lstm, cudnn_lstm
+from jaxgan.nn import cudnn_lstm
 
 Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 Carry = tuple[jax.Array, jax.Array]
@@ -167,8 +166,6 @@ class BidirectionalLSTM(nn.Module):
         x, kernel, recurrent_kernel = (a.astype(self.dtype) for a in (x, kernel, recurrent_kernel))
         if self.cudnn and cudnn_lstm.serves(x):
             return cudnn_lstm.bidirectional(x, lengths, kernel, recurrent_kernel, bias)
-        if cpu_lstm.serves(x):
-            return cpu_lstm.bidirectional(x, lengths, kernel, recurrent_kernel, bias)
         batch, steps, _ = x.shape
         # The batch before time: it may be sharded.
         rows = jnp.stack([x, reverse_sequences(x, lengths)]).reshape(2, batch * steps, -1)

@@ -7,7 +7,7 @@ import pytest
 from jax.experimental import rnn
 from jax.sharding import AxisType, NamedSharding
 
-from jaxgan.nn import cpu_lstm, cudnn_lstm
+from jaxgan.nn import cudnn_lstm
 from jaxgan.nn.recurrent import BidirectionalLSTM
 
 WIDTH = 5
@@ -28,7 +28,6 @@ def on_a_gpu_that_follows_the_definition(monkeypatch):
         return by_definition(*arguments)
 
     monkeypatch.setattr(cudnn_lstm, "serves", lambda x: x.dtype == jnp.float32)
-    monkeypatch.setattr(cpu_lstm, "serves", lambda x: False)  # the other way is the loop
     monkeypatch.setattr(rnn, "lstm", lstm)
     return calls
 

@@ -2,8 +2,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding
 
-from jaxgan.nn import cpu_lstm
 from jaxgan.nn.recurrent import BidirectionalLSTM, recur, reverse_sequences
 
 
@@ -32,16 +32,8 @@ def both_directions(x, params):
     )
 
 
-@pytest.fixture(name="way", params=["C++", "loop"])
-def computed_in_cpp_or_in_a_loop(request, monkeypatch):
-    if request.param == "loop":
-        monkeypatch.setattr(cpu_lstm, "serves", lambda x: False)
-    else:
-        assert cpu_lstm.serves(jnp.zeros((1, 1, 1)))
-
-
 @pytest.fixture(name="layer")
-def small_layer(way):
+def small_layer():
     layer = BidirectionalLSTM(width=5)
     x = jax.random.normal(jax.random.key(0), (3, 7, 4))
     lengths = jnp.array([7, 4, 1])
@@ -209,3 +201,27 @@ def test_padding_changes_nothing_in_bfloat16():
         np.testing.assert_allclose(
             together[row, :length].astype(jnp.float32), alone[0].astype(jnp.float32), rtol=2**-7
         )
+
+
+def test_every_device_computes_its_own_rows():
+    devices = jax.devices()
+    keys = jax.random.split(jax.random.key(0), 2)
+    x = jax.random.normal(keys[0], (2 * len(devices), 10, 4))
+    lengths = jnp.arange(2 * len(devices)) % 11
+    layer = BidirectionalLSTM(width=6)
+    variables = layer.init(keys[1], x, lengths)
+
+    @jax.jit
+    def gradient(variables, x, lengths):
+        valid = (jnp.arange(10) < lengths[:, None])[..., None]
+        return jax.grad(lambda x: jnp.sum(valid * layer.apply(variables, x, lengths) ** 2))(x)
+
+    mesh = jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,))
+    sharding = NamedSharding(mesh, jax.P("data"))
+    with jax.set_mesh(mesh):
+        placed = jax.device_put((x, lengths), sharding)
+        compiled = gradient.lower(variables, *placed).compile()
+        assert "all-gather" not in compiled.as_text()
+        sharded = compiled(variables, *placed)
+    assert sharded.sharding.is_equivalent_to(sharding, x.ndim)
+    np.testing.assert_allclose(sharded, gradient(variables, x, lengths), atol=1e-5)
