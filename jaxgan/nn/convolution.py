@@ -1,21 +1,13 @@
 """Two-dimensional convolutions without padding and LeakyReLU, fast on a CPU in float32.
 
-XLA hands a convolution of few channels to a CPU kernel that reaches a third of the machine's
-arithmetic in the forward pass, less in the backward pass, and a tenth where the output channels
-are no multiple of the vector length. The discriminators here are made of such convolutions
-(2 to 50 channels, 5x5 to 11x11, on spectrograms of hundreds by 257), and they are most of the
-training time on a CPU. There it is
-
-- `tile_convolution` for kernels of 5x5 and at most 16 channels, as MetricGAN+ has them: C++;
-- `slab_convolution` for the others, and where there is no C++ compiler: XLA's matrix products.
-
-On GPU and TPU, and for shapes without gain, it is `jax.lax.conv_general_dilated`.
+XLA compiles a convolution with few channels to slow code on a CPU. For kernels of 5x5 and at most
+16 channels, as MetricGAN+ has them, `tile_convolution` computes it in C++ there.
 """
 
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nn import slab_convolution, tile_convolution
+from jaxgan.nn import tile_convolution
 
 
 def leaky_convolution(
@@ -50,8 +42,6 @@ def leaky_convolution(
         wanted = counts.astype(jnp.int32) - kernel.shape[0] + 1
         if tile_convolution.serves(x, kernel):
             return tile_convolution.convolve(slope, x, kernel, bias, wanted)
-        if slab_convolution.serves(x, kernel):
-            return slab_convolution.convolve(slope, x, kernel, bias, wanted.max())
     sums = jax.lax.conv_general_dilated(
         x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )

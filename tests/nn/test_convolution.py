@@ -22,15 +22,6 @@ TILES = [
     (2, 8, 68, 5, 5, 15, 15),  # one whole block of tiles
     (2, 9, 69, 5, 5, 8, 8),
 ]
-SLABS = [
-    *TILES[:4],  # the third: several tiles in a slab, an incomplete last one
-    (2, 23, 31, 7, 7, 15, 25),
-    (1, 27, 30, 9, 9, 25, 40),
-    (1, 30, 29, 11, 11, 6, 5),
-    (2, 17, 19, 3, 4, 4, 2),
-    (2, 18, 21, 6, 3, 30, 2),
-    (2, 26, 44, 5, 5, 15, 15),  # whole blocks: no padding
-]
 
 
 @pytest.fixture
@@ -39,13 +30,6 @@ def without_compiler(monkeypatch):
     jax.clear_caches()
     yield
     jax.clear_caches()
-
-
-@pytest.fixture(params=["tiles", "slabs"])
-def way(request):
-    if request.param == "slabs":
-        request.getfixturevalue("without_compiler")
-    return request.param
 
 
 def arrays(shape, seed=0):
@@ -129,15 +113,8 @@ def test_tiles_are_the_definition(shape):
     check_value_and_gradients(shape)
 
 
-@pytest.mark.parametrize("shape", SLABS)
-@pytest.mark.usefixtures("without_compiler")
-def test_slabs_are_the_definition(shape):
-    check_value_and_gradients(shape)
-
-
-@pytest.mark.parametrize("shape", SLABS[2:5])
+@pytest.mark.parametrize("shape", TILES[1:4])
 @pytest.mark.parametrize("missing", [0, 1, 4, 8])
-@pytest.mark.usefixtures("way")
 def test_rows_of_padding_change_nothing(shape, missing):
     x, kernel, bias, dy = arrays(shape)
     rows = np.full(shape[0], shape[1] - missing)
@@ -156,18 +133,16 @@ def test_rows_of_padding_change_nothing(shape, missing):
         assert_near(found, expected)
 
 
-def test_padding_is_not_computed(way):
+def test_padding_is_not_computed():
     x, kernel, bias, dy = arrays((2, 300, 33, 5, 5, 3, 4))
     of_rows = jax.jit(lambda rows: jax.vjp(lambda x: convolve(x, kernel, bias, rows), x))
     y, _ = of_rows(jnp.array([5, 5]))
-    # The first row is computed, and the slab or tile it is in; what lies behind is as it was.
+    # The first row is computed, and the tile it is in; what lies behind is as it was.
     assert_near(y[:, :1], reference(x, kernel, bias, dy)[0][:, :1])
-    untouched = {"slabs": 1, "tiles": 0}
-    assert (np.asarray(y)[:, -4:] == untouched[way]).all()
+    assert not np.asarray(y)[:, -4:].any()
 
 
 @pytest.mark.parametrize("height", range(20, 29))
-@pytest.mark.usefixtures("way")
 def test_every_height_is_covered_once(height):
     check_value_and_gradients((3, height, 260, 5, 5, 1, 2), seed=height)
 
@@ -177,7 +152,6 @@ def test_every_width_is_covered_once(width):
     check_value_and_gradients((2, 11, width, 5, 5, 3, 2), seed=width)
 
 
-@pytest.mark.usefixtures("way")
 def test_small_integers_come_out_nearly_exact():
     x = jnp.ones((1, 20, 30, 15))
     kernel = jnp.ones((5, 5, 15, 15))
@@ -220,8 +194,8 @@ def test_tiles_under_vmap():
 @pytest.mark.parametrize(
     "shape",
     [
-        (2, 8, 40, 5, 4, 2, 3),  # too low for a tile of a slab
-        (2, 30, 7, 5, 4, 2, 3),
+        (2, 23, 31, 7, 7, 15, 25),
+        (2, 30, 41, 5, 5, 2, 17),
         (2, 30, 40, 1, 1, 2, 3),
     ],
 )
@@ -232,7 +206,6 @@ def test_other_shapes_are_the_plain_convolution(shape):
     assert_near(convolve(*inputs), wanted)
 
 
-@pytest.mark.usefixtures("way")
 def test_bfloat16_rounds_operands_and_results_alone():
     exact = arrays((2, 30, 40, 5, 5, 2, 3))
     rounded = [jnp.asarray(a, jnp.bfloat16) for a in exact]
@@ -250,7 +223,6 @@ def test_other_platforms_get_the_plain_convolution(monkeypatch):
     assert holds_convolution(lambda *a: convolve(*a), *inputs)
 
 
-@pytest.mark.usefixtures("way")
 def test_batch_stays_sharded():
     devices = jax.devices()
     x, kernel, bias, dy = arrays((2 * len(devices), 21, 40, 5, 5, 2, 3))
@@ -266,7 +238,7 @@ def test_batch_stays_sharded():
         assert_near(found, wanted)
 
 
-@pytest.mark.parametrize("taps", [3, 5])  # slabs, tiles
+@pytest.mark.parametrize("taps", [3, 5])
 def test_gradient_of_a_gradient(taps):
     x, kernel, bias, dy = arrays((1, 16, 20, taps, taps, 2, 2))
 

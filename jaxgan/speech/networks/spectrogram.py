@@ -7,7 +7,6 @@ import jax.numpy as jnp
 from jaxgan.nn.convolution import leaky_convolution
 from jaxgan.nn.masked import masked_mean, masked_moments
 from jaxgan.nn.recurrent import BidirectionalLSTM
-from jaxgan.nn.slab_convolution import COLUMNS
 
 LEAK = 0.3  # slope of every LeakyReLU in both papers' code
 
@@ -166,16 +165,13 @@ class MetricDiscriminator(nn.Module):
         steps = jnp.arange(candidate.shape[1])
         x = jnp.stack([candidate, clean] if self.sees_reference else [candidate], axis=-1)
         x = ChannelNorm()(x, steps < frames[:, None])
-        bins, rows = x.shape[2], frames
-        # Zeros behind the last bin, for speed; what has met them is cut off below.
-        x = jnp.pad(x, ((0, 0), (0, 0), (0, -bins % COLUMNS), (0, 0)))
+        rows = frames
         layers = zip(self.channels, self.kernels, strict=True)
         for number, (channels, width) in enumerate(layers):
             # The name that checkpoints know.
             layer = LeakyConvolution(channels, width, self.dtype, name=f"Conv_{number}")
             x = nn.SpectralNorm(layer)(x, rows, update_stats=True)
             rows = rows - width + 1
-        x = x[:, :, : bins - self.least_frames + 1]
         valid = steps[: x.shape[1]] < (frames - self.least_frames + 1)[:, None]
         x = masked_mean(x.astype(jnp.float32), valid[..., None, None], axis=(1, 2))
         for units in self.dense:
