@@ -1,12 +1,14 @@
-"""Two-dimensional convolutions followed by a LeakyReLU.
+"""Convolutions: two-dimensional ones followed by a LeakyReLU, and strided ones over time.
 
-XLA compiles a convolution with few channels to slow code on a CPU: it reaches a third of the
-machine's arithmetic in the forward pass, and less in the backward pass. The discriminators of
-MetricGAN+ consist of such convolutions, so on a CPU a kernel in C++ replaces XLA's (see
-`jaxgan/nn/cpu/tile_convolution.py`). Every other platform computes
-`jax.lax.conv_general_dilated`, its bias and the LeakyReLU, and nothing else.
+This is the one module that chooses between XLA's convolutions and the kernels for CPUs in
+`jaxgan.nn.cpu`. It chooses by the platform that a program is compiled for, not the one that traces
+it. Programs for all other platforms contain only XLA's convolutions.
 
-The platform is the one that a program is compiled for, not the one that traces it.
+XLA compiles two-dimensional convolutions with few channels, of which the discriminators of
+MetricGAN+ consist, to slow code for CPUs: it reaches a third of the machine's arithmetic in the
+forward pass, and less in the backward pass. A kernel in C++ replaces them there
+(`tile_convolution`). It also compiles strides and their gradients to slow code, so strided
+convolutions are rewritten for CPUs (`strided_convolution`).
 """
 
 import functools
@@ -14,7 +16,9 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nn.cpu import tile_convolution
+from jaxgan.nn.cpu import strided_convolution, tile_convolution
+
+TIME_AXES = ("NWC", "WIO", "NWC")
 
 
 def leaky_convolution(
@@ -50,6 +54,46 @@ def leaky_convolution(
     on_cpu = functools.partial(_on_cpu, slope)
     y: jax.Array = jax.lax.platform_dependent(x, kernel, bias, rows, cpu=on_cpu, default=plain)
     return y
+
+
+def halve(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolves over time with stride 2 and "SAME" padding.
+
+    Args:
+        x: [N, L, C], L even.
+        kernel: [K, C, F], K at least 2, same dtype.
+
+    Returns:
+        [N, L / 2, F].
+    """
+    y: jax.Array = jax.lax.platform_dependent(
+        x, kernel, cpu=strided_convolution.halve, default=_halve
+    )
+    return y
+
+
+def double(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolves over time, transposed, with stride 2 and "SAME" padding.
+
+    Args:
+        x: [N, L, C].
+        kernel: [K, C, F], K at least 2, same dtype.
+
+    Returns:
+        [N, 2 L, F], as `jax.lax.conv_transpose` defines it.
+    """
+    y: jax.Array = jax.lax.platform_dependent(
+        x, kernel, cpu=strided_convolution.double, default=_double
+    )
+    return y
+
+
+def _halve(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return jax.lax.conv_general_dilated(x, kernel, (2,), "SAME", dimension_numbers=TIME_AXES)
+
+
+def _double(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return jax.lax.conv_transpose(x, kernel, (2,), "SAME", dimension_numbers=TIME_AXES)
 
 
 def _plain(

@@ -10,7 +10,7 @@ from jax import lax
 from ml_collections import ConfigDict
 
 from jaxgan.core.state import PyTree
-from jaxgan.nn.strided_convolution import double, halve
+from jaxgan.nn.convolution import double, halve
 from jaxgan.speech.networks.stft import FrontEnd
 
 LEAK = 0.3  # slope of D's LeakyReLU, as in the paper
