@@ -35,12 +35,12 @@ class PReLU(nn.Module):
 
 
 class Strided(nn.Module):
-    """A convolution of stride 2 with "SAME" padding, or a transposed one, and its bias.
+    """A convolution with stride 2 and "SAME" padding, plain or transposed, and its bias.
 
     Attributes:
         convolve: `halve` or `double`.
         filters: channels of the result.
-        kernel: samples.
+        kernel: its length in samples.
         dtype: of the computation; parameters are float32.
     """
 
@@ -51,7 +51,7 @@ class Strided(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[N, L, C] -> [N, L / 2 or 2 L, filters]."""
+        """Maps [N, L, C] to [N, L / 2, filters] or [N, 2 L, filters]."""
         shape = (self.kernel, x.shape[-1], self.filters)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.filters,))
