@@ -7,16 +7,18 @@ it. Programs for all other platforms contain only XLA's convolutions.
 XLA compiles two-dimensional convolutions with few channels, of which the discriminators of
 MetricGAN+ consist, to slow code for CPUs: it reaches a third of the machine's arithmetic in the
 forward pass, and less in the backward pass. A kernel in C++ replaces them there
-(`tile_convolution`). It also compiles strides and their gradients to slow code, so strided
-convolutions are rewritten for CPUs (`strided_convolution`).
+(`tile_convolution`). It also compiles the gradients of convolutions over time to slow code there,
+inside loops especially, so these are rewritten for CPUs (`strided_convolution`,
+`convolution_over_time`).
 """
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nn.cpu import strided_convolution, tile_convolution
+from jaxgan.nn.cpu import convolution_over_time, strided_convolution, tile_convolution
 
 TIME_AXES = ("NWC", "WIO", "NWC")
 
@@ -86,6 +88,30 @@ def double(x: jax.Array, kernel: jax.Array) -> jax.Array:
         x, kernel, cpu=strided_convolution.double, default=_double
     )
     return y
+
+
+def highest_over_time(x: jax.Array, kernels: Sequence[jax.Array]) -> list[jax.Array]:
+    """Returns, for every kernel, the maximum over time of x convolved with it, without padding.
+
+    Args:
+        x: [B, T, E].
+        kernels: [K, E, F] each, K at most T, of x's dtype.
+
+    Returns:
+        [B, F] for each kernel, in x's dtype.
+    """
+
+    def convolve(kernel: jax.Array) -> jax.Array:
+        y: jax.Array = jax.lax.platform_dependent(
+            x, kernel, cpu=convolution_over_time.convolve, default=_convolve_over_time
+        )
+        return y
+
+    return [jnp.max(convolve(kernel), axis=1) for kernel in kernels]
+
+
+def _convolve_over_time(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return jax.lax.conv_general_dilated(x, kernel, (1,), "VALID", dimension_numbers=TIME_AXES)
 
 
 def _halve(x: jax.Array, kernel: jax.Array) -> jax.Array:

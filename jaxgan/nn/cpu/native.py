@@ -103,7 +103,11 @@ def library(source: Path, folder: Path) -> Path:
         return entry / name
     built = folder / name
     _compile(source, built)
-    cache.put(entry, lambda place: shutil.copyfile(built, place / name))
+
+    def copy(place: Path) -> None:
+        shutil.copyfile(built, place / name)
+
+    cache.put(entry, copy)
     return built
 
 
