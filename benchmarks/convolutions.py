@@ -1,13 +1,13 @@
-"""Ways to compute a discriminator's convolutions, forward and backward, on this device.
+"""Times ways to compute a discriminator's convolutions, forward and backward, on this device.
 
     python benchmarks/convolutions.py [--discriminator=small|paper] [--batch=8] [--frames=250]
         [--repeats=11] [--json=FILE]
 
-Every layer by itself, bias and LeakyReLU included, on one device: as training computes it
+Each layer is timed on its own on one device, with its bias and LeakyReLU: as training computes it
 (`leaky_convolution`), and by XLA's convolution with channels last or first, in float32 or bfloat16,
-and with channels padded by zeros to a multiple of 8 or 16, which tensor cores want. "backward" is
-the time of the gradients with respect to kernel, bias and input, forward pass included. Sums over
-the layers come last: what wins there belongs into jaxgan/nn/convolution.py.
+and with channels zero-padded to a multiple of 8 or 16, which suits tensor cores. "with backward" is
+the time of the gradients with respect to kernel, bias and input, including the forward pass. The
+last column is the sum over the layers.
 """
 
 import argparse
@@ -35,12 +35,12 @@ DISCRIMINATORS = {
 
 
 class Way(NamedTuple):
-    """How XLA is asked for a convolution.
+    """One way to compute a convolution with XLA.
 
     Attributes:
         layout: of images and kernels.
         dtype: of the products.
-        multiple: that channels are padded to.
+        multiple: channels are padded to a multiple of this.
     """
 
     layout: tuple[str, str, str]
@@ -70,7 +70,7 @@ class Layer(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measures, prints a table, and writes JSON where asked."""
+    """Measures, prints a table, and writes JSON if asked to."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--discriminator", choices=DISCRIMINATORS, default="small")
     parser.add_argument("--batch", type=int, default=8, help="images (default 8)")
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     layers = layers_of(options.discriminator, options.frames)
     rows = {
         name: [measured(way, layer, options.batch, options.repeats) for layer in layers]
-        for name, way in {"as training has it": None, **WAYS}.items()
+        for name, way in {"as in training": None, **WAYS}.items()
     }
     print(table(layers, rows))
     if options.json:
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def layers_of(discriminator: str, frames: int) -> list[Layer]:
-    """What the convolutions of a discriminator get."""
+    """Returns the shapes of a discriminator's convolutions."""
     layers, height, width, before = [], frames, BINS, KINDS
     for channels, taps in zip(*DISCRIMINATORS[discriminator], strict=True):
         layers.append(Layer(height, width, before, channels, taps))
@@ -102,7 +102,7 @@ def layers_of(discriminator: str, frames: int) -> list[Layer]:
 
 
 def measured(way: Way | None, layer: Layer, batch: int, repeats: int) -> tuple[float, float]:
-    """Milliseconds of the forward pass, and with the backward pass."""
+    """Returns the milliseconds of the forward pass, and of both passes."""
     keys = jax.random.split(jax.random.key(0), 3)
     image = jax.random.normal(keys[0], (batch, layer.height, layer.width, layer.channels_in))
     shape = (layer.taps, layer.taps, layer.channels_in, layer.channels_out)
@@ -124,10 +124,10 @@ def measured(way: Way | None, layer: Layer, batch: int, repeats: int) -> tuple[f
 
 
 def prepared(way: Way, image: Any, kernel: Any, bias: Any) -> tuple[jax.Array, ...]:
-    """The same in a layout and dtype, padded."""
+    """Returns image, kernel and bias in a way's layout and dtype, padded."""
     more_in, more_out = (-size % way.multiple for size in kernel.shape[2:])
     if kernel.shape[2] == KINDS:
-        more_in = 0  # of the first layer: its input is what it is
+        more_in = 0  # the first layer has the input's channels
     image = jnp.pad(image, ((0, 0), (0, 0), (0, 0), (0, more_in))).astype(way.dtype)
     kernel = jnp.pad(kernel, ((0, 0), (0, 0), (0, more_in), (0, more_out))).astype(way.dtype)
     bias = jnp.pad(bias, (0, more_out)).astype(way.dtype)
@@ -138,7 +138,7 @@ def prepared(way: Way, image: Any, kernel: Any, bias: Any) -> tuple[jax.Array, .
 
 
 def plain(way: Way, image: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """XLA's convolution."""
+    """Computes the convolution with XLA."""
     sums = jax.lax.conv_general_dilated(
         image, kernel, (1, 1), "VALID", dimension_numbers=way.layout
     )
@@ -146,18 +146,18 @@ def plain(way: Way, image: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax
 
 
 def milliseconds(run: Callable[..., Any], inputs: Sequence[jax.Array], repeats: int) -> float:
-    """The median by the clock."""
+    """Returns the median wall-clock time of a run."""
     jax.block_until_ready(run(*inputs))
     times = []
     for _ in range(repeats):
-        began = time.perf_counter()
+        start = time.perf_counter()
         jax.block_until_ready(run(*inputs))
-        times.append(time.perf_counter() - began)
+        times.append(time.perf_counter() - start)
     return 1e3 * float(np.median(times))
 
 
 def table(layers: Sequence[Layer], rows: dict[str, list[tuple[float, float]]]) -> str:
-    """A row for each way: forward and backward of every layer, and their sums."""
+    """Formats a row for each way: the times of every layer, and their sums."""
     heads = [f"{one.channels_in}-{one.channels_out} {one.taps}x{one.taps}" for one in layers]
     first = f"{'ms, with backward':>32}"
     lines = [first + "".join(f"{head:>16}" for head in (*heads, "sum"))]

@@ -1,20 +1,20 @@
-"""BLSTM and discriminators, forward and backward: jaxgan beside PyTorch.
+"""Times BLSTM and discriminators, forward and backward, in jaxgan and in PyTorch.
 
     pip install -e ".[benchmarks]"
     python benchmarks/layers.py [--batch=8] [--frames=250] [--cores=2] [--only=NAME ...]
         [--repeats=11] [--json=FILE]
 
-Both compute the same float32 function of the same parameters and inputs, in turn, each on
+Both compute the same float32 function of the same parameters and inputs, alternately, each on
 `--cores` cores (jaxgan as in training, with the batch divided over them; PyTorch with as many
-threads) or on the GPU. "forward" gives the outputs, "and backward" the gradients with respect to
-all parameters and to the input besides. "blstm-cudnn", on a GPU alone, is jaxgan's layer by cuDNN,
-which PyTorch always takes. CPU seconds are of all threads of the process. On a machine
-that does other things too, set OMP_WAIT_POLICY=passive: PyTorch's threads then do not spend CPU
-time on waiting for each other. On a GPU set XLA_PYTHON_CLIENT_PREALLOCATE=false, so that there is
-memory for both.
+threads) or on the GPU. "forward" computes the outputs, "and backward" also the gradients with
+respect to all parameters and the input. "blstm-cudnn", on a GPU only, is jaxgan's layer computed by
+cuDNN, which PyTorch always uses. CPU seconds are those of all threads of the process. On a busy
+machine set OMP_WAIT_POLICY=passive, so that PyTorch's threads do not spend CPU time waiting for
+each other. On a GPU set XLA_PYTHON_CLIENT_PREALLOCATE=false, so that both have memory.
 
-The two are compared as well: the largest error of outputs and of gradients, relative to the largest
-value of the array, against PyTorch in float64. Exit status 1: jaxgan's is above 1e-5.
+The results are compared as well: the largest error of outputs and of gradients, relative to the
+largest value of the array, against PyTorch in float64. The exit status is 1 if jaxgan's error is
+above 1e-5.
 """
 
 import argparse
@@ -42,8 +42,8 @@ WIDTH, LAYERS = 200, 2
 SMALL = {"channels": (15, 15, 15, 15), "kernels": (5, 5, 5, 5), "dense": (50, 10)}
 PAPER = {"channels": (15, 25, 40, 50), "kernels": (5, 7, 9, 11), "dense": (50, 10)}
 FRAMES_COMPARED = 40
-"""Of the discriminators. Among more, a LeakyReLU is met so close to 0 that rounding decides its
-slope, and then two right gradients differ."""
+"""Frames for comparing the discriminators. With more, some input of a LeakyReLU is so close to 0
+that rounding decides its slope, and two correct gradients differ."""
 CUDNN = "blstm-cudnn"
 CASES = ("blstm", "blstm-ragged", "discriminator", "discriminator-paper", CUDNN)
 
@@ -89,7 +89,7 @@ class Side(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compares, measures, prints a table, and writes JSON where asked."""
+    """Compares, measures, prints a table, and writes JSON if asked to."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--batch", type=int, default=8, help="utterances (default 8)")
     parser.add_argument("--frames", type=int, default=250, help="of each (default 250, 4 s)")
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def start(cores: int, batch: int) -> None:
-    """Keeps this process to so many cores, and both libraries to full float32."""
+    """Restricts this process to so many cores, and both libraries to full float32."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     torch.set_num_threads(cores)
@@ -132,7 +132,7 @@ def start(cores: int, batch: int) -> None:
 
 
 def place() -> torch.device:
-    """PyTorch's device: the GPU where jax has it, too."""
+    """Returns PyTorch's device: the GPU if jax uses it too."""
     both = jax.default_backend() == "gpu" and torch.cuda.is_available()
     return torch.device("cuda" if both else "cpu")
 

@@ -1,21 +1,26 @@
-"""Two-dimensional convolutions without padding and LeakyReLU, fast on a CPU in float32.
+"""Convolutions: two-dimensional ones followed by a LeakyReLU, and strided ones over time.
 
-XLA hands a convolution of few channels to a CPU kernel that reaches a third of the machine's
-arithmetic in the forward pass, less in the backward pass, and a tenth where the output channels
-are no multiple of the vector length. The discriminators here are made of such convolutions
-(2 to 50 channels, 5x5 to 11x11, on spectrograms of hundreds by 257), and they are most of the
-training time on a CPU. There it is
+This is the one module that chooses between XLA's convolutions and the kernels for CPUs in
+`jaxgan.nn.cpu`. It chooses by the platform that a program is compiled for, not the one that traces
+it. Programs for all other platforms contain only XLA's convolutions.
 
-- `tile_convolution` for kernels of 5x5 and at most 16 channels, as MetricGAN+ has them: C++;
-- `slab_convolution` for the others, and where there is no C++ compiler: XLA's matrix products.
-
-On GPU and TPU, and for shapes without gain, it is `jax.lax.conv_general_dilated`.
+XLA compiles two-dimensional convolutions with few channels, of which the discriminators of
+MetricGAN+ consist, to slow code for CPUs: it reaches a third of the machine's arithmetic in the
+forward pass, and less in the backward pass. A kernel in C++ replaces them there
+(`tile_convolution`). It also compiles the gradients of convolutions over time to slow code there,
+inside loops especially, so these are rewritten for CPUs (`strided_convolution`,
+`convolution_over_time`).
 """
+
+import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nn import slab_convolution, tile_convolution
+from jaxgan.nn.cpu import convolution_over_time, strided_convolution, tile_convolution
+
+TIME_AXES = ("NWC", "WIO", "NWC")
 
 
 def leaky_convolution(
@@ -25,34 +30,113 @@ def leaky_convolution(
     slope: float,
     rows: jax.Array | None = None,
 ) -> jax.Array:
-    """leaky(bias[o] + sum over u, v, c of x[b, i + u, j + v, c] kernel[u, v, c, o]).
+    """Returns leaky_relu(conv(x, kernel) + bias), with stride 1 and without padding.
 
-    Differentiable in reverse mode; B may be sharded over devices. Rounding errors on a CPU are at
-    most about 5e-6 of the largest value.
+    conv(x, kernel)[b, i, j, o] is the sum over u, v, c of x[b, i + u, j + v, c] kernel[u, v, c, o].
+
+    The function is differentiable in reverse mode, and B may be sharded over devices. The C++
+    kernel serves 5x5 kernels of at most 16 channels; its rounding errors are at most about 5e-6 of
+    the largest value. In bfloat16 it computes in float32 and rounds the result.
 
     Args:
-        x: [B, H, W, C_in].
+        x: [B, H, W, C_in], float32 or bfloat16.
         kernel: [kh, kw, C_in, C_out], same dtype.
         bias: [C_out], same dtype.
-        slope: of the LeakyReLU, 0 to 1: what negative sums are multiplied by.
-        rows: int [B], rows of every image that count, the others being padding; None: all.
+        slope: what the LeakyReLU multiplies negative values by, 0 to 1.
+        rows: int [B], the number of valid rows in each image, the others being padding; None if
+            all rows are valid.
 
     Returns:
-        [B, H - kh + 1, W - kw + 1, C_out]: stride 1, no padding. Where a row of padding was read
-        the result is finite and without meaning; it must have no gradient.
+        [B, H - kh + 1, W - kw + 1, C_out]. Values that depend on padding are finite but otherwise
+        unspecified, and their gradient must be 0.
     """
-    if jax.default_backend() == "cpu" and x.dtype == jnp.bfloat16:
-        # Few CPUs multiply bfloat16 fast; in float32 the products are exact.
-        wide, wide_kernel, wide_bias = (a.astype(jnp.float32) for a in (x, kernel, bias))
-        return leaky_convolution(wide, wide_kernel, wide_bias, slope, rows).astype(x.dtype)
-    if jax.default_backend() == "cpu":
-        counts = jnp.full(x.shape[:1], x.shape[1]) if rows is None else rows
-        wanted = counts.astype(jnp.int32) - kernel.shape[0] + 1
-        if tile_convolution.serves(x, kernel):
-            return tile_convolution.convolve(slope, x, kernel, bias, wanted)
-        if slab_convolution.serves(x, kernel):
-            return slab_convolution.convolve(slope, x, kernel, bias, wanted.max())
+    plain = functools.partial(_plain, slope)
+    if not tile_convolution.fits(x, kernel) or not tile_convolution.available():
+        return plain(x, kernel, bias, rows)
+    on_cpu = functools.partial(_on_cpu, slope)
+    y: jax.Array = jax.lax.platform_dependent(x, kernel, bias, rows, cpu=on_cpu, default=plain)
+    return y
+
+
+def halve(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolves over time with stride 2 and "SAME" padding.
+
+    Args:
+        x: [N, L, C], L even.
+        kernel: [K, C, F], K at least 2, same dtype.
+
+    Returns:
+        [N, L / 2, F].
+    """
+    y: jax.Array = jax.lax.platform_dependent(
+        x, kernel, cpu=strided_convolution.halve, default=_halve
+    )
+    return y
+
+
+def double(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolves over time, transposed, with stride 2 and "SAME" padding.
+
+    Args:
+        x: [N, L, C].
+        kernel: [K, C, F], K at least 2, same dtype.
+
+    Returns:
+        [N, 2 L, F], as `jax.lax.conv_transpose` defines it.
+    """
+    y: jax.Array = jax.lax.platform_dependent(
+        x, kernel, cpu=strided_convolution.double, default=_double
+    )
+    return y
+
+
+def highest_over_time(x: jax.Array, kernels: Sequence[jax.Array]) -> list[jax.Array]:
+    """Returns, for every kernel, the maximum over time of x convolved with it, without padding.
+
+    Args:
+        x: [B, T, E].
+        kernels: [K, E, F] each, K at most T, of x's dtype.
+
+    Returns:
+        [B, F] for each kernel, in x's dtype.
+    """
+
+    def convolve(kernel: jax.Array) -> jax.Array:
+        y: jax.Array = jax.lax.platform_dependent(
+            x, kernel, cpu=convolution_over_time.convolve, default=_convolve_over_time
+        )
+        return y
+
+    return [jnp.max(convolve(kernel), axis=1) for kernel in kernels]
+
+
+def _convolve_over_time(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return jax.lax.conv_general_dilated(x, kernel, (1,), "VALID", dimension_numbers=TIME_AXES)
+
+
+def _halve(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return jax.lax.conv_general_dilated(x, kernel, (2,), "SAME", dimension_numbers=TIME_AXES)
+
+
+def _double(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return jax.lax.conv_transpose(x, kernel, (2,), "SAME", dimension_numbers=TIME_AXES)
+
+
+def _plain(
+    slope: float, x: jax.Array, kernel: jax.Array, bias: jax.Array, rows: jax.Array | None
+) -> jax.Array:
+    del rows
     sums = jax.lax.conv_general_dilated(
         x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
     return jax.nn.leaky_relu(sums + bias, slope)
+
+
+def _on_cpu(
+    slope: float, x: jax.Array, kernel: jax.Array, bias: jax.Array, rows: jax.Array | None
+) -> jax.Array:
+    if rows is None:
+        rows = jnp.full(x.shape[:1], x.shape[1])
+    valid = rows.astype(jnp.int32) - kernel.shape[0] + 1
+    inputs = (array.astype(jnp.float32) for array in (x, kernel, bias))
+    return tile_convolution.convolve(slope, *inputs, valid).astype(x.dtype)

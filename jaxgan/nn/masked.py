@@ -1,4 +1,4 @@
-"""Means over the valid part of padded batches."""
+"""Means and variances over the valid part of padded batches."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,9 @@ import jax.numpy as jnp
 def masked_mean(
     x: jax.Array, mask: jax.Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
 ) -> jax.Array:
-    """Mean of x where mask is 1; 0 where no element is valid. Float32 for bfloat16, too.
+    """Returns the mean of x where mask is 1, or 0 if no element is valid.
+
+    The result is float32 if x is bfloat16.
 
     Args:
         x: [...].
@@ -15,7 +17,7 @@ def masked_mean(
         axis: axes of x to average over; all by default.
         keepdims: keep those axes with length 1.
     """
-    # bfloat16 counts no further than 256.
+    # bfloat16 cannot represent every integer above 256.
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     weights = jnp.broadcast_to(mask, x.shape).astype(x.dtype)
     total = jnp.sum(jnp.where(weights > 0, x, 0), axis=axis, keepdims=keepdims)
@@ -25,6 +27,6 @@ def masked_mean(
 def masked_moments(
     x: jax.Array, mask: jax.Array, axis: int | tuple[int, ...]
 ) -> tuple[jax.Array, jax.Array]:
-    """Mean and (population) variance of x where mask is 1, with the averaged axes kept."""
+    """Returns the mean and the population variance of x where mask is 1, keeping those axes."""
     mean = masked_mean(x, mask, axis, keepdims=True)
     return mean, masked_mean((x - mean) ** 2, mask, axis, keepdims=True)

@@ -1,37 +1,35 @@
 """A bidirectional LSTM over batches of sequences of different lengths.
 
-Three things make it fast, and none changes a number beyond rounding: the input's share of all gates
-is one matrix product outside the time loop; both directions advance in the same loop; and the
-gradient of the recurrent kernel is one product after the backward loop instead of a sum inside it.
+Three things make it fast without changing any number beyond rounding: one matrix product outside
+the time loop gives the input's contribution to all gates; both directions advance in the same loop;
+and the gradient of the recurrent kernel is one product after the backward loop instead of a sum
+inside it.
 
-In bfloat16 only the operands of the matrix products are: gates, cells and their gradients stay
-float32. A cell sums over hundreds of steps, and one that remembers (a forget gate of 0.99) would
-lose small additions to rounding: over 400 such steps gradients were wrong by 20 percent rather than
+In bfloat16 only the operands of the matrix products are rounded: gates, cells and their gradients
+stay float32. A cell sums over hundreds of steps, and with a forget gate near 1 (0.99, say) it would
+lose small additions to rounding: over 400 such steps, gradients were wrong by 20 percent instead of
 0.3 percent.
-
-In float32 a CPU computes the layer by cpu_lstm.py, and an NVIDIA GPU, where asked to, by
-cudnn_lstm.py.
 """
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nn import cpu_lstm, cudnn_lstm
+from jaxgan.nn import cudnn_lstm
 
 Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 Carry = tuple[jax.Array, jax.Array]
 
 
 def reverse_sequences(x: jax.Array, lengths: jax.Array) -> jax.Array:
-    """Reverses the first `lengths[b]` steps of every sequence and leaves the padding where it is.
+    """Reverses the first `lengths[b]` steps of every sequence and leaves its padding in place.
 
     Args:
         x: [B, T, ...].
         lengths: int [B].
 
     Returns:
-        An array like x; applied twice it gives x again.
+        An array like x. Reversing it again gives x.
     """
     steps = jnp.arange(x.shape[1])
     source = jnp.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)
@@ -39,15 +37,15 @@ def reverse_sequences(x: jax.Array, lengths: jax.Array) -> jax.Array:
 
 
 def advance(gates: jax.Array, cell: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """One step of an LSTM (Hochreiter & Schmidhuber 1997, with forget gates).
+    """Advances an LSTM by one step (Hochreiter & Schmidhuber 1997, with forget gates).
 
     Args:
-        gates: [..., 4 H], what input, hidden state and bias add to the gates input, forget, cell,
+        gates: [..., 4 H], the gates before their activations, in the order input, forget, cell,
             output.
         cell: [..., H].
 
     Returns:
-        The hidden state and the cell [..., H], and the activated gates [..., 4 H].
+        The hidden state and the cell, [..., H] each, and the activated gates [..., 4 H].
     """
     i, f, g, o = jnp.split(gates, 4, axis=-1)
     i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
@@ -57,15 +55,15 @@ def advance(gates: jax.Array, cell: jax.Array) -> tuple[jax.Array, jax.Array, ja
 
 @jax.custom_vjp
 def recur(inputs: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The hidden states of D independent LSTMs.
+    """Returns the hidden states of D independent LSTMs that start from zero states.
 
     Args:
-        inputs: float32 [T, D, B, 4 H], what input and bias add to the gates input, forget, cell,
-            output.
+        inputs: float32 [T, D, B, 4 H], the contribution of inputs and biases to the gates, in the
+            order input, forget, cell, output.
         kernel: [D, H, 4 H], recurrent kernel, in the dtype of the matrix products.
 
     Returns:
-        [T, D, B, H] in the kernel's dtype, from a zero state.
+        [T, D, B, H] in the kernel's dtype.
     """
     return _recur_forward(inputs, kernel)[0]
 
@@ -125,24 +123,55 @@ def _recur_backward(residuals: Residuals, d_hiddens: jax.Array) -> tuple[jax.Arr
 recur.defvjp(_recur_forward, _recur_backward)
 
 
+def bidirectional(
+    x: jax.Array,
+    lengths: jax.Array,
+    kernel: jax.Array,
+    recurrent_kernel: jax.Array,
+    bias: jax.Array,
+) -> jax.Array:
+    """Applies a bidirectional LSTM layer from zero states.
+
+    Args:
+        x: [B, T, in].
+        lengths: int [B], the number of valid steps.
+        kernel: [2, in, 4 H], forward and backward, gates in the order input, forget, cell, output;
+            in x's dtype, like the recurrent kernel.
+        recurrent_kernel: [2, H, 4 H].
+        bias: float32 [2, 4 H].
+
+    Returns:
+        [B, T, 2 H] in x's dtype, unspecified in padding.
+    """
+    batch, steps, _ = x.shape
+    # The batch comes before time, so that it can be sharded.
+    rows = jnp.stack([x, reverse_sequences(x, lengths)]).reshape(2, batch * steps, -1)
+    # Rounding these to bfloat16 would add up errors over hundreds of steps.
+    inputs = jnp.einsum("dni,dig->dng", rows, kernel, preferred_element_type=bias.dtype)
+    inputs = (inputs + bias[:, None]).reshape(2, batch, steps, -1).transpose(2, 0, 1, 3)
+    hiddens = jnp.moveaxis(recur(inputs, recurrent_kernel), 0, 2)
+    return jnp.concatenate([hiddens[0], reverse_sequences(hiddens[1], lengths)], axis=-1)
+
+
 def forget_bias_one(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
-    """Zeros, but ones for the forget gate (Jozefowicz et al. 2015): it starts by remembering."""
+    """Returns an initial bias: 1 for the forget gate (Jozefowicz et al. 2015) and 0 elsewhere."""
     del key
     width = shape[-1] // 4
     return jnp.zeros(shape, dtype).at[..., width : 2 * width].set(1)
 
 
 class BidirectionalLSTM(nn.Module):
-    """One bidirectional LSTM layer whose padding has no effect on the valid steps.
+    """One bidirectional LSTM layer in which padding has no effect on the valid steps.
 
-    Parameters, the first axis being the direction (forward, backward), gates in the order input,
-    forget, cell, output: `kernel` [2, in, 4 width], `recurrent_kernel` [2, width, 4 width], `bias`
-    [2, 4 width]. They start as in Keras: Glorot-uniform, orthogonal, one for the forget gate.
+    The parameters are `kernel` [2, in, 4 width], `recurrent_kernel` [2, width, 4 width] and `bias`
+    [2, 4 width]. The first axis is the direction (forward, backward), and the gates are in the
+    order input, forget, cell, output. The initial values are those of Keras: Glorot-uniform,
+    orthogonal, and 1 for the forget gate's bias.
 
     Attributes:
         width: hidden units per direction.
         dtype: of the matrix products and the result; parameters are float32.
-        cudnn: have cuDNN compute it where it can (`cudnn_lstm.serves`).
+        cudnn: use cuDNN on NVIDIA GPUs, in float32.
     """
 
     width: int
@@ -151,7 +180,15 @@ class BidirectionalLSTM(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, lengths: jax.Array) -> jax.Array:
-        """x [B, T, in], lengths int [B], steps -> [B, T, 2 width], without meaning in padding."""
+        """Applies the layer from zero states.
+
+        Args:
+            x: [B, T, in].
+            lengths: int [B], the number of valid steps.
+
+        Returns:
+            [B, T, 2 width], unspecified in padding.
+        """
         glorot = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform", batch_axis=0)
         orthogonal = nn.initializers.orthogonal()
 
@@ -165,15 +202,10 @@ class BidirectionalLSTM(nn.Module):
         )
         bias = self.param("bias", forget_bias_one, (2, gates), jnp.float32)
         x, kernel, recurrent_kernel = (a.astype(self.dtype) for a in (x, kernel, recurrent_kernel))
-        if self.cudnn and cudnn_lstm.serves(x):
-            return cudnn_lstm.bidirectional(x, lengths, kernel, recurrent_kernel, bias)
-        if cpu_lstm.serves(x):
-            return cpu_lstm.bidirectional(x, lengths, kernel, recurrent_kernel, bias)
-        batch, steps, _ = x.shape
-        # The batch before time: it may be sharded.
-        rows = jnp.stack([x, reverse_sequences(x, lengths)]).reshape(2, batch * steps, -1)
-        # Not rounded to bfloat16: hundreds of steps would add up its errors.
-        inputs = jnp.einsum("dni,dig->dng", rows, kernel, preferred_element_type=bias.dtype)
-        inputs = (inputs + bias[:, None]).reshape(2, batch, steps, gates).transpose(2, 0, 1, 3)
-        hiddens = jnp.moveaxis(recur(inputs, recurrent_kernel), 0, 2)
-        return jnp.concatenate([hiddens[0], reverse_sequences(hiddens[1], lengths)], axis=-1)
+        inputs = x, lengths, kernel, recurrent_kernel, bias
+        if self.cudnn and cudnn_lstm.available(x):
+            y: jax.Array = jax.lax.platform_dependent(
+                *inputs, cuda=cudnn_lstm.bidirectional, default=bidirectional
+            )
+            return y
+        return bidirectional(*inputs)

@@ -1,16 +1,17 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding
 
-from jaxgan.nn import convolution, native
 from jaxgan.nn.convolution import leaky_convolution
-from jaxgan.nn.toom_cook import toom_cook
+from jaxgan.nn.cpu import native, tile_convolution
 
 SLOPE = 0.3
 
-TILES = [
+SHAPES = [
     # batch, height, width, kernel height, kernel width, channels in, channels out
     (2, 30, 41, 5, 5, 2, 15),
     (2, 29, 40, 5, 5, 15, 15),
@@ -22,14 +23,11 @@ TILES = [
     (2, 8, 68, 5, 5, 15, 15),  # one whole block of tiles
     (2, 9, 69, 5, 5, 8, 8),
 ]
-SLABS = [
-    *TILES[:4],  # the third: several tiles in a slab, an incomplete last one
+OTHER_SHAPES = [
     (2, 23, 31, 7, 7, 15, 25),
-    (1, 27, 30, 9, 9, 25, 40),
-    (1, 30, 29, 11, 11, 6, 5),
+    (2, 30, 41, 5, 5, 2, 17),
     (2, 17, 19, 3, 4, 4, 2),
-    (2, 18, 21, 6, 3, 30, 2),
-    (2, 26, 44, 5, 5, 15, 15),  # whole blocks: no padding
+    (2, 30, 40, 1, 1, 2, 3),
 ]
 
 
@@ -41,13 +39,6 @@ def without_compiler(monkeypatch):
     jax.clear_caches()
 
 
-@pytest.fixture(params=["tiles", "slabs"])
-def way(request):
-    if request.param == "slabs":
-        request.getfixturevalue("without_compiler")
-    return request.param
-
-
 def arrays(shape, seed=0):
     """x, kernel, bias, and the gradient of the result."""
     batch, height, width, high, wide, channels_in, channels_out = shape
@@ -57,7 +48,7 @@ def arrays(shape, seed=0):
     bias = random.standard_normal(channels_out)
     dy = random.standard_normal((batch, height - high + 1, width - wide + 1, channels_out))
     x, kernel, bias, dy = (a.astype(np.float32) for a in (x, kernel, bias, dy))
-    # So close to 0 rounding decides on which side of the LeakyReLU's corner a sum is.
+    # Closer to 0 than this, rounding decides which side of the LeakyReLU's corner a sum is on.
     dy[np.abs(sums(x, kernel, bias)) < 1e-4] = 0
     return x, kernel, bias, dy
 
@@ -67,7 +58,7 @@ def convolve(x, kernel, bias, rows=None):
 
 
 def sums(x, kernel, bias):
-    """What the LeakyReLU is applied to, by definition in float64."""
+    """The LeakyReLU's argument, by definition in float64."""
     x, kernel = x.astype(np.float64), kernel.astype(np.float64)
     rows, columns = (x.shape[axis] - kernel.shape[axis - 1] + 1 for axis in (1, 2))
     places = np.ndindex(kernel.shape[:2])
@@ -94,80 +85,108 @@ def value_and_gradients(x, kernel, bias, dy, rows=None):
     return y, *vjp(dy)
 
 
+def plain_value_and_gradients(x, kernel, bias, dy):
+    def plain(x, kernel, bias):
+        dimensions = ("NHWC", "HWIO", "NHWC")
+        sums = jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), "VALID", dimension_numbers=dimensions
+        )
+        return jax.nn.leaky_relu(sums + bias, SLOPE)
+
+    y, vjp = jax.vjp(plain, x, kernel, bias)
+    return y, *vjp(dy)
+
+
 def assert_near(found, wanted, tolerance=1e-5):
     assert found.shape == wanted.shape
     error = np.abs(np.asarray(found, np.float64) - wanted).max() / np.abs(wanted).max()
     assert error < tolerance
 
 
-def holds_convolution(function, *arguments):
-    return "stablehlo.convolution" in jax.jit(function).lower(*arguments).as_text()
-
-
-@pytest.mark.parametrize("taps", [2, 3, 4, 5])
-def test_toom_cook_is_the_correlation(taps):
-    a, g, b = toom_cook(taps)
-    random = np.random.default_rng(taps)
-    w, x = random.standard_normal(taps), random.standard_normal(8)
-    np.testing.assert_allclose(a @ ((g @ w) * (b @ x)), np.correlate(x, w, "valid"), atol=1e-12)
-
-
 def check_value_and_gradients(shape, seed=0):
     inputs = arrays(shape, seed)
-    assert not holds_convolution(convolve, *inputs[:3])
     for found, wanted in zip(value_and_gradients(*inputs), reference(*inputs), strict=True):
         assert_near(found, wanted)
 
 
-def calls_tiles(*inputs):
-    return "ConvolutionForward" in jax.jit(convolve).lower(*inputs).as_text()
+def lowered(function, *inputs, platform="cpu"):
+    """The program for a platform, as text."""
+    return jax.jit(function).trace(*inputs).lower(lowering_platforms=(platform,)).as_text()
 
 
-@pytest.mark.parametrize("shape", TILES)
-def test_tiles_are_the_definition(shape):
-    assert calls_tiles(*arrays(shape)[:3])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cpp_matches_the_definition(shape):
+    inputs = arrays(shape)
+    text = lowered(value_and_gradients, *inputs)
+    assert "ConvolutionForward" in text
+    assert "ConvolutionGradients" in text
+    assert "stablehlo.convolution" not in text
     check_value_and_gradients(shape)
 
 
-@pytest.mark.parametrize("shape", SLABS)
+@pytest.mark.parametrize("shape", OTHER_SHAPES)
+def test_other_shapes_use_xla(shape):
+    text = lowered(value_and_gradients, *arrays(shape))
+    assert "custom_call" not in text
+    check_value_and_gradients(shape)
+
+
 @pytest.mark.usefixtures("without_compiler")
-def test_slabs_are_the_definition(shape):
-    check_value_and_gradients(shape)
+def test_without_a_compiler_xla_is_used():
+    text = lowered(value_and_gradients, *arrays(SHAPES[0]))
+    assert "custom_call" not in text
+    check_value_and_gradients(SHAPES[0])
 
 
-@pytest.mark.parametrize("shape", SLABS[2:5])
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+@pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16])
+def test_other_platforms_get_the_plain_convolution_and_its_gradient(platform, dtype):
+    inputs = [array.astype(dtype) for array in arrays(SHAPES[0])]
+    found, wanted = (
+        lowered(function, *inputs, platform=platform)
+        for function in (value_and_gradients, plain_value_and_gradients)
+    )
+    assert "ConvolutionForward" not in found
+
+    def signatures(text, name):
+        lines = (line for line in text.splitlines() if f"stablehlo.{name}" in line)
+        return sorted(line.rsplit(" : ", 1)[1] for line in lines)
+
+    for name in ("convolution", "pad", "slice", "custom_call"):
+        assert signatures(found, name) == signatures(wanted, name)
+
+
+@pytest.mark.parametrize("shape", SHAPES[1:4])
 @pytest.mark.parametrize("missing", [0, 1, 4, 8])
-@pytest.mark.usefixtures("way")
-def test_rows_of_padding_change_nothing(shape, missing):
+def test_padding_rows_change_nothing(shape, missing):
     x, kernel, bias, dy = arrays(shape)
     rows = np.full(shape[0], shape[1] - missing)
-    rows[0] = max(rows[0] - 2, shape[3])  # every image has its own
-    strange = x.copy()
+    rows[0] = max(rows[0] - 2, shape[3])  # images differ in their rows
+    with_padding = x.copy()
     for image, count in enumerate(rows):
         dy[image, count - shape[3] + 1 :] = 0
-        strange[image, count:] = 3
-    y, *gradients = value_and_gradients(strange, kernel, bias, dy, rows)
+        with_padding[image, count:] = 3
+    y, *gradients = value_and_gradients(with_padding, kernel, bias, dy, rows)
     by_definition = reference(x, kernel, bias, dy)
     for image, count in enumerate(rows):
-        whole = slice(count - shape[3] + 1)
-        assert_near(y[image, whole], by_definition[0][image, whole])
+        valid = slice(count - shape[3] + 1)
+        assert_near(y[image, valid], by_definition[0][image, valid])
     assert np.isfinite(y).all()
     for found, expected in zip(gradients, by_definition[1:], strict=True):
         assert_near(found, expected)
 
 
-def test_padding_is_not_computed(way):
+def test_padding_is_not_computed():
     x, kernel, bias, dy = arrays((2, 300, 33, 5, 5, 3, 4))
-    of_rows = jax.jit(lambda rows: jax.vjp(lambda x: convolve(x, kernel, bias, rows), x))
-    y, _ = of_rows(jnp.array([5, 5]))
-    # The first row is computed, and the slab or tile it is in; what lies behind is as it was.
+    y, _ = jax.jit(lambda rows: jax.vjp(lambda x: convolve(x, kernel, bias, rows), x))(
+        jnp.array([5, 5])
+    )
+    # The first row is computed along with the rest of its tile; the others are zeros.
     assert_near(y[:, :1], reference(x, kernel, bias, dy)[0][:, :1])
-    untouched = {"slabs": 1, "tiles": 0}
-    assert (np.asarray(y)[:, -4:] == untouched[way]).all()
+    assert not np.asarray(y)[:, 4:].any()
 
 
-@pytest.mark.parametrize("height", range(20, 29))
-@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("height", range(20, 25))  # tiles have 4 rows of results
 def test_every_height_is_covered_once(height):
     check_value_and_gradients((3, height, 260, 5, 5, 1, 2), seed=height)
 
@@ -177,66 +196,67 @@ def test_every_width_is_covered_once(width):
     check_value_and_gradients((2, 11, width, 5, 5, 3, 2), seed=width)
 
 
-@pytest.mark.usefixtures("way")
-def test_small_integers_come_out_nearly_exact():
+def test_sums_of_ones_are_nearly_exact():
     x = jnp.ones((1, 20, 30, 15))
     kernel = jnp.ones((5, 5, 15, 15))
     np.testing.assert_allclose(convolve(x, kernel, jnp.zeros(15)), 375.0, rtol=2e-6)
     np.testing.assert_allclose(convolve(x, -kernel, jnp.zeros(15)), -375.0 * SLOPE, rtol=2e-6)
 
 
-def test_tiles_come_out_the_same_whatever_is_beside_an_image():
+def test_the_rest_of_the_batch_does_not_change_an_image():
     x, kernel, bias, dy = arrays((5, 40, 70, 5, 5, 4, 6))
     y, dx, *_ = value_and_gradients(x, kernel, bias, dy)
     for image in range(5):
-        alone = slice(image, image + 1)
-        y_alone, dx_alone, *_ = value_and_gradients(x[alone], kernel, bias, dy[alone])
-        np.testing.assert_array_equal(y_alone, y[alone])
-        np.testing.assert_array_equal(dx_alone, dx[alone])
+        one = slice(image, image + 1)
+        y_of_one, dx_of_one, *_ = value_and_gradients(x[one], kernel, bias, dy[one])
+        np.testing.assert_array_equal(y_of_one, y[one])
+        np.testing.assert_array_equal(dx_of_one, dx[one])
 
 
-def test_kernels_that_need_no_gradient_get_none():
-    x, kernel, bias, dy = arrays(TILES[1])
+def test_a_gradient_that_is_not_asked_for_is_not_computed():
+    x, kernel, bias, dy = arrays(SHAPES[1])
 
     def loss(x, kernel):
         return (convolve(x, kernel, bias) * dy).sum()
 
-    whole, alone = (jax.jit(jax.grad(loss, argnums)).lower(x, kernel) for argnums in ((0, 1), 0))
-    assert "ConvolutionGradients" in whole.as_text()
-    assert "ConvolutionInputGradient" in alone.as_text()
-    assert "ConvolutionGradients" not in alone.as_text()
-    found = alone.compile()(x, kernel)
-    np.testing.assert_array_equal(found, whole.compile()(x, kernel)[0])
+    both, only_x = (jax.jit(jax.grad(loss, argnums)).lower(x, kernel) for argnums in ((0, 1), 0))
+    assert "ConvolutionGradients" in both.as_text()
+    assert "ConvolutionInputGradient" in only_x.as_text()
+    assert "ConvolutionGradients" not in only_x.as_text()
+    found = only_x.compile()(x, kernel)
+    np.testing.assert_array_equal(found, both.compile()(x, kernel)[0])
     assert_near(found, reference(x, kernel, bias, dy)[1])
 
 
-def test_tiles_under_vmap():
+def test_vmap():
     x, kernel, bias, _ = arrays((3, 9, 12, 5, 5, 2, 3))
-    several = jax.vmap(lambda kernel: convolve(x, kernel, bias))(np.stack([kernel, -kernel]))
-    np.testing.assert_array_equal(several[0], convolve(x, kernel, bias))
-    np.testing.assert_array_equal(several[1], convolve(x, -kernel, bias))
+    both = jax.vmap(lambda kernel: convolve(x, kernel, bias))(np.stack([kernel, -kernel]))
+    np.testing.assert_array_equal(both[0], convolve(x, kernel, bias))
+    np.testing.assert_array_equal(both[1], convolve(x, -kernel, bias))
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [
-        (2, 8, 40, 5, 4, 2, 3),  # too low for a tile of a slab
-        (2, 30, 7, 5, 4, 2, 3),
-        (2, 30, 40, 1, 1, 2, 3),
-    ],
-)
-def test_other_shapes_are_the_plain_convolution(shape):
-    *inputs, dy = arrays(shape)
-    assert holds_convolution(convolve, *inputs)
-    wanted, *_ = reference(*inputs, dy)
-    assert_near(convolve(*inputs), wanted)
+def test_gradient_inside_scan_and_cond():
+    x, kernel, bias, dy = arrays((3, 9, 12, 5, 5, 2, 3))
+
+    def gradients(kernel):
+        return jax.grad(lambda kernel: (convolve(x, kernel, bias) * dy).sum())(kernel)
+
+    @jax.jit
+    def run(kernel, flag):
+        def step(total, sign):
+            part = jax.lax.cond(flag, lambda: gradients(sign * kernel), lambda: kernel)
+            return total + part, None
+
+        return jax.lax.scan(step, jnp.zeros_like(kernel), jnp.array([1.0, -1.0]))[0]
+
+    wanted = np.asarray(gradients(kernel) + gradients(-kernel))
+    assert_near(run(kernel, True), wanted)
+    np.testing.assert_array_equal(run(kernel, False), 2 * kernel)
 
 
-@pytest.mark.usefixtures("way")
-def test_bfloat16_rounds_operands_and_results_alone():
-    exact = arrays((2, 30, 40, 5, 5, 2, 3))
-    rounded = [jnp.asarray(a, jnp.bfloat16) for a in exact]
-    assert not holds_convolution(convolve, *rounded[:3])
+def test_bfloat16_rounds_only_operands_and_results():
+    rounded = [jnp.asarray(a, jnp.bfloat16) for a in arrays((2, 30, 40, 5, 5, 2, 3))]
+    assert "stablehlo.convolution" not in lowered(convolve, *rounded[:3])
     found = value_and_gradients(*rounded)
     assert {leaf.dtype for leaf in found} == {jnp.dtype("bfloat16")}
     wanted = reference(*(np.asarray(a, np.float32) for a in rounded))
@@ -244,16 +264,10 @@ def test_bfloat16_rounds_operands_and_results_alone():
         assert_near(np.asarray(one, np.float32), other, 2**-8)
 
 
-def test_other_platforms_get_the_plain_convolution(monkeypatch):
-    *inputs, _ = arrays(TILES[0])
-    monkeypatch.setattr(convolution.jax, "default_backend", lambda: "gpu")
-    assert holds_convolution(lambda *a: convolve(*a), *inputs)
-
-
-@pytest.mark.usefixtures("way")
-def test_batch_stays_sharded():
+@pytest.mark.parametrize("shape", [(21, 40, 5, 5, 2, 3), (21, 40, 7, 7, 2, 3)])
+def test_the_batch_stays_sharded(shape):
     devices = jax.devices()
-    x, kernel, bias, dy = arrays((2 * len(devices), 21, 40, 5, 5, 2, 3))
+    x, kernel, bias, dy = arrays((2 * len(devices), *shape))
     mesh = jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,))
     sharding = NamedSharding(mesh, jax.P("data"))
     x_sharded, dy_sharded = jax.device_put((x, dy), sharding)
@@ -266,15 +280,33 @@ def test_batch_stays_sharded():
         assert_near(found, wanted)
 
 
-@pytest.mark.parametrize("taps", [3, 5])  # slabs, tiles
-def test_gradient_of_a_gradient(taps):
-    x, kernel, bias, dy = arrays((1, 16, 20, taps, taps, 2, 2))
+def test_inside_shard_map():
+    devices = jax.devices()
+    x, kernel, bias, dy = arrays((2 * len(devices), 9, 12, 5, 5, 2, 3))
+    mesh = jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,))
+
+    @functools.partial(
+        jax.shard_map,
+        mesh=mesh,
+        in_specs=(jax.P("data"), jax.P(), jax.P(), jax.P("data")),
+        out_specs=(jax.P("data"), jax.P("data"), jax.P(), jax.P()),
+        check_vma=False,
+    )
+    def run(*inputs):
+        y, dx, dkernel, dbias = value_and_gradients(*inputs)
+        return y, dx, *jax.lax.psum((dkernel, dbias), "data")
+
+    for found, wanted in zip(
+        jax.jit(run)(x, kernel, bias, dy), reference(x, kernel, bias, dy), strict=True
+    ):
+        assert_near(found, wanted)
+
+
+def test_gradient_of_a_gradient():
+    x, kernel, bias, dy = arrays((1, 16, 20, 5, 5, 2, 2))
 
     def plain(x, kernel, bias):
-        sums = jax.lax.conv_general_dilated(
-            x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
-        return jax.nn.leaky_relu(sums + bias, SLOPE)
+        return plain_value_and_gradients(x, kernel, bias, dy)[0]
 
     def penalty(function, k):
         return (jax.grad(lambda x: (function(x, k, bias) ** 2 * dy).sum())(x) ** 2).sum()
@@ -282,3 +314,9 @@ def test_gradient_of_a_gradient(taps):
     found = jax.grad(lambda k: penalty(convolve, k))(kernel)
     wanted = jax.grad(lambda k: penalty(plain, k))(kernel)
     assert_near(found, np.asarray(wanted))
+
+
+def test_an_accelerator_needs_no_compiler(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    monkeypatch.setattr(native, "register", lambda *_: pytest.fail("compiles"))
+    assert not tile_convolution.available()

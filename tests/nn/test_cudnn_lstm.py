@@ -1,5 +1,3 @@
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,106 +5,128 @@ import pytest
 from jax.experimental import rnn
 from jax.sharding import AxisType, NamedSharding
 
-from jaxgan.nn import cpu_lstm, cudnn_lstm
+from jaxgan.nn import cudnn_lstm, recurrent
 from jaxgan.nn.recurrent import BidirectionalLSTM
 
 WIDTH = 5
 
 
 def by_definition(x, h, c, weights, lengths, inputs, width, layers, dropout, both):
-    """jax's own definition of what its cuDNN call computes, of the same flat weights."""
+    """jax's own definition of what its cuDNN call computes from the same flat weights."""
     parts = rnn.unpack_lstm_weights(weights, inputs, width, layers, both)
     return rnn.lstm_ref(x, h, c, *parts, lengths, inputs, width, layers, dropout, both)
 
 
-@pytest.fixture(name="definition")
-def on_a_gpu_that_follows_the_definition(monkeypatch):
+@pytest.fixture(name="calls")
+def shapes_of_cudnn_calls(monkeypatch):
+    """Replaces cuDNN by its definition, and records the shapes of its inputs."""
     calls = []
 
     def lstm(*arguments):
         calls.append(arguments[0].shape)
         return by_definition(*arguments)
 
-    monkeypatch.setattr(cudnn_lstm, "serves", lambda x: x.dtype == jnp.float32)
-    monkeypatch.setattr(cpu_lstm, "serves", lambda x: False)  # the other way is the loop
     monkeypatch.setattr(rnn, "lstm", lstm)
     return calls
 
 
 def layer_and_inputs(batch=3):
+    """x, lengths, kernel, recurrent kernel and bias."""
     x = jax.random.normal(jax.random.key(0), (batch, 7, 4))
     lengths = jnp.array([7, 4, 0, 1, 6, 2, 5, 3] * 2)[:batch]
     params = BidirectionalLSTM(WIDTH).init(jax.random.key(1), x, lengths)["params"]
-    # Larger than at the start, so that every gate bends.
-    params = jax.tree.map(lambda p: p + 0.5, params)
-    return params, x, lengths
+    # Larger than the initial values, so that no gate is in its linear range.
+    return x, lengths, *(params[name] + 0.5 for name in ("kernel", "recurrent_kernel", "bias"))
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def value_and_gradients(cudnn, params, x, lengths):
+def value_and_gradients(layer, x, lengths, *params):
     valid = (jnp.arange(x.shape[1]) < lengths[:, None])[..., None]
     weights = jax.random.normal(jax.random.key(2), (*x.shape[:2], 2 * WIDTH))
 
-    def masked(params, x):
-        y = BidirectionalLSTM(WIDTH, cudnn=cudnn).apply({"params": params}, x, lengths)
-        return jnp.where(valid, y, 0)
+    def masked(x, *params):
+        return jnp.where(valid, layer(x, lengths, *params), 0)
 
-    gradients = jax.grad(lambda *a: (masked(*a) * weights).sum(), argnums=(0, 1))(params, x)
-    return masked(params, x), gradients
+    gradients = jax.grad(lambda *a: (masked(*a) * weights).sum(), argnums=(0, 1, 2, 3))(x, *params)
+    return masked(x, *params), gradients
 
 
 def assert_equal(found, wanted):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, wanted)
 
 
-def test_numbers_and_gradients_equal_those_of_the_loop(definition):
+def test_values_and_gradients_equal_those_of_the_loop(calls):
     inputs = layer_and_inputs()
-    wanted = value_and_gradients(False, *inputs)
-    assert not definition
-    assert_equal(value_and_gradients(True, *inputs), wanted)
-    assert definition
+    wanted = value_and_gradients(recurrent.bidirectional, *inputs)
+    assert not calls
+    assert_equal(value_and_gradients(cudnn_lstm.bidirectional, *inputs), wanted)
+    assert calls
 
 
-def test_every_device_has_its_own_rows(definition):
+def test_every_device_computes_its_own_rows(calls):
     devices = jax.devices()
-    params, x, lengths = layer_and_inputs(2 * len(devices))
+    x, lengths, *params = layer_and_inputs(2 * len(devices))
     mesh = jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,))
     sharding = NamedSharding(mesh, jax.P("data"))
-    wanted = value_and_gradients(False, params, x, lengths)
+    wanted = value_and_gradients(recurrent.bidirectional, x, lengths, *params)
+
+    @jax.jit
+    def by_cudnn(*inputs):
+        return value_and_gradients(cudnn_lstm.bidirectional, *inputs)
+
     with jax.set_mesh(mesh):
-        placed = jax.device_put((x, lengths), sharding)
-        found = value_and_gradients(True, params, *placed)
-    assert set(definition) == {(2, *x.shape[1:])}
+        found = by_cudnn(*jax.device_put((x, lengths), sharding), *params)
+    assert set(calls) == {(2, *x.shape[1:])}
     assert_equal(found, wanted)
 
 
-def test_does_not_serve_a_cpu():
-    assert not cudnn_lstm.serves(jnp.zeros((2, 7, 4)))
+@pytest.mark.parametrize("cudnn", [True, False])
+@pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
+def test_only_programs_for_nvidia_gpus_call_cudnn(monkeypatch, cudnn, platform):
+    def recognisable(x, lengths, kernel, recurrent_kernel, bias):
+        return jnp.cos(recurrent.bidirectional(x, lengths, kernel, recurrent_kernel, bias))
+
+    monkeypatch.setattr(cudnn_lstm, "available", lambda x: True)
+    monkeypatch.setattr(cudnn_lstm, "bidirectional", recognisable)
+    layer = BidirectionalLSTM(WIDTH, cudnn=cudnn)
+    x, lengths, *_ = layer_and_inputs()
+    variables = layer.init(jax.random.key(0), x, lengths)
+
+    @jax.jit
+    def gradient(variables):
+        return jax.grad(lambda variables: layer.apply(variables, x, lengths).sum())(variables)
+
+    text = gradient.trace(variables).lower(lowering_platforms=(platform,)).as_text()
+    assert ("stablehlo.sine" in text) == (cudnn and platform == "cuda")
+
+
+def test_is_not_available_on_a_cpu():
+    assert not cudnn_lstm.available(jnp.zeros((2, 7, 4)))
 
 
 @pytest.mark.parametrize(
-    ("dtype", "platform", "served"),
+    ("dtype", "platform", "available"),
     [
         (jnp.float32, "cuda 12090", True),
         (jnp.bfloat16, "cuda 12090", False),
         (jnp.float32, "rocm 60300", False),
     ],
 )
-def test_float32_on_nvidia_gpus_alone(monkeypatch, dtype, platform, served):
+def test_is_available_in_float32_on_nvidia_gpus(monkeypatch, dtype, platform, available):
     class Device:
         class client:  # noqa: N801
             platform_version = platform
 
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(jax, "devices", lambda: [Device])
-    assert cudnn_lstm.serves(jnp.zeros((2, 7, 4), dtype)) == served
+    assert cudnn_lstm.available(jnp.zeros((2, 7, 4), dtype)) == available
 
 
-def test_does_not_serve_a_program_for_any_shape(monkeypatch):
+def test_is_not_available_for_unknown_shapes(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     shape = jax.export.symbolic_shape("rows, steps, 4")
-    served = []
+    available = []
     jax.eval_shape(
-        lambda x: served.append(cudnn_lstm.serves(x)), jax.ShapeDtypeStruct(shape, jnp.float32)
+        lambda x: available.append(cudnn_lstm.available(x)),
+        jax.ShapeDtypeStruct(shape, jnp.float32),
     )
-    assert served == [False]
+    assert available == [False]

@@ -2,8 +2,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding
 
-from jaxgan.nn import cpu_lstm
 from jaxgan.nn.recurrent import BidirectionalLSTM, recur, reverse_sequences
 
 
@@ -32,21 +32,13 @@ def both_directions(x, params):
     )
 
 
-@pytest.fixture(name="way", params=["C++", "loop"])
-def computed_in_cpp_or_in_a_loop(request, monkeypatch):
-    if request.param == "loop":
-        monkeypatch.setattr(cpu_lstm, "serves", lambda x: False)
-    else:
-        assert cpu_lstm.serves(jnp.zeros((1, 1, 1)))
-
-
 @pytest.fixture(name="layer")
-def small_layer(way):
+def small_layer():
     layer = BidirectionalLSTM(width=5)
     x = jax.random.normal(jax.random.key(0), (3, 7, 4))
     lengths = jnp.array([7, 4, 1])
     variables = layer.init(jax.random.key(1), x, lengths)
-    # Larger than at the start, so that every gate bends.
+    # Larger than the initial values, so that no gate is in its linear range.
     params = jax.tree.map(lambda p: p + 0.5, variables["params"])
     return (
         layer,
@@ -132,7 +124,7 @@ def test_gradient_equals_that_of_plain_autodiff():
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
-def test_reverse_twice_is_the_same_and_leaves_padding():
+def test_reversing_twice_restores_the_input_and_keeps_padding():
     x = jnp.arange(24.0).reshape(2, 6, 2)
     lengths = jnp.array([6, 2])
     reversed_once = reverse_sequences(x, lengths)
@@ -142,7 +134,7 @@ def test_reverse_twice_is_the_same_and_leaves_padding():
     np.testing.assert_array_equal(reverse_sequences(reversed_once, lengths), x)
 
 
-def test_starts_by_remembering_and_orthogonal():
+def test_initial_values_are_those_of_keras():
     layer = BidirectionalLSTM(width=6)
     params = layer.init(jax.random.key(0), jnp.zeros((1, 2, 3)), jnp.array([2]))["params"]
     np.testing.assert_array_equal(params["bias"][:, 6:12], 1)
@@ -152,7 +144,7 @@ def test_starts_by_remembering_and_orthogonal():
 
 
 def remembering_layer(steps):
-    """Forget gates near 1, so that the cells sum over the whole sequence; both dtypes of it."""
+    """A layer in both dtypes whose forget gates are near 1, so that cells sum over all steps."""
     layers = [BidirectionalLSTM(width=12, dtype=dtype) for dtype in (jnp.float32, jnp.bfloat16)]
     x = jax.random.normal(jax.random.key(0), (2, steps, 8)) / 2
     lengths = jnp.array([steps, steps // 2])
@@ -163,13 +155,13 @@ def remembering_layer(steps):
 
 
 def distance(one, other):
-    """Root mean square of the difference over that of the second."""
+    """The norm of the difference, relative to that of the second array."""
     one, other = (np.asarray(side, np.float64) for side in (one, other))
     return np.linalg.norm(one - other) / np.linalg.norm(other)
 
 
 @pytest.mark.parametrize("steps", [20, 400])
-def test_bfloat16_rounds_products_and_nothing_that_adds_up(steps):
+def test_bfloat16_rounds_operands_of_products_but_no_sums_over_time(steps):
     (full, half), params, x, lengths = remembering_layer(steps)
     valid = (jnp.arange(steps) < lengths[:, None])[..., None]
     weights = jnp.where(valid, jax.random.normal(jax.random.key(2), (2, steps, 24)) + 0.5, 0)
@@ -187,14 +179,14 @@ def test_bfloat16_rounds_products_and_nothing_that_adds_up(steps):
         return jax.tree.map(lambda a: a.astype(jnp.bfloat16).astype(jnp.float32), tree)
 
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
-    # What rounding the weights and the input does is no fault of the computation.
+    # Rounding the weights and the input is not an error of the computation.
     bias = params["bias"]
     expected = both(full, {**rounded(params), "bias": bias}, rounded(x))
     found = both(half, params, x)
     assert found[0].dtype == jnp.bfloat16
     assert {leaf.dtype for leaf in jax.tree.leaves(found[1])} == {jnp.dtype("float32")}
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        # One rounding is 2^-9 = 0.002; cells in bfloat16 are wrong by 0.1 to 0.2 after 400 steps.
+        # One rounding is 2^-9 = 0.002; bfloat16 cells would be off by 0.1 to 0.2 after 400 steps.
         assert distance(one, other) < 0.02
 
 
@@ -209,3 +201,27 @@ def test_padding_changes_nothing_in_bfloat16():
         np.testing.assert_allclose(
             together[row, :length].astype(jnp.float32), alone[0].astype(jnp.float32), rtol=2**-7
         )
+
+
+def test_every_device_computes_its_own_rows():
+    devices = jax.devices()
+    keys = jax.random.split(jax.random.key(0), 2)
+    x = jax.random.normal(keys[0], (2 * len(devices), 10, 4))
+    lengths = jnp.arange(2 * len(devices)) % 11
+    layer = BidirectionalLSTM(width=6)
+    variables = layer.init(keys[1], x, lengths)
+
+    @jax.jit
+    def gradient(variables, x, lengths):
+        valid = (jnp.arange(10) < lengths[:, None])[..., None]
+        return jax.grad(lambda x: jnp.sum(valid * layer.apply(variables, x, lengths) ** 2))(x)
+
+    mesh = jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,))
+    sharding = NamedSharding(mesh, jax.P("data"))
+    with jax.set_mesh(mesh):
+        placed = jax.device_put((x, lengths), sharding)
+        compiled = gradient.lower(variables, *placed).compile()
+        assert "all-gather" not in compiled.as_text()
+        sharded = compiled(variables, *placed)
+    assert sharded.sharding.is_equivalent_to(sharding, x.ndim)
+    np.testing.assert_allclose(sharded, gradient(variables, x, lengths), atol=1e-5)

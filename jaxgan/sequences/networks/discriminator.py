@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nn.convolution_over_time import highest_over_time
+from jaxgan.nn.convolution import highest_over_time
 
 
 class Discriminator(nn.Module):

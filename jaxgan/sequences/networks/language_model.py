@@ -63,18 +63,19 @@ class LanguageModel(nn.Module):
         inputs = self.from_input(before(tokens) if heard is None else heard)
         hidden = recur(jnp.moveaxis(inputs, 1, 0)[:, None], self.recurrent_kernel[None])
 
-        def judge(both: tuple[jax.Array, jax.Array]) -> jax.Array:
-            hidden, tokens = both
+        def log_probability(arrays: tuple[jax.Array, jax.Array]) -> jax.Array:
+            hidden, tokens = arrays
             logits = self.logits(hidden)
             chosen = jnp.take_along_axis(logits, tokens[..., None], axis=-1)[..., 0]
             return chosen - jax.nn.logsumexp(logits, axis=-1)
 
-        both = hidden[:, 0], tokens.T
-        if jax.default_backend() == "cpu":
-            # The logits are the largest array by far. In a CPU's cache are those of one step, which
-            # the gradient makes anew.
-            return jax.lax.map(jax.checkpoint(judge), both).T
-        return judge(both).T
+        def step_by_step(arrays: tuple[jax.Array, jax.Array]) -> jax.Array:
+            # The logits are the largest array by far. One step's fit into a CPU's cache if the
+            # backward pass computes them again.
+            return jax.lax.map(jax.checkpoint(log_probability), arrays)
+
+        arrays = hidden[:, 0], tokens.T
+        return jax.lax.platform_dependent(arrays, cpu=step_by_step, default=log_probability).T
 
     def from_input(self, tokens: jax.Array) -> jax.Array:
         """What tokens int32 [...] add to the gates: [..., 4 H]."""

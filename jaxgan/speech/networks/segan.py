@@ -11,7 +11,7 @@ from jax import lax
 from ml_collections import ConfigDict
 
 from jaxgan.core.state import PyTree
-from jaxgan.nn.strided_convolution import double, halve
+from jaxgan.nn.convolution import double, halve
 from jaxgan.speech.networks.denoiser import Denoiser
 from jaxgan.speech.networks.stft import FrontEnd
 

@@ -9,14 +9,13 @@ from jaxgan.core.errors import UserError
 from jaxgan.nn.convolution import leaky_convolution
 from jaxgan.nn.masked import masked_mean, masked_moments
 from jaxgan.nn.recurrent import BidirectionalLSTM
-from jaxgan.nn.slab_convolution import COLUMNS
 from jaxgan.speech.data.checks import FEWEST_FRAMES
 
-LEAK = 0.3  # slope of every LeakyReLU in both papers' code
+LEAK = 0.3  # slope of every LeakyReLU in the code of both papers
 
 
 class LearnableSigmoid(nn.Module):
-    """1.2 sigmoid(slope x) with one slope per frequency (Fu et al. 2021, equation 5).
+    """Computes 1.2 sigmoid(slope x) with one slope per frequency (Fu et al. 2021, equation 5).
 
     Attributes:
         highest: the value it saturates at; above 1, so that a mask may also amplify.
@@ -32,19 +31,19 @@ class LearnableSigmoid(nn.Module):
 
 
 class MaskGenerator(nn.Module):
-    """The generator: bidirectional LSTMs that give a mask for every frame and frequency.
+    """The generator: bidirectional LSTMs that predict a mask for every frame and frequency.
 
-    With its default widths and 257 bins it has the 1,892,057 parameters of the paper's.
+    With the default widths and 257 bins it has the paper's 1,892,057 parameters.
 
     Attributes:
-        layers: bidirectional LSTMs.
+        layers: number of bidirectional LSTMs.
         width: their hidden units per direction.
-        dense: units of the fully connected layer behind them.
-        dropout: rate behind that layer, in training only.
-        floor: lowest value of the mask (0.05 in both papers), which keeps noise from being musical.
-        learnable_sigmoid: MetricGAN+'s last activation instead of the plain sigmoid.
-        normalise: give the input mean 0 and variance 1 per utterance and frequency.
-        cudnn: have cuDNN compute the LSTMs, on NVIDIA GPUs in float32.
+        dense: units of the fully connected layer after them.
+        dropout: rate after that layer, in training only.
+        floor: lowest value of the mask (0.05 in both papers), which prevents musical noise.
+        learnable_sigmoid: use MetricGAN+'s last activation instead of the plain sigmoid.
+        normalise: scale the input to mean 0 and variance 1 per utterance and frequency.
+        cudnn: use cuDNN for the LSTMs on NVIDIA GPUs, in float32.
         dtype: of the computation; parameters and mask are float32.
     """
 
@@ -60,12 +59,12 @@ class MaskGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, feature: jax.Array, frames: jax.Array, train: bool = False) -> jax.Array:
-        """The mask.
+        """Returns the mask.
 
         Args:
             feature: float32 [B, T, bins], magnitudes of the noisy speech, zero in padding frames.
-            frames: int [B], valid frames of every utterance.
-            train: with dropout, which draws from the "dropout" stream.
+            frames: int [B], the number of valid frames.
+            train: apply dropout, which draws from the "dropout" stream.
 
         Returns:
             float32 [B, T, bins] in [floor, 1], or [floor, 1.2] with the learnable sigmoid.
@@ -75,7 +74,7 @@ class MaskGenerator(nn.Module):
         if self.normalise:
             valid = (jnp.arange(feature.shape[1]) < frames[:, None])[..., None]
             mean, variance = masked_moments(feature, valid, axis=1)
-            # A silent band has no variance: the floor maps it to 0, and keeps the gradient finite.
+            # A silent band has variance 0: the constant maps it to 0 and keeps the gradient finite.
             x = (feature - mean) / jnp.sqrt(variance + 1e-12)
         x = x.astype(self.dtype)
         for _ in range(self.layers):
@@ -88,16 +87,17 @@ class MaskGenerator(nn.Module):
 
 
 class ChannelNorm(nn.Module):
-    """Gives each channel of each image mean 0 and variance 1, then a learned scale and offset.
+    """Normalises each channel of each image, then applies a learned scale and offset.
 
-    Batch normalisation as the papers' code runs it: with one utterance a batch, in training mode.
+    This is the batch normalisation of the papers' code, which runs in training mode with one
+    utterance per batch.
     """
 
-    epsilon: float = 1e-3  # Keras' batch normalisation
+    epsilon: float = 1e-3  # of batch normalisation in Keras
 
     @nn.compact
     def __call__(self, x: jax.Array, valid: jax.Array) -> jax.Array:
-        """x [B, T, bins, C], valid 0 or 1 [B, T] -> [B, T, bins, C]."""
+        """Maps x [B, T, bins, C] to [B, T, bins, C]; `valid` [B, T] is 0 in padding and else 1."""
         mean, variance = masked_moments(x, valid[..., None, None], axis=(1, 2))
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
         offset = self.param("offset", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
@@ -105,7 +105,7 @@ class ChannelNorm(nn.Module):
 
 
 class LeakyConvolution(nn.Module):
-    """A convolution over frames and bins, VALID, and LeakyReLU; see `leaky_convolution`.
+    """A convolution over frames and bins without padding, followed by a LeakyReLU.
 
     Attributes:
         channels: of the result.
@@ -119,7 +119,7 @@ class LeakyConvolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, rows: jax.Array) -> jax.Array:
-        """x [B, T, bins, C], of which `rows` [B] frames count -> [B, T', bins', channels]."""
+        """Maps x [B, T, bins, C], with `rows` [B] valid frames, to [B, T', bins', channels]."""
         shape = (self.width, self.width, x.shape[-1], self.channels)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.channels,))
@@ -130,16 +130,16 @@ class LeakyConvolution(nn.Module):
 class MetricDiscriminator(nn.Module):
     """The discriminator, a surrogate of the score.
 
-    Convolutions, the average over the utterance, dense layers. Every kernel is divided by an
-    estimate of its largest singular value (Miyato et al. 2018), which one power iteration a call
-    improves. The defaults are the paper's 345,330 parameters; MetricGAN+ uses channels
-    (15, 15, 15, 15) with kernels (5, 5, 5, 5), 19,010 parameters.
+    It consists of convolutions, the average over the utterance, and dense layers. Every kernel is
+    divided by an estimate of its largest singular value (Miyato et al. 2018), which one power
+    iteration per call improves. The defaults give the paper's 345,330 parameters; MetricGAN+ uses
+    channels (15, 15, 15, 15) with kernels (5, 5, 5, 5), 19,010 parameters.
 
     Attributes:
         channels: of the convolutions.
-        kernels: their widths in frames and bins; VALID, so each takes kernel - 1 frames away.
+        kernels: their widths in frames and bins. Without padding, each removes kernel - 1 frames.
         dense: units of the layers between the average and the score.
-        sees_reference: False judges the candidate alone, as in MetricGAN-U (Fu et al. 2021).
+        sees_reference: False to judge only the candidate, as in MetricGAN-U (Fu et al. 2021).
         dtype: of the convolutions; parameters, dense layers and result are float32.
     """
 
@@ -151,17 +151,18 @@ class MetricDiscriminator(nn.Module):
 
     @property
     def least_frames(self) -> int:
-        """Frames below which nothing is left to average."""
+        """The number of frames below which nothing is left to average."""
         return sum(self.kernels) - len(self.kernels) + 1
 
     @nn.compact
     def __call__(self, candidate: jax.Array, clean: jax.Array, frames: jax.Array) -> jax.Array:
-        """The predicted score.
+        """Returns the predicted score.
 
         Args:
-            candidate: float32 [B, T, bins], feature of what is judged.
+            candidate: float32 [B, T, bins], feature of the speech to judge.
             clean: float32 [B, T, bins], feature of the reference.
-            frames: int [B], valid frames, at least `least_frames`; fewer give no meaning.
+            frames: int [B], the number of valid frames; the result is unspecified below
+                `least_frames`.
 
         Returns:
             float32 [B], unbounded.
@@ -169,16 +170,13 @@ class MetricDiscriminator(nn.Module):
         steps = jnp.arange(candidate.shape[1])
         x = jnp.stack([candidate, clean] if self.sees_reference else [candidate], axis=-1)
         x = ChannelNorm()(x, steps < frames[:, None])
-        bins, rows = x.shape[2], frames
-        # Zeros behind the last bin, for speed; what has met them is cut off below.
-        x = jnp.pad(x, ((0, 0), (0, 0), (0, -bins % COLUMNS), (0, 0)))
+        rows = frames
         layers = zip(self.channels, self.kernels, strict=True)
         for number, (channels, width) in enumerate(layers):
-            # The name that checkpoints know.
+            # This name is part of the checkpoint format.
             layer = LeakyConvolution(channels, width, self.dtype, name=f"Conv_{number}")
             x = nn.SpectralNorm(layer)(x, rows, update_stats=True)
             rows = rows - width + 1
-        x = x[:, :, : bins - self.least_frames + 1]
         valid = steps[: x.shape[1]] < (frames - self.least_frames + 1)[:, None]
         x = masked_mean(x.astype(jnp.float32), valid[..., None, None], axis=(1, 2))
         for units in self.dense:

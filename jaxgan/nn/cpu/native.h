@@ -1,7 +1,7 @@
-// What the functions in C++ share.
+// Vectors of 16 floats and a parallel loop, shared by the C++ kernels.
 
-#ifndef JAXGAN_NN_NATIVE_H_
-#define JAXGAN_NN_NATIVE_H_
+#ifndef JAXGAN_NN_CPU_NATIVE_H_
+#define JAXGAN_NN_CPU_NATIVE_H_
 
 #include <algorithm>
 #include <atomic>
@@ -27,8 +27,8 @@ using Result = ffi::Result<Array>;
 
 constexpr int kLanes = 16;
 
-// Sixteen floats, in as many parts as registers take, and how many of them stay in registers
-// beside what they are computed from.
+// A vector of sixteen floats takes kParts registers. kRegisters is the number of vectors that stay in
+// registers next to the operands they are computed from.
 #if defined(__AVX512F__)
 constexpr int kParts = 1, kRegisters = 16;
 #elif defined(__AVX__)
@@ -46,11 +46,11 @@ typedef float Part __attribute__((vector_size(kPart * sizeof(float)), may_alias)
 typedef Part Vector;
 inline Vector if_negative(Vector x, Vector then, Vector otherwise) { return x < 0.f ? then : otherwise; }
 #else
-// Compilers make poor code of vectors that no register holds.
+// Compilers generate poor code for vector types wider than a register.
 struct Vector {
   Part part[kParts];
 
-  // of(p) is part p.
+  // Builds a vector whose part p is of(p).
   template <typename Of>
   static Vector from(const Of& of) {
     Vector vector;
@@ -74,7 +74,7 @@ inline Vector if_negative(Const x, Const then, Const otherwise) {
 }
 #endif
 
-// The first `count` lanes of a vector, at most 16, as memory holds them; the others are zero.
+// Loads and stores the first `count` lanes of a vector, at most 16; the other lanes are zero.
 #ifdef __AVX512F__
 struct Lanes {
   explicit Lanes(int64_t count) : count(static_cast<int>(count)), mask((1u << count) - 1) {}
@@ -122,7 +122,7 @@ struct Lanes {
       pieces(reinterpret_cast<const float*>(&part), place, count);
   }
 
-  // A copy of a length that is not known would be a call, for a few bytes.
+  // A memcpy of unknown length would compile to a call, for only a few bytes.
   static void pieces(const float* from, float* to, int count) {
     if (count & 4) std::memcpy(to, from, 16);
     if (count & 2) std::memcpy(to + (count & 4), from + (count & 4), 8);
@@ -131,7 +131,7 @@ struct Lanes {
 };
 #endif
 
-// work(number) for every number below `count`, by this thread and by those of XLA that are free.
+// Calls work(number) for every number below `count`, on this thread and on idle threads of XLA's pool.
 template <typename Work>
 void for_each(ffi::ThreadPool& pool, int64_t count, const Work& work) {
   struct Shared {
@@ -141,7 +141,7 @@ void for_each(ffi::ThreadPool& pool, int64_t count, const Work& work) {
     std::condition_variable all_done;
   };
   auto shared = std::make_shared<Shared>();
-  // A task that begins late finds nothing left, and then `work` may be gone.
+  // A task that starts late finds no number left; by then `work` may no longer exist.
   auto task = [shared, count, &work] {
     int64_t number = shared->next++;
     if (number >= count) return;
@@ -160,4 +160,4 @@ void for_each(ffi::ThreadPool& pool, int64_t count, const Work& work) {
 
 }  // namespace jaxgan
 
-#endif  // JAXGAN_NN_NATIVE_H_
+#endif  // JAXGAN_NN_CPU_NATIVE_H_

@@ -1,10 +1,13 @@
-// Convolutions of 5x5 and LeakyReLU for a CPU; convolution.py says what they compute.
+// 5x5 convolutions followed by a LeakyReLU on a CPU; see tile_convolution.py for what they compute.
 //
-// Each image is cut into tiles of 4x4 results, which come from 8x8 values of the input. Transformed
-// along both axes (Toom-Cook; Lavin and Gray 2016), a tile takes 64 products with the matrices
-// [C_in, C_out] of the kernel's transform in place of 25 for each of its 16 results. Done by XLA,
-// the transforms cost what the products save, since each of their steps goes through memory; here
-// sixteen tiles at a time stay in the cache of a core. A vector holds the channels of one place.
+// The results are divided into tiles of 4x4, each of which depends on 8x8 input values. The Toom-Cook
+// algorithm (Winograd's convolution; Lavin and Gray, "Fast Algorithms for Convolutional Neural
+// Networks", CVPR 2016) transforms the tile along both axes to 8 points (0, +-1, +-2, +-1/2 and
+// infinity). There it needs 64 products with matrices [C_in, C_out] from the transformed kernel,
+// instead of 25 products for each of the 16 results. In XLA the transforms cost as much as the products
+// save, because each of their steps goes through memory; here sixteen tiles at a time stay in a core's
+// cache. A vector holds the channels of one pixel. More points would need fewer products but lose
+// digits: with 10 points the rounding errors exceed 5e-6 of the largest value.
 
 #include "native.h"
 
@@ -35,18 +38,18 @@ struct Shape {
   Lanes channels;
 };
 
-// One block of tiles on its way from the input to the result or back.
+// Intermediate values of one block of tiles, in the forward or backward pass.
 struct Scratch {
   Vector columns[kTile][kColumns];
   Vector input[kPoints][kRow];
   Vector result[kPoints][kRow];
-  Vector matrices[kPoints][kChannels];  // gradient of a row of tiles
-  Vector total[kPoints][kChannels];     // and of all rows
+  Vector matrices[kPoints][kChannels];  // gradient over one row of tiles
+  Vector total[kPoints][kChannels];     // gradient over all rows
   Vector bias, total_bias;
 };
 
-// The transforms along one axis, as in `transforms` of tile_convolution.py, whose points come in
-// pairs that differ by their sign. `stride` is from one value to the next.
+// The transforms along one axis. They share the terms of points that differ only in their sign.
+// `stride` is the distance from one value to the next.
 
 inline void to_points(const Vector* in, int stride, Vector* out, int out_stride) {
   Vector d[kTile];
@@ -109,18 +112,18 @@ inline void from_result_gradient(const Vector* in, int stride, Vector* out, int 
   out[7 * out_stride] = g3;
 }
 
-// values[r] = the place r rows below, for the first `rows` of Count.
+// Loads values[r] from r rows below `place`, for the first `rows` of Count.
 template <int Count>
 inline void load_column(const float* place, const Shape& shape, int rows, Vector* values) {
   const int64_t step = shape.width * shape.channels.count;
-  // A loop whose length is known leaves the values in registers.
+  // A loop of constant length keeps the values in registers.
   if (rows == Count)
     for (int r = 0; r < Count; ++r) values[r] = shape.channels.load(place + r * step);
   else
     for (int r = 0; r < rows; ++r) values[r] = shape.channels.load(place + r * step);
 }
 
-// input[point][tile] = the transform of the tiles whose results begin at (row, column).
+// Sets input[point][tile] to the transform of the tiles whose results start at (row, column).
 void transform_input(const float* x, const Shape& shape, int64_t row, int64_t column, Scratch& s) {
   const int rows = static_cast<int>(std::min<int64_t>(kTile, shape.height - row));
   const int columns = static_cast<int>(std::min<int64_t>(kColumns, shape.width - column));
@@ -136,11 +139,11 @@ void transform_input(const float* x, const Shape& shape, int64_t row, int64_t co
   }
 }
 
-// The gradient of the sums, dy where the result is positive and slope * dy elsewhere, of the tiles
-// that begin at (row, column), transformed to the points; added to the bias's gradient.
-void transform_gradient(const float* dy, const float* y, const Shape& shape, float slope, int64_t wanted,
+// Computes the gradient before the LeakyReLU, dy where the result is positive and slope * dy elsewhere,
+// for the tiles that start at (row, column). Sets `result` to its transform and adds it to `bias`.
+void transform_gradient(const float* dy, const float* y, const Shape& shape, float slope, int64_t valid_rows,
                         int64_t row, int64_t column, Scratch& s) {
-  const int rows = static_cast<int>(std::min<int64_t>(kStep, wanted - row));
+  const int rows = static_cast<int>(std::min<int64_t>(kStep, valid_rows - row));
   for (int t = 0; t < kTiles; ++t, column += kStep) {
     const int columns = static_cast<int>(std::clamp<int64_t>(shape.width - column, 0, kStep));
     Vector high[kTile][kStep] = {};
@@ -159,7 +162,7 @@ void transform_gradient(const float* dy, const float* y, const Shape& shape, flo
   }
 }
 
-// out[t] = sum over k of in[t][k] matrix[k], for a block's tiles.
+// Sets out[t] to the sum over k of in[t][k] matrix[k], for the tiles of a block.
 inline void product(const Vector* in, const float* matrix, int count, Vector* out) {
   const float* values = reinterpret_cast<const float*>(in);
   Part* results = reinterpret_cast<Part*>(out);
@@ -177,22 +180,22 @@ inline void product(const Vector* in, const float* matrix, int count, Vector* ou
   }
 }
 
-// matrix[k] += sum over t of in[t][k] out[t].
+// Adds the sum over t of in[t][k] out[t] to matrix[k].
 template <int Count>
 inline void correlate(const Vector* in, const Vector* out, Vector* matrix) {
-  constexpr int kTogether = std::min(Count, kRegisters);
+  constexpr int kGroup = std::min(Count, kRegisters);
   const float* values = reinterpret_cast<const float*>(in);
   const Part* rows = reinterpret_cast<const Part*>(out);
   Part* results = reinterpret_cast<Part*>(matrix);
-  for (int first = 0; first < Count; first += kTogether) {
-    Part sums[kTogether][kParts];
-    for (int k = 0; k < kTogether; ++k)
+  for (int first = 0; first < Count; first += kGroup) {
+    Part sums[kGroup][kParts];
+    for (int k = 0; k < kGroup; ++k)
       for (int p = 0; p < kParts; ++p) sums[k][p] = results[(first + k) * kParts + p];
     for (int t = 0; t < kTiles; ++t)
-      for (int k = 0; k < kTogether; ++k)
+      for (int k = 0; k < kGroup; ++k)
         for (int p = 0; p < kParts; ++p)
           sums[k][p] += values[t * kChannels + first + k] * rows[t * kParts + p];
-    for (int k = 0; k < kTogether; ++k)
+    for (int k = 0; k < kGroup; ++k)
       for (int p = 0; p < kParts; ++p) results[(first + k) * kParts + p] = sums[k][p];
   }
 }
@@ -213,8 +216,8 @@ void for_blocks(int64_t rows, int64_t columns, const Work& work) {
     for (int64_t column = 0; column < columns; column += kTiles * kStep) work(row, column);
 }
 
-// work(number, scratch) for every image. Which thread takes an image does not change a digit:
-// nothing is added up over images.
+// Calls work(number, scratch) for every image. No sum extends over images, so the results do not
+// depend on which thread processes which image.
 template <typename Work>
 void for_images(ffi::ThreadPool& pool, int64_t count, const Work& work) {
   for_each(pool, count, [&](int64_t number) {
@@ -223,17 +226,17 @@ void for_images(ffi::ThreadPool& pool, int64_t count, const Work& work) {
   });
 }
 
-// How many rows of an image's result count.
-int64_t rows_of(const Integers& wanted, int64_t image, const Shape& shape) {
-  return std::clamp<int64_t>(wanted.typed_data()[image], 0, shape.height);
+// Returns the number of rows to compute in an image's result.
+int64_t rows_of(const Integers& valid_rows, int64_t image, const Shape& shape) {
+  return std::clamp<int64_t>(valid_rows.typed_data()[image], 0, shape.height);
 }
 
-ffi::Error forward(ffi::ThreadPool pool, Array x, Integers wanted, Array matrices, Array bias,
+ffi::Error forward(ffi::ThreadPool pool, Array x, Integers valid_rows, Array matrices, Array bias,
                    Result y, float slope) {
   const Shape from(x), to(*y);
   const Vector biases = to.channels.load(bias.typed_data());
   for_images(pool, x.dimensions()[0], [&](int64_t image, Scratch& s) {
-    const int64_t rows = rows_of(wanted, image, to);
+    const int64_t rows = rows_of(valid_rows, image, to);
     const float* input = x.typed_data() + image * from.size();
     float* result = y->typed_data() + image * to.size();
     for_blocks(rows, to.width, [&](int64_t row, int64_t column) {
@@ -263,7 +266,7 @@ ffi::Error forward(ffi::ThreadPool pool, Array x, Integers wanted, Array matrice
   return ffi::Error::Success();
 }
 
-// dx += the gradient of the tiles' inputs, which begin at (row, column), from that of their products.
+// Adds the gradient of the tiles' inputs, which start at (row, column), to dx.
 void add_input_gradient(const Shape& shape, int64_t row, int64_t column, Scratch& s, float* dx) {
   for (int p = 0; p < kTile; ++p) {
     std::fill(s.columns[p], s.columns[p] + kColumns, Vector{});
@@ -285,8 +288,8 @@ void add_input_gradient(const Shape& shape, int64_t row, int64_t column, Scratch
   }
 }
 
-// The gradients of one image: of x where dx is given, of the matrices and the bias where they are.
-void image_gradients(const float* x, const float* dy, const float* y, int64_t wanted, const float* matrices,
+// Computes the gradients of one image: dx, dmatrices and dbias, where they are not null.
+void image_gradients(const float* x, const float* dy, const float* y, int64_t valid_rows, const float* matrices,
                      float slope, const Shape& from, const Shape& to, float* dx, float* dmatrices,
                      float* dbias, Scratch& s) {
   std::memset(s.total, 0, sizeof s.total);
@@ -296,11 +299,11 @@ void image_gradients(const float* x, const float* dy, const float* y, int64_t wa
     std::fill(dx + from.place(cleared, 0), dx + from.place(row, 0), 0.f);
     cleared = row;
   };
-  for_blocks(wanted, to.width, [&](int64_t row, int64_t column) {
-    // Sums of sums keep digits that one long sum loses.
+  for_blocks(valid_rows, to.width, [&](int64_t row, int64_t column) {
+    // Partial sums for each row of tiles round less than one long sum.
     if (column == 0) add_and_clear(s);
     if (column == 0 && dx) clear_until(std::min(row + kTile, from.height));
-    transform_gradient(dy, y, to, slope, wanted, row, column, s);
+    transform_gradient(dy, y, to, slope, valid_rows, row, column, s);
     if (dmatrices) {
       transform_input(x, from, row, column, s);
       for (int p = 0; p < kPoints; ++p)
@@ -325,13 +328,13 @@ void image_gradients(const float* x, const float* dy, const float* y, int64_t wa
   to.channels.store(dbias, s.total_bias);
 }
 
-ffi::Error gradients(ffi::ThreadPool pool, Array x, Array dy, Array y, Integers wanted, Array matrices,
+ffi::Error gradients(ffi::ThreadPool pool, Array x, Array dy, Array y, Integers valid_rows, Array matrices,
                      Result dx, Result dmatrices, Result dbias, float slope) {
   const Shape from(x), to(dy);
   for_images(pool, x.dimensions()[0], [&](int64_t image, Scratch& s) {
     const int64_t input = image * from.size(), output = image * to.size();
     image_gradients(x.typed_data() + input, dy.typed_data() + output, y.typed_data() + output,
-                    rows_of(wanted, image, to), matrices.typed_data(), slope, from, to,
+                    rows_of(valid_rows, image, to), matrices.typed_data(), slope, from, to,
                     dx->typed_data() + input,
                     dmatrices->typed_data() + image * kPoints * from.channels.count * kChannels,
                     dbias->typed_data() + image * to.channels.count, s);
@@ -339,13 +342,13 @@ ffi::Error gradients(ffi::ThreadPool pool, Array x, Array dy, Array y, Integers 
   return ffi::Error::Success();
 }
 
-ffi::Error input_gradient(ffi::ThreadPool pool, Array dy, Array y, Integers wanted, Array matrices,
+ffi::Error input_gradient(ffi::ThreadPool pool, Array dy, Array y, Integers valid_rows, Array matrices,
                           Result dx, float slope) {
   const Shape from(*dx), to(dy);
   for_images(pool, dy.dimensions()[0], [&](int64_t image, Scratch& s) {
     const int64_t input = image * from.size(), output = image * to.size();
     image_gradients(nullptr, dy.typed_data() + output, y.typed_data() + output,
-                    rows_of(wanted, image, to), matrices.typed_data(), slope, from, to,
+                    rows_of(valid_rows, image, to), matrices.typed_data(), slope, from, to,
                     dx->typed_data() + input, nullptr, nullptr, s);
   });
   return ffi::Error::Success();
@@ -357,7 +360,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(ConvolutionForward, forward,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
                                   .Arg<Array>()     // x
-                                  .Arg<Integers>()  // wanted
+                                  .Arg<Integers>()  // valid_rows
                                   .Arg<Array>()     // matrices
                                   .Arg<Array>()     // bias
                                   .Ret<Array>()     // y
@@ -368,7 +371,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(ConvolutionGradients, gradients,
                                   .Arg<Array>()     // x
                                   .Arg<Array>()     // dy
                                   .Arg<Array>()     // y
-                                  .Arg<Integers>()  // wanted
+                                  .Arg<Integers>()  // valid_rows
                                   .Arg<Array>()     // matrices, transposed
                                   .Ret<Array>()     // dx
                                   .Ret<Array>()     // dmatrices
@@ -379,7 +382,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(ConvolutionInputGradient, input_gradient,
                                   .Ctx<ffi::ThreadPool>()
                                   .Arg<Array>()     // dy
                                   .Arg<Array>()     // y
-                                  .Arg<Integers>()  // wanted
+                                  .Arg<Integers>()  // valid_rows
                                   .Arg<Array>()     // matrices, transposed
                                   .Ret<Array>()     // dx
                                   .Attr<float>("slope"));

@@ -1,0 +1,1 @@
+"""Kernels that only CPUs use. `jaxgan.nn.convolution` is the one module that imports them."""
