@@ -1,13 +1,7 @@
 """The optimizer that a speech config describes."""
 
-import math
-
 import optax
 from ml_collections import ConfigDict
-
-RANGES = {"learning_rate_decay": (0, math.inf), "average_decay": (0, 0.99999)}
-"""The least and the greatest value of the keys that `training.RANGES` leaves to those who have
-them."""
 
 
 def falling_rate(rate: float, decay: float) -> optax.ScalarOrSchedule:

@@ -3,11 +3,14 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
+from jaxgan.core.errors import UserError
 from jaxgan.nn.convolution import leaky_convolution
 from jaxgan.nn.masked import masked_mean, masked_moments
 from jaxgan.nn.recurrent import BidirectionalLSTM
 from jaxgan.nn.slab_convolution import COLUMNS
+from jaxgan.speech.data.checks import FEWEST_FRAMES
 
 LEAK = 0.3  # slope of every LeakyReLU in both papers' code
 
@@ -181,3 +184,26 @@ class MetricDiscriminator(nn.Module):
         for units in self.dense:
             x = nn.leaky_relu(nn.SpectralNorm(nn.Dense(units))(x, update_stats=True), LEAK)
         return nn.SpectralNorm(nn.Dense(1))(x, update_stats=True)[:, 0]
+
+
+def check_discriminator(config: ConfigDict) -> None:
+    """Raises UserError for sizes that `MetricDiscriminator` cannot have.
+
+    Args:
+        config: the section `config.discriminator` of a run's config.
+    """
+    channels, kernels, dense = config.channels, config.kernels, config.dense
+    if len(channels) != len(kernels) or not channels:
+        raise UserError(
+            f"config.discriminator.channels={channels} and config.discriminator.kernels={kernels}: "
+            "give as many channels as kernels, one of each per convolution"
+        )
+    for name, sizes in (("channels", channels), ("kernels", kernels), ("dense", dense)):
+        if min(sizes, default=1) < 1:
+            raise UserError(f"config.discriminator.{name}={sizes}: every size must be at least 1")
+    frames = sum(kernels) - len(kernels) + 1
+    if frames > FEWEST_FRAMES:
+        raise UserError(
+            f"config.discriminator.kernels={kernels} need {frames} frames, but an utterance may "
+            f"have only {FEWEST_FRAMES}: choose smaller kernels"
+        )
