@@ -61,9 +61,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
     elif preset == "tiny":
         tiny(config)
         config.window = 1024
-        config.generator.filters = (3, 4, 5)
+        config.generator.filters = (3, 4)
         config.generator.kernel = 7
-        config.discriminator.filters = (3, 4, 5)
+        config.discriminator.filters = (3, 4)
         config.discriminator.kernel = 7
         config.discriminator.reference = 4
     return config

@@ -5,14 +5,14 @@ from ml_collections import ConfigDict
 
 
 def falling_rate(rate: float, decay: float) -> optax.ScalarOrSchedule:
-    """rate / (1 + n / decay) at update n (Robbins and Monro 1951); constant where decay is 0."""
+    """Returns rate / (1 + n / decay) at update n (Robbins and Monro 1951); if decay is 0, rate."""
     if not decay:
         return rate
     return lambda count: rate / (1 + count / decay)
 
 
 def adam(config: ConfigDict, learning_rate: float) -> optax.GradientTransformation:
-    """Adam (Kingma and Ba 2015) with a config's clip and falling rate.
+    """Returns Adam (Kingma and Ba 2015) with the gradient clip and rate decay of a config.
 
     Args:
         config: keys gradient_clip, learning_rate_decay, adam_b1 and adam_b2.
