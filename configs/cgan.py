@@ -2,38 +2,46 @@
 
     python train.py --config=configs/cgan.py          the paper's networks and rounds
     python train.py --config=configs/cgan.py:quick    small networks, minutes on a CPU
+    python train.py --config=configs/cgan.py:tiny     seconds, to see that everything runs
 
-Networks, data and optimizers are those of configs/metricgan.py; what teaches D and G differs, see
-jaxgan/speech/systems/cgan_steps.py.
+Networks, data and optimizers are those of configs/metricgan.py; the losses differ, see
+jaxgan/speech/systems/cgan.py.
 """
 
 from ml_collections import ConfigDict
 
 from configs import metricgan
-from configs.mask_regression import as_rival
-from jaxgan.speech.settings import run_settings
+from configs.mask_regression import copy_network_and_data, shrink_generator
+from jaxgan.speech.settings import run_settings, tiny
 
 
 def get_config(preset: str | None = None) -> ConfigDict:
-    """The config, or its preset "quick".
+    """Returns the config, or its preset "quick" or "tiny".
 
     Raises:
         ValueError: another preset.
     """
-    if preset not in (None, "quick"):
-        raise ValueError(f"no preset {preset!r}: choose quick")
-    rival = metricgan.get_config(preset)
+    if preset not in (None, "quick", "tiny"):
+        raise ValueError(f"no preset {preset!r}: choose quick or tiny")
+    other = metricgan.get_config("quick" if preset == "quick" else None)
     config = run_settings("cgan")
-    config.score = "pesq_wb"  # decides which checkpoint is the best; no player sees it
+    config.score = "pesq_wb"  # decides which checkpoint is the best; no player learns from it
     config.score_map = "paper"
-    as_rival(config, rival)
+    copy_network_and_data(config, other)
     config.validation.scores = ("stoi",)
-    config.discriminator = rival.discriminator
-    # The paper weights its distance and does not print the weight: that of SEGAN (Pascual et al.
+    config.discriminator = other.discriminator
+    # The paper uses such a weight but does not print it; this is the one of SEGAN (Pascual et al.
     # 2017) and of pix2pix (Isola et al. 2017).
     config.l1_weight = 100.0
-    # The paper's rate for both networks; D's in configs/metricgan.py is high because it has to
-    # learn a score, while real and fake it tells apart at once.
+    # The paper's rate for both networks. D's rate in configs/metricgan.py is higher because
+    # predicting a score is harder than telling real from fake.
     config.generator_learning_rate = 1e-3
     config.discriminator_learning_rate = 1e-3
+
+    if preset == "tiny":
+        tiny(config)
+        shrink_generator(config)
+        config.discriminator.channels = (3, 4)
+        config.discriminator.kernels = (5, 3)
+        config.discriminator.dense = (5,)
     return config

@@ -48,7 +48,7 @@ class StepRecipe:
         optional_players: as `Recipe.optional_players`.
     """
 
-    history_window = 0
+    history_window: int | None = 0
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from jaxgan.speech.data.batching import Batch
 from jaxgan.speech.networks.masking import Masking, as_float, masked_feature
 
 DISTANCES: dict[str, Callable[[jax.Array], jax.Array]] = {"l1": jnp.abs, "mse": jnp.square}
-"""What is averaged over the differences between two features."""
+"""By name, the function of the differences between two features whose mean is the distance."""
 
 
 def mask_distance(
@@ -22,11 +22,11 @@ def mask_distance(
     Args:
         masking: the front end and the generator.
         params: of the generator.
-        batch: the mean is over the valid frames and all bins of its utterances.
-        key: of the dropout.
+        batch: clean and noisy utterances; the mean is over their valid frames and all bins.
+        key: for dropout.
         distance: one of `DISTANCES`.
     """
-    noisy, clean = (masking.feature_of(as_float(side)) for side in (batch.noisy, batch.clean))
+    noisy, clean = (masking.feature_of(as_float(wave)) for wave in (batch.noisy, batch.clean))
     valid = jnp.arange(clean.shape[1]) < masking.frames(batch.lengths)[:, None]
     enhanced = masked_feature(masking, params, noisy, batch.lengths, key)
     return masked_mean(DISTANCES[distance](enhanced - clean), valid[..., None])

@@ -93,3 +93,20 @@ def run_settings(recipe: str) -> ConfigDict:
     config.validation.utterances = 100  # evenly spaced; the last round also scores all; 0: all
     config.validation.scores = ("stoi",)  # in addition to config.score
     return config
+
+
+def tiny(config: ConfigDict) -> None:
+    """Shrinks the data and the rounds of a config to a run of a few seconds on one core, for tests.
+
+    The caller shrinks the networks. Eight rows in a batch divide over up to eight devices.
+    """
+    config.rounds = 3
+    config.utterances_per_round = 8
+    config.batch_size = 8
+    config.score = "si_sdr"  # the host needs no time for it
+    config.data.demo.train = 8
+    config.data.demo.valid = 2
+    config.data.buckets = 1
+    config.validation.every = 3
+    config.validation.scores = ()
+    config.checkpoint.every = 1

@@ -1,4 +1,4 @@
-"""Small configs, batches and runs for tests of recipes."""
+"""Small configs, batches and runs for tests of systems."""
 
 import jax
 import jax.numpy as jnp
@@ -63,17 +63,17 @@ def tiny_config(**changes):
 
 
 def make_batch(lengths, total=9216, rows=None, seed=0):
-    """A batch of noise; the rows behind those of `lengths` only fill."""
+    """Returns a batch of noise with padding rows after those of `lengths`."""
     random = np.random.default_rng(seed)
     clean, noisy = np.zeros((2, rows or len(lengths), total), np.int16)
     for row, length in enumerate(lengths):
         clean[row, :length] = random.integers(-8000, 8000, length)
         noisy[row, :length] = clean[row, :length] // 2 + random.integers(-4000, 4000, length)
-    filling = len(clean) - len(lengths)
+    padding = len(clean) - len(lengths)
     return Batch(
         clean=jnp.asarray(clean),
         noisy=jnp.asarray(noisy),
-        lengths=jnp.asarray([*lengths, *[0] * filling], jnp.int32),
+        lengths=jnp.asarray([*lengths, *[0] * padding], jnp.int32),
         index=jnp.arange(len(clean)),
         gain=jnp.ones(len(clean)),
     )
@@ -90,7 +90,8 @@ def close(one, other, tolerance):
 
 
 def play(recipe, rounds):
-    state, history, rows = recipe.init(jax.random.key(recipe.config.seed)), (), []
+    """Trains for some rounds; returns the final state, the history and the metrics of each."""
+    state, history, rows = recipe.init(jax.random.key(3)), (), []
     for number in range(1, rounds + 1):
         state, record, metrics = recipe.round(state, history, number, Timer())
         history = (*history, record)

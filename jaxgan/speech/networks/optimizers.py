@@ -1,13 +1,7 @@
 """Builds the optimizer that a speech config describes."""
 
-import math
-
 import optax
 from ml_collections import ConfigDict
-
-RANGES = {"learning_rate_decay": (0, math.inf), "average_decay": (0, 0.99999)}
-"""The minimum and the maximum of config keys that only some speech systems have; the others are in
-`training.RANGES`."""
 
 
 def falling_rate(rate: float, decay: float) -> optax.ScalarOrSchedule:

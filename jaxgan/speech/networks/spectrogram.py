@@ -185,19 +185,23 @@ class MetricDiscriminator(nn.Module):
 
 
 def check_discriminator(config: ConfigDict) -> None:
-    """Raises UserError if the sizes `config.discriminator` do not make a discriminator."""
+    """Raises UserError for sizes that `MetricDiscriminator` cannot have.
+
+    Args:
+        config: the section `config.discriminator` of a run's config.
+    """
     channels, kernels, dense = config.channels, config.kernels, config.dense
     if len(channels) != len(kernels) or not channels:
         raise UserError(
             f"config.discriminator.channels={channels} and config.discriminator.kernels={kernels}: "
-            "give one of each for every convolution"
+            "give as many channels as kernels, one of each per convolution"
         )
     for name, sizes in (("channels", channels), ("kernels", kernels), ("dense", dense)):
         if min(sizes, default=1) < 1:
-            raise UserError(f"config.discriminator.{name}={sizes}: must be 1 or more")
+            raise UserError(f"config.discriminator.{name}={sizes}: every size must be at least 1")
     frames = sum(kernels) - len(kernels) + 1
     if frames > FEWEST_FRAMES:
         raise UserError(
-            f"config.discriminator.kernels={kernels} need {frames} frames, but the data may hold "
-            f"utterances of {FEWEST_FRAMES}: choose smaller ones"
+            f"config.discriminator.kernels={kernels} need {frames} frames, but an utterance may "
+            f"have only {FEWEST_FRAMES}: choose smaller kernels"
         )

@@ -1,140 +1,236 @@
-"""Conditional GAN for enhancement: the adversarial baseline of MetricGAN's paper, "IRM (CGAN)".
+"""Conditional GAN for enhancement: the adversarial baseline "IRM (CGAN)" of MetricGAN's paper.
 
+A least-squares GAN (Mao et al. 2017) on spectral features, with the noisy speech as the condition.
 One round:
 
     1. draw N utterances
     2. for every batch:
-        D learns: clean beside noisy -> 1, enhanced beside noisy -> 0
-        G learns to make D say 1, and to stay close to the clean speech
+        D takes a step down (D(clean, noisy) - 1)^2 + D(G(noisy), noisy)^2
+        G takes a step down (D(G(noisy), noisy) - 1)^2 + lambda |G(noisy) - clean|
 
-The steps, and the two differences from MetricGAN, are in `cgan_steps`. The round is also SEGAN's.
+It differs from MetricGAN (Fu et al. 2019, table 1) in two ways:
+
+    |                              | CGAN             | MetricGAN        |
+    | D's label of enhanced speech | 0                | its score        |
+    | D's second input             | the noisy speech | the clean speech |
+
+D's label ignores how good the enhanced speech is, so G also needs the distance from clean speech.
 """
 
+import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxgan.core.phase import by_step
-from jaxgan.core.recipe import Evaluation
-from jaxgan.core.state import History, PyTree, Record, RunState
-from jaxgan.core.timer import Timer
-from jaxgan.speech import training
-from jaxgan.speech.data.batching import Batch
-from jaxgan.speech.networks import optimizers
-from jaxgan.speech.networks.masking import Masking, as_float, make_masking, masked_feature
-from jaxgan.speech.networks.optimizers import adam
-from jaxgan.speech.networks.spectrogram import MetricDiscriminator
-from jaxgan.speech.systems.cgan_steps import (
-    Enhancement,
-    Sides,
-    System,
-    init,
-    step,
+from jaxgan.core.recipe import Recipe
+from jaxgan.core.state import (
+    LossResult,
+    Metrics,
+    Player,
+    Players,
+    PyTree,
+    RunState,
+    descend,
+    make_player,
+    make_run_state,
+    step_key,
 )
-from jaxgan.speech.systems.metricgan import check_discriminator
-from jaxgan.speech.training import Training
+from jaxgan.methods.adversarial import least_squares
+from jaxgan.nn.masked import masked_mean
+from jaxgan.speech.commands import declare
+from jaxgan.speech.data.batching import Batch
+from jaxgan.speech.networks.masking import (
+    Masking,
+    as_float,
+    make_denoiser,
+    make_masking,
+    masked_feature,
+)
+from jaxgan.speech.networks.optimizers import adam
+from jaxgan.speech.networks.spectrogram import MetricDiscriminator, check_discriminator
+from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES
+from jaxgan.speech.training import check, open_training
+
+REAL, FAKE = 1.0, 0.0
+"""D's labels of clean and of enhanced speech."""
 
 
-def masked_spectrograms(masking: Masking, discriminator: MetricDiscriminator) -> Enhancement:
-    """Spectral features, a mask for G, and MetricGAN's discriminator for D."""
-    probe = jnp.zeros((1, discriminator.least_frames, masking.front_end.bins))
-    frames = jnp.full((1,), discriminator.least_frames)
+@dataclasses.dataclass(frozen=True)
+class System:
+    """Everything that is fixed during a run.
 
-    def sides(batch: Batch) -> Sides:
-        clean, noisy = (masking.feature_of(as_float(side)) for side in (batch.clean, batch.noisy))
-        valid = jnp.arange(clean.shape[1]) < masking.frames(batch.lengths)[:, None]
-        return Sides(clean, noisy, batch.lengths, valid[..., None])
+    Attributes:
+        masking: the front end and the generator.
+        discriminator: the network of D.
+        generator_optimizer: of G.
+        discriminator_optimizer: of D.
+        l1_weight: lambda, the weight of the distance from clean speech in G's loss.
+        average_decay: of the running average of G's parameters; 0: none is kept.
+    """
 
-    def generate(params: PyTree, sides: Sides, key: jax.Array) -> jax.Array:
-        return masked_feature(masking, params, sides.noisy, sides.lengths, key)
+    masking: Masking
+    discriminator: MetricDiscriminator
+    generator_optimizer: optax.GradientTransformation
+    discriminator_optimizer: optax.GradientTransformation
+    l1_weight: float
+    average_decay: float
 
-    def judge(
-        params: PyTree, state: PyTree, candidate: jax.Array, sides: Sides
-    ) -> tuple[jax.Array, PyTree]:
-        variables = {"params": params, **state}
-        frames = masking.frames(sides.lengths)
-        return discriminator.apply(variables, candidate, sides.noisy, frames, mutable=list(state))
 
-    return Enhancement(
-        sides=sides,
-        generate=generate,
-        generator=lambda key: masking.generator.init(key, probe, frames),
-        judge=judge,
-        discriminator=lambda key: discriminator.init(key, probe, probe, frames),
+class Features(NamedTuple):
+    """The spectral features of a batch.
+
+    Attributes:
+        clean: float32 [B, frames, bins].
+        noisy: float32 [B, frames, bins].
+        lengths: int32 [B], samples; 0 marks a padding row.
+        frames: int32 [B], valid frames.
+    """
+
+    clean: jax.Array
+    noisy: jax.Array
+    lengths: jax.Array
+    frames: jax.Array
+
+
+def init(key: jax.Array, *, system: System) -> RunState:
+    """Returns the state before the first update."""
+    generator_key, discriminator_key, run_key = jax.random.split(key, 3)
+    least = system.discriminator.least_frames
+    feature = jnp.zeros((1, least, system.masking.front_end.bins))
+    frames = jnp.full((1,), least)
+    generator = system.masking.generator.init(generator_key, feature, frames)
+    discriminator = system.discriminator.init(discriminator_key, feature, feature, frames)
+    averaged = system.average_decay > 0
+    return make_run_state(
+        run_key,
+        {
+            "generator": make_player(generator, system.generator_optimizer, averaged),
+            "discriminator": make_player(discriminator, system.discriminator_optimizer),
+        },
     )
 
 
-class ConditionalGAN:
-    """The recipe, for any networks.
+def features_of(batch: Batch, masking: Masking) -> Features:
+    """Returns the features of a batch's waveforms."""
+    clean, noisy = (masking.feature_of(as_float(wave)) for wave in (batch.clean, batch.noisy))
+    return Features(clean, noisy, batch.lengths, masking.frames(batch.lengths))
+
+
+def judge(
+    system: System, discriminator: Player, candidate: jax.Array, features: Features
+) -> tuple[jax.Array, PyTree]:
+    """Returns D's output for each candidate, float32 [B], and D's state after the call.
 
     Args:
-        config: see configs/cgan.py and configs/segan.py.
-        training: data and devices.
-        system: networks and optimizers.
+        system: what is fixed.
+        discriminator: D's parameters and state.
+        candidate: float32 [B, frames, bins], clean or enhanced.
+        features: hold the condition.
     """
-
-    begin_anew = ("discriminator",)
-
-    def __init__(self, config: ConfigDict, training: Training, system: System) -> None:
-        self.config = config
-        self.training = training
-        self.keeps = training.keeps
-        self.init = training.begin(functools.partial(init, system=system))
-        self.learn = training.phase(functools.partial(step, system=system))
-
-    def round(
-        self, state: RunState, history: History, number: int, timer: Timer
-    ) -> tuple[RunState, Record, Mapping[str, float | jax.Array]]:
-        """One round of the algorithm at the top of this file."""
-        with timer.part("data"):
-            batches, rows = self.training.draw(number)
-        with timer.part("steps"):
-            state, log = self.learn(state, batches)
-            steps = by_step(self.training.fetch(log))
-        means = {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
-        return state, {}, means | {"throughput/audio_seconds": self.training.seconds(rows)}
-
-    def evaluate(self, state: RunState, number: int) -> Callable[[], Evaluation]:
-        """The true scores of the validation set."""
-        return self.training.evaluate(state, number)
-
-    def close(self) -> None:
-        """Ends threads and worker processes."""
-        self.training.close()
+    return system.discriminator.apply(
+        discriminator.variables,
+        candidate,
+        features.noisy,
+        features.frames,
+        mutable=list(discriminator.state),
+    )
 
 
-def assemble(config: ConfigDict, training: Training) -> ConditionalGAN:
-    """The recipe on spectrograms."""
-    discriminator = MetricDiscriminator(**config.discriminator, dtype=jnp.dtype(config.dtype))
+def discriminator_step(
+    run_state: RunState, batch: Batch, *, system: System
+) -> tuple[RunState, Metrics]:
+    """Moves D once, down (D(clean, noisy) - 1)^2 + D(G(noisy), noisy)^2.
+
+    Returns:
+        The state, and `d_loss` [] and the means of D's output for clean and enhanced speech,
+        `d_clean` [] and `d_enhanced` [].
+    """
+    features = features_of(batch, system.masking)
+    params, key = run_state.players["generator"].params, step_key(run_state)
+    enhanced = masked_feature(system.masking, params, features.noisy, features.lengths, key)
+    filled = features.lengths > 0
+
+    def loss(players: Players) -> LossResult:
+        player = players["discriminator"]
+        of_clean, state = judge(system, player, features.clean, features)
+        of_enhanced, state = judge(
+            system, dataclasses.replace(player, state=state), enhanced, features
+        )
+        value = least_squares(of_clean, REAL, filled) + least_squares(of_enhanced, FAKE, filled)
+        metrics = {
+            "d_loss": value,
+            "d_clean": masked_mean(of_clean, filled),
+            "d_enhanced": masked_mean(of_enhanced, filled),
+        }
+        return value, ({"discriminator": state}, metrics)
+
+    return descend(run_state, {"discriminator": system.discriminator_optimizer}, loss)
+
+
+def generator_step(
+    run_state: RunState, batch: Batch, *, system: System
+) -> tuple[RunState, Metrics]:
+    """Moves G once, down (D(G(noisy), noisy) - 1)^2 + lambda |G(noisy) - clean|.
+
+    Returns:
+        The state, and `g_loss`, `g_adversarial` and `g_distance`, each [].
+    """
+    features = features_of(batch, system.masking)
+    valid = jnp.arange(features.clean.shape[1]) < features.frames[:, None]
+    key = step_key(run_state)
+
+    def loss(players: Players) -> LossResult:
+        params = players["generator"].params
+        enhanced = masked_feature(system.masking, params, features.noisy, features.lengths, key)
+        output, _ = judge(system, players["discriminator"], enhanced, features)
+        adversarial = least_squares(output, REAL, features.lengths > 0)
+        distance = masked_mean(jnp.abs(enhanced - features.clean), valid[..., None])
+        value = adversarial + system.l1_weight * distance
+        return value, (
+            {},
+            {"g_loss": value, "g_adversarial": adversarial, "g_distance": distance},
+        )
+
+    return descend(run_state, {"generator": system.generator_optimizer}, loss, system.average_decay)
+
+
+def step(run_state: RunState, batch: Batch, *, system: System) -> tuple[RunState, Metrics]:
+    """Moves D, then G. Returns the state and the metrics of both steps."""
+    run_state, of_discriminator = discriminator_step(run_state, batch, system=system)
+    run_state, of_generator = generator_step(run_state, batch, system=system)
+    return run_state, of_discriminator | of_generator
+
+
+def make(config: ConfigDict, mesh: Mesh) -> Recipe:
+    """Returns the recipe of a config, with its data read and its worker processes started.
+
+    Raises:
+        UserError: a setting, the score or the data cannot be used; the message says which.
+    """
+    ranges = {"l1_weight": (0, math.inf), "discriminator_learning_rate": (0, math.inf)}
+    check(config, MASK_CHOICES, {**MASK_RANGES, **ranges})
+    check_discriminator(config.discriminator)
     system = System(
-        enhancement=masked_spectrograms(make_masking(config), discriminator),
+        masking=make_masking(config),
+        discriminator=MetricDiscriminator(**config.discriminator, dtype=jnp.dtype(config.dtype)),
         generator_optimizer=adam(config, config.generator_learning_rate),
         discriminator_optimizer=adam(config, config.discriminator_learning_rate),
         l1_weight=config.l1_weight,
         average_decay=config.average_decay,
     )
-    return ConditionalGAN(config, training, system)
+    with open_training(config, make_denoiser(config), mesh) as training:
+        return training.recipe(
+            init=functools.partial(init, system=system),
+            step=functools.partial(step, system=system),
+            moves=("discriminator", "generator"),
+            optional_players=("discriminator",),
+        )
 
 
-RANGES = (
-    training.RANGES
-    | optimizers.RANGES
-    | {"l1_weight": (0, math.inf), "discriminator_learning_rate": (0, math.inf)}
-)
-
-
-def make(config: ConfigDict, mesh: Mesh) -> ConditionalGAN:
-    """The recipe of a config: its data read and checked, its worker processes started.
-
-    Raises:
-        UserError: a setting, the score or the data cannot be used; the message says which.
-    """
-    training.check(config, ranges=RANGES)
-    check_discriminator(config.discriminator)
-    return training.assemble(config, mesh, assemble)
+DECLARATION = declare(make, make_denoiser)

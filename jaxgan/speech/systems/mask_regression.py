@@ -90,7 +90,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     Raises:
         UserError: a setting, the score or the data cannot be used; the message says which.
     """
-    check(config, MASK_CHOICES | {"distance": tuple(DISTANCES)}, MASK_RANGES)
+    check(config, {**MASK_CHOICES, "distance": tuple(DISTANCES)}, MASK_RANGES)
     system = System(
         masking=make_masking(config),
         distance=config.distance,

@@ -1,132 +1,274 @@
-"""Policy gradient on a score without gradient: the third baseline of MetricGAN's paper.
+"""Policy gradient on a score without gradient: the baseline "PE policy grad" of MetricGAN's paper.
 
-Koizumi et al. 2018, "PE policy grad" there. One round:
+REINFORCE (Williams 1992) on masks, as in Koizumi et al., "DNN-Based Source Enhancement to Increase
+Objective Sound Quality Assessment Score" (2018). One round:
 
     1. draw N utterances
     2. for every batch:
-        draw K masks for each utterance from a normal distribution, whose mean G gives
-        enhance with each, and have each result scored
-        learn: masks that scored better than the utterance's others become likelier
+        draw K masks for each utterance from normal distributions; G gives their means, a second
+            network their standard deviations
+        enhance the utterance with each mask and score the results
+        take a step up the mean of advantage times log-likelihood, with both networks at once
 
-It begins with a mask that is already good: `config.init_from` names a run of mask_regression.
+The advantage of a mask is its score minus the mean score of the utterance's other masks. Training
+starts from masks that are already good: `config.init_from` names a run of mask_regression.
 """
 
+import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import jax
-import numpy as np
+import jax.numpy as jnp
+import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxgan.core import devices
 from jaxgan.core.errors import UserError
-from jaxgan.core.recipe import Evaluation
-from jaxgan.core.state import History, Record, RunState
-from jaxgan.core.timer import Timer
-from jaxgan.scores.registry import score_names
-from jaxgan.speech import training
-from jaxgan.speech.networks import optimizers
-from jaxgan.speech.networks.masking import make_masking
-from jaxgan.speech.networks.optimizers import adam
-from jaxgan.speech.systems.policy_gradient_steps import (
-    MaskDeviation,
-    System,
-    init,
-    policy_step,
-    sample_step,
+from jaxgan.core.metrics import Total, average_of
+from jaxgan.core.recipe import Recipe
+from jaxgan.core.state import (
+    LossResult,
+    Metrics,
+    Players,
+    RunState,
+    descend,
+    make_player,
+    make_run_state,
+    step_key,
 )
-from jaxgan.speech.training import Training
+from jaxgan.methods.policy_gradient import leave_one_out, reinforce
+from jaxgan.nn.masked import masked_mean
+from jaxgan.scores.registry import score_names
+from jaxgan.speech.commands import declare
+from jaxgan.speech.data.batching import Batch
+from jaxgan.speech.networks.deviation import MaskDeviation
+from jaxgan.speech.networks.masking import (
+    Masking,
+    as_float,
+    as_int16,
+    make_denoiser,
+    make_masking,
+    resynthesise,
+)
+from jaxgan.speech.networks.optimizers import adam
+from jaxgan.speech.networks.stft import magnitude, stft
+from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES
+from jaxgan.speech.training import check, open_training, require_scores
+
+ScoreInStep = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+"""`TrainingScores.in_step`: (reference, estimate, lengths) -> raw and mapped scores [B, S]."""
 
 
-class PolicyGradient:
-    """The recipe.
+@dataclasses.dataclass(frozen=True)
+class System:
+    """Everything that is fixed during a run.
 
-    Args:
-        config: see configs/policy_gradient.py.
-        training: data, score and devices.
+    Attributes:
+        masking: the front end and the generator, which gives the means.
+        deviation: the network that gives the standard deviations.
+        score: of which the first column is the reward.
+        samples: K, masks drawn for each utterance; at least 2.
+        generator_optimizer: of G.
+        deviation_optimizer: of the second network.
+        average_decay: of the running average of G's parameters; 0: none is kept.
     """
 
-    begin_anew = ("deviation",)
+    masking: Masking
+    deviation: MaskDeviation
+    score: ScoreInStep
+    samples: int
+    generator_optimizer: optax.GradientTransformation
+    deviation_optimizer: optax.GradientTransformation
+    average_decay: float
 
-    def __init__(self, config: ConfigDict, training: Training) -> None:
-        self.config = config
-        self.training = training
-        self.keeps = training.keeps
+    @property
+    def highest(self) -> float:
+        """The highest value that a mask may have."""
+        return 1.2 if self.masking.generator.learnable_sigmoid else 1.0
+
+
+def init(key: jax.Array, *, system: System) -> RunState:
+    """Returns the state before the first update."""
+    generator_key, deviation_key, run_key = jax.random.split(key, 3)
+    feature = jnp.zeros((1, 1, system.masking.front_end.bins))
+    generator = system.masking.generator.init(generator_key, feature, jnp.ones((1,), jnp.int32))
+    deviation = system.deviation.init(deviation_key, feature)
+    averaged = system.average_decay > 0
+    return make_run_state(
+        run_key,
+        {
+            "generator": make_player(generator, system.generator_optimizer, averaged),
+            "deviation": make_player(deviation, system.deviation_optimizer),
+        },
+    )
+
+
+def policy(
+    system: System, players: Players, noisy: jax.Array, lengths: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the mean and the standard deviation of the masks, float32 [B, frames, bins] each.
+
+    Args:
+        system: what is fixed.
+        players: "generator" and "deviation".
+        noisy: feature [B, frames, bins].
+        lengths: int32 [B], samples.
+    """
+    mean: jax.Array = system.masking.generator.apply(  # type: ignore[assignment]
+        players["generator"].variables, noisy, system.masking.frames(lengths)
+    )
+    deviation: jax.Array = system.deviation.apply(  # type: ignore[assignment]
+        players["deviation"].variables, noisy
+    )
+    return mean, deviation
+
+
+def draw(mean: jax.Array, deviation: jax.Array, key: jax.Array, samples: int) -> jax.Array:
+    """Returns K masks from normal distributions, [B, K, ...]; constants under differentiation."""
+    noise = jax.random.normal(key, (mean.shape[0], samples, *mean.shape[1:]))
+    return jax.lax.stop_gradient(mean[:, None] + deviation[:, None] * noise)
+
+
+def log_likelihood(
+    masks: jax.Array, mean: jax.Array, deviation: jax.Array, valid: jax.Array
+) -> jax.Array:
+    """Returns the log-likelihood of each mask up to a constant, float32 [B, K].
+
+    Args:
+        masks: [B, K, frames, bins].
+        mean: [B, frames, bins].
+        deviation: [B, frames, bins].
+        valid: bool, broadcastable to `mean`; what is added up.
+    """
+    distance = (masks - mean[:, None]) / deviation[:, None]
+    terms = -0.5 * distance**2 - jnp.log(deviation)[:, None]
+    return jnp.sum(jnp.where(valid[:, None], terms, 0), axis=(2, 3))
+
+
+def enhance_with(
+    system: System, masks: jax.Array, spectrum: jax.Array, lengths: jax.Array
+) -> jax.Array:
+    """Returns what each mask makes of its utterance, int16 [B K, T].
+
+    Args:
+        system: what is fixed.
+        masks: [B, K, frames, bins].
+        spectrum: of the noisy speech, complex64 [B, frames, bins].
+        lengths: int32 [B], samples.
+    """
+    masking = system.masking
+    # The masks are clipped here and not when they are drawn, so that their likelihood is exact.
+    masks = jnp.clip(masks, masking.generator.floor, system.highest)
+    feature = masks * masking.compress(magnitude(spectrum))[:, None]
+    spectrum, lengths = (jnp.repeat(x, system.samples, axis=0) for x in (spectrum, lengths))
+    return as_int16(resynthesise(masking, feature.reshape(spectrum.shape), spectrum, lengths))
+
+
+def policy_loss(scores: jax.Array, likelihood: jax.Array) -> jax.Array:
+    """Returns a loss [] whose expected gradient is minus that of the expected score.
+
+    It is a mean over the masks of an utterance and a sum over utterances.
+
+    Args:
+        scores: float32 [B, K]; a mask whose score is NaN is left out.
+        likelihood: log-likelihoods of the masks, [B, K].
+    """
+    scored = jnp.isfinite(scores)
+    terms = reinforce(likelihood, leave_one_out(scores, scored, axis=1))
+    return jnp.sum(masked_mean(terms, scored, axis=1))
+
+
+def summary(scores: jax.Array, lengths: jax.Array) -> Metrics:
+    """Returns the metrics of the scores of a batch.
+
+    Args:
+        scores: float32 [B, K], NaN where there is none.
+        lengths: int32 [B], samples; 0 marks a padding row.
+
+    Returns:
+        `score` and `spread`, averages over utterances of the mean and the standard deviation of
+        their scores, and `unscorable`, the number of enhanced utterances without a score.
+    """
+    scored = jnp.isfinite(scores)
+    mean = masked_mean(scores, scored, axis=1, keepdims=True)
+    deviation = jnp.sqrt(masked_mean((scores - mean) ** 2, scored, axis=1))
+    has_score = jnp.any(scored, axis=1)
+    return {
+        "score": average_of(mean[:, 0], has_score),
+        "spread": average_of(deviation, has_score),
+        "unscorable": Total(jnp.sum((lengths > 0)[:, None] & ~scored)),
+    }
+
+
+def policy_step(run_state: RunState, batch: Batch, *, system: System) -> tuple[RunState, Metrics]:
+    """Moves both networks once, towards masks that score higher than an utterance's other masks.
+
+    Returns:
+        The state, and the metrics of `summary` and `deviation` [], the mean standard deviation of
+        the masks.
+    """
+    masking, key = system.masking, step_key(run_state)
+    spectrum = stft(as_float(batch.noisy), masking.front_end)
+    noisy = masking.compress(magnitude(spectrum))
+    valid = (jnp.arange(noisy.shape[1]) < masking.frames(batch.lengths)[:, None])[..., None]
+    clean, lengths = (jnp.repeat(x, system.samples, axis=0) for x in (batch.clean, batch.lengths))
+
+    def loss(players: Players) -> LossResult:
+        mean, deviation = policy(system, players, noisy, batch.lengths)
+        masks = draw(mean, deviation, key, system.samples)
+        enhanced = enhance_with(system, masks, spectrum, batch.lengths)
+        _, mapped = system.score(clean, enhanced, lengths)
+        scores = mapped[:, 0].reshape(-1, system.samples)
+        value = policy_loss(scores, log_likelihood(masks, mean, deviation, valid))
+        metrics = summary(scores, batch.lengths) | {"deviation": masked_mean(deviation, valid)}
+        return value, ({}, metrics)
+
+    optimizers = {
+        "generator": system.generator_optimizer,
+        "deviation": system.deviation_optimizer,
+    }
+    return descend(run_state, optimizers, loss, system.average_decay)
+
+
+def make(config: ConfigDict, mesh: Mesh) -> Recipe:
+    """Returns the recipe of a config, with its data read and its worker processes started.
+
+    Raises:
+        UserError: a setting, the score or the data cannot be used; the message says which.
+    """
+    ranges = {
+        "samples": (2, math.inf),
+        "deviation": (1e-6, 1),
+        "deviation_learning_rate": (0, math.inf),
+    }
+    # The step waits for its scores, so there is nothing to delay.
+    check(config, {**MASK_CHOICES, "scoring.delay": (0,)}, {**MASK_RANGES, **ranges})
+    if len(score_names(config.score)) > 1:
+        raise UserError(f"config.score={config.score}: give one score, the reward of the policy")
+    if not config.init_from and jax.process_index() == 0:
+        print(
+            "config.init_from is empty: training starts from random masks, which this recipe "
+            "hardly improves; give the folder of a run of configs/mask_regression.py"
+        )
+    with open_training(config, make_denoiser(config), mesh) as training:
         system = System(
             masking=make_masking(config),
             deviation=MaskDeviation(config.deviation),
+            score=training.scores.in_step,
             samples=config.samples,
             generator_optimizer=adam(config, config.generator_learning_rate),
             deviation_optimizer=adam(config, config.deviation_learning_rate),
             average_decay=config.average_decay,
         )
-        self.init = training.begin(functools.partial(init, system=system))
-        self.sample_step = training.look(functools.partial(sample_step, system=system))
-        self.policy_step = training.move(functools.partial(policy_step, system=system))
-
-    def round(
-        self, state: RunState, history: History, number: int, timer: Timer
-    ) -> tuple[RunState, Record, Mapping[str, float | jax.Array]]:
-        """One round of the algorithm at the top of this file."""
-        with timer.part("data"):
-            batches, rows = self.training.draw(number)
-        log, raw = [], []
-        for batch in batches:
-            with timer.part("score"):
-                samples = self.sample_step(state, batch)
-                values = self.training.fetch(self.training.scorers[0](*samples)())
-                raw.append(values)
-                scores = np.asarray(self.training.scores[0].normalise(values), np.float32)
-                placed = devices.put_sharded(scores, self.training.mesh)
-            with timer.part("policy"):
-                state, metrics = self.policy_step(state, batch, placed)
-                log.append(metrics)
-        log = self.training.fetch(log)
-        training.require_scores(raw, number, self.config.score)
-        asked = self.config.samples * sum(np.count_nonzero(row.lengths) for row in rows)
-        means = {name: float(np.mean([m[name] for m in log])) for name in log[0]}
-        unscorable = float(asked - np.count_nonzero(np.isfinite(np.concatenate(raw))))
-        seconds = self.training.seconds(rows)
-        return (
-            state,
-            {},
-            means | {"unscorable": unscorable, "throughput/audio_seconds": seconds},
+        return training.recipe(
+            init=functools.partial(init, system=system),
+            step=functools.partial(policy_step, system=system),
+            moves=("generator", "deviation"),
+            optional_players=("deviation",),
+            check=require_scores(config.score),
         )
 
-    def evaluate(self, state: RunState, number: int) -> Callable[[], Evaluation]:
-        """The true scores of the validation set, with the mean of the masks."""
-        return self.training.evaluate(state, number)
 
-    def close(self) -> None:
-        """Ends threads and worker processes."""
-        self.training.close()
-
-
-RANGES = (
-    training.RANGES
-    | optimizers.RANGES
-    | {
-        "samples": (2, math.inf),
-        "deviation": (1e-6, 1),
-        "deviation_learning_rate": (0, math.inf),
-    }
-)
-
-
-def make(config: ConfigDict, mesh: Mesh) -> PolicyGradient:
-    """The recipe of a config: its data read and checked, its worker processes started.
-
-    Raises:
-        UserError: a setting, the score or the data cannot be used; the message says which.
-    """
-    training.check(config, ranges=RANGES)
-    if len(score_names(config.score)) > 1:
-        raise UserError(f"config.score={config.score}: give one, masks are ranked by one score")
-    if not config.init_from and jax.process_index() == 0:
-        print(
-            "config.init_from is empty: masks begin at random, which this recipe hardly improves; "
-            "give a run of configs/mask_regression.py"
-        )
-    return training.assemble(config, mesh, PolicyGradient)
+DECLARATION = declare(make, make_denoiser)

@@ -1,156 +1,138 @@
-"""Training on a score that can be differentiated: the white-box rival of MetricGAN.
+"""Training on a score that has a gradient: the white-box alternative to MetricGAN.
 
 One round:
 
     1. draw N utterances
-    2. G enhances them, and learns to raise the score itself: no discriminator
+    2. for every batch: G enhances it and takes a step down 1 - score(G(noisy), clean)
 
-The score's JAX function must pass gradients (docs/scores.md lists those that do). What it does not
-measure is not learned: PESQ as a loss leaves sounds that PESQ does not hear.
+The score's JAX function must pass gradients (docs/scores.md lists the scores whose function does).
+G learns nothing that the score does not measure: trained on PESQ, it leaves sounds that PESQ
+ignores.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxgan.core.phase import by_step
-from jaxgan.core.recipe import Evaluation
+from jaxgan.core.errors import UserError
+from jaxgan.core.metrics import Total, average_of
+from jaxgan.core.recipe import Recipe
 from jaxgan.core.state import (
-    History,
+    LossResult,
     Metrics,
-    PyTree,
-    Record,
+    Players,
     RunState,
-    begin,
     descend,
     make_player,
+    make_run_state,
+    step_key,
 )
-from jaxgan.core.timer import Timer
 from jaxgan.nn.masked import masked_mean
-from jaxgan.scores.score import Score
-from jaxgan.scores.scorer import Twin, sharded_twin
-from jaxgan.speech import training
+from jaxgan.scores.registry import get
+from jaxgan.scores.score import Score, with_map
+from jaxgan.scores.training_scores import (
+    DeviceScore,
+    find_device_score,
+    sharded_device_score,
+)
+from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch
-from jaxgan.speech.networks.masking import Masking, as_float, enhance, make_masking
-from jaxgan.speech.training import Training
+from jaxgan.speech.networks.masking import Masking, as_float, enhance, make_denoiser, make_masking
+from jaxgan.speech.networks.optimizers import adam
+from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES
+from jaxgan.speech.training import check, open_training, require_scores
 
 
 @dataclasses.dataclass(frozen=True)
 class System:
-    """All that is fixed during a run.
+    """Everything that is fixed during a run.
 
     Attributes:
-        masking: front end and generator.
+        masking: the front end and the generator.
         score: maps raw scores to [0, 1].
-        twin: computes them on the devices.
+        device_score: computes raw scores.
         optimizer: of G.
+        average_decay: of the running average of G's parameters; 0: none is kept.
     """
 
     masking: Masking
     score: Score
-    twin: Twin
+    device_score: DeviceScore
     optimizer: optax.GradientTransformation
+    average_decay: float
 
 
 def init(key: jax.Array, *, system: System) -> RunState:
-    """G before its first update."""
+    """Returns the state before the first update."""
     generator_key, run_key = jax.random.split(key)
     feature = jnp.zeros((1, 1, system.masking.front_end.bins))
     variables = system.masking.generator.init(generator_key, feature, jnp.ones((1,), jnp.int32))
-    return begin(run_key, {"generator": make_player(variables, system.optimizer)})
+    averaged = system.average_decay > 0
+    return make_run_state(
+        run_key, {"generator": make_player(variables, system.optimizer, averaged)}
+    )
 
 
 def generator_step(
     run_state: RunState, batch: Batch, *, system: System
 ) -> tuple[RunState, Metrics]:
-    """G moves once: the mean of 1 - score(G(noisy), clean), over utterances that have a score.
+    """Moves G once, down the mean of 1 - score(G(noisy), clean).
 
     Returns:
-        The state, and `loss` [] and `score` [B], normalised, NaN where there is none.
+        The state; `g_loss` []; `score`, the average of the mapped scores; and `unscorable`, the
+        number of utterances without a score, which take no part in the loss.
     """
     clean, noisy = as_float(batch.clean), as_float(batch.noisy)
-    key = jax.random.fold_in(run_state.key, run_state.step)
+    key = step_key(run_state)
 
-    def loss(params: PyTree, state: PyTree) -> tuple[jax.Array, tuple[PyTree, Metrics]]:
+    def loss(players: Players) -> LossResult:
+        params = players["generator"].params
         enhanced = enhance(system.masking, params, noisy, batch.lengths, key)
-        raw = system.twin(clean, enhanced, batch.lengths)
-        known = jnp.isfinite(raw)
-        score = system.score.normalise(jnp.where(known, raw, system.score.lowest))
-        value = masked_mean(1 - score, known)
-        return value, (state, {"loss": value, "score": jnp.where(known, score, jnp.nan)})
+        raw = system.device_score(clean, enhanced, batch.lengths)
+        scored = jnp.isfinite(raw)
+        score = system.score.normalise(jnp.where(scored, raw, system.score.lowest))
+        value = masked_mean(1 - score, scored)
+        metrics = {
+            "g_loss": value,
+            "score": average_of(score, scored),
+            "unscorable": Total(jnp.sum((batch.lengths > 0) & ~scored)),
+        }
+        return value, ({}, metrics)
 
-    return descend(run_state, "generator", loss, system.optimizer)
-
-
-class ScoreLoss:
-    """The recipe.
-
-    Args:
-        config: see configs/pesq_loss.py.
-        training: data, score and devices.
-    """
-
-    def __init__(self, config: ConfigDict, training: Training) -> None:
-        self.config = config
-        self.training = training
-        self.keeps = training.keeps
-        system = System(
-            masking=make_masking(config),
-            score=training.scores[0],
-            twin=sharded_twin(config.score, training.mesh),
-            optimizer=optax.chain(
-                optax.clip_by_global_norm(config.gradient_clip),
-                optax.adam(config.generator_learning_rate, b1=config.adam_b1, b2=config.adam_b2),
-            ),
-        )
-        self.init = training.begin(functools.partial(init, system=system))
-        self.teach_generator = training.phase(functools.partial(generator_step, system=system))
-
-    def round(
-        self, state: RunState, history: History, number: int, timer: Timer
-    ) -> tuple[RunState, Record, Mapping[str, float | jax.Array]]:
-        """One round of the algorithm at the top of this file."""
-        with timer.part("data"):
-            batches, rows = self.training.draw(number)
-        with timer.part("generator"):
-            state, log = self.teach_generator(state, batches)
-            steps = by_step(self.training.fetch(log))
-        scores = [step["score"] for step in steps]
-        training.require_scores(scores, number, self.config.score)
-        score = np.concatenate(scores)
-        lengths = np.concatenate([row.lengths for row in rows])
-        return (
-            state,
-            {},
-            {
-                "g_loss": float(np.mean([step["loss"] for step in steps])),
-                "score": float(np.nanmean(score)),
-                "unscorable": float(np.count_nonzero((lengths > 0) & ~np.isfinite(score))),
-                "throughput/audio_seconds": self.training.seconds(rows),
-            },
-        )
-
-    def evaluate(self, state: RunState, number: int) -> Callable[[], Evaluation]:
-        """The true scores of the validation set."""
-        return self.training.evaluate(state, number)
-
-    def close(self) -> None:
-        """Ends threads and worker processes."""
-        self.training.close()
+    return descend(run_state, {"generator": system.optimizer}, loss, system.average_decay)
 
 
-def make(config: ConfigDict, mesh: Mesh) -> ScoreLoss:
-    """The recipe of a config: its data read and checked, its worker processes started.
+def make(config: ConfigDict, mesh: Mesh) -> Recipe:
+    """Returns the recipe of a config, with its data read and its worker processes started.
 
     Raises:
         UserError: a setting, the score or the data cannot be used; the message says which.
     """
-    training.check(config)
-    return training.assemble(config, mesh, ScoreLoss)
+    check(config, MASK_CHOICES, MASK_RANGES)
+    if find_device_score(config.score) is None:
+        raise UserError(
+            f"config.score={config.score}: this score has no JAX function, so there is no gradient "
+            "to follow; choose a score that has one (docs/scores.md)"
+        )
+    system = System(
+        masking=make_masking(config),
+        score=with_map(get(config.score), config.score_map),
+        device_score=sharded_device_score(config.score, mesh),
+        optimizer=adam(config, config.generator_learning_rate),
+        average_decay=config.average_decay,
+    )
+    with open_training(config, make_denoiser(config), mesh) as training:
+        return training.recipe(
+            init=functools.partial(init, system=system),
+            step=functools.partial(generator_step, system=system),
+            moves=("generator",),
+            check=require_scores(config.score),
+        )
+
+
+DECLARATION = declare(make, make_denoiser)

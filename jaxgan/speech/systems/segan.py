@@ -1,13 +1,22 @@
 """SEGAN: speech enhancement GAN on waveforms (Pascual, Bonafonte and Serra, Interspeech 2017).
 
-The round is that of `cgan`, the losses are those of `cgan_steps`: D learns to tell clean from
-enhanced beside the noisy speech, G to deceive it and to stay close to the clean speech. What is
-SEGAN's own is here and in `segan_networks`: windows of waveforms in place of spectrograms, a G that
-makes samples in place of a mask, a latent, virtual batch normalisation.
+A least-squares GAN whose G turns a window of noisy samples and a latent z into clean samples. One
+round:
+
+    1. draw N utterances
+    2. for every batch, cut into windows:
+        D takes a step down (D(clean, noisy) - 1)^2 + D(G(z, noisy), noisy)^2
+        G takes a step down (D(G(z, noisy), noisy) - 1)^2 + lambda |G(z, noisy) - clean|
+
+Successive windows share half of their samples in training and none in use. Waveforms are
+pre-emphasised, and D's virtual batch normalisation takes its statistics from windows that never
+change.
 """
 
+import dataclasses
 import functools
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,141 +26,258 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core.errors import UserError
-from jaxgan.core.state import PyTree
-from jaxgan.speech import training
+from jaxgan.core.recipe import Recipe
+from jaxgan.core.state import (
+    LossResult,
+    Metrics,
+    Player,
+    Players,
+    PyTree,
+    RunState,
+    descend,
+    make_player,
+    make_run_state,
+    step_key,
+)
+from jaxgan.methods.adversarial import least_squares
+from jaxgan.nn.masked import masked_mean
+from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch
-from jaxgan.speech.networks import optimizers
 from jaxgan.speech.networks.masking import as_float
 from jaxgan.speech.networks.segan import (
     WaveDiscriminator,
     Waveforms,
     cut,
     emphasise,
+    make_denoiser,
     make_waveforms,
 )
-from jaxgan.speech.systems.cgan import ConditionalGAN
-from jaxgan.speech.systems.cgan_steps import Enhancement, Sides, System
-from jaxgan.speech.training import Training
+from jaxgan.speech.settings import CHOICES, RANGES
+from jaxgan.speech.training import Training, check, open_training
+
+REAL, FAKE = 1.0, 0.0
+"""D's labels of clean and of enhanced speech."""
 
 
-def windows_of(batch: Batch, waveforms: Waveforms) -> Sides:
-    """The windows of all utterances, half of which the next one shares: [B K, window].
+@dataclasses.dataclass(frozen=True)
+class System:
+    """Everything that is fixed during a run.
 
-    A window counts where it holds something that the one before does not.
+    Attributes:
+        waveforms: the generator, the windows and the pre-emphasis.
+        discriminator: the network of D.
+        generator_optimizer: of G.
+        discriminator_optimizer: of D.
+        l1_weight: lambda, the weight of the distance from clean speech in G's loss.
+        average_decay: of the running average of G's parameters; 0: none is kept.
+    """
+
+    waveforms: Waveforms
+    discriminator: WaveDiscriminator
+    generator_optimizer: optax.GradientTransformation
+    discriminator_optimizer: optax.GradientTransformation
+    l1_weight: float
+    average_decay: float
+
+
+class Windows(NamedTuple):
+    """The windows of a batch's utterances, K of each.
+
+    Attributes:
+        clean: float32 [B K, window].
+        noisy: float32 [B K, window], D's condition.
+        lengths: int32 [B K], valid samples; 0 marks a padding window.
+        valid: bool [B K, window], the samples that belong to an utterance.
+    """
+
+    clean: jax.Array
+    noisy: jax.Array
+    lengths: jax.Array
+    valid: jax.Array
+
+
+def init(key: jax.Array, *, system: System, reference: np.ndarray) -> RunState:
+    """Returns the state before the first update.
+
+    Args:
+        key: PRNG key.
+        system: what is fixed.
+        reference: float32 [discriminator.reference, window, 2], from `draw_reference`.
+    """
+    generator_key, discriminator_key, run_key = jax.random.split(key, 3)
+    window, network = system.waveforms.window, system.waveforms.generator
+    wave, latent = jnp.zeros((1, window)), jnp.zeros((1, *network.latent_shape(window)))
+    generator = network.init(generator_key, wave, latent)
+    discriminator = system.discriminator.init(discriminator_key, wave, wave)
+    discriminator = {**discriminator, "reference": {"pairs": jnp.asarray(reference)}}
+    averaged = system.average_decay > 0
+    return make_run_state(
+        run_key,
+        {
+            "generator": make_player(generator, system.generator_optimizer, averaged),
+            "discriminator": make_player(discriminator, system.discriminator_optimizer),
+        },
+    )
+
+
+def windows_of(batch: Batch, waveforms: Waveforms) -> Windows:
+    """Returns the windows of all utterances; half of each is shared with the next.
+
+    A window is valid if it holds samples of the utterance that the window before it does not.
     """
     window, step = waveforms.window, waveforms.window // 2
     inside = jnp.arange(batch.clean.shape[1]) < batch.lengths[:, None]
     clean, noisy = (
-        cut(jnp.where(inside, emphasise(as_float(side), waveforms.pre_emphasis), 0), window, step)
-        for side in (batch.clean, batch.noisy)
+        cut(jnp.where(inside, emphasise(as_float(wave), waveforms.pre_emphasis), 0), window, step)
+        for wave in (batch.clean, batch.noisy)
     )
-    left = batch.lengths[:, None] - jnp.arange(clean.shape[1]) * step
-    counts = (left > step) | (jnp.arange(clean.shape[1]) == 0)
-    lengths = jnp.where(counts, jnp.clip(left, 0, window), 0).reshape(-1)
+    number = jnp.arange(clean.shape[1])
+    left = batch.lengths[:, None] - number * step
+    has_new_samples = (left > step) | (number == 0)
+    lengths = jnp.where(has_new_samples, jnp.clip(left, 0, window), 0).reshape(-1)
     valid = jnp.arange(window) < lengths[:, None]
-    return Sides(clean.reshape(-1, window), noisy.reshape(-1, window), lengths, valid)
+    return Windows(clean.reshape(-1, window), noisy.reshape(-1, window), lengths, valid)
 
 
-def waveform_windows(
-    waveforms: Waveforms, discriminator: WaveDiscriminator, reference: jax.Array
-) -> Enhancement:
-    """Windows of waveforms for both players.
-
-    Args:
-        waveforms: G, and how it sees speech.
-        discriminator: D.
-        reference: float32 [reference, window, 2]: windows of clean beside noisy speech, from which
-            D's normalisation takes its statistics.
-    """
-    shape = waveforms.generator.latent_shape(waveforms.window)
-    probe = jnp.zeros((1, waveforms.window))
-
-    def generate(params: PyTree, sides: Sides, key: jax.Array) -> jax.Array:
-        latent = jax.random.normal(key, (len(sides.noisy), *shape))
-        enhanced: jax.Array = waveforms.generator.apply(  # type: ignore[assignment]
-            {"params": params}, sides.noisy, latent
-        )
-        return jnp.where(sides.valid, enhanced, 0)
-
-    def judge(
-        params: PyTree, state: PyTree, candidate: jax.Array, sides: Sides
-    ) -> tuple[jax.Array, PyTree]:
-        word: jax.Array = discriminator.apply(  # type: ignore[assignment]
-            {"params": params, **state}, candidate, sides.noisy
-        )
-        return word, state
-
-    def initial_discriminator(key: jax.Array) -> PyTree:
-        variables = discriminator.init(key, probe, probe)
-        return {**variables, "reference": {"pairs": reference}}
-
-    return Enhancement(
-        sides=functools.partial(windows_of, waveforms=waveforms),
-        generate=generate,
-        generator=lambda key: waveforms.generator.init(key, probe, jnp.zeros((1, *shape))),
-        judge=judge,
-        discriminator=initial_discriminator,
+def enhance_windows(
+    waveforms: Waveforms, params: PyTree, windows: Windows, key: jax.Array
+) -> jax.Array:
+    """Returns the enhanced windows float32 [B K, window], each made with a latent of its own."""
+    network = waveforms.generator
+    shape = network.latent_shape(waveforms.window)
+    latent = jax.random.normal(key, (len(windows.noisy), *shape))
+    enhanced: jax.Array = network.apply(  # type: ignore[assignment]
+        {"params": params}, windows.noisy, latent
     )
+    return jnp.where(windows.valid, enhanced, 0)
+
+
+def judge(
+    system: System, discriminator: Player, candidate: jax.Array, windows: Windows
+) -> jax.Array:
+    """Returns D's output for each candidate window [B K, window] and its noisy one: [B K]."""
+    output: jax.Array = system.discriminator.apply(  # type: ignore[assignment]
+        discriminator.variables, candidate, windows.noisy
+    )
+    return output
+
+
+def discriminator_step(
+    run_state: RunState, batch: Batch, *, system: System
+) -> tuple[RunState, Metrics]:
+    """Moves D once, down (D(clean, noisy) - 1)^2 + D(G(z, noisy), noisy)^2.
+
+    Returns:
+        The state, and `d_loss` [] and the means of D's output for clean and enhanced speech,
+        `d_clean` [] and `d_enhanced` [].
+    """
+    windows = windows_of(batch, system.waveforms)
+    params, key = run_state.players["generator"].params, step_key(run_state)
+    enhanced = enhance_windows(system.waveforms, params, windows, key)
+    filled = windows.lengths > 0
+
+    def loss(players: Players) -> LossResult:
+        of_clean = judge(system, players["discriminator"], windows.clean, windows)
+        of_enhanced = judge(system, players["discriminator"], enhanced, windows)
+        value = least_squares(of_clean, REAL, filled) + least_squares(of_enhanced, FAKE, filled)
+        metrics = {
+            "d_loss": value,
+            "d_clean": masked_mean(of_clean, filled),
+            "d_enhanced": masked_mean(of_enhanced, filled),
+        }
+        return value, ({}, metrics)
+
+    return descend(run_state, {"discriminator": system.discriminator_optimizer}, loss)
+
+
+def generator_step(
+    run_state: RunState, batch: Batch, *, system: System
+) -> tuple[RunState, Metrics]:
+    """Moves G once, down (D(G(z, noisy), noisy) - 1)^2 + lambda |G(z, noisy) - clean|.
+
+    Returns:
+        The state, and `g_loss`, `g_adversarial` and `g_distance`, each [].
+    """
+    windows = windows_of(batch, system.waveforms)
+    key = step_key(run_state)
+
+    def loss(players: Players) -> LossResult:
+        params = players["generator"].params
+        enhanced = enhance_windows(system.waveforms, params, windows, key)
+        output = judge(system, players["discriminator"], enhanced, windows)
+        adversarial = least_squares(output, REAL, windows.lengths > 0)
+        distance = masked_mean(jnp.abs(enhanced - windows.clean), windows.valid)
+        value = adversarial + system.l1_weight * distance
+        return value, (
+            {},
+            {"g_loss": value, "g_adversarial": adversarial, "g_distance": distance},
+        )
+
+    return descend(run_state, {"generator": system.generator_optimizer}, loss, system.average_decay)
+
+
+def step(run_state: RunState, batch: Batch, *, system: System) -> tuple[RunState, Metrics]:
+    """Moves D, then G. Returns the state and the metrics of both steps."""
+    run_state, of_discriminator = discriminator_step(run_state, batch, system=system)
+    run_state, of_generator = generator_step(run_state, batch, system=system)
+    return run_state, of_discriminator | of_generator
 
 
 def draw_reference(training: Training, waveforms: Waveforms, count: int) -> np.ndarray:
-    """float32 [count, window, 2]: windows of clean and of noisy speech that never change.
+    """Returns clean and noisy windows of the training data, float32 [count, window, 2].
 
-    They are of a round 0, which is never trained on as such; where it holds fewer, some come twice.
+    They come from the first batch that round 0 would have, repeated where it holds fewer windows.
     """
-    batch = training.loader.round(0)[0]
-    sides = training.fetch(training.look(functools.partial(windows_of, waveforms=waveforms))(batch))
-    rows = np.resize(np.flatnonzero(sides.lengths), count)
-    return np.stack([sides.clean[rows], sides.noisy[rows]], axis=-1)
+    batch, _ = training.loader.round(0)[0]
+    program = training.by_rows(functools.partial(windows_of, waveforms=waveforms))
+    windows: Windows = training.fetch(program(batch))
+    rows = np.resize(np.flatnonzero(windows.lengths), count)
+    return np.stack([windows.clean[rows], windows.noisy[rows]], axis=-1)
 
 
-def assemble(config: ConfigDict, training: Training) -> ConditionalGAN:
-    """The recipe on waveforms."""
-    waveforms = make_waveforms(config)
-    discriminator = WaveDiscriminator(**config.discriminator, dtype=jnp.dtype(config.dtype))
-    reference = draw_reference(training, waveforms, discriminator.reference)
+def check_window(window: int, *networks: ConfigDict) -> None:
+    """Raises UserError unless the networks can halve the window once for each of their layers."""
+    for network in networks:
+        parts = 2 ** len(network.filters)
+        if not network.filters or window < parts or window % parts:
+            raise UserError(
+                f"config.window={window}: choose a multiple of {parts}, because each of the "
+                f"{len(network.filters)} filters {network.filters} halves it"
+            )
+
+
+def make(config: ConfigDict, mesh: Mesh) -> Recipe:
+    """Returns the recipe of a config, with its data read and its worker processes started.
+
+    Raises:
+        UserError: a setting, the score or the data cannot be used; the message says which.
+    """
+    ranges = {
+        "l1_weight": (0, math.inf),
+        "discriminator_learning_rate": (0, math.inf),
+        "generator.kernel": (1, math.inf),
+        "discriminator.kernel": (1, math.inf),
+        "discriminator.reference": (1, math.inf),
+        "pre_emphasis": (0, 0.97),
+    }
+    check(config, CHOICES, {**RANGES, **ranges})
+    check_window(config.window, config.generator, config.discriminator)
     system = System(
-        enhancement=waveform_windows(waveforms, discriminator, jnp.asarray(reference)),
+        waveforms=make_waveforms(config),
+        discriminator=WaveDiscriminator(**config.discriminator, dtype=jnp.dtype(config.dtype)),
         generator_optimizer=optax.rmsprop(config.generator_learning_rate),
         discriminator_optimizer=optax.rmsprop(config.discriminator_learning_rate),
         l1_weight=config.l1_weight,
         average_decay=config.average_decay,
     )
-    return ConditionalGAN(config, training, system)
+    with open_training(config, make_denoiser(config), mesh) as training:
+        reference = draw_reference(training, system.waveforms, system.discriminator.reference)
+        return training.recipe(
+            init=functools.partial(init, system=system, reference=reference),
+            step=functools.partial(step, system=system),
+            moves=("discriminator", "generator"),
+            optional_players=("discriminator",),
+        )
 
 
-CHOICES = {key: values for key, values in training.CHOICES.items() if key != "feature"}
-RANGES = {
-    key: values
-    for key, values in (training.RANGES | optimizers.RANGES).items()
-    if not key.startswith(("generator.", "adam_", "gradient_", "learning_"))
-} | {
-    "l1_weight": (0, math.inf),
-    "discriminator_learning_rate": (0, math.inf),
-    "generator.kernel": (1, math.inf),
-    "discriminator.kernel": (1, math.inf),
-    "discriminator.reference": (1, math.inf),
-    "pre_emphasis": (0, 0.97),
-}
-
-
-def check_window(window: int, *networks: ConfigDict) -> None:
-    """Raises UserError for a window that the networks cannot halve as often as they have layers."""
-    for network in networks:
-        parts = 2 ** len(network.filters)
-        if not network.filters or window < parts or window % parts:
-            raise UserError(
-                f"config.window={window}: must be a multiple of {parts}, for "
-                f"{len(network.filters)} filters ({network.filters}) halve it"
-            )
-
-
-def make(config: ConfigDict, mesh: Mesh) -> ConditionalGAN:
-    """The recipe of a config: its data read and checked, its worker processes started.
-
-    Raises:
-        UserError: a setting, the score or the data cannot be used; the message says which.
-    """
-    training.check(config, CHOICES, RANGES)
-    check_window(config.window, config.generator, config.discriminator)
-    return training.assemble(config, mesh, assemble)
+DECLARATION = declare(make, make_denoiser)

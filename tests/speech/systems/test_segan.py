@@ -1,7 +1,9 @@
-"""SEGAN: networks, windows and losses against hand-written NumPy, and the recipe as a whole."""
+"""SEGAN: networks, windows and losses by hand, its config."""
 
+import contextlib
 import functools
 import re
+from types import SimpleNamespace
 
 import flax.linen as nn
 import jax
@@ -10,36 +12,20 @@ import numpy as np
 import optax
 import pytest
 import scipy.signal
-from jaxgan.speech.denoiser import make_denoiser
-from recipe_checks import one_device_equals_eight, open_recipe, resumes_bit_for_bit
-from tiny_runs import equal, make_batch, tiny_config
+from tiny_runs import equal, make_batch
 
 from configs import segan as configs
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
+from jaxgan.core.state import step_key
 from jaxgan.speech import export
 from jaxgan.speech.networks import segan as networks
 from jaxgan.speech.networks.masking import as_float
-from jaxgan.speech.systems import cgan_steps, segan
+from jaxgan.speech.systems import segan
+from jaxgan.speech.training import open_training
 
 WINDOW = 1024
-FILTERS = (3, 4, 5)
-
-
-def make_config(**changes):
-    config = tiny_config()
-    with config.unlocked():
-        del config.generator, config.discriminator, config.feature
-        config.recipe = "segan"
-        config.window = WINDOW
-        config.pre_emphasis = 0.95
-        config.l1_weight = 100.0
-        config.generator = {"filters": FILTERS, "kernel": 7}
-        config.discriminator = {"filters": FILTERS, "kernel": 7, "reference": 4}
-        config.generator_learning_rate = 1e-3
-        config.discriminator_learning_rate = 1e-3
-    config.update_from_flattened_dict(changes)
-    return config
+WEIGHT = 100.0
 
 
 def test_number_of_parameters():
@@ -51,32 +37,32 @@ def test_number_of_parameters():
         generator.init, jax.random.key(0), jnp.zeros((1, 16384)), jnp.zeros((1, *shape))
     )
     down = sum(31 * a * b + b for a, b in zip((1, *filters), filters, strict=False))
-    # Every layer upwards sees what comes from below beside the skip of its own length.
+    # The input of every layer upwards is the layer below and the skip of the same length.
     up = sum(31 * 2 * a * b + b for a, b in zip(filters[::-1], (*filters[-2::-1], 1), strict=True))
     slopes = sum(filters) + sum(filters[:-1])
     assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == down + up + slopes
 
 
-def test_emphasis_there_and_back():
+def test_deemphasis_inverts_emphasis():
     wave = np.random.default_rng(0).normal(0, 0.1, (2, 4000)).astype(np.float32)
-    there = networks.emphasise(jnp.asarray(wave), 0.95)
-    np.testing.assert_allclose(there, scipy.signal.lfilter([1, -0.95], [1], wave), atol=1e-6)
-    np.testing.assert_allclose(networks.deemphasise(there, 0.95), wave, atol=1e-5)
+    emphasised = networks.emphasise(jnp.asarray(wave), 0.95)
+    np.testing.assert_allclose(emphasised, scipy.signal.lfilter([1, -0.95], [1], wave), atol=1e-6)
+    np.testing.assert_allclose(networks.deemphasise(emphasised, 0.95), wave, atol=1e-5)
 
 
 def test_windows_hold_every_sample_and_their_lengths():
-    waveforms = networks.make_waveforms(make_config())
+    waveforms = networks.make_waveforms(configs.get_config("tiny"))
     batch = make_batch([2500, 1024, 1100], rows=4, total=3072)
-    sides = jax.jit(functools.partial(segan.windows_of, waveforms=waveforms))(batch)
-    assert sides.noisy.shape == (4 * 5, WINDOW)
-    lengths = np.asarray(sides.lengths).reshape(4, 5)
-    # 2500: 0-1024, 512-1536, 1024-2048, 1536-2500; then nothing that is new.
+    windows = jax.jit(functools.partial(segan.windows_of, waveforms=waveforms))(batch)
+    assert windows.noisy.shape == (4 * 5, WINDOW)
+    lengths = np.asarray(windows.lengths).reshape(4, 5)
+    # 2500: 0-1024, 512-1536, 1024-2048, 1536-2500; later windows hold no new samples.
     expected = [[1024, 1024, 1024, 964, 0], [1024, 0, 0, 0, 0], [1024, 588, 0, 0, 0], [0] * 5]
     assert lengths.tolist() == expected
     wave = scipy.signal.lfilter([1, -0.95], [1], np.asarray(as_float(batch.noisy[0, :2500])))
-    np.testing.assert_allclose(sides.noisy[3, :964], wave[1536:], atol=1e-6)
-    assert not np.asarray(sides.noisy[3, 964:]).any()
-    assert np.asarray(sides.valid).sum() == np.sum(expected)
+    np.testing.assert_allclose(windows.noisy[3, :964], wave[1536:], atol=1e-6)
+    assert not np.asarray(windows.noisy[3, 964:]).any()
+    assert np.asarray(windows.valid).sum() == np.sum(expected)
 
 
 def test_virtual_batch_norm_by_hand():
@@ -91,33 +77,47 @@ def test_virtual_batch_norm_by_hand():
     np.testing.assert_allclose(made, expected, atol=1e-4)
 
 
-@pytest.fixture(name="system", scope="module")
-def small_system():
-    config = make_config()
-    waveforms = networks.make_waveforms(config)
-    discriminator = networks.WaveDiscriminator(**config.discriminator)
-    reference = jnp.asarray(np.random.default_rng(0).normal(0, 0.1, (4, WINDOW, 2)), jnp.float32)
-    enhancement = segan.waveform_windows(waveforms, discriminator, reference)
-    optimizer = optax.rmsprop(1e-3)
-    return cgan_steps.System(enhancement, optimizer, optimizer, 100.0, 0.0)
+@pytest.fixture(name="compiled", scope="module")
+def compiled_system():
+    """A system, its first state and its compiled functions."""
+    config = configs.get_config("tiny")
+    system = segan.System(
+        waveforms=networks.make_waveforms(config),
+        discriminator=networks.WaveDiscriminator(**config.discriminator),
+        generator_optimizer=optax.rmsprop(1e-3),
+        discriminator_optimizer=optax.rmsprop(1e-3),
+        l1_weight=WEIGHT,
+        average_decay=0.0,
+    )
+    reference = np.random.default_rng(0).normal(0, 0.1, (4, WINDOW, 2)).astype(np.float32)
+    init = functools.partial(segan.init, system=system, reference=reference)
+    return SimpleNamespace(
+        system=system,
+        reference=reference,
+        state=jax.jit(init)(jax.random.key(0)),
+        judge=jax.jit(functools.partial(segan.judge, system)),
+    )
 
 
-@pytest.fixture(name="state", scope="module")
-def fresh_state(system):
-    return jax.jit(functools.partial(cgan_steps.init, system=system))(jax.random.key(0))
+@pytest.fixture(name="batch", scope="module")
+def small_batch():
+    return make_batch([2500, 1100], total=3072, rows=3)
 
 
-def test_discriminator_by_layers_of_its_own(system, state):
-    player = state.players["discriminator"]
-    sides = jax.jit(system.enhancement.sides)(make_batch([2500], total=3072))
-    judge = jax.jit(system.enhancement.judge)
-    word, after = judge(player.params, player.state, sides.clean, sides)
-    assert equal(after, player.state)
-    pairs = jnp.stack([sides.clean, sides.noisy], axis=-1)
+@pytest.fixture(name="windows", scope="module")
+def windows_of_batch(compiled, batch):
+    waveforms = compiled.system.waveforms
+    return jax.jit(functools.partial(segan.windows_of, waveforms=waveforms))(batch)
+
+
+def test_discriminator_by_hand(compiled, windows):
+    player = compiled.state.players["discriminator"]
+    assert equal(player.state["reference"]["pairs"], compiled.reference)
 
     @jax.jit
-    def by_hand(params, x):
-        for layer, filters in enumerate(FILTERS):
+    def by_hand(params, clean, noisy):
+        x = jnp.concatenate([compiled.reference, jnp.stack([clean, noisy], axis=-1)])
+        for layer, filters in enumerate(compiled.system.discriminator.filters):
             convolution = nn.Conv(filters, (7,), 2, padding="SAME")
             x = convolution.apply({"params": params[f"Strided_{layer}"]}, x)
             norm = {"params": params[f"VirtualBatchNorm_{layer}"]}
@@ -125,45 +125,52 @@ def test_discriminator_by_layers_of_its_own(system, state):
             x = jnp.where(x > 0, x, 0.3 * x)
         last, dense = (params[name] for name in ("Conv_0", "Dense_0"))
         x = x[4:] @ last["kernel"][0] + last["bias"]
-        return x[:, :, 0] @ dense["kernel"] + dense["bias"]
+        return (x[:, :, 0] @ dense["kernel"] + dense["bias"])[:, 0]
 
-    x = jnp.concatenate([player.state["reference"]["pairs"], pairs])
-    np.testing.assert_allclose(word, by_hand(player.params, x)[:, 0], atol=1e-5)
-
-
-def test_a_window_is_judged_by_itself(system, state):
-    player = state.players["discriminator"]
-    sides = jax.jit(system.enhancement.sides)(make_batch([2500, 2000], total=3072))
-    judge = functools.partial(jax.jit(system.enhancement.judge), player.params, player.state)
-    together, _ = judge(sides.clean, sides)
-    alone, _ = judge(sides.clean[:1], jax.tree.map(lambda side: side[:1], sides))
-    np.testing.assert_allclose(together[:1], alone, atol=1e-5)
-
-
-def test_generator_loss_by_hand_and_each_step_moves_one_player(system, state):
-    batch = make_batch([2500, 1100], rows=3, total=3072)
-    taught, led = (
-        jax.jit(functools.partial(step, system=system))(state, batch)
-        for step in (cgan_steps.discriminator_step, cgan_steps.generator_step)
+    output = compiled.judge(player, windows.clean, windows)
+    np.testing.assert_allclose(
+        output, by_hand(player.params, windows.clean, windows.noisy), atol=1e-5
     )
-    assert equal(taught[0].players["generator"], state.players["generator"])
-    assert equal(led[0].players["discriminator"], state.players["discriminator"])
-    reference = taught[0].players["discriminator"].state
-    assert equal(reference, state.players["discriminator"].state)
-    sides = jax.jit(system.enhancement.sides)(batch)
-    key = jax.random.fold_in(state.key, state.step)
-    made = jax.jit(system.enhancement.generate)(state.players["generator"].params, sides, key)
-    player = state.players["discriminator"]
-    word, _ = jax.jit(system.enhancement.judge)(player.params, player.state, made, sides)
-    rows, valid = np.asarray(sides.lengths) > 0, np.asarray(sides.valid)
-    adversarial = np.mean((np.asarray(word)[rows] - 1) ** 2)
-    distance = np.abs(np.asarray(made - sides.clean))[valid].mean()
-    assert float(led[1]["loss"]) == pytest.approx(adversarial + 100 * distance, rel=1e-4)
+    # The other windows of a batch have no influence.
+    others = windows.clean.at[1:].multiply(2.0)
+    np.testing.assert_allclose(compiled.judge(player, others, windows)[0], output[0], atol=1e-5)
 
 
-def test_enhancement_is_a_function_and_padding_changes_nothing():
-    config = make_config()
-    denoiser = make_denoiser(config)
+def test_losses_by_hand(compiled, batch, windows):
+    system, state = compiled.system, compiled.state
+
+    @jax.jit
+    def steps(state):
+        generator_moved, of_generator = segan.generator_step(state, batch, system=system)
+        moved, of_discriminator = segan.discriminator_step(state, batch, system=system)
+        return generator_moved.players, moved.players, of_discriminator | of_generator
+
+    generator_moved, discriminator_moved, metrics = steps(state)
+    generator, discriminator = (state.players[name] for name in ("generator", "discriminator"))
+    enhance = jax.jit(functools.partial(segan.enhance_windows, system.waveforms))
+    enhanced = enhance(generator.params, windows, step_key(state))
+    filled = np.asarray(windows.lengths) > 0
+    of_clean, of_enhanced = (
+        np.asarray(compiled.judge(discriminator, wave, windows), np.float64)[filled]
+        for wave in (windows.clean, enhanced)
+    )
+    assert float(metrics["d_clean"]) == pytest.approx(of_clean.mean(), rel=1e-4)
+    assert float(metrics["d_enhanced"]) == pytest.approx(of_enhanced.mean(), rel=1e-4)
+    expected = np.mean((of_clean - 1) ** 2) + np.mean(of_enhanced**2)
+    assert float(metrics["d_loss"]) == pytest.approx(expected, rel=1e-4)
+    errors = np.abs(np.asarray(enhanced, np.float64) - windows.clean)
+    distance = errors[np.asarray(windows.valid)].mean()
+    expected = np.mean((of_enhanced - 1) ** 2) + WEIGHT * distance
+    assert float(metrics["g_loss"]) == pytest.approx(expected, rel=1e-4)
+
+    assert equal(discriminator_moved["generator"], generator)
+    assert equal(generator_moved["discriminator"], discriminator)
+    assert equal(discriminator_moved["discriminator"].state, discriminator.state)
+
+
+def test_enhancement_ignores_padding_and_exports():
+    config = configs.get_config("tiny")
+    denoiser = networks.make_denoiser(config)
     generator = networks.make_waveforms(config).generator
     latent = jnp.zeros((1, *generator.latent_shape(WINDOW)))
     init = jax.jit(generator.init)
@@ -184,40 +191,31 @@ def test_enhancement_is_a_function_and_padding_changes_nothing():
     np.testing.assert_allclose(again, made[:, :2500], atol=1e-5)
 
 
-def test_one_device_equals_eight():
-    one_device_equals_eight(segan.assemble, make_config(), 1e-3)
-
-
-def test_stop_and_resume_equals_not_stopping_bit_for_bit(tmp_path):
-    resumes_bit_for_bit(segan.assemble, lambda **changes: make_config(**changes), tmp_path)
-
-
-def test_reference_windows_are_of_the_training_data():
-    config = make_config(**{"discriminator.reference": 300})
-    with open_recipe(segan.assemble, config) as recipe:
-        pairs = recipe.init(jax.random.key(0)).players["discriminator"].state["reference"]["pairs"]
-        assert pairs.shape == (300, WINDOW, 2)
-        corpus = recipe.training.corpus
-    heads = [
+def test_reference_windows_are_training_data():
+    config = configs.get_config("tiny")
+    waveforms = networks.make_waveforms(config)
+    denoiser = networks.make_denoiser(config)
+    with (
+        open_training(config, denoiser, devices.make_mesh(1)) as training,
+        contextlib.closing(training),
+    ):
+        pairs = segan.draw_reference(training, waveforms, 2000)
+        corpus = training.corpus
+    assert pairs.shape == (2000, WINDOW, 2)
+    starts = [
         scipy.signal.lfilter([1, -0.95], [1], corpus.clean(number)[:64] / 32768)
         for number in range(len(corpus))
     ]
-    assert any(np.allclose(pairs[0, :64, 0], head, atol=1e-6) for head in heads)
+    assert any(np.allclose(pairs[0, :64, 0], start, atol=1e-6) for start in starts)
 
 
+@pytest.mark.parametrize("preset", [None, "quick"])
 @pytest.mark.parametrize(
     ("key", "value"),
     [("window", 1001), ("window", 4), ("l1_weight", -1.0), ("pre_emphasis", 1.0)],
 )
-def test_settings_that_make_no_sense_are_refused_by_name(key, value):
-    config = make_config(**{key: value})
-    with pytest.raises(UserError, match=re.escape(key)):
-        segan.make(config, devices.make_mesh())
-
-
-@pytest.mark.parametrize("preset", [None, "quick"])
-def test_its_config_has_what_the_recipe_reads(preset):
+def test_invalid_settings_are_named(preset, key, value):
     config = configs.get_config(preset)
-    config.window += 1  # refused before any data are read
-    with pytest.raises(UserError, match="window"):
-        segan.make(config, devices.make_mesh())
+    config[key] = value
+    with pytest.raises(UserError, match=re.escape(key)):
+        segan.make(config, devices.make_mesh(1))
