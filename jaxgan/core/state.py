@@ -69,6 +69,8 @@ Players = dict[str, Player]
 LossResult = tuple[jax.Array, tuple[dict[str, PyTree], Metrics]]
 """(loss [], (the new non-trained state of moving players by name, metrics)). A player that is left
 out of the mapping keeps its state."""
+StepResult = tuple[RunState, Metrics]
+"""The state after a step, and the metrics of the step."""
 
 
 def make_run_state(key: jax.Array, players: dict[str, Player], memory: PyTree = ()) -> RunState:

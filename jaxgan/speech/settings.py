@@ -77,9 +77,7 @@ def run_settings(recipe: str) -> ConfigDict:
     config.score_map = "paper"  # (PESQ + 0.5) / 5, STOI as it is; "range": clean is exactly 1
     config.scoring = ConfigDict()
     config.scoring.where = "host"  # host | device | auto: the scores that training needs
-    config.scoring.delay = (
-        0  # 0: in the discriminator's step; 1: beside the replay pass, which comes first
-    )
+    config.scoring.delay = 0  # 0: in D's step; 1: beside the replay pass, which then comes first
     config.scoring.workers = 0  # processes; 0: one per core
     config.scoring.deadline_seconds = 30.0  # for one score of one utterance
 

@@ -30,6 +30,11 @@ class Masking:
     generator: MaskGenerator
     feature: str
 
+    def init(self, key: jax.Array) -> PyTree:
+        """Returns the generator's variables before the first update."""
+        feature = jnp.zeros((1, 1, self.front_end.bins))
+        return self.generator.init(key, feature, jnp.ones((1,), jnp.int32))
+
     def compress(self, magnitudes: jax.Array) -> jax.Array:
         """Converts magnitudes (full scale 1, not divided by the window's length) to the feature."""
         return jnp.log1p(magnitudes) if self.feature == "log1p" else magnitudes

@@ -104,7 +104,7 @@ def init(key: jax.Array, *, system: System) -> RunState:
     least = system.discriminator.least_frames
     feature = jnp.zeros((1, least, system.masking.front_end.bins))
     frames = jnp.full((1,), least)
-    generator = system.masking.generator.init(generator_key, feature, frames)
+    generator = system.masking.init(generator_key)
     discriminator = system.discriminator.init(discriminator_key, feature, feature, frames)
     averaged = system.average_decay > 0
     return make_run_state(

@@ -13,7 +13,6 @@ import dataclasses
 import functools
 
 import jax
-import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -21,9 +20,9 @@ from ml_collections import ConfigDict
 from jaxgan.core.recipe import Recipe
 from jaxgan.core.state import (
     LossResult,
-    Metrics,
     Players,
     RunState,
+    StepResult,
     descend,
     make_player,
     make_run_state,
@@ -58,22 +57,14 @@ class System:
 def init(key: jax.Array, *, system: System) -> RunState:
     """Returns the state before the first update."""
     generator_key, run_key = jax.random.split(key)
-    feature = jnp.zeros((1, 1, system.masking.front_end.bins))
-    variables = system.masking.generator.init(generator_key, feature, jnp.ones((1,), jnp.int32))
+    variables = system.masking.init(generator_key)
     averaged = system.average_decay > 0
-    return make_run_state(
-        run_key, {"generator": make_player(variables, system.optimizer, averaged)}
-    )
+    generator = make_player(variables, system.optimizer, averaged)
+    return make_run_state(run_key, {"generator": generator})
 
 
-def generator_step(
-    run_state: RunState, batch: Batch, *, system: System
-) -> tuple[RunState, Metrics]:
-    """Moves G once, down the mean distance of mask times noisy from clean.
-
-    Returns:
-        The state, and `g_loss` [].
-    """
+def generator_step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
+    """Moves G once, down the mean distance `g_loss` [] of mask times noisy from clean."""
     key = step_key(run_state)
 
     def loss(players: Players) -> LossResult:

@@ -111,7 +111,7 @@ def init(key: jax.Array, *, system: System) -> RunState:
     frames = system.discriminator.least_frames
     feature = jnp.zeros((1, frames, system.masking.front_end.bins))
     count = jnp.full((1,), frames)
-    generator = system.masking.generator.init(generator_key, feature, count)
+    generator = system.masking.init(generator_key)
     averaged = system.average_decay > 0
     players = {"generator": make_player(generator, system.generator_optimizer, averaged)}
     for number, name in enumerate(system.discriminators):

@@ -93,7 +93,7 @@ def init(key: jax.Array, *, system: System) -> RunState:
     """Returns the state before the first update."""
     generator_key, deviation_key, run_key = jax.random.split(key, 3)
     feature = jnp.zeros((1, 1, system.masking.front_end.bins))
-    generator = system.masking.generator.init(generator_key, feature, jnp.ones((1,), jnp.int32))
+    generator = system.masking.init(generator_key)
     deviation = system.deviation.init(deviation_key, feature)
     averaged = system.average_decay > 0
     return make_run_state(

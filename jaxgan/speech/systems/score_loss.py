@@ -70,8 +70,7 @@ class System:
 def init(key: jax.Array, *, system: System) -> RunState:
     """Returns the state before the first update."""
     generator_key, run_key = jax.random.split(key)
-    feature = jnp.zeros((1, 1, system.masking.front_end.bins))
-    variables = system.masking.generator.init(generator_key, feature, jnp.ones((1,), jnp.int32))
+    variables = system.masking.init(generator_key)
     averaged = system.average_decay > 0
     return make_run_state(
         run_key, {"generator": make_player(variables, system.optimizer, averaged)}
