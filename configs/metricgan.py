@@ -90,8 +90,8 @@ def learning() -> ConfigDict:
     # Adam as in Keras 2.0.9, which the authors used: 1e-3 for both, at batch 1.
     config.generator_learning_rate = 1e-3
     # 1e-3 times the batch size. D trained offline on 146 pairs of 2 s: after 120 updates of batch 8
-    # its correlation with the true PESQ of 40 held-out pairs was 0.30 at 5e-4, 0.35 at 2e-3, 0.54 at
-    # 5e-3, 0.67 at 1e-2 and 0.25 at 2e-2. G learns nothing until D distinguishes clean from noisy.
+    # its correlation with the true PESQ of 40 held-out pairs was 0.30 at 5e-4, 0.35 at 2e-3, 0.54
+    # at 5e-3, 0.67 at 1e-2 and 0.25 at 2e-2. G learns nothing until D distinguishes clean speech.
     config.discriminator_learning_rate = 8e-3
     config.adam_b1 = 0.9
     config.adam_b2 = 0.999
