@@ -55,6 +55,12 @@ def make_masking(config: ConfigDict) -> Masking:
     )
 
 
+def init_generator(masking: Masking, key: jax.Array) -> PyTree:
+    """Returns the initial variables of the generator."""
+    feature = jnp.zeros((1, 1, masking.front_end.bins))
+    return masking.generator.init(key, feature, jnp.ones((1,), jnp.int32))
+
+
 def as_float(waveform: jax.Array) -> jax.Array:
     """int16 samples -> float32 in [-1, 1)."""
     return waveform.astype(jnp.float32) / FULL_SCALE

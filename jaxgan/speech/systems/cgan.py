@@ -48,6 +48,7 @@ from jaxgan.speech.data.batching import Batch
 from jaxgan.speech.networks.masking import (
     Masking,
     as_float,
+    init_generator,
     make_denoiser,
     make_masking,
     masked_feature,
@@ -104,7 +105,7 @@ def init(key: jax.Array, *, system: System) -> RunState:
     least = system.discriminator.least_frames
     feature = jnp.zeros((1, least, system.masking.front_end.bins))
     frames = jnp.full((1,), least)
-    generator = system.masking.generator.init(generator_key, feature, frames)
+    generator = init_generator(system.masking, generator_key)
     discriminator = system.discriminator.init(discriminator_key, feature, feature, frames)
     averaged = system.average_decay > 0
     return make_run_state(

@@ -13,7 +13,6 @@ import dataclasses
 import functools
 
 import jax
-import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -32,7 +31,7 @@ from jaxgan.core.state import (
 from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch
 from jaxgan.speech.losses import DISTANCES, mask_distance
-from jaxgan.speech.networks.masking import Masking, make_denoiser, make_masking
+from jaxgan.speech.networks.masking import Masking, init_generator, make_denoiser, make_masking
 from jaxgan.speech.networks.optimizers import adam
 from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES
 from jaxgan.speech.training import check, open_training
@@ -58,22 +57,13 @@ class System:
 def init(key: jax.Array, *, system: System) -> RunState:
     """Returns the state before the first update."""
     generator_key, run_key = jax.random.split(key)
-    feature = jnp.zeros((1, 1, system.masking.front_end.bins))
-    variables = system.masking.generator.init(generator_key, feature, jnp.ones((1,), jnp.int32))
-    averaged = system.average_decay > 0
-    return make_run_state(
-        run_key, {"generator": make_player(variables, system.optimizer, averaged)}
-    )
+    variables = init_generator(system.masking, generator_key)
+    player = make_player(variables, system.optimizer, averaged=system.average_decay > 0)
+    return make_run_state(run_key, {"generator": player})
 
 
-def generator_step(
-    run_state: RunState, batch: Batch, *, system: System
-) -> tuple[RunState, Metrics]:
-    """Moves G once, down the mean distance of mask times noisy from clean.
-
-    Returns:
-        The state, and `g_loss` [].
-    """
+def step(run_state: RunState, batch: Batch, *, system: System) -> tuple[RunState, Metrics]:
+    """Moves G once. Returns the state and `g_loss` [], the mean distance of `mask_distance`."""
     key = step_key(run_state)
 
     def loss(players: Players) -> LossResult:
@@ -100,7 +90,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     with open_training(config, make_denoiser(config), mesh) as training:
         return training.recipe(
             init=functools.partial(init, system=system),
-            step=functools.partial(generator_step, system=system),
+            step=functools.partial(step, system=system),
             moves=("generator",),
         )
 
