@@ -30,11 +30,6 @@ class Masking:
     generator: MaskGenerator
     feature: str
 
-    def init(self, key: jax.Array) -> PyTree:
-        """Returns the generator's variables before the first update."""
-        feature = jnp.zeros((1, 1, self.front_end.bins))
-        return self.generator.init(key, feature, jnp.ones((1,), jnp.int32))
-
     def compress(self, magnitudes: jax.Array) -> jax.Array:
         """Converts magnitudes (full scale 1, not divided by the window's length) to the feature."""
         return jnp.log1p(magnitudes) if self.feature == "log1p" else magnitudes
@@ -59,6 +54,12 @@ def make_masking(config: ConfigDict) -> Masking:
         generator=MaskGenerator(**config.generator, dtype=jnp.dtype(config.dtype)),
         feature=config.feature,
     )
+
+
+def init_generator(masking: Masking, key: jax.Array) -> PyTree:
+    """Returns the initial variables of the generator."""
+    feature = jnp.zeros((1, 1, masking.front_end.bins))
+    return masking.generator.init(key, feature, jnp.ones((1,), jnp.int32))
 
 
 def as_float(waveform: jax.Array) -> jax.Array:

@@ -31,11 +31,11 @@ from ml_collections import ConfigDict
 from jaxgan.core.recipe import Recipe
 from jaxgan.core.state import (
     LossResult,
-    Metrics,
     Player,
     Players,
     PyTree,
     RunState,
+    StepResult,
     descend,
     make_player,
     make_run_state,
@@ -48,6 +48,7 @@ from jaxgan.speech.data.batching import Batch
 from jaxgan.speech.networks.masking import (
     Masking,
     as_float,
+    init_generator,
     make_denoiser,
     make_masking,
     masked_feature,
@@ -104,7 +105,7 @@ def init(key: jax.Array, *, system: System) -> RunState:
     least = system.discriminator.least_frames
     feature = jnp.zeros((1, least, system.masking.front_end.bins))
     frames = jnp.full((1,), least)
-    generator = system.masking.init(generator_key)
+    generator = init_generator(system.masking, generator_key)
     discriminator = system.discriminator.init(discriminator_key, feature, feature, frames)
     averaged = system.average_decay > 0
     return make_run_state(
@@ -142,9 +143,7 @@ def judge(
     )
 
 
-def discriminator_step(
-    run_state: RunState, batch: Batch, *, system: System
-) -> tuple[RunState, Metrics]:
+def discriminator_step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
     """Moves D once, down (D(clean, noisy) - 1)^2 + D(G(noisy), noisy)^2.
 
     Returns:
@@ -173,9 +172,7 @@ def discriminator_step(
     return descend(run_state, {"discriminator": system.discriminator_optimizer}, loss)
 
 
-def generator_step(
-    run_state: RunState, batch: Batch, *, system: System
-) -> tuple[RunState, Metrics]:
+def generator_step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
     """Moves G once, down (D(G(noisy), noisy) - 1)^2 + lambda |G(noisy) - clean|.
 
     Returns:
@@ -200,7 +197,7 @@ def generator_step(
     return descend(run_state, {"generator": system.generator_optimizer}, loss, system.average_decay)
 
 
-def step(run_state: RunState, batch: Batch, *, system: System) -> tuple[RunState, Metrics]:
+def step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
     """Moves D, then G. Returns the state and the metrics of both steps."""
     run_state, of_discriminator = discriminator_step(run_state, batch, system=system)
     run_state, of_generator = generator_step(run_state, batch, system=system)

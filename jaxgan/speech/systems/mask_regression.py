@@ -31,7 +31,7 @@ from jaxgan.core.state import (
 from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch
 from jaxgan.speech.losses import DISTANCES, mask_distance
-from jaxgan.speech.networks.masking import Masking, make_denoiser, make_masking
+from jaxgan.speech.networks.masking import Masking, init_generator, make_denoiser, make_masking
 from jaxgan.speech.networks.optimizers import adam
 from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES
 from jaxgan.speech.training import check, open_training
@@ -57,14 +57,13 @@ class System:
 def init(key: jax.Array, *, system: System) -> RunState:
     """Returns the state before the first update."""
     generator_key, run_key = jax.random.split(key)
-    variables = system.masking.init(generator_key)
-    averaged = system.average_decay > 0
-    generator = make_player(variables, system.optimizer, averaged)
-    return make_run_state(run_key, {"generator": generator})
+    variables = init_generator(system.masking, generator_key)
+    player = make_player(variables, system.optimizer, averaged=system.average_decay > 0)
+    return make_run_state(run_key, {"generator": player})
 
 
-def generator_step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
-    """Moves G once, down the mean distance `g_loss` [] of mask times noisy from clean."""
+def step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
+    """Moves G once. Returns the state and `g_loss` [], the mean distance of `mask_distance`."""
     key = step_key(run_state)
 
     def loss(players: Players) -> LossResult:
@@ -91,7 +90,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     with open_training(config, make_denoiser(config), mesh) as training:
         return training.recipe(
             init=functools.partial(init, system=system),
-            step=functools.partial(generator_step, system=system),
+            step=functools.partial(step, system=system),
             moves=("generator",),
         )
 

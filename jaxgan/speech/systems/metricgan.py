@@ -42,6 +42,7 @@ from jaxgan.core.state import (
     PyTree,
     Record,
     RunState,
+    StepResult,
     descend,
     make_player,
     make_run_state,
@@ -62,6 +63,7 @@ from jaxgan.speech.networks.masking import (
     as_float,
     as_int16,
     enhance,
+    init_generator,
     make_denoiser,
     make_masking,
     masked_feature,
@@ -111,7 +113,7 @@ def init(key: jax.Array, *, system: System) -> RunState:
     frames = system.discriminator.least_frames
     feature = jnp.zeros((1, frames, system.masking.front_end.bins))
     count = jnp.full((1,), frames)
-    generator = system.masking.init(generator_key)
+    generator = init_generator(system.masking, generator_key)
     averaged = system.average_decay > 0
     players = {"generator": make_player(generator, system.generator_optimizer, averaged)}
     for number, name in enumerate(system.discriminators):
@@ -134,9 +136,7 @@ def predict(
     )
 
 
-def discriminator_step(
-    run_state: RunState, lesson: Lesson, *, system: System
-) -> tuple[RunState, Metrics]:
+def discriminator_step(run_state: RunState, lesson: Lesson, *, system: System) -> StepResult:
     """Moves each D once: the sum over kinds of the mean of (D(candidate, clean) - label)^2.
 
     With the kinds clean (label 1) and enhanced (label Q') this is the paper's loss of D; MetricGAN+
@@ -176,7 +176,7 @@ def first_step(
     *,
     system: System,
     lessons: Lessons,
-) -> tuple[RunState, Metrics]:
+) -> StepResult:
     """Lets G enhance a batch, the score judge it, and each D move once.
 
     Args:
@@ -198,9 +198,7 @@ def first_step(
     return run_state, {**metrics, "lesson": lesson, "raw": raw}
 
 
-def generator_step(
-    run_state: RunState, batch: Batch, *, system: System
-) -> tuple[RunState, Metrics]:
+def generator_step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
     """Moves G once: the mean of (D(G(noisy), clean) - target)^2 (the paper's loss of G).
 
     With several scores it is the weighted sum of their losses. D is a fixed function here: neither
@@ -231,7 +229,7 @@ def generator_step(
     return descend(run_state, moving, loss, system.average_decay)
 
 
-def warmup_step(run_state: RunState, batch: Batch, *, system: System) -> tuple[RunState, Metrics]:
+def warmup_step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
     """Moves G once, supervised: mean |masked feature - clean feature|. In neither paper."""
     key = step_key(run_state)
 

@@ -33,6 +33,7 @@ from jaxgan.core.state import (
     Metrics,
     Players,
     RunState,
+    StepResult,
     descend,
     make_player,
     make_run_state,
@@ -48,6 +49,7 @@ from jaxgan.speech.networks.masking import (
     Masking,
     as_float,
     as_int16,
+    init_generator,
     make_denoiser,
     make_masking,
     resynthesise,
@@ -93,7 +95,7 @@ def init(key: jax.Array, *, system: System) -> RunState:
     """Returns the state before the first update."""
     generator_key, deviation_key, run_key = jax.random.split(key, 3)
     feature = jnp.zeros((1, 1, system.masking.front_end.bins))
-    generator = system.masking.init(generator_key)
+    generator = init_generator(system.masking, generator_key)
     deviation = system.deviation.init(deviation_key, feature)
     averaged = system.average_decay > 0
     return make_run_state(
@@ -202,7 +204,7 @@ def summary(scores: jax.Array, lengths: jax.Array) -> Metrics:
     }
 
 
-def policy_step(run_state: RunState, batch: Batch, *, system: System) -> tuple[RunState, Metrics]:
+def step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
     """Moves both networks once, towards masks that score higher than an utterance's other masks.
 
     Returns:
@@ -264,7 +266,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
         )
         return training.recipe(
             init=functools.partial(init, system=system),
-            step=functools.partial(policy_step, system=system),
+            step=functools.partial(step, system=system),
             moves=("generator", "deviation"),
             optional_players=("deviation",),
             check=require_scores(config.score),

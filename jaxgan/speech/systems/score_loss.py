@@ -24,9 +24,9 @@ from jaxgan.core.metrics import Total, average_of
 from jaxgan.core.recipe import Recipe
 from jaxgan.core.state import (
     LossResult,
-    Metrics,
     Players,
     RunState,
+    StepResult,
     descend,
     make_player,
     make_run_state,
@@ -42,7 +42,14 @@ from jaxgan.scores.training_scores import (
 )
 from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch
-from jaxgan.speech.networks.masking import Masking, as_float, enhance, make_denoiser, make_masking
+from jaxgan.speech.networks.masking import (
+    Masking,
+    as_float,
+    enhance,
+    init_generator,
+    make_denoiser,
+    make_masking,
+)
 from jaxgan.speech.networks.optimizers import adam
 from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES
 from jaxgan.speech.training import check, open_training, require_scores
@@ -70,16 +77,12 @@ class System:
 def init(key: jax.Array, *, system: System) -> RunState:
     """Returns the state before the first update."""
     generator_key, run_key = jax.random.split(key)
-    variables = system.masking.init(generator_key)
-    averaged = system.average_decay > 0
-    return make_run_state(
-        run_key, {"generator": make_player(variables, system.optimizer, averaged)}
-    )
+    variables = init_generator(system.masking, generator_key)
+    player = make_player(variables, system.optimizer, averaged=system.average_decay > 0)
+    return make_run_state(run_key, {"generator": player})
 
 
-def generator_step(
-    run_state: RunState, batch: Batch, *, system: System
-) -> tuple[RunState, Metrics]:
+def step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
     """Moves G once, down the mean of 1 - score(G(noisy), clean).
 
     Returns:
@@ -128,7 +131,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     with open_training(config, make_denoiser(config), mesh) as training:
         return training.recipe(
             init=functools.partial(init, system=system),
-            step=functools.partial(generator_step, system=system),
+            step=functools.partial(step, system=system),
             moves=("generator",),
             check=require_scores(config.score),
         )

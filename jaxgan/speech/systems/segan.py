@@ -29,11 +29,11 @@ from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Recipe
 from jaxgan.core.state import (
     LossResult,
-    Metrics,
     Player,
     Players,
     PyTree,
     RunState,
+    StepResult,
     descend,
     make_player,
     make_run_state,
@@ -162,9 +162,7 @@ def judge(
     return output
 
 
-def discriminator_step(
-    run_state: RunState, batch: Batch, *, system: System
-) -> tuple[RunState, Metrics]:
+def discriminator_step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
     """Moves D once, down (D(clean, noisy) - 1)^2 + D(G(z, noisy), noisy)^2.
 
     Returns:
@@ -190,9 +188,7 @@ def discriminator_step(
     return descend(run_state, {"discriminator": system.discriminator_optimizer}, loss)
 
 
-def generator_step(
-    run_state: RunState, batch: Batch, *, system: System
-) -> tuple[RunState, Metrics]:
+def generator_step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
     """Moves G once, down (D(G(z, noisy), noisy) - 1)^2 + lambda |G(z, noisy) - clean|.
 
     Returns:
@@ -216,7 +212,7 @@ def generator_step(
     return descend(run_state, {"generator": system.generator_optimizer}, loss, system.average_decay)
 
 
-def step(run_state: RunState, batch: Batch, *, system: System) -> tuple[RunState, Metrics]:
+def step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
     """Moves D, then G. Returns the state and the metrics of both steps."""
     run_state, of_discriminator = discriminator_step(run_state, batch, system=system)
     run_state, of_generator = generator_step(run_state, batch, system=system)

@@ -45,7 +45,7 @@ def test_loss_by_hand_falls(kind, distance, measure):
         average_decay=0.5,
     )
     state = jax.jit(functools.partial(mask_regression.init, system=system))(jax.random.key(0))
-    step = jax.jit(functools.partial(mask_regression.generator_step, system=system))
+    step = jax.jit(functools.partial(mask_regression.step, system=system))
     mask_of = jax.jit(system.masking.generator.apply)
     batch = make_batch(LENGTHS, total=2816, rows=3)
     before = state.players["generator"]

@@ -99,7 +99,7 @@ def test_step_follows_the_gradient_of_the_likelihoods():
     @jax.jit
     def step(state, scores):
         system = make_system(lambda *_: (scores[:, None], scores[:, None]))
-        return policy_gradient.policy_step(state, batch, system=system)
+        return policy_gradient.step(state, batch, system=system)
 
     none = jnp.nan
     moved, metrics = step(
@@ -163,7 +163,7 @@ def test_a_score_rises():
     system = make_system(quietness, 8, optax.adam(0.01), optax.adam(1e-4))
     batch = make_batch(LENGTHS, total=2560)
     state = jax.jit(functools.partial(policy_gradient.init, system=system))(jax.random.key(0))
-    step = jax.jit(functools.partial(policy_gradient.policy_step, system=system))
+    step = jax.jit(functools.partial(policy_gradient.step, system=system))
     scores = []
     for _ in range(40):
         state, metrics = step(state, batch)

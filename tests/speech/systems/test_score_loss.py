@@ -28,7 +28,7 @@ def test_loss_is_one_minus_the_mean_of_the_known_scores_and_falls():
         average_decay=0.0,
     )
     state = jax.jit(functools.partial(score_loss.init, system=system))(jax.random.key(0))
-    step = jax.jit(functools.partial(score_loss.generator_step, system=system))
+    step = jax.jit(functools.partial(score_loss.step, system=system))
     lengths = [2500, 2000, 2560]
     batch = make_batch(lengths, total=2816, rows=4)
     batch = batch.replace(clean=batch.clean.at[1].set(0))  # a silent reference has no score
