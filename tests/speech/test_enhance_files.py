@@ -6,18 +6,17 @@ import pytest
 import soundfile
 import soxr
 from corpora import save
-from workdirs import tiny_config, tiny_params
+from workdirs import make_enhancer, tiny_config, tiny_params
 
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.speech.enhance_files import enhance_files
-from jaxgan.speech.enhancer import Enhancer
 
 
 @pytest.fixture(scope="module")
 def enhancer():
     config = tiny_config()
-    return Enhancer(config, tiny_params(config), devices.make_mesh(1))
+    return make_enhancer(config, tiny_params(config), devices.make_mesh(1))
 
 
 @pytest.fixture

@@ -8,9 +8,11 @@ import pytest
 import soundfile
 from corpora import save
 from pair_folders import voice
-from workdirs import make_workdir
+from workdirs import load, make_workdir
 
-from jaxgan.speech import enhancer, export
+from jaxgan import export as command
+from jaxgan.core import devices
+from jaxgan.speech import export
 from jaxgan.speech.enhance_files import enhance_files
 
 WITHOUT_JAXGAN = """
@@ -29,7 +31,7 @@ def exported(tmp_path_factory):
     """The folder of a run and the file of its exported enhancer."""
     folder = tmp_path_factory.mktemp("export")
     workdir = make_workdir(folder / "run")
-    assert export.main([f"--workdir={workdir}", f"--output={folder / 'deep' / 'model.bin'}"]) == 0
+    assert command.main([f"--workdir={workdir}", f"--output={folder / 'deep' / 'model.bin'}"]) == 0
     return workdir, folder / "deep" / "model.bin"
 
 
@@ -37,7 +39,7 @@ def test_result_equals_that_of_enhance(exported, tmp_path):
     workdir, path = exported
     noisy = voice(1.3) + 0.02 * np.random.default_rng(0).standard_normal(20800)
     save(tmp_path / "a.wav", noisy, subtype="FLOAT")
-    enhance_files(enhancer.load(workdir), tmp_path / "a.wav", tmp_path / "out")
+    enhance_files(load(workdir), tmp_path / "a.wav", tmp_path / "out")
     expected, _ = soundfile.read(tmp_path / "out" / "a.wav", dtype="float32")
     made = export.load(path)(noisy.astype(np.float32))
     assert made.shape == expected.shape == (20800,)
@@ -47,7 +49,7 @@ def test_result_equals_that_of_enhance(exported, tmp_path):
 def test_any_length_and_any_number_of_rows(exported):
     workdir, path = exported
     model = export.jax_export.deserialize(bytearray(path.read_bytes()))
-    trained = enhancer.load(workdir)
+    trained = load(workdir)
     for lengths in ([12345], [5000, 256, 0], [9000, 9001]):
         noisy = np.random.default_rng(1).normal(0, 0.1, (len(lengths), 9001 + lengths[0]))
         noisy = noisy.astype(np.float32)
@@ -78,10 +80,10 @@ def test_needs_only_jax(exported, tmp_path):
 )
 def test_user_errors_are_one_line(exported, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(export.devices, "prepare", lambda: None)
+    monkeypatch.setattr(devices, "prepare", lambda: None)
     (tmp_path / "file").write_text("")
     arguments = [item.replace("RUN", str(exported[0])) for item in arguments]
-    assert export.main(arguments) == 2
+    assert command.main(arguments) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

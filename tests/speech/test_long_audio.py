@@ -3,10 +3,9 @@ import numpy as np
 import pytest
 import soxr
 from scipy import signal
-from workdirs import tiny_config, tiny_params
+from workdirs import make_enhancer, tiny_config, tiny_params
 
 from jaxgan.core import devices
-from jaxgan.speech.enhancer import Enhancer
 from jaxgan.speech.long_audio import OVERLAP, PIECE, cut, enhance_waves, fade_in, join, resample
 
 
@@ -80,7 +79,7 @@ def hum(samples: int) -> np.ndarray:
 
 def test_cross_fades_are_inaudible_where_hard_cuts_click():
     config = tiny_config()
-    enhancer = Enhancer(config, tiny_params(config, 1), devices.make_mesh(1))
+    enhancer = make_enhancer(config, tiny_params(config, 1), devices.make_mesh(1))
     wave, piece, overlap = hum(2**17), 2**15, 2**13
     noisy = [part[:, 0] for part in cut([wave[:, None]], piece, overlap)]
     pieces = [made[:, None] for _, made in enhancer.each(enumerate(noisy))]
@@ -109,7 +108,7 @@ def test_pieces_of_one_utterance_differ_little_from_the_whole():
     config = tiny_config()
     # Parameters a third as large as in the other tests make the network less sensitive to context.
     params = jax.tree.map(lambda leaf: leaf / 3, tiny_params(config, 1))
-    enhancer = Enhancer(config, params, devices.make_mesh(1))
+    enhancer = make_enhancer(config, params, devices.make_mesh(1))
     wave = hum(2**17)
     [(_, whole)] = enhancer.each([(0, wave)])
     noisy = [part[:, 0] for part in cut([wave[:, None]], 2**15, 2**13)]
@@ -129,7 +128,7 @@ def test_resampling_a_stream_equals_resampling_the_whole(rate):
 
 def test_waveforms_of_any_length_keep_their_length():
     config = tiny_config()
-    enhancer = Enhancer(config, tiny_params(config), devices.make_mesh(1))
+    enhancer = make_enhancer(config, tiny_params(config), devices.make_mesh(1))
     random = np.random.default_rng(0)
     lengths = {"short": 1000, "long": PIECE + OVERLAP}
     waves = {

@@ -1,4 +1,4 @@
-"""Folders of runs that never ran: tiny generators with random weights, through the real writers."""
+"""Run folders without training: tiny generators with random weights, saved by the real code."""
 
 from pathlib import Path
 
@@ -9,8 +9,10 @@ from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
 from jaxgan.core.checkpoint import Checkpoints, Position
-from jaxgan.core.state import begin, make_player
-from jaxgan.speech.networks.masking import make_masking
+from jaxgan.core.state import make_player, make_run_state
+from jaxgan.speech import enhancer
+from jaxgan.speech.enhancer import Enhancer
+from jaxgan.speech.networks.masking import make_denoiser, make_masking
 
 CONFIG = Path(__file__).parents[2] / "configs" / "metricgan.py"
 TINY = ("generator.layers=1", "generator.width=4", "generator.dense=8")
@@ -29,6 +31,14 @@ def tiny_params(config: ConfigDict, seed: int = 0):
     return jax.tree.map(lambda leaf: 3 * leaf, params)
 
 
+def make_enhancer(config: ConfigDict, params, mesh) -> Enhancer:
+    return Enhancer(config, make_denoiser(config), params, mesh)
+
+
+def load(workdir: Path, checkpoint: str = "best") -> Enhancer:
+    return enhancer.load(workdir, checkpoint, make_denoiser)
+
+
 def make_workdir(place: Path, *overrides: str, rounds: int = 1) -> Path:
     """A run's folder with the checkpoints of its rounds, of which the first is the best."""
     config = tiny_config(*overrides)
@@ -37,7 +47,7 @@ def make_workdir(place: Path, *overrides: str, rounds: int = 1) -> Path:
     checkpoints = Checkpoints(place)
     for number in range(1, rounds + 1):
         player = make_player({"params": tiny_params(config, number)}, optax.identity())
-        state = begin(jax.random.key(0), {"generator": player})
+        state = make_run_state(jax.random.key(0), {"generator": player})
         position = Position(round=number, best_round=1, best_objective=1.0)
         checkpoints.save(state, ({},) * number, position)
     checkpoints.close()

@@ -12,8 +12,10 @@ import pytest
 import soundfile
 from corpora import save
 from pair_folders import add_pair, voice
-from workdirs import make_workdir
+from workdirs import load, make_workdir
 
+from jaxgan import compare as command
+from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.reporting.comparison import Difference
 from jaxgan.reporting.statistics import Interval
@@ -40,7 +42,10 @@ def compared(tmp_path_factory):
     ]
     (place / "runs" / "one" / "metrics.jsonl").write_text('{"round": 1, "valid/stoi": 0.5}\n')
     output = place / "out"
-    comparison = compare.compare(runs, str(place / "set"), output=str(output), scores=SCORES)
+    trained = list(map(load, runs))
+    comparison = compare.compare(
+        runs, trained, str(place / "set"), output=str(output), scores=SCORES
+    )
     return place / "set", output, comparison
 
 
@@ -144,10 +149,10 @@ def test_systems_are_named_by_as_much_of_their_paths_as_is_distinct():
 )
 def test_user_errors_are_one_line(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(compare.devices, "prepare", lambda: None)
+    monkeypatch.setattr(devices, "prepare", lambda: None)
     make_workdir(tmp_path / "RUN")
     save(tmp_path / "a.wav", voice(0.3))
-    assert compare.main(arguments) == 2
+    assert command.main(arguments) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

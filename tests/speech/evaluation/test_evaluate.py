@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from corpora import save
 from pair_folders import add_pair, voice
-from workdirs import make_workdir
+from workdirs import load, make_workdir
 
 from jaxgan.core.errors import UserError
 from jaxgan.scores.registry import USUAL, installed
@@ -32,7 +32,7 @@ def evaluated(tmp_path_factory):
     save(data / "noisy" / "lonely.wav", voice(1))
     told = []
     workdir = make_workdir(place / "run")
-    results = evaluate(workdir, str(data), tell=told.append)
+    results = evaluate(load(workdir), workdir, str(data), tell=told.append)
     return data, workdir / "eval-my set", results, told
 
 
@@ -174,7 +174,7 @@ def test_the_runs_own_validation_data_are_the_default(tmp_path):
         f"data.root={tmp_path / 'data'}",
         "data.valid_utterances=2",
     )
-    results = evaluate(workdir, checkpoint="last", tell=lambda line: None)
+    results = evaluate(load(workdir, "last"), workdir, checkpoint="last", tell=lambda line: None)
     assert list(results.names) == ["v0", "v3"]
     assert (workdir / "eval-valid-last" / "summary.json").exists()
 
@@ -182,16 +182,17 @@ def test_the_runs_own_validation_data_are_the_default(tmp_path):
 def test_mistakes_are_told(tmp_path):
     workdir = make_workdir(tmp_path / "run", "data.kind=pairs", f"data.root={tmp_path / 'gone'}")
     with pytest.raises(UserError, match="gone: there is no such folder"):
-        evaluate(workdir, tell=lambda line: None)
+        evaluate(load(workdir), workdir, tell=lambda line: None)
     with pytest.raises(UserError, match="nowhere: there is no such folder"):
-        evaluate(workdir, str(tmp_path / "nowhere"), tell=lambda line: None)
+        evaluate(load(workdir), workdir, str(tmp_path / "nowhere"), tell=lambda line: None)
     (tmp_path / "clean").mkdir()
     (tmp_path / "noisy").mkdir()
     save(tmp_path / "clean" / "a.wav", voice(1))
     save(tmp_path / "noisy" / "b.wav", voice(1))
     with pytest.raises(UserError, match=r"none of its 2 audio files can be used.*no counterpart"):
-        evaluate(workdir, str(tmp_path), tell=lambda line: None)
+        evaluate(load(workdir), workdir, str(tmp_path), tell=lambda line: None)
     (tmp_path / "noisy" / "b.wav").rename(tmp_path / "noisy" / "a.wav")
     (tmp_path / "out").write_text("a file where a folder must be")
     with pytest.raises(UserError, match=r"cannot write in .*out"):
-        evaluate(workdir, str(tmp_path), output=str(tmp_path / "out"), tell=lambda line: None)
+        output = str(tmp_path / "out")
+        evaluate(load(workdir), workdir, str(tmp_path), output=output, tell=lambda line: None)

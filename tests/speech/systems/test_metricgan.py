@@ -10,14 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from corpora import mix_corpus, pair_corpus
-from recipe_checks import begins_with_a_generator_alone
 from tiny_runs import LENGTHS, RATE, close, equal, make_batch, play, tiny_config
 
 from configs import metricgan as configs
 from jaxgan.core import devices, loop
+from jaxgan.core.checkpoint import Checkpoints, Position
 from jaxgan.core.errors import UserError
 from jaxgan.core.log import read
-from jaxgan.core.players import load_players
+from jaxgan.core.players import adopt, load_players
 from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import get, score_names
 from jaxgan.speech.data.corpora import Corpora
@@ -426,7 +426,13 @@ def test_the_last_round_is_validated_on_all_that_is_held_out(tmp_path):
 
 def test_starts_from_the_generator_of_a_run_without_discriminator(tmp_path):
     with recipe_of(tiny_config()) as recipe:
-        begins_with_a_generator_alone(recipe, tmp_path)
+        state, other = (recipe.init(jax.random.key(seed)) for seed in (1, 2))
+        alone = other.replace(players={"generator": other.players["generator"]})
+        with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
+            checkpoints.save(alone, (), Position(1))
+        adopted = adopt(state, tmp_path, optional=recipe.optional_players)
+    assert equal(adopted.players["generator"].params, other.players["generator"].params)
+    assert equal(adopted.players["discriminator"], state.players["discriminator"])
 
 
 def test_a_file_of_targets_replaces_the_single_target(tmp_path):
