@@ -193,6 +193,6 @@ def test_mistakes_are_told(tmp_path):
         evaluate(load(workdir), workdir, str(tmp_path), tell=lambda line: None)
     (tmp_path / "noisy" / "b.wav").rename(tmp_path / "noisy" / "a.wav")
     (tmp_path / "out").write_text("a file where a folder must be")
+    output = str(tmp_path / "out")
     with pytest.raises(UserError, match=r"cannot write in .*out"):
-        output = str(tmp_path / "out")
         evaluate(load(workdir), workdir, str(tmp_path), output=output, tell=lambda line: None)
