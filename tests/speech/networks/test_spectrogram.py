@@ -61,26 +61,28 @@ def test_a_discriminator_without_reference_does_not_hear_it():
     module = SMALL.clone(sees_reference=False)
     candidate, clean = feature(), feature() * 0.5
     frames = jnp.full(len(candidate), candidate.shape[1])
-    variables = module.init(jax.random.key(0), candidate, clean, frames)
+    variables = jax.jit(module.init)(jax.random.key(0), candidate, clean, frames)
+    apply = jax.jit(lambda *sides: module.apply(variables, *sides, frames, mutable=["batch_stats"]))
     judged = [
-        module.apply(variables, *sides, frames, mutable=["batch_stats"])[0]
+        apply(*sides)[0]
         for sides in ((candidate, clean), (candidate, clean + 1), (candidate * 2 + 1, clean))
     ]
     np.testing.assert_array_equal(judged[0], judged[1])
     assert not np.allclose(judged[0], judged[2])
 
 
-@pytest.fixture(name="mask")
+@pytest.fixture(name="mask", scope="module")
 def mask_variables():
-    return SMALL_MASK.init(jax.random.key(1), feature(), jnp.array([14, 9, 1]))
+    return jax.jit(SMALL_MASK.init)(jax.random.key(1), feature(), jnp.array([14, 9, 1]))
 
 
-@pytest.fixture(name="judge")
+@pytest.fixture(name="judge", scope="module")
 def discriminator_variables():
     frames = jnp.array([14, 14, 14])
-    return SMALL.init(jax.random.key(1), feature(), feature(seed=1), frames)
+    return jax.jit(SMALL.init)(jax.random.key(1), feature(), feature(seed=1), frames)
 
 
+@jax.jit
 def judge_of(variables, candidate, clean, frames):
     y, _ = SMALL.apply(variables, candidate, clean, frames, mutable=["batch_stats"])
     return y
@@ -89,9 +91,10 @@ def judge_of(variables, candidate, clean, frames):
 def test_generator_gives_padded_batches_what_single_utterances_get(mask):
     x, frames = feature(), jnp.array([14, 9, 5])
     x = jnp.where((jnp.arange(14) < frames[:, None])[..., None], x, 0)
-    together = SMALL_MASK.apply(mask, jnp.pad(x, ((0, 0), (0, 8), (0, 0))), frames)
+    apply = jax.jit(SMALL_MASK.apply)
+    together = apply(mask, jnp.pad(x, ((0, 0), (0, 8), (0, 0))), frames)
     for row, length in enumerate(frames.tolist()):
-        alone = SMALL_MASK.apply(mask, x[row : row + 1, :length], frames[row : row + 1])
+        alone = apply(mask, x[row : row + 1, :length], frames[row : row + 1])
         np.testing.assert_allclose(together[row, :length], alone[0], atol=1e-5)
 
 
@@ -121,7 +124,7 @@ def test_gradients_are_finite_beside_rows_that_only_fill(mask, judge):
         score = judge_of({**judge, "params": judge_params}, made, x, frames)
         return jnp.sum(jnp.where(frames > 0, score, 0) ** 2)
 
-    gradients = jax.grad(loss, argnums=(0, 1))(mask, judge["params"])
+    gradients = jax.jit(jax.grad(loss, argnums=(0, 1)))(mask, judge["params"])
     assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(gradients))
 
 
