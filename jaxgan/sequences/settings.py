@@ -47,12 +47,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "validation.bleu_order": (2, math.inf),
 }
 """The lowest and the highest allowed value of a key."""
-OBJECTIVE_RANGES: Mapping[str, tuple[float, float]] = {
-    **RANGES,
-    "share": (0, 1),
-    "scoring.workers": (0, math.inf),
-    "scoring.deadline_seconds": (0, math.inf),
-}
+OBJECTIVE_RANGES: Mapping[str, tuple[float, float]] = {**RANGES, "share": (0, 1)}
 """The same for a system whose reward contains an objective."""
 MAY_CHANGE = ("scoring.workers", "scoring.deadline_seconds")
 """Keys that influence no number, so a run may continue with other values for them."""
