@@ -79,7 +79,9 @@ class Training:
         generate: (state, rows int32 [M]) -> int32 [M, T], what G draws.
 
     Attributes:
+        mesh: the devices.
         rows: int32 [B], the rows of one batch that G draws.
+        generate: as given, compiled.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class Training:
             moves=("discriminator",),
             batches=_per_program(2 * self._half // config.batch_size),
         )
-        self._generate = jax.jit(generate, out_shardings=devices.replicated(mesh))
+        self.generate = jax.jit(generate, out_shardings=devices.replicated(mesh))
 
     def likelihood_epoch(
         self, state: RunState, number: int, timer: Timer
@@ -143,18 +145,25 @@ class Training:
             The state, and the metrics of the last epoch.
         """
         random = self._random(number, 1 + repetition)
-        rows = devices.put_sharded(np.arange(self._half, dtype=np.int32), self.mesh)
         with timer.part("negatives"):
-            generated = jax.block_until_ready(self._generate(state, rows))
+            rows = devices.put_sharded(np.arange(self._half, dtype=np.int32), self.mesh)
+            generated = jax.block_until_ready(self.generate(state, rows))
         of_generated = self._count + np.arange(self._half)
         chosen = np.concatenate([random.permutation(self._count)[: self._half], of_generated])
         reports: Sequence[StepMetrics] = ()
         with timer.part("discriminator"):
             for _ in range(self._config.epochs):
-                batches = self._in_batches(random.permutation(chosen))
-                state, reports = self._discriminator_steps(state, batches, self._data, generated)
+                order = random.permutation(chosen)
+                state, reports = self.discriminator_epoch(state, order, generated)
             found = average(reports)
         return state, found
+
+    def discriminator_epoch(
+        self, state: RunState, order: np.ndarray, generated: jax.Array
+    ) -> tuple[RunState, list[StepMetrics]]:
+        """Moves D once for each batch of the rows `order`, int [n]; see `select`."""
+        batches = self._in_batches(order)
+        return self._discriminator_steps(state, batches, self._data, generated)
 
     def _random(self, number: int, stream: int) -> np.random.Generator:
         """Returns the generator of the host's random draws in a round."""

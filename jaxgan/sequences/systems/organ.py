@@ -35,7 +35,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.core import devices, metrics
 from jaxgan.core.errors import UserError
-from jaxgan.core.recipe import Evaluation, Recipe
+from jaxgan.core.recipe import Evaluation
 from jaxgan.core.state import (
     History,
     LossResult,
@@ -341,7 +341,7 @@ class Organ:
         whole, rows = devices.replicated(system.mesh), devices.sharded(system.mesh)
         change = functools.partial(jax.jit, donate_argnums=0, out_shardings=whole)
         self.init = jax.jit(functools.partial(init, system=system), out_shardings=whole)
-        self._explore = jax.jit(functools.partial(explore, system=system), out_shardings=rows)
+        self.explore = jax.jit(functools.partial(explore, system=system), out_shardings=rows)
         self._gather = jax.jit(lambda arrays: arrays, out_shardings=whole)
         self._policy_steps = Steps(
             functools.partial(policy_step, system=system), system.mesh, ("generator",), batches=1
@@ -378,7 +378,7 @@ class Organ:
         steps: list[Metrics] = []
         for _ in range(self._config.g_steps):
             with timer.part("explore"):
-                explored = jax.block_until_ready(self._explore(state, self.training.rows))
+                explored = jax.block_until_ready(self.explore(state, self.training.rows))
             with timer.part("reward"):
                 rewards, of_objective = self.rewards(*explored)
             with timer.part("policy"):
@@ -411,7 +411,7 @@ class Organ:
         self.validation.close()
 
 
-def make(config: ConfigDict, mesh: Mesh) -> Recipe:
+def make(config: ConfigDict, mesh: Mesh) -> Organ:
     """Returns the recipe of a config, with its data read and its worker processes started.
 
     Raises:

@@ -28,7 +28,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core import devices
-from jaxgan.core.recipe import Evaluation, Recipe
+from jaxgan.core.recipe import Evaluation
 from jaxgan.core.state import (
     History,
     LossResult,
@@ -296,7 +296,7 @@ class SeqGAN:
         whole, rows = devices.replicated(system.mesh), devices.sharded(system.mesh)
         change = functools.partial(jax.jit, donate_argnums=0, out_shardings=whole)
         self.init = jax.jit(functools.partial(init, system=system), out_shardings=whole)
-        self._explore = jax.jit(functools.partial(explore, system=system), out_shardings=rows)
+        self.explore = jax.jit(functools.partial(explore, system=system), out_shardings=rows)
         self._policy_steps = Steps(
             functools.partial(policy_step, system=system), system.mesh, ("generator",), batches=1
         )
@@ -331,7 +331,7 @@ class SeqGAN:
         reports = []
         for _ in range(self._config.g_steps):
             with timer.part("explore"):
-                explored = jax.block_until_ready(self._explore(state, self.training.rows))
+                explored = jax.block_until_ready(self.explore(state, self.training.rows))
             with timer.part("policy"):
                 state, report = self._policy_steps(state, [explored])
                 jax.block_until_ready(state.step)
@@ -347,7 +347,7 @@ class SeqGAN:
         """Does nothing: there are no processes to stop."""
 
 
-def make(config: ConfigDict, mesh: Mesh) -> Recipe:
+def make(config: ConfigDict, mesh: Mesh) -> SeqGAN:
     """Returns the recipe of a config, with its data read.
 
     Raises:
