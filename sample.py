@@ -1,8 +1,7 @@
-"""Draws sequences from a trained generator: `python sample.py --workdir=DIR --count=N`."""
+"""Draws from a trained generator: `python sample.py --workdir=DIR [--count=N] [--output=PATH]`."""
 
 import argparse
 import sys
-from pathlib import Path
 
 from jaxgan.core import command
 from jaxgan.core.command import Parser
@@ -12,11 +11,15 @@ from jaxgan.core.errors import UserError
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    """The flags."""
+    """Returns the flags.
+
+    Raises:
+        UserError: a flag is unknown or has a value that it may not have.
+    """
     parser = Parser(
-        description="Draws sequences from a trained generator, one a line: text, or an oracle's "
-        "tokens as numbers.",
-        epilog="The same flags give the same lines.",
+        description="Draws from a trained generator. Generators of sequences write one sequence "
+        "per line: text, or the tokens of an oracle as numbers.",
+        epilog="The same flags draw the same.",
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the training")
     parser.add_argument("--count", type=int, default=10, metavar="N", help="default: 10")
@@ -25,13 +28,15 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         type=float,
         default=1.0,
         metavar="T",
-        help="below 1 likelier sequences, above 1 rarer; default: 1",
+        help="below 1 for likelier samples, above 1 for rarer ones; default: 1",
     )
-    parser.add_argument("--seed", type=int, default=0, help="another one, other lines; default: 0")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw; default: 0")
     parser.add_argument(
         "--checkpoint", default="last", metavar="last|best|ROUND", help="default: last"
     )
-    parser.add_argument("--output", metavar="FILE", help="default: standard output")
+    parser.add_argument(
+        "--output", metavar="PATH", help="of a file for sequences; default: standard output"
+    )
     flags = parser.parse_args(argv)
     if flags.count < 1:
         raise UserError(f"--count={flags.count}: must be 1 or more")
@@ -44,24 +49,16 @@ def sample(argv: list[str] | None) -> None:
     """Reads the flags and draws."""
     flags = parse(argv)
 
+    from jaxgan import recipes
     from jaxgan.core import devices
-    from jaxgan.core.files import writable
-    from jaxgan.sequences.evaluation import sampler
 
     devices.prepare()
-    trained = sampler.load(flags.workdir, flags.checkpoint)
-    text = "\n".join(trained.lines(flags.count, flags.seed, flags.temperature)) + "\n"
-    if flags.output:
-        path = Path(flags.output).expanduser()
-        with writable(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    else:
-        sys.stdout.write(text)
+    draw = recipes.command(flags.workdir, "sample")
+    draw(flags.workdir, flags.checkpoint, flags.count, flags.seed, flags.temperature, flags.output)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: see `command.run`."""
+    """Returns the exit status; see `command.run`."""
     return command.run(lambda: sample(argv))
 
 

@@ -1,18 +1,19 @@
-"""ORGAN beside its controls, over several seeds.
+"""Compares ORGAN with its controls, over several seeds.
 
     python benchmarks/organ_table.py [--preset=molecules] [--seeds=3]
         [--workdir=runs/organ] [--config.key=value ...]
 
-For every seed: one run of likelihood, as long as configs/organ.py has it before the first
-adversarial round, and from its last checkpoint the rest of that config for each arm: ORGAN; a
-constant in the place of D; the objective alone (a share of 0 for D); and D alone (a share of 1,
-that is SeqGAN). Runs are made by train.py, one after the other, and go on where they were stopped:
-the same command again. A few minutes a seed on one core.
+For every seed it trains one run by likelihood, for the pretraining rounds of configs/organ.py, and
+from its last checkpoint the other rounds of that config for each arm: ORGAN; a constant instead of
+D; only the objective (a share of 0 for D); and only D (a share of 1, which is SeqGAN). train.py
+makes the runs one after the other; the same command continues after an interruption. A few minutes
+per seed on one core.
 
-Printed, as a table for docs/results.md, the last validation: the objective's mean over all samples
-(failures as 0) and over those that have one, how many have, how many of these differ, how many of
-those the data do not have, their diversity, -log p per token of held-out data; and how often the
-objective was asked. Mean and 95 % interval over seeds. Nothing is chosen by its result.
+It prints the last validations as a table for docs/results.md: the mean objective over all samples
+(failures count as 0) and over those that have one, the share that has one, the share of these that
+differ, the share of those that are not in the data, their diversity, -log p per token of held-out
+data, and how many sequences the objective rated; with the mean and the 95 % interval over seeds. No
+result decides what is shown.
 """
 
 import argparse
@@ -40,7 +41,7 @@ CONTROL: Settings = {"discriminator_rounds": 0}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains what is not trained yet, and prints the table."""
+    """Trains what is missing, and prints the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--preset", default="", help="of configs/organ.py (default: tunes)")
     parser.add_argument("--seeds", type=int, default=3)
@@ -48,22 +49,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, overrides = parser.parse_known_args(arguments)
     preset = f"{CONFIG}:{options.preset}" if options.preset else CONFIG
     config = configs.load(str(ROOT / "configs" / preset), overrides)
-    pretraining, judging = config.pretrain_rounds, config.discriminator_rounds
-    adversarial = config.rounds - pretraining - judging
+    pretraining, of_discriminator = config.pretrain_rounds, config.discriminator_rounds
+    adversarial = config.rounds - pretraining - of_discriminator
     control = {**CONTROL, "rounds": adversarial}
     arms: dict[str, Settings] = {
-        "ORGAN": {"rounds": judging + adversarial},
-        "constant in the place of D": {**control, "judge": "constant"},
-        "objective alone": {**control, "share": 0.0},
-        "D alone (SeqGAN)": {"rounds": judging + adversarial, "share": 1.0},
+        "ORGAN": {"rounds": of_discriminator + adversarial},
+        "constant instead of D": {**control, "judge": "constant"},
+        "only the objective": {**control, "share": 0.0},
+        "only D (SeqGAN)": {"rounds": of_discriminator + adversarial, "share": 1.0},
     }
     rows: dict[str, list[Path]] = {}
     for seed in range(options.seeds):
         folder = options.workdir / (options.preset or "tunes") / f"seed{seed}"
         parent = folder / "likelihood"
-        begun = {"pretrain_rounds": 0, "init_from": parent, "init_checkpoint": "last"}
+        start = {"pretrain_rounds": 0, "init_from": parent, "init_checkpoint": "last"}
         plans: dict[str, Settings] = {"likelihood": {**CONTROL, "rounds": pretraining}}
-        plans |= {name: {**begun, **settings} for name, settings in arms.items()}
+        plans |= {name: {**start, **settings} for name, settings in arms.items()}
         for name, settings in plans.items():
             workdir = folder / name.split(" (")[0].replace(" ", "_")
             train(preset, {"seed": seed, **settings}, overrides, workdir)

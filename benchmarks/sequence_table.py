@@ -1,19 +1,19 @@
-"""The comparison of SeqGAN's paper (its Table 1) with controls, over several seeds.
+"""Repeats the comparison of SeqGAN's paper (its Table 1) with controls, over several seeds.
 
     python benchmarks/sequence_table.py [--seeds=3] [--epochs=40] [--rounds=100]
         [--workdir=runs/table] [--config.key=value ...]
 
-For every seed: one run of likelihood, `--epochs` long, on the paper's oracle (vocabulary 5000,
-length 20; another one by --config.data.oracle=FILE), and from its last checkpoint `--rounds`
-adversarial rounds of each arm, with the reduced budget of configs/seqgan.py:reduced. The arms "of
-the authors" have their loss without a baseline and their learning rate of 1e-2. Runs are made by
-train.py, one after the other, and go on where they were stopped: the same command again. Hours on
-two cores.
+For every seed it trains one run by likelihood for `--epochs` epochs, on the paper's oracle
+(vocabulary 5000, length 20; choose another one with --config.data.oracle=FILE), and from its last
+checkpoint `--rounds` adversarial rounds of each arm, with the reduced budget of
+configs/seqgan.py:reduced. The arms "of the authors" use their loss without a baseline and their
+learning rate of 1e-2. train.py makes the runs one after the other; the same command continues after
+an interruption. Hours on two cores.
 
-Printed, as a table for docs/results.md: -log p per token of samples under the oracle and of
-held-out data under the generator, how many different tokens 4,000 samples have, and Self-BLEU-2, at
-the end of each run; mean and 95 % interval over seeds. Nothing is chosen by its result. Below it
-what temperatures do to the same likelihood runs.
+It prints a table for docs/results.md: -log p per token of samples under the oracle and of held-out
+data under the generator, the number of different tokens in 4,000 samples, and Self-BLEU-2, at the
+end of each run, with the mean and the 95 % interval over seeds. No result decides what is shown. A
+second table shows how temperatures change the same likelihood runs.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from jaxgan.sequences.evaluation.sampler import load
 from jaxgan.sequences.evaluation.validation import Validation
 
 CONFIG = "seqgan.py"
-JUDGING = 5
+DISCRIMINATOR_ROUNDS = 5
 AUTHORS = {"baseline": False, "policy_learning_rate": 1e-2}
 CONTROL = {"discriminator_rounds": 0}
 CALLS = "train/objective_calls"
@@ -42,15 +42,15 @@ TEMPERATURES = (1.0, 0.9, 0.8, 0.7)
 
 
 def arms(rounds: int) -> dict[str, tuple[str, Settings]]:
-    """Preset and settings of every arm that begins with the likelihood run."""
-    judged = {"discriminator_rounds": JUDGING, "rounds": JUDGING + rounds}
+    """Returns preset and settings of every arm that starts from the likelihood run."""
+    seqgan = {"discriminator_rounds": DISCRIMINATOR_ROUNDS, "rounds": DISCRIMINATOR_ROUNDS + rounds}
     control = {**CONTROL, "rounds": rounds}
     return {
-        "SeqGAN": ("reduced", judged),
+        "SeqGAN": ("reduced", seqgan),
         "constant reward": ("reduced", {**control, "judge": "constant"}),
         "random reward": ("reduced", {**control, "judge": "random"}),
         "PG-BLEU": ("pg_bleu", control),
-        "SeqGAN, of the authors": ("reduced", {**judged, **AUTHORS}),
+        "SeqGAN, of the authors": ("reduced", {**seqgan, **AUTHORS}),
         "constant reward, of the authors": (
             "reduced",
             {**control, **AUTHORS, "judge": "constant"},
@@ -60,7 +60,7 @@ def arms(rounds: int) -> dict[str, tuple[str, Settings]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains what is not trained yet, and prints the tables."""
+    """Trains what is missing, and prints the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=40, help="of likelihood (default 40)")
@@ -78,9 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "likelihood": ("reduced", likelihood),
             "scheduled sampling": ("reduced", scheduled),
         }
-        begun = {"pretrain_rounds": 0, "init_from": str(parent), "init_checkpoint": "last"}
+        start = {"pretrain_rounds": 0, "init_from": str(parent), "init_checkpoint": "last"}
         for name, (preset, settings) in arms(options.rounds).items():
-            plans[name] = preset, {**begun, **settings}
+            plans[name] = preset, {**start, **settings}
         for name, (preset, settings) in plans.items():
             workdir = folder / name.replace(" ", "_").replace(",", "")
             train(f"{CONFIG}:{preset}", {"seed": seed, **settings}, overrides, workdir)
@@ -91,22 +91,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def table(rows: Mapping[str, Sequence[Path]], metrics: Sequence[str]) -> str:
-    """The last validation of every arm, and how often its objective was asked."""
+    """Returns the last validation of every arm, and how often its objective was called."""
     lines = ["| arm | " + " | ".join(metrics) + " |", "|---|" + "---|" * len(metrics)]
     for name, workdirs in rows.items():
         last = [{**log.read(workdir)[-1], CALLS: calls(workdir)} for workdir in workdirs]
-        cells = [told([row[metric] for row in last]) for metric in metrics]
+        cells = [interval([row[metric] for row in last]) for metric in metrics]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def calls(workdir: Path) -> float:
-    """Sequences that the objective was asked for in training, over all rounds."""
+    """Returns how many sequences the objective rated in all rounds of training."""
     return sum(row.get(CALLS, 0.0) for row in log.read(workdir))
 
 
 def temperatures(workdirs: Sequence[Path]) -> str:
-    """The likelihood runs at several temperatures of sampling."""
+    """Returns a table of the likelihood runs at several sampling temperatures."""
     found: dict[float, list[tuple[float, float]]] = {heat: [] for heat in TEMPERATURES}
     for workdir in workdirs:
         config = configs.read(workdir)
@@ -119,13 +119,13 @@ def temperatures(workdirs: Sequence[Path]) -> str:
             found[heat].append((validation.nll_oracle(drawn), distinct))
     lines = ["| likelihood at temperature | eval/nll_oracle | eval/distinct |", "|---|---|---|"]
     for heat, pairs in found.items():
-        cells = [told(column) for column in zip(*pairs, strict=True)]
+        cells = [interval(column) for column in zip(*pairs, strict=True)]
         lines.append(f"| {heat} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def told(values: Sequence[float]) -> str:
-    """Mean and 95 % interval of the mean (Student's t)."""
+def interval(values: Sequence[float]) -> str:
+    """Returns the mean and its 95 % interval (Student's t)."""
     mean = float(np.mean(values))
     digits = 0 if mean > 100 else 3
     if len(values) < 2:

@@ -1,20 +1,18 @@
-"""The parts of SeqGAN by jaxgan beside the same parts in plain PyTorch.
+"""Measures the parts of SeqGAN in jaxgan and in plain PyTorch.
 
     pip install -e ".[benchmarks]"
-    python benchmarks/sequences.py [--config.key=value ...] [--times=3] [--devices=N]
-        [--threads=2] [--share=0.1] [--without_torch] [--json=FILE]
+    python benchmarks/sequences.py [--config.key=value ...] [--times=3] [--threads=2]
+        [--share=0.1] [--without_torch] [--json=FILE]
 
     sample        as many sequences as there are data
     likelihood    an epoch of G: every batch of the data
-    rewards       of one batch: all beginnings completed `roll_outs` times, and judged by D
+    rewards       of one batch: all prefixes completed `roll_outs` times and judged by D
     discriminator an epoch of D: all data and as many generated sequences
 
-Each part is run once unmeasured (jaxgan compiles then) and `--times` times measured; the medians of
-seconds by the clock and of CPU seconds of this process are told. PyTorch runs `--share` of the
-batches of an epoch, of the samples, and of a batch's sequences, and its times are scaled up;
-jaxgan runs everything. On a machine that does other things too, look at the CPU seconds.
-
-`--devices`: how many devices a CPU is divided into; by default one a core, as `train.py` does.
+Each part runs once without being measured, when jaxgan compiles, and then `--times` times. The
+table has the medians of wall seconds and of CPU seconds of this process. PyTorch runs `--share` of
+the batches of an epoch, of the samples, and of a batch's sequences, and its times are scaled up;
+jaxgan runs everything. If the machine has other work too, compare the CPU seconds.
 """
 
 import argparse
@@ -35,6 +33,7 @@ from ml_collections import ConfigDict
 from jaxgan.core import config as configs
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
+from jaxgan.core.timer import Timer
 from jaxgan.sequences.systems import seqgan
 
 ROOT = Path(__file__).parents[1]
@@ -43,10 +42,9 @@ Part = Callable[[], Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measures, prints the table, and writes JSON where asked."""
+    """Measures, prints the table, and writes JSON if a file is given."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--times", type=int, default=3, help="to measure each part (default 3)")
-    parser.add_argument("--devices", type=int, default=0, help="of a CPU (default: one a core)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of PyTorch")
     parser.add_argument("--share", type=float, default=0.1, help="that PyTorch runs (default 0.1)")
     parser.add_argument("--without_torch", action="store_true")
@@ -54,11 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, overrides = parser.parse_known_args(arguments)
     try:
         config = configs.load(str(CONFIG), ["--config.validation.samples=64", *overrides])
-        if options.devices:
-            jax.config.update("jax_num_cpu_devices", options.devices)
-        else:
-            devices.use_cores(config.batch_size)
-        devices.start(calls_host=False)
+        devices.start()
         loops = {"jaxgan": (jaxgan_parts(config), 1.0)}
         if not options.without_torch:
             loops["torch"] = torch_parts(config, options.share, options.threads), options.share
@@ -73,39 +67,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def jaxgan_parts(config: ConfigDict) -> dict[str, Part]:
-    """The parts as the recipe runs them."""
+    """Returns the parts as the recipe runs them."""
     recipe = seqgan.make(config, devices.make_mesh())
+    training, timer = recipe.training, Timer()
     state = recipe.init(jax.random.key(config.seed))
-    half = len(recipe.corpus.train) // config.batch_size * config.batch_size
-    many = devices.put_sharded(np.arange(half, dtype=np.int32), recipe.mesh)
-    few = devices.put_sharded(np.arange(config.batch_size, dtype=np.int32), recipe.mesh)
-    made = recipe.negatives(state, many)
-    truth = devices.put_replicated(np.float32(1), recipe.mesh)
-    g_order = recipe.in_batches(recipe.random(0).permutation(half))
-    d_order = recipe.in_batches(recipe.random(1).permutation(2 * half))
+    half = config.data.count // config.batch_size * config.batch_size
+    many = devices.put_sharded(np.arange(half, dtype=np.int32), training.mesh)
+    generated = training.generate(state, many)
+    # Half of the rows are of the data, and the others of the generated sequences.
+    order = np.random.default_rng(1).permutation(2 * half) + (config.data.count - half)
 
-    def likelihood() -> jax.Array:
+    def likelihood() -> None:
         nonlocal state
-        state, metrics = recipe.likelihood_epoch(state, recipe.data, g_order, truth)
-        loss: jax.Array = metrics["loss"]
-        return loss
+        state, _ = training.likelihood_epoch(state, 1, timer)
 
     def discriminator() -> jax.Array:
         nonlocal state
-        state, metrics = recipe.discriminator_epoch(state, recipe.data, made, d_order)
-        loss: jax.Array = metrics["loss"]
-        return loss
+        state, _ = training.discriminator_epoch(state, order, generated)
+        return state.step
 
     return {
-        "sample": lambda: recipe.negatives(state, many),
+        "sample": lambda: training.generate(state, many),
         "likelihood": likelihood,
-        "rewards": lambda: recipe.explore(state, few).values,
+        "rewards": lambda: recipe.explore(state, training.rows),
         "discriminator": discriminator,
     }
 
 
 def torch_parts(config: ConfigDict, share: float, threads: int) -> dict[str, Part]:
-    """A share of the same parts in PyTorch."""
+    """Returns a share of the same parts in PyTorch."""
     import torch
     import torch_seqgan
 
@@ -129,7 +119,7 @@ def torch_parts(config: ConfigDict, share: float, threads: int) -> dict[str, Par
                 generator, g_optimizer, tokens[rows(step)], config.gradient_clip
             )
 
-    def judge() -> None:
+    def discriminate() -> None:
         for step in range(round(share * 2 * steps)):
             chosen = rows(step)
             torch_seqgan.discriminator_step(
@@ -148,14 +138,14 @@ def torch_parts(config: ConfigDict, share: float, threads: int) -> dict[str, Par
         "sample": sample,
         "likelihood": likelihood,
         "rewards": rewards,
-        "discriminator": judge,
+        "discriminator": discriminate,
     }
 
 
 def measure(
     loops: Mapping[str, tuple[Mapping[str, Part], float]], times: int
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Seconds and CPU seconds of every part, the loops taking turns."""
+    """Returns wall and CPU seconds of every part; the loops take turns."""
     parts = next(iter(loops.values()))[0]
     found: dict[str, dict[str, dict[str, float]]] = {part: {} for part in parts}
     for part in parts:
@@ -177,7 +167,7 @@ def measure(
 
 
 def report(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """The figures as a table."""
+    """Returns the figures as a table."""
     names = list(next(iter(figures.values())))
     lines = [f"{'part':<14}" + "".join(f"{name + ' s':>12}{'CPU s':>10}" for name in names)]
     for part, loops in figures.items():

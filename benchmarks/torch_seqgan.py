@@ -1,8 +1,8 @@
-"""SeqGAN's parts in plain PyTorch, as others write them: modules, a loop over batches, autograd.
+"""The parts of SeqGAN in plain PyTorch, in the usual style: modules, a loop over batches, autograd.
 
-Written from the description of the method, with the sizes and the losses of jaxgan's. Roll-outs are
-completed prefix by prefix, all sequences and all repetitions of one prefix together, one token a
-step by `torch.multinomial`.
+It is written from the description of the method, with the sizes and the losses of jaxgan. Roll-outs
+are completed prefix by prefix, all sequences and all repetitions of one prefix together, one token
+per step by `torch.multinomial`.
 """
 
 import torch
@@ -26,18 +26,18 @@ class Generator(nn.Module):
     def forward(
         self, tokens: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor] | None = None
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-        """Logits [B, T, V] of the tokens that follow int64 [B, T], and the state behind them."""
+        """Returns logits [B, T, V] of the tokens after int64 [B, T], and the last state."""
         hidden, state = self.lstm(self.table(tokens), state)
         return self.output(hidden), state
 
     def nll(self, tokens: torch.Tensor) -> torch.Tensor:
-        """The mean of -log p over tokens int64 [B, T]."""
+        """Returns the mean of -log p over tokens int64 [B, T]."""
         logits, _ = self(functional.pad(tokens[:, :-1], (1, 0), value=START))
         return functional.cross_entropy(logits.flatten(0, 1), tokens.flatten())
 
     @torch.no_grad()
     def complete(self, given: torch.Tensor, length: int) -> torch.Tensor:
-        """Beginnings int64 [B, p] completed to [B, length]."""
+        """Completes prefixes int64 [B, p] to [B, length]."""
         logits, state = self(functional.pad(given, (1, 0), value=START))
         tokens = [given]
         for place in range(given.shape[1], length):
@@ -69,20 +69,20 @@ class Discriminator(nn.Module):
         self.output = nn.Linear(sum(filters), 2)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Logits [B, 2] of int64 [B, T]."""
+        """Returns logits [B, 2] of sequences int64 [B, T]."""
         embedded = self.table(tokens).transpose(1, 2)
         pooled = [functional.relu(layer(embedded)).amax(dim=2) for layer in self.convolutions]
         features = torch.cat(pooled, dim=1)
-        made, gate = self.highway(features).chunk(2, dim=1)
+        transform, gate = self.highway(features).chunk(2, dim=1)
         gate = torch.sigmoid(gate)
-        features = gate * functional.relu(made) + (1 - gate) * features
+        features = gate * functional.relu(transform) + (1 - gate) * features
         return self.output(self.dropout(features))
 
 
 def likelihood_step(
     generator: Generator, optimizer: torch.optim.Optimizer, tokens: torch.Tensor, clip: float
 ) -> float:
-    """G moves once."""
+    """Moves G once and returns the loss."""
     optimizer.zero_grad()
     loss = generator.nll(tokens)
     loss.backward()
@@ -98,7 +98,7 @@ def discriminator_step(
     labels: torch.Tensor,
     penalty: float,
 ) -> float:
-    """D moves once."""
+    """Moves D once and returns the loss."""
     optimizer.zero_grad()
     squares = sum(parameter.square().sum() for parameter in discriminator.output.parameters())
     loss = functional.cross_entropy(discriminator(tokens), labels) + penalty * squares / 2
@@ -111,13 +111,13 @@ def discriminator_step(
 def rewards(
     generator: Generator, discriminator: Discriminator, tokens: torch.Tensor, roll_outs: int
 ) -> torch.Tensor:
-    """The value of every token of int64 [B, T]: [B, T]."""
+    """Returns the reward of every token of int64 [B, T]: [B, T]."""
     discriminator.eval()
     batch, length = tokens.shape
     values = []
     for given in range(1, length):
-        beginnings = tokens[:, :given].repeat(roll_outs, 1)
-        completed = generator.complete(beginnings, length)
+        prefixes = tokens[:, :given].repeat(roll_outs, 1)
+        completed = generator.complete(prefixes, length)
         judged = torch.softmax(discriminator(completed), dim=1)[:, 1]
         values.append(judged.reshape(roll_outs, batch).mean(0))
     values.append(torch.softmax(discriminator(tokens), dim=1)[:, 1])

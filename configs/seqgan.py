@@ -3,27 +3,30 @@
     python train.py --config=configs/seqgan.py             the paper's sizes and rounds
     python train.py --config=configs/seqgan.py:quick       a first look, minutes on two cores
     python train.py --config=configs/seqgan.py:reduced     the paper's oracle, few updates of D
-    python train.py --config=configs/seqgan.py:pg_bleu     as reduced, BLEU-3 in place of D
+    python train.py --config=configs/seqgan.py:pg_bleu     as reduced, BLEU-3 instead of D
     python train.py --config=configs/seqgan.py:text --config.data.path=FILE
     python train.py --config=configs/seqgan.py:words --config.data.path=FILE
+    python train.py --config=configs/seqgan.py:tiny        seconds; for tests
 
-The paper's rounds are 1.6 million updates of D: an accelerator's work, 30 hours of two cores.
+The paper's rounds are 1.6 million updates of D: work for an accelerator, or 30 hours on two cores.
 
-What differs from the authors' code: a baseline is subtracted from the rewards (their loss without
-one lowers -log p under the oracle with a constant reward as well), the roll-out policy follows G
-with the delay that they describe, and the data are shuffled before every epoch.
+Three things differ from the authors' code: a baseline is subtracted from the rewards (without one,
+their loss lowers -log p under the oracle even with a constant reward), the roll-out policy follows
+G with the delay that they describe, and the data are shuffled before every epoch.
 """
 
 from ml_collections import ConfigDict
 
-PRESETS = ("quick", "reduced", "pg_bleu", "text", "words")
+from jaxgan.core.settings import run_settings
+
+PRESETS = ("quick", "reduced", "pg_bleu", "text", "words", "tiny")
 
 
 def get_config(preset: str | None = None) -> ConfigDict:
-    """The config, or one of its presets.
+    """Returns the config, or one of its presets.
 
     Raises:
-        ValueError: another preset.
+        ValueError: there is no such preset.
     """
     if preset is not None and preset not in PRESETS:
         raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
@@ -37,34 +40,28 @@ def get_config(preset: str | None = None) -> ConfigDict:
         reward_bleu(config)
     elif preset in ("text", "words"):
         text(config, preset)
+    elif preset == "tiny":
+        tiny(config)
     return config
 
 
 def settings() -> ConfigDict:
-    """The paper's values, and from the authors' code those that it does not print."""
-    config = ConfigDict()
-    config.recipe = "seqgan"
-    config.seed = 0
-    config.init_from = ""  # a run whose networks this one begins with
-    config.init_checkpoint = "best"  # of that run: best, last or a round
-    config.debug_nans = False
-    config.dtype = "float32"  # of D's products; or bfloat16
-    config.batch_size = 64  # the authors' code, like all below unless it says otherwise
+    """Returns the paper's values; what it does not give is from the authors' code."""
+    config = run_settings("seqgan", rounds=120 + 50 + 200, batch_size=64)
 
-    # Rounds of each kind, one after the other.
-    config.pretrain_rounds = 120  # of G, an epoch each
+    # The rounds of each kind follow each other.
+    config.pretrain_rounds = 120  # of G, one epoch each
     config.discriminator_rounds = 50  # of D
-    config.rounds = 120 + 50 + 200
     config.g_steps = 1  # the paper, Fig. 3: 1, 5 and 3 were best
     config.d_steps = 5
-    config.epochs = 3  # of D over one set of generated sequences
+    config.epochs = 3  # of D on one set of generated sequences
     config.discriminator_batches = 0  # of an epoch of D; 0: all data and as many generated
     config.roll_outs = 16
-    config.roll_out_decay = 0.8  # share that the roll-out policy keeps of itself
-    config.baseline = True  # not the paper's; False: its loss
-    config.judge = "discriminator"  # or constant, random: controls that need no discriminator
-    # Falls of the share of true tokens that G is fed with, an epoch (Bengio et al. 2015): 0 is
-    # teacher forcing, 0.002 the authors' scheduled sampling.
+    config.roll_out_decay = 0.8  # the share of itself that the roll-out policy keeps
+    config.baseline = True  # not in the paper; False: its loss
+    config.judge = "discriminator"  # or constant, random: controls without a discriminator
+    # How much the share of true tokens among G's inputs falls per epoch (Bengio et al. 2015): 0 is
+    # teacher forcing, 0.002 is the authors' scheduled sampling.
     config.scheduled_sampling = 0.0
 
     config.generator = ConfigDict({"embedding": 32, "hidden": 32})
@@ -78,40 +75,38 @@ def settings() -> ConfigDict:
     config.discriminator.filters = (100, 200, 200, 200, 200, *[100] * 5, 160, 160)
     config.discriminator.dropout = 0.25
     config.discriminator_learning_rate = 1e-4
-    config.penalty = 0.2  # of D's output layer
-    config.critic = False  # True: a Wasserstein critic
-    config.gradient_penalty = 10.0  # of a critic; Gulrajani et al. 2017
+    config.penalty = 0.2  # weight of the squared norm of D's output layer
+    config.critic = False  # True: D is a Wasserstein critic
+    config.gradient_penalty = 10.0  # weight, of a critic; Gulrajani et al. 2017
 
     config.data = data()
-    config.validation = ConfigDict()
     config.validation.every = 5  # rounds
     config.validation.samples = 10_000
-    config.validation.bleu_samples = 500  # BLEU and Self-BLEU are of the first so many
+    config.validation.bleu_samples = 500  # how many of them BLEU and Self-BLEU measure
     config.validation.bleu_order = 5  # longest n-grams
-    config.checkpoint = ConfigDict({"every": 5})
     return config
 
 
 def data() -> ConfigDict:
-    """The oracle's sequences; other kinds have their presets."""
+    """Returns the settings of an oracle's sequences; presets change them for other data."""
     settings = ConfigDict()
-    settings.kind = "oracle"  # oracle | text
-    settings.seed = 0  # of the draw of the data
-    settings.oracle = ""  # .npz or pickle file of the oracle's parameters; or they are drawn:
+    settings.kind = "oracle"  # oracle | text | tunes | molecules
+    settings.seed = 0  # of the draw of the data and of the held-out share
+    settings.oracle = ""  # .npz or pickle file of the oracle's parameters; "": they are drawn
     settings.oracle_seed = 0
-    settings.oracle_width = 32  # its embedding and hidden units
-    settings.vocabulary = 5000  # of the oracle; the most of a text (0: no limit)
-    settings.length = 20  # of text: one more than its longest line has (0: as the file)
+    settings.oracle_width = 32  # its embedding and its hidden units
+    settings.vocabulary = 5000  # size of the oracle's, largest size of a text's (0: no limit)
+    settings.length = 20  # tokens; of text, one more than in its longest line (0: as the file)
     settings.count = 10_000  # sequences to learn from
     settings.held_out = 2_000
     settings.path = ""  # of text, one sequence a line
-    settings.unit = "characters"  # of text; or words
+    settings.unit = "characters"  # of text; or words, smiles
     settings.held_out_share = 0.1  # of text
     return settings
 
 
 def quick(config: ConfigDict) -> None:
-    """A smaller oracle and few rounds: what the curves look like, not the paper's numbers."""
+    """Makes the oracle smaller and the rounds few: it shows the curves, not the paper's numbers."""
     config.pretrain_rounds = 20
     config.discriminator_rounds = 3
     config.rounds = 20 + 3 + 20
@@ -128,20 +123,20 @@ def quick(config: ConfigDict) -> None:
 
 
 def reduce(config: ConfigDict) -> None:
-    """The paper's oracle and networks, a fiftieth of its updates of D: for two cores of a CPU."""
+    """Keeps the paper's oracle and networks, with a fiftieth of its updates of D, for two cores."""
     config.pretrain_rounds = 40
     config.discriminator_rounds = 5
     config.rounds = 40 + 5 + 100
     config.d_steps = 1
     config.epochs = 1
     config.discriminator_batches = 60
-    # At 1e-2 Adam walks full-size steps on the noise of a batch of 64.
+    # At 1e-2 Adam makes full-size steps along the noise of a batch of 64.
     config.policy_learning_rate = 1e-3
     config.validation.samples = 4_000
 
 
 def reward_bleu(config: ConfigDict) -> None:
-    """PG-BLEU: the reward is BLEU-3 against a share of the data; there is no discriminator."""
+    """Makes it PG-BLEU: the reward is BLEU-3 against a share of the data, without D."""
     config.recipe = "organ"
     config.objective = "bleu"
     config.share = 0.0
@@ -152,7 +147,7 @@ def reward_bleu(config: ConfigDict) -> None:
 
 
 def text(config: ConfigDict, unit: str) -> None:
-    """A text file, `--config.data.path=FILE`, one sequence a line."""
+    """Reads a text file, `--config.data.path=FILE`, with one sequence per line."""
     config.data.kind = "text"
     config.data.unit = "words" if unit == "words" else "characters"
     config.data.vocabulary = 5000
@@ -168,3 +163,25 @@ def text(config: ConfigDict, unit: str) -> None:
     config.rounds = 40 + 5 + 50
     config.d_steps = 1
     config.validation.samples = 1_000
+
+
+def tiny(config: ConfigDict) -> None:
+    """Shrinks everything: one round of pretraining of G, one of D, two adversarial ones."""
+    config.batch_size = 8
+    config.pretrain_rounds = 1
+    config.discriminator_rounds = 1
+    config.rounds = 1 + 1 + 2
+    config.d_steps = 1
+    config.epochs = 1
+    config.roll_outs = 2
+    config.generator.update({"embedding": 4, "hidden": 5})
+    config.discriminator.update({"embedding": 4, "widths": (1, 2), "filters": (3, 4)})
+    config.data.vocabulary = 11
+    config.data.oracle_width = 6
+    config.data.length = 5
+    config.data.count = 40
+    config.data.held_out = 16
+    config.validation.every = 2
+    config.validation.samples = 24
+    config.validation.bleu_samples = 8
+    config.validation.bleu_order = 4

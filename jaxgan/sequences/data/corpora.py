@@ -1,4 +1,4 @@
-"""Corpora of sequences: what an oracle draws, a text file's lines, or lines made by rule."""
+"""Corpora of sequences: an oracle's draws, the lines of a text file, or lines made by a rule."""
 
 import hashlib
 import json
@@ -17,15 +17,17 @@ from jaxgan.core.state import PyTree
 from jaxgan.scores.registry import import_path
 from jaxgan.sequences.data import vocabulary as vocabularies
 from jaxgan.sequences.data.oracle import draw_oracle, read_oracle
-from jaxgan.sequences.data.vocabulary import UNITS, Vocabulary
+from jaxgan.sequences.data.vocabulary import UNITS, Vocabulary, until_end
 from jaxgan.sequences.networks.inference import Inference
-from jaxgan.sequences.networks.language_model import LanguageModel
+from jaxgan.sequences.networks.language_model import LanguageModel, SequenceModel
 
 LONGEST = 256
-"""Lines of as many tokens are left out, if the config does not say which are too long."""
+"""Lines of this many tokens are left out if the config sets no limit."""
 FEWEST_HELD_OUT = 2
 HELD_OUT_STREAM = 1
-DATA = "jaxgan.sequences.data"
+DIGEST_FILE = "data.json"
+MUSIC, MOLECULES = "jaxgan.sequences.data.music", "jaxgan.sequences.data.molecules"
+"""Import paths; molecules need a package that others do not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +36,11 @@ class Corpus:
 
     Attributes:
         train: int32 [N, T].
-        held_out: int32 [M, T], of the same law, never learned from.
-        size: V, the tokens' numbers are below.
-        ends: whether token 0 ends sequences.
+        held_out: int32 [M, T], from the same distribution, never learned from.
+        size: V, the number of tokens; they are 0 to V - 1.
+        ends: whether token 0 ends a sequence.
         vocabulary: the tokens as text; None for an oracle's.
-        oracle: the model that drew them and its parameters; None for text.
+        oracle: the network that drew the sequences and its parameters; None for text.
     """
 
     train: np.ndarray
@@ -48,14 +50,37 @@ class Corpus:
     vocabulary: Vocabulary | None = None
     oracle: tuple[LanguageModel, PyTree] | None = None
 
-    def digest(self) -> bytes:
-        """What tells these sequences from others, as a JSON file."""
-        tokens = hashlib.sha256(self.train.tobytes() + self.held_out.tobytes()).hexdigest()
-        return (json.dumps({"sha256": tokens}) + "\n").encode()
+    @property
+    def length(self) -> int:
+        """T, the number of tokens of a sequence, padding included."""
+        return self.train.shape[1]
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """For `Recipe.files`: the vocabulary of a text, and a digest that identifies it."""
+        if not self.vocabulary:
+            return {}
+        digest = hashlib.sha256(self.train.tobytes() + self.held_out.tobytes()).hexdigest()
+        digest_file = (json.dumps({"sha256": digest}) + "\n").encode()
+        return {vocabularies.FILE: self.vocabulary.to_bytes(), DIGEST_FILE: digest_file}
+
+    def lists(self, sequences: np.ndarray) -> list[list[int]]:
+        """Returns sequences, int32 [n, T], as lists of tokens without end and padding."""
+        return [until_end(row) if self.ends else row.tolist() for row in sequences]
+
+    def text_lines(self, sequences: np.ndarray) -> list[str]:
+        """Returns sequences, int32 [n, T], as text.
+
+        Raises:
+            ValueError: the corpus has no vocabulary.
+        """
+        if self.vocabulary is None:
+            raise ValueError("the tokens of an oracle have no text")
+        return self.vocabulary.decode(sequences)
 
 
 def open_oracle(config: ConfigDict, mesh: Mesh) -> Corpus:
-    """Sequences from an oracle: `config.data.oracle` (a file), or one of a fixed key.
+    """Returns sequences of an oracle: of the file `config.data.oracle`, or one drawn from a seed.
 
     Raises:
         UserError: the file cannot be used.
@@ -66,22 +91,21 @@ def open_oracle(config: ConfigDict, mesh: Mesh) -> Corpus:
         size, embedding = params["embedding"].shape
         model = LanguageModel(size, embedding, len(params["recurrent_kernel"]), 1.0)
     else:
-        # The oracle is as large as the generator of the paper, whatever the generator is here.
         model = LanguageModel(data.vocabulary, data.oracle_width, data.oracle_width, 1.0)
         params = draw_oracle(model, data.oracle_seed)
     params = devices.put_replicated(params, mesh)
-    oracle = Inference(model, data.length, False, mesh)
+    oracle = Inference(SequenceModel(model, data.length, ends=False), mesh)
     key = jax.random.key(data.seed)
     train = oracle.draw(params, key, data.count)
     held_out = oracle.draw(params, jax.random.fold_in(key, HELD_OUT_STREAM), data.held_out)
     return Corpus(train, held_out, model.vocabulary, False, oracle=(model, params))
 
 
-def open_text(config: ConfigDict, tell: Callable[[str], None]) -> Corpus:
-    """The lines of a text file, one sequence each; empty lines do not count.
+def open_text(config: ConfigDict, say: Callable[[str], None]) -> Corpus:
+    """Returns the lines of a text file, one sequence each; empty lines do not count.
 
     Raises:
-        UserError: the file is missing or no UTF-8 text, or too little of it can be used.
+        UserError: the file is missing, is not UTF-8 text, or has too few lines that can be used.
     """
     if not config.data.path:
         raise UserError("config.data.path is not set: give a file with a sequence on every line")
@@ -94,43 +118,43 @@ def open_text(config: ConfigDict, tell: Callable[[str], None]) -> Corpus:
             f"with a sequence on every line ({error})"
         ) from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no UTF-8 text (byte {error.start}); convert it") from error
+        raise UserError(f"{path} is not UTF-8 text (byte {error.start}); convert it") from error
     lines = [line for line in map(str.strip, text.splitlines()) if line]
     if not lines:
         raise UserError(f"{path} holds no lines: give a file with a sequence on every line")
-    return from_lines(lines, config, tell, str(path))
+    return from_lines(lines, config, say, str(path))
 
 
-def open_made(path: str, config: ConfigDict, tell: Callable[[str], None]) -> Corpus:
-    """`config.data.count` lines that a function at an import path makes of a count and a seed.
+def open_made(path: str, config: ConfigDict, say: Callable[[str], None]) -> Corpus:
+    """Returns `config.data.count` lines that a function makes from a count and a seed.
 
     Raises:
-        UserError: it cannot make so many, or lacks a package.
+        UserError: the function, at an import path, cannot make that many or lacks a package.
     """
     made = import_path(path)(config.data.count, config.data.seed)
-    return from_lines(made, config, tell, f"config.data.kind={config.data.kind}")
+    return from_lines(made, config, say, f"config.data.kind={config.data.kind}")
 
 
 def from_lines(
-    lines: Sequence[str], config: ConfigDict, tell: Callable[[str], None], name: str
+    lines: Sequence[str], config: ConfigDict, say: Callable[[str], None], name: str
 ) -> Corpus:
-    """Lines of text as sequences, a random share of them held out.
+    """Returns lines of text as sequences, with a random share of them held out.
 
     Args:
         lines: not empty.
         config: of the run.
-        tell: gets one line about the data.
-        name: of the data, in messages.
+        say: receives one line about the data.
+        name: of the data, for messages.
 
     Raises:
-        UserError: a setting cannot be, or too few lines can be used.
+        UserError: a setting has an unknown value, or too few lines can be used.
     """
     data = config.data
     if data.unit not in UNITS:
         raise UserError(f"config.data.unit={data.unit!r}: choose one of {', '.join(UNITS)}")
     lengths = [len(vocabularies.split(line, data.unit)) for line in lines]
-    # Behind the longest line stands the end, too.
     usual = [count for count in lengths if count < LONGEST]
+    # The end of the longest line takes one more token.
     length = data.length or max(usual, default=1) + 1
     kept = [line for line, tokens in zip(lines, lengths, strict=True) if tokens < length]
     count = max(round(data.held_out_share * len(kept)), FEWEST_HELD_OUT)
@@ -146,7 +170,7 @@ def from_lines(
         shuffled[count:], data.unit, length, data.vocabulary, shuffled[:count]
     )
     left_out = f", {len(lines) - len(kept)} longer ones left out" if len(kept) < len(lines) else ""
-    tell(
+    say(
         f"{name}: {len(kept) - count} lines and {count} held out, at most {length - 1} "
         f"{data.unit}{left_out}; {len(vocabulary.tokens)} different {data.unit}"
     )
@@ -160,19 +184,17 @@ def from_lines(
 
 
 def open_corpus(config: ConfigDict, mesh: Mesh) -> Corpus:
-    """The data of a config.
+    """Returns the data of a config, and prints a line about a text.
 
     Raises:
-        UserError: they cannot be used; the message says why.
+        UserError: the data cannot be used; the message says why.
     """
-    tell = print if jax.process_index() == 0 else lambda _: None
+    say = print if jax.process_index() == 0 else lambda _: None
     kinds: dict[str, Callable[[], Corpus]] = {
         "oracle": lambda: open_oracle(config, mesh),
-        "text": lambda: open_text(config, tell),
-        "tunes": lambda: open_made(f"{DATA}.music:make_tunes", config, tell),
-        "molecules": lambda: open_made(
-            "jaxgan.sequences.data.molecules:make_molecules", config, tell
-        ),
+        "text": lambda: open_text(config, say),
+        "tunes": lambda: open_made(f"{MUSIC}:make_tunes", config, say),
+        "molecules": lambda: open_made(f"{MOLECULES}:make_molecules", config, say),
     }
     if config.data.kind not in kinds:
         known = ", ".join(kinds)

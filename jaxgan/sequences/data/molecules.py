@@ -1,7 +1,7 @@
-"""Molecules as SMILES: the objectives of ORGAN (Guimaraes et al. 2017), and small molecules made.
+"""Molecules as SMILES: the objectives of ORGAN (Guimaraes et al. 2017), and a set of molecules.
 
-Needs RDKit: `pip install 'jaxgan[chem]'`. Objectives give NaN for text that is no molecule of at
-least two heavy atoms.
+Needs RDKit: `pip install 'jaxgan[chem]'`. Objectives return NaN for text that is not a molecule of
+at least two heavy atoms.
 """
 
 import importlib.util
@@ -22,12 +22,12 @@ except ImportError as error:
         f"molecules need RDKit ({error}): pip install 'jaxgan[chem]', or pip install rdkit"
     ) from error
 
-# Generated text that is no molecule is an everyday event here, not worth a line each.
+# Generated text that is not a molecule is common and must not print a line each time.
 rdBase.DisableLog("rdApp.*")
 
-# Crippen logP of ORGAN's training molecules, lowest and highest: its authors' code.
+# The lowest and the highest Crippen logP of ORGAN's training molecules, from the authors' code.
 LOWEST_LOGP, HIGHEST_LOGP = -2.12178879609, 6.0429063424
-# Ertl and Schuffenhauer's score runs from 1 (easy to make) to 10; ORGAN maps 5 to 0 and 1.5 to 1.
+# Ertl and Schuffenhauer's score is 1 (easy to make) to 10; ORGAN maps 5 to 0 and 1.5 to 1.
 HARD, EASY = 5.0, 1.5
 RADIUS, BITS = 2, 2048
 
@@ -77,48 +77,48 @@ RIGHT = ("", "C", "CC", "O", "N", "F", "Cl", "OC", "NC", "C#N", "CO", "C(C)C", "
 
 
 def druglikeness(smiles: list[str]) -> list[float]:
-    """QED, 0 to 1 (Bickerton et al. 2012)."""
+    """Returns the QED, 0 to 1 (Bickerton et al. 2012)."""
     return _each(smiles, QED.qed)
 
 
 def solubility(smiles: list[str]) -> list[float]:
-    """Crippen's logP on ORGAN's scale, cut to 0..1; higher is more soluble in fat, not in water."""
+    """Returns Crippen's logP on ORGAN's scale, clipped to 0..1; high logP means soluble in fat."""
     width = HIGHEST_LOGP - LOWEST_LOGP
 
     def measure(found: Any) -> float:
         log_p, _ = rdMolDescriptors.CalcCrippenDescriptors(found)
-        return _cut((log_p - LOWEST_LOGP) / width)
+        return _clip((log_p - LOWEST_LOGP) / width)
 
     return _each(smiles, measure)
 
 
 def synthesizability(smiles: list[str]) -> list[float]:
-    """The synthetic accessibility of Ertl and Schuffenhauer (2009) as ORGAN maps it to 0..1."""
+    """Returns the synthetic accessibility of Ertl and Schuffenhauer (2009), in 0..1 as in ORGAN."""
     scorer = _accessibility()
-    return _each(smiles, lambda found: _cut((scorer(found) - HARD) / (EASY - HARD)))
+    return _each(smiles, lambda found: _clip((scorer(found) - HARD) / (EASY - HARD)))
 
 
 def validity(smiles: list[str]) -> list[float]:
-    """1 for every molecule."""
+    """Returns 1 for every molecule."""
     return _each(smiles, lambda found: 1.0)
 
 
 def read(smiles: str) -> Any:
-    """RDKit's molecule; None for what is none, or has fewer than two heavy atoms."""
+    """Returns RDKit's molecule; None if the text is not one of at least two heavy atoms."""
     found = Chem.MolFromSmiles(smiles)
     return found if found is not None and found.GetNumAtoms() > 1 else None
 
 
 def canonical(smiles: str) -> str:
-    """The one way to write a molecule; what is none stays as it is."""
+    """Returns the canonical SMILES of a molecule; other text stays as it is."""
     found = read(smiles)
     return smiles if found is None else str(Chem.MolToSmiles(found))
 
 
 def diversity(smiles: Sequence[str]) -> float:
-    """1 less the mean Tanimoto similarity of any two molecules; NaN for fewer than two.
+    """Returns 1 minus the mean Tanimoto similarity of two molecules; NaN for fewer than two.
 
-    Of Morgan fingerprints, radius 2, 2048 bits. What is no molecule takes no part.
+    It compares Morgan fingerprints, radius 2, 2048 bits. Text that is not a molecule is left out.
     """
     morgan = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=BITS)
     molecules = [found for line in smiles if (found := read(line)) is not None]
@@ -132,10 +132,10 @@ def diversity(smiles: Sequence[str]) -> float:
 
 
 def make_molecules(count: int, seed: int) -> list[str]:
-    """Different small molecules in RDKit's own notation: a scaffold with a group on either side.
+    """Returns different small molecules as canonical SMILES: scaffolds with a group on either side.
 
     Raises:
-        UserError: more are asked for than there are.
+        UserError: there are fewer than `count`.
     """
     written = itertools.product(SCAFFOLDS, LEFT, RIGHT)
     texts = (
@@ -143,7 +143,7 @@ def make_molecules(count: int, seed: int) -> list[str]:
     )
     found = dict.fromkeys(canonical(text) for text in texts if read(text) is not None)
     if count > len(found):
-        raise UserError(f"config.data.count={count}: there are {len(found)} molecules to make")
+        raise UserError(f"config.data.count={count}: only {len(found)} molecules can be made")
     return random.Random(seed).sample(list(found), count)
 
 
@@ -152,16 +152,16 @@ def _each(smiles: list[str], measure: Callable[[Any], float]) -> list[float]:
     return [math.nan if found is None else float(measure(found)) for found in molecules]
 
 
-def _cut(value: float) -> float:
+def _clip(value: float) -> float:
     return min(max(value, 0.0), 1.0)
 
 
 def _accessibility() -> Callable[[Any], float]:
-    """RDKit ships this score as a file beside the package."""
+    """Returns the score's function from the file that RDKit ships beside its package."""
     path = os.path.join(RDConfig.RDContribDir, "SA_Score", "sascorer.py")
     spec = importlib.util.spec_from_file_location("jaxgan_sascorer", path)
     if spec is None or spec.loader is None:
-        raise UserError(f"this RDKit lacks {path}: install another build, such as pip's")
+        raise UserError(f"this RDKit has no {path}: install another build, such as pip's")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     calculate: Callable[[Any], float] = module.calculateScore

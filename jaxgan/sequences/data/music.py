@@ -1,11 +1,11 @@
-"""Melodies: objectives for tunes as in ORGAN (Guimaraes et al. 2017), and tunes made by rule.
+"""Melodies: objectives for tunes as in ORGAN (Guimaraes et al. 2017), and tunes made by a rule.
 
-A tune is text. Either pitches as MIDI numbers with spaces between, "_" holding the one before
-("60 _ 62 64"); or the notes of ABC notation ("C D E2 | ^f g,"), of which letters, accidentals and
-octave marks are heard, lengths, bars, rests, names of chords, grace notes and ornaments are not.
+A tune is text: either pitches as MIDI numbers separated by spaces, where "_" holds the note before
+("60 _ 62 64"), or ABC notation ("C D E2 | ^f g,"). Of ABC notation, letters, accidentals and octave
+marks count; note lengths, bars, rests, chord names, grace notes and ornaments are ignored.
 
-All objectives are shares of the steps from one note to the next, holds being repeated notes. What
-is no tune (fewer than two notes, a hold at the beginning, anything else) is NaN.
+Every objective is a share of the steps from one note to the next; a hold is a repeated note. Text
+that is not a tune (fewer than two notes, a hold at the start, other characters) gets NaN.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 HOLD = "_"
 NOTE = re.compile(r"(\^\^|\^|__|_|=)?([A-Ga-g])([,']*)")
-SILENT = re.compile(r'("[^"]*"|\{[^}]*\}|![^!]*!|[\s|:\[\]0-9/zZx()\-<>~.])*')
+IGNORED = re.compile(r'("[^"]*"|\{[^}]*\}|![^!]*!|[\s|:\[\]0-9/zZx()\-<>~.])*')
 SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 ACCIDENTALS = {"": 0, "=": 0, "^": 1, "^^": 2, "_": -1, "__": -2}
 MIDDLE_C = 60
@@ -26,22 +26,22 @@ SHARE_OF_HOLDS = 0.2
 
 
 def tonality(tunes: list[str]) -> list[float]:
-    """The share of steps that are ascending perfect fifths."""
+    """Returns the share of steps that are ascending perfect fifths."""
     return [_share(tune, lambda step: step == FIFTH) for tune in tunes]
 
 
 def melodicity(tunes: list[str]) -> list[float]:
-    """The share of steps that are ascending perfect fourths, fifths or major sixths."""
+    """Returns the share of steps that are ascending perfect fourths, fifths or major sixths."""
     return [_share(tune, lambda step: step in (FOURTH, FIFTH, MAJOR_SIXTH)) for tune in tunes]
 
 
 def steps(tunes: list[str]) -> list[float]:
-    """The ratio of steps: the share of steps of one semitone, up or down."""
+    """Returns the "ratio of steps": the share of steps of one semitone, up or down."""
     return [_share(tune, lambda step: abs(step) == 1) for tune in tunes]
 
 
 def pitches(tune: str) -> list[int]:
-    """The notes of a tune as MIDI numbers; none where it is no tune."""
+    """Returns the notes of a tune as MIDI numbers; an empty list if the text is not a tune."""
     words = tune.split()
     if all(word == HOLD or word.isdecimal() for word in words):
         found: list[int] = []
@@ -64,10 +64,10 @@ def _abc_pitches(tune: str) -> list[int]:
             found.append(pitch + ACCIDENTALS[accidental or ""])
             place = note.end()
             continue
-        silence = SILENT.match(tune, place)
-        if not silence or silence.end() == place:
+        ignored = IGNORED.match(tune, place)
+        if not ignored or ignored.end() == place:
             return []
-        place = silence.end()
+        place = ignored.end()
     return found
 
 
@@ -80,11 +80,11 @@ def _share(tune: str, counts: Callable[[int], bool]) -> float:
 
 
 def make_tunes(count: int, seed: int) -> list[str]:
-    """Different tunes by rule, as pitches: a walk on a major scale around its tonic.
+    """Returns different tunes as pitches: random walks on a major scale around its tonic.
 
-    A tune has 12 to 20 places. One in five holds the note before; the others move by one degree of
-    the scale (5 of 8), two (2 of 8), or four, a fifth (1 of 8), and turn back at an octave from the
-    tonic. The last note is the tonic.
+    A tune has 12 to 20 notes and then the tonic. One note in five holds the note before it; the
+    others move by one degree of the scale (5 of 8), two (2 of 8), or four, a fifth (1 of 8), and
+    turn back at an octave from the tonic.
     """
     draw = random.Random(seed)
     tunes: dict[str, None] = {}
@@ -108,9 +108,9 @@ def _pitch(tonic: int, degree: int) -> int:
 
 
 def diversity(tunes: Sequence[str]) -> float:
-    """1 less the mean Jaccard similarity of the pairs of neighbouring tokens of any two tunes.
+    """Returns 1 minus the mean Jaccard similarity of two tunes; NaN for fewer than two tunes.
 
-    NaN for fewer than two.
+    The similarity compares the sets of pairs of neighbouring tokens.
     """
     words = [tune.split() for tune in tunes]
     sets = [set(itertools.pairwise(line)) for line in words]

@@ -1,7 +1,7 @@
-"""The oracle of SeqGAN's experiment: a language model with random parameters that makes the data.
+"""The oracle of SeqGAN's experiment: a language model with random parameters that draws the data.
 
-Its parameters come from a fixed key, or from a user's file: a pickle of the authors' layout, or an
-.npz file.
+Its parameters are drawn from a seed or read from a user's file: a pickle in the authors' layout, or
+an .npz file.
 """
 
 import io
@@ -34,25 +34,24 @@ ARRAYS = (
     "logits_kernel",
     "logits_bias",
 )
-"""The authors' parameters, in their order: [V, E]; of every gate [E, H], [H, H] and [H]; [H, V] and
-[V]."""
+"""The authors' parameters in their order: [V, E]; of each gate [E, H], [H, H], [H]; [H, V]; [V]."""
 
 
 def draw_oracle(model: LanguageModel, seed: int) -> PyTree:
-    """Parameters from the normal distribution N(0, 1), the same for a seed on every machine."""
+    """Returns parameters drawn from N(0, 1), the same for a seed on every machine."""
     variables = model.init(jax.random.key(seed), jnp.zeros((1, 1), jnp.int32))
     return jax.device_get(variables["params"])
 
 
 def read_oracle(path: epath.PathLike) -> PyTree:
-    """Parameters of a `LanguageModel` from a file.
+    """Returns the parameters of a `LanguageModel` from a file.
 
     Args:
-        path: NAME.npz with arrays of the names in `ARRAYS`; any other name: a pickle of a list of
-            these arrays, by Python 2 or 3. Nothing but arrays is unpickled.
+        path: NAME.npz with the arrays of `ARRAYS` by name, or, under any other name, a pickle of a
+            list of these arrays, written by Python 2 or 3. Only arrays are unpickled.
 
     Raises:
-        UserError: it cannot be read, holds anything else, or its arrays do not fit together.
+        UserError: the file cannot be read, holds anything else, or its shapes do not match.
     """
     file = epath.Path(path)
     try:
@@ -71,7 +70,7 @@ def read_oracle(path: epath.PathLike) -> PyTree:
 
 
 class _Arrays(pickle.Unpickler):
-    """Reads NumPy arrays, and refuses everything else that a pickle can name."""
+    """Reads NumPy arrays and refuses everything else that a pickle can contain."""
 
     _ALLOWED = frozenset(
         {
@@ -84,13 +83,13 @@ class _Arrays(pickle.Unpickler):
     )
 
     def __init__(self, data: bytes) -> None:
-        # Python 2's strings hold the bytes of the arrays.
+        # Pickles of Python 2 hold the bytes of the arrays as strings.
         super().__init__(io.BytesIO(data), encoding="latin1")
 
     def find_class(self, module: str, name: str) -> Any:
-        """Raises UnpicklingError for what is no part of an array."""
+        """Returns a part of an array; raises UnpicklingError for anything else."""
         if (module, name) not in self._ALLOWED:
-            raise pickle.UnpicklingError(f"{module}.{name} is no part of an array: refused")
+            raise pickle.UnpicklingError(f"{module}.{name} is not part of an array: refused")
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
@@ -103,7 +102,7 @@ def _read_npz(data: bytes) -> list[np.ndarray]:
 
 
 def _joined(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """The parameters of a `LanguageModel`, whose gates are one array."""
+    """Returns the parameters of a `LanguageModel`, which has one array for all gates."""
     if not isinstance(arrays, list) or len(arrays) != len(ARRAYS):
         raise ValueError(f"expected a list of {len(ARRAYS)} arrays")
     if not all(isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in arrays):
@@ -127,8 +126,8 @@ def _check(params: dict[str, np.ndarray], path: epath.PathLike) -> None:
     for name, shape in expected.items():
         if params[name].shape != shape:
             raise UserError(
-                f"config.data.oracle={path}: {name} is {list(params[name].shape)}, "
-                f"and the others need {list(shape)}"
+                f"config.data.oracle={path}: {name} has the shape {list(params[name].shape)}, "
+                f"and the other arrays need {list(shape)}"
             )
         if not np.isfinite(params[name]).all():
             raise UserError(f"config.data.oracle={path}: {name} holds numbers that are not finite")

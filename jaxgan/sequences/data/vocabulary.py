@@ -1,4 +1,4 @@
-"""The tokens of a text by number, and how lines become sequences and sequences lines again."""
+"""The numbered tokens of a text, which encode lines as sequences and decode them."""
 
 import json
 import re
@@ -16,18 +16,18 @@ FILE = "vocabulary.json"
 UNKNOWN = "\ufffd"
 UNITS = ("characters", "words", "smiles")
 ATOMS = re.compile(r"\[[^\]]*\]|Br|Cl|%\d\d|.")
-"""Tokens of a molecule in SMILES: what brackets hold, atoms of two letters, ring numbers of
-two digits, and everything else by itself."""
+"""Tokens of a molecule in SMILES: a bracket atom, a two-letter atom, a ring number of two digits,
+or any other single character."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Tokens by number; number 0 is the end of a sequence, and has no text.
+    """Tokens by number; number 0 ends a sequence and has no text.
 
     Attributes:
-        tokens: those from 1 on.
-        unit: "characters"; "words", which spaces stand between; or "smiles", see `ATOMS`.
-        length: T, tokens of a sequence, one of which is the end of the longest lines.
+        tokens: those from number 1 on.
+        unit: "characters"; "words", separated by spaces; or "smiles", see `ATOMS`.
+        length: T, tokens of a sequence, including the one that ends it.
     """
 
     tokens: tuple[str, ...]
@@ -36,17 +36,17 @@ class Vocabulary:
 
     @property
     def size(self) -> int:
-        """How many numbers there are."""
+        """The number of tokens, including the one that ends a sequence."""
         return len(self.tokens) + 1
 
     def encode(self, lines: Sequence[str]) -> np.ndarray:
-        """int32 [lines, T], zeros behind each line; what is not known becomes `UNKNOWN`.
+        """Returns int32 [lines, T], padded with zeros; unknown tokens become `UNKNOWN`.
 
         Args:
             lines: each with fewer than T tokens.
 
         Raises:
-            KeyError: a token is not known, and this vocabulary has no `UNKNOWN`.
+            KeyError: a token is unknown, and this vocabulary has no `UNKNOWN`.
         """
         numbers = {token: number for number, token in enumerate(self.tokens, 1)}
         encoded = np.full((len(lines), self.length), START, np.int32)
@@ -57,23 +57,22 @@ class Vocabulary:
         return encoded
 
     def decode(self, sequences: np.ndarray) -> list[str]:
-        """The text of sequences int32 [B, T], each up to its end."""
-        joint = " " if self.unit == "words" else ""
-        return [
-            joint.join(self.tokens[number - 1] for number in until_end(row)) for row in sequences
-        ]
+        """Returns the text of sequences int32 [B, T], each up to its end."""
+        separator = " " if self.unit == "words" else ""
+        words = ([self.tokens[number - 1] for number in until_end(row)] for row in sequences)
+        return [separator.join(line) for line in words]
 
     def to_bytes(self) -> bytes:
-        """As a JSON file."""
+        """Returns the contents of a JSON file."""
         plain = {"unit": self.unit, "length": self.length, "tokens": list(self.tokens)}
         return (json.dumps(plain, ensure_ascii=False, indent=1) + "\n").encode()
 
 
 def read(workdir: epath.PathLike) -> Vocabulary:
-    """The vocabulary of a run.
+    """Returns the vocabulary of a run.
 
     Raises:
-        UserError: there is none, or it cannot be read.
+        UserError: the run has none, or it cannot be read.
     """
     path = epath.Path(workdir) / FILE
     try:
@@ -86,14 +85,14 @@ def read(workdir: epath.PathLike) -> Vocabulary:
 def build(
     lines: Iterable[str], unit: str, length: int, most: int, held_out: Iterable[str] = ()
 ) -> Vocabulary:
-    """The tokens of some lines, the most frequent first, and behind them those held out alone.
+    """Returns the vocabulary of lines: most frequent tokens first, those only held out last.
 
     Args:
         lines: of text.
         unit: one of `UNITS`.
         length: T.
-        most: numbers to use; where there are more tokens, the rarer ones become `UNKNOWN`. 0: all.
-        held_out: lines that have numbers for all of their tokens, too, but no say in the order.
+        most: the largest size; if there are more tokens, rarer ones become `UNKNOWN`. 0: no limit.
+        held_out: lines whose tokens get numbers too, but do not count for the frequency.
     """
     counts = Counter(token for line in lines for token in split(line, unit))
     counts.update({token: 0 for line in held_out for token in split(line, unit)})
@@ -105,13 +104,13 @@ def build(
 
 
 def split(line: str, unit: str) -> list[str]:
-    """The tokens of a line."""
+    """Returns the tokens of a line."""
     if unit == "smiles":
         return ATOMS.findall(line)
     return line.split() if unit == "words" else list(line)
 
 
 def until_end(sequence: np.ndarray) -> list[int]:
-    """The numbers of a sequence [T] before its end."""
+    """Returns the numbers of a sequence [T] before its end."""
     numbers = [int(number) for number in sequence]
     return numbers[: numbers.index(START)] if START in numbers else numbers

@@ -1,1 +1,1 @@
-"""Evaluation of generators of sequences."""
+"""Evaluation and use of generators of sequences."""

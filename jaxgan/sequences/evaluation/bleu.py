@@ -1,8 +1,8 @@
 """BLEU of single sequences against many references (Papineni et al. 2002), and Self-BLEU.
 
-n-gram precisions that are 0 count as 0.1 matches (Chen and Cherry 2014, method 1); all orders have
-the same weight. Self-BLEU (Zhu et al. 2018) is the BLEU of a sequence against all others of its
-set: high where a set repeats itself.
+All n-gram orders have the same weight, and an order without a match counts as 0.1 matches (Chen and
+Cherry 2014, method 1). Self-BLEU (Zhu et al. 2018) is the BLEU of a sequence against all others of
+its set; it is high if the set repeats itself.
 """
 
 import math
@@ -15,35 +15,33 @@ Gram = tuple[Hashable, ...]
 
 
 class References:
-    """A set of references, counted once.
+    """Computes BLEU against a set of references, whose n-grams are counted once.
 
     Args:
         sequences: at least one.
-        order: the longest n-grams that are counted.
+        order: the length of the longest n-grams.
     """
 
     def __init__(self, sequences: Sequence[Tokens], order: int) -> None:
         self.order = order
         self._lengths = Counter(len(sequence) for sequence in sequences)
-        self._grams = [_Largest() for _ in range(order)]
+        self._highest = [_HighestCounts() for _ in range(order)]
         for number, sequence in enumerate(sequences):
-            for grams, counts in zip(self._grams, _count(sequence, order), strict=True):
-                grams.add(number, counts)
+            for highest, counts in zip(self._highest, _count(sequence, order), strict=True):
+                highest.add(number, counts)
 
     def bleu(self, sequence: Tokens, without: int | None = None) -> list[float]:
-        """BLEU-1, BLEU-2, ... up to `order` of a sequence, each in 0..1.
+        """Returns BLEU-1, BLEU-2, ... up to `order` of a sequence, each in 0..1.
 
         Args:
             sequence: the candidate.
-            without: the number of a reference that is left out.
+            without: the number of a reference to leave out.
         """
         logs, scores = [], []
-        for size, (grams, counts) in enumerate(
-            zip(self._grams, _count(sequence, self.order), strict=True), 1
+        for size, (highest, counts) in enumerate(
+            zip(self._highest, _count(sequence, self.order), strict=True), 1
         ):
-            matches = sum(
-                min(count, grams.largest(gram, without)) for gram, count in counts.items()
-            )
+            matches = sum(min(count, highest.of(gram, without)) for gram, count in counts.items())
             if size == 1 and not matches:
                 return [0.0] * self.order
             logs.append(math.log((matches or EPSILON) / max(len(sequence) - size + 1, 1)))
@@ -53,14 +51,14 @@ class References:
     def _brevity(self, length: int, without: int | None) -> float:
         lengths = self._lengths
         if without is not None:
-            # A candidate that is left out has the length that is asked for.
+            # The reference to leave out is the candidate itself, so it has the same length.
             lengths = lengths - Counter([length])
         closest = min(lengths, key=lambda other: (abs(other - length), other))
         return 1.0 if length > closest else math.exp(1 - closest / max(length, 1))
 
 
-class _Largest:
-    """For every n-gram the largest count in one reference, which one, and the second largest."""
+class _HighestCounts:
+    """Holds the highest count of every n-gram in one reference, which one it is, and the second."""
 
     def __init__(self) -> None:
         self._found: dict[Gram, tuple[int, int, int]] = {}
@@ -74,7 +72,7 @@ class _Largest:
                 second = max(second, count)
             self._found[gram] = most, owner, second
 
-    def largest(self, gram: Gram, without: int | None) -> int:
+    def of(self, gram: Gram, without: int | None) -> int:
         most, owner, second = self._found.get(gram, (0, -1, 0))
         return second if owner == without else most
 
@@ -87,12 +85,12 @@ def _count(sequence: Tokens, order: int) -> list[Counter[Gram]]:
 
 
 def mean_bleu(references: References, sequences: Sequence[Tokens]) -> list[float]:
-    """The means over sequences of BLEU-1, BLEU-2, ..."""
+    """Returns the means over sequences of BLEU-1, BLEU-2, ..."""
     return _mean([references.bleu(sequence) for sequence in sequences])
 
 
 def self_bleu(sequences: Sequence[Tokens], order: int) -> list[float]:
-    """The means over at least two sequences of Self-BLEU-1, Self-BLEU-2, ..."""
+    """Returns the means over at least two sequences of Self-BLEU-1, Self-BLEU-2, ..."""
     others = References(sequences, order)
     return _mean([others.bleu(sequence, number) for number, sequence in enumerate(sequences)])
 

@@ -1,1 +1,1 @@
-"""Networks for token sequences, and how they draw."""
+"""Networks for sequences of tokens, and the functions that draw from them and score with them."""

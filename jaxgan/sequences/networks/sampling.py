@@ -1,7 +1,7 @@
-"""Drawing from a language model: whole sequences, and completions of every beginning of one.
+"""Draws tokens from a language model: whole sequences, completions, and scheduled sampling.
 
-Each row has a key of its own, so that what is drawn does not depend on its company nor on the
-devices.
+A whole sequence and its completions have their own keys, so what is drawn does not depend on which
+other sequences are drawn with it, nor on the number of devices.
 """
 
 import math
@@ -12,24 +12,29 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.core.state import PyTree
-from jaxgan.sequences.networks.language_model import START, Carry, LanguageModel, bound
+from jaxgan.sequences.networks.language_model import (
+    START,
+    Carry,
+    LanguageModel,
+    SequenceModel,
+    previous_tokens,
+    with_params,
+)
 
 LANES = 16
-"""Numbers that a processor adds at once; blocks are multiples of it."""
+"""How many numbers a processor adds at once; the blocks of `draw` are multiples of it."""
 
 
 def draw(logits: jax.Array, uniform: jax.Array) -> jax.Array:
-    """One token for each row by the inverse of the cumulative distribution.
+    """Returns one token per row, int32 [...], by inverting the cumulative distribution.
 
-    One random number a row, where the Gumbel trick takes one for every token of the vocabulary. The
-    cumulative sum is taken over blocks of tokens first, and then inside the chosen block alone.
+    It needs one random number per row, where the Gumbel trick needs one per token of the
+    vocabulary. The cumulative sum runs over blocks of tokens, and then over the tokens of the
+    chosen block only.
 
     Args:
         logits: float32 [..., V].
         uniform: float32 [...] in [0, 1).
-
-    Returns:
-        int32 [...].
     """
     vocabulary = logits.shape[-1]
     block = LANES * math.ceil(math.sqrt(vocabulary) / LANES)
@@ -37,10 +42,10 @@ def draw(logits: jax.Array, uniform: jax.Array) -> jax.Array:
     weights = jnp.exp(logits - largest)
     padding = [(0, 0)] * (logits.ndim - 1) + [(0, -vocabulary % block)]
     blocks = jnp.pad(weights, padding).reshape(*logits.shape[:-1], -1, block)
-    none = [(0, 0)] * (logits.ndim - 1) + [(1, 0)]
-    ends = jnp.pad(jnp.cumsum(jnp.sum(blocks, axis=-1), axis=-1), none)
+    one_before = [(0, 0)] * (logits.ndim - 1) + [(1, 0)]
+    ends = jnp.pad(jnp.cumsum(jnp.sum(blocks, axis=-1), axis=-1), one_before)
     threshold = uniform[..., None] * ends[..., -1:]
-    # Rounding can put the threshold behind the last block, or behind the last token of its block.
+    # Rounding can put the threshold past the last block, or past the last token of its block.
     which = jnp.sum(ends[..., 1:] <= threshold, axis=-1, keepdims=True)
     which = jnp.minimum(which, blocks.shape[-2] - 1)
     chosen = jnp.take_along_axis(blocks, which[..., None], axis=-2)[..., 0, :]
@@ -50,108 +55,130 @@ def draw(logits: jax.Array, uniform: jax.Array) -> jax.Array:
 
 
 def draw_next(
-    model: LanguageModel,
+    network: LanguageModel,
     params: PyTree,
     state: Carry,
     uniform: jax.Array,
     temperature: jax.Array | float = 1.0,
 ) -> jax.Array:
-    """The next token int32 [...] in a state [..., H], by numbers [...] as in `draw`."""
-    logits = bound(model, params)(state[0], method="logits")
+    """Returns the next token, int32 [...], given a state [..., H] and numbers as in `draw`."""
+    logits = with_params(network, params)(state[0], method="logits")
     return draw(logits / temperature, uniform)
 
 
 def sample(
-    model: LanguageModel,
+    model: SequenceModel,
     params: PyTree,
     key: jax.Array,
-    length: int,
-    ends: bool,
     temperature: jax.Array | float = 1.0,
 ) -> jax.Array:
-    """One sequence: int32 [T].
+    """Returns one sequence, int32 [T].
 
     Args:
         model: the language model.
         params: its parameters.
         key: of this sequence.
-        length: T.
-        ends: `START` ends a sequence.
-        temperature: the logits are divided by it.
+        temperature: divides the logits.
     """
-    apply = bound(model, params)
+    call = with_params(model.network, params)
 
     def step(
         carry: tuple[Carry, jax.Array], uniform: jax.Array
     ) -> tuple[tuple[Carry, jax.Array], jax.Array]:
-        state, over = carry
-        token = draw_next(model, params, state, uniform, temperature)
-        token = jnp.where(over, START, token) if ends else token
-        return (apply(state, token, method="advance"), over | (token == START)), token
+        state, ended = carry
+        token = draw_next(model.network, params, state, uniform, temperature)
+        token = jnp.where(ended, START, token) if model.ends else token
+        return (call(state, token, method="next_state"), ended | (token == START)), token
 
-    start = apply((), method="begin"), jnp.zeros((), bool)
-    return jax.lax.scan(step, start, jax.random.uniform(key, (length,)))[1]
+    start = call((), method="initial_state"), jnp.zeros((), bool)
+    return jax.lax.scan(step, start, jax.random.uniform(key, (model.length,)))[1]
 
 
 def complete(
-    model: LanguageModel,
-    params: PyTree,
-    tokens: jax.Array,
-    key: jax.Array,
-    roll_outs: int,
-    ends: bool,
+    model: SequenceModel, params: PyTree, tokens: jax.Array, key: jax.Array, roll_outs: int
 ) -> jax.Array:
-    """Completes every beginning of one sequence: int32 [T - 1, N, T], after 1 to T - 1 tokens.
+    """Returns completions of every prefix of a sequence, int32 [T - 1, N, T].
 
-    Every completion is a lane of one scan over time. The beginnings of p and of T - p tokens share
-    their lanes: completing the one takes T - p steps and the other p, so that all lanes are busy in
-    all T steps, where a lane for each would be idle half of the time.
+    The prefixes have 1 to T - 1 tokens. Each completion is a lane of one scan over time. The
+    prefixes of p and of T - p tokens share their lanes: one needs T - p steps and the other p, so
+    all lanes are busy in all T steps. With a lane of its own, a prefix would leave it idle half of
+    the time.
 
     Args:
         model: the language model of the roll-out policy.
         params: its parameters.
         tokens: int32 [T], T at least 2.
         key: of this sequence.
-        roll_outs: N, completions of each.
-        ends: `START` ends a sequence.
+        roll_outs: N, completions of each prefix.
     """
     length, pairs = len(tokens), len(tokens) // 2
-    apply = bound(model, params)
+    call = with_params(model.network, params)
 
-    def listen(carry: tuple[Carry, jax.Array], token: jax.Array) -> tuple[Any, Any]:
-        state, over = carry
-        return (apply(state, token, method="advance"), over | (token == START)), carry
+    def read(carry: tuple[Carry, jax.Array], token: jax.Array) -> tuple[Any, Any]:
+        state, ended = carry
+        return (call(state, token, method="next_state"), ended | (token == START)), carry
 
-    start = apply((), method="begin"), jnp.zeros((), bool)
-    # What is known after 0, 1, ..., T - 1 tokens: the model's state, and whether the end was there.
-    _, known = jax.lax.scan(listen, start, tokens)
-    # Lane j begins with j + 1 tokens, and from step T - 1 - j on with so many.
+    start = call((), method="initial_state"), jnp.zeros((), bool)
+    # After 0, 1, ..., T - 1 tokens: the model's state, and whether the sequence has ended.
+    _, after = jax.lax.scan(read, start, tokens)
+    # Lane j completes the prefix of j + 1 tokens, and from step T - 1 - j on that of T - 1 - j.
     lanes = jnp.arange(pairs)[:, None]
 
-    def lay_out(leaf: jax.Array) -> jax.Array:
+    def repeat(leaf: jax.Array) -> jax.Array:
         return jnp.broadcast_to(leaf[:, None], (pairs, roll_outs, *leaf.shape[1:]))
 
     def step(carry: Any, inputs: Any) -> tuple[Any, jax.Array]:
         number, second, uniform = inputs
-        turns = lanes == length - 1 - number
-        carry = jax.tree.map(lambda a, b: jnp.where(_like(turns, a), b, a), carry, second)
-        state, over = carry
-        token = draw_next(model, params, state, uniform)
-        token = jnp.where(over, START, token) if ends else token
-        return (apply(state, token, method="advance"), over | (token == START)), token
+        switches = lanes == length - 1 - number
+        carry = jax.tree.map(lambda a, b: jnp.where(_expand(switches, a), b, a), carry, second)
+        state, ended = carry
+        token = draw_next(model.network, params, state, uniform)
+        token = jnp.where(ended, START, token) if model.ends else token
+        return (call(state, token, method="next_state"), ended | (token == START)), token
 
-    first = jax.tree.map(lambda leaf: lay_out(leaf[1 : pairs + 1]), known)
+    first = jax.tree.map(lambda leaf: repeat(leaf[1 : pairs + 1]), after)
     uniforms = jax.random.uniform(key, (length, pairs, roll_outs))
-    _, drawn = jax.lax.scan(step, first, (jnp.arange(length), known, uniforms))
+    _, drawn = jax.lax.scan(step, first, (jnp.arange(length), after, uniforms))
     return _assemble(tokens, drawn)
 
 
-def _like(mask: jax.Array, leaf: jax.Array) -> jax.Array:
+def scheduled_inputs(
+    network: LanguageModel, params: PyTree, tokens: jax.Array, key: jax.Array, truth: jax.Array
+) -> jax.Array:
+    """Returns the inputs of scheduled sampling, int32 [B, T]; the first is `START`.
+
+    After each position the model reads the data's token with probability `truth`, independently for
+    every position, and otherwise a token that it draws there (Bengio et al. 2015).
+
+    Args:
+        network: the language model.
+        params: its parameters.
+        tokens: int32 [B, T], the data.
+        key: of this batch.
+        truth: float32 [], the probability of the data's token.
+    """
+    coin_key, token_key = jax.random.split(key)
+    uniforms = jax.random.uniform(token_key, tokens.shape)
+    from_data = jax.random.uniform(coin_key, tokens.shape) < truth
+    call = with_params(network, params)
+
+    def step(state: Carry, inputs: Any) -> tuple[Carry, jax.Array]:
+        true, is_true, uniform = inputs
+        token = jnp.where(is_true, true, draw_next(network, params, state, uniform))
+        return call(state, token, method="next_state"), token
+
+    start = call(tokens.shape[:1], method="initial_state")
+    _, read = jax.lax.scan(step, start, (tokens.T, from_data.T, uniforms.T))
+    return previous_tokens(read.T)
+
+
+def _expand(mask: jax.Array, leaf: jax.Array) -> jax.Array:
+    """Returns the mask with as many axes as the leaf."""
     return mask.reshape(*mask.shape, *[1] * (leaf.ndim - mask.ndim))
 
 
 def _assemble(tokens: jax.Array, drawn: jax.Array) -> jax.Array:
-    """Beginnings int32 [T] and what the lanes drew, [T, T // 2, N] -> [T - 1, N, T]."""
+    """Joins the prefixes of int32 [T] with what the lanes drew, [T, T // 2, N]: [T - 1, N, T]."""
     length, pairs, _ = drawn.shape
     given, place = np.mgrid[1:length, :length]
     is_first = given <= pairs

@@ -1,129 +1,265 @@
-"""ORGAN (Guimaraes et al. 2017): SeqGAN whose reward is half the discriminator's, half a user's.
+"""ORGAN (Guimaraes et al. 2017): SeqGAN with a reward that D and a black-box objective share.
 
-Rounds are SeqGAN's. In an adversarial one every completed sequence has a rating by a black-box
-objective beside D's judgement, and the reward of a token is the mean over its completions of
+Every round is of one of three kinds, in this order:
 
-    share * D + (1 - share) * objective * penalty
+    1. pretraining of G: one epoch of likelihood, or of scheduled sampling
+    2. pretraining of D: G draws as many sequences as there are data, and D learns to tell the two
+       apart for `epochs` epochs
+    3. adversarial:
+         g_steps times:
+           G draws a batch of sequences
+           the roll-out policy completes every prefix of each of them `roll_outs` times
+           D judges and the objective rates every completion
+           the reward of a token is the mean over the completions after it of
+             share * judgement + (1 - share) * rating * repetition penalty
+           G follows the policy gradient
+         the roll-out policy moves towards G
+         d_steps times: as a round of kind 2
 
-where a sequence that stands n times in its batch has the penalty (different sequences / all) / n.
-A share of 0 is naive reinforcement learning, of 1 SeqGAN. With BLEU against the data as objective
-and a share of 0 it is the PG-BLEU of SeqGAN's paper.
-
-The objective sees text (or an oracle's tokens as a tuple of numbers), each different sequence once;
-see `jaxgan.scores.objectives`. What has no rating counts as 0.
+A sequence that occurs n times among the k-th completions of its batch has the repetition penalty
+(number of different ones / number of all) / n. With a share of 0 this is naive reinforcement
+learning, with a share of 1 SeqGAN. With BLEU against the data as the objective and a share of 0 it
+is the PG-BLEU of SeqGAN's paper. A sequence that the objective cannot rate counts as 0.
 """
 
-import math
-from collections.abc import Callable, Sequence
-from typing import Any
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxgan.core import devices
+from jaxgan.core import devices, metrics
 from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Evaluation
-from jaxgan.core.state import RunState
-from jaxgan.scores.objectives import ObjectivePool
-from jaxgan.scores.registry import import_path
+from jaxgan.core.state import (
+    History,
+    LossResult,
+    Metrics,
+    Players,
+    Record,
+    RunState,
+    descend,
+    make_player,
+    make_run_state,
+    step_key,
+)
+from jaxgan.core.steps import Steps, by_step
+from jaxgan.core.timer import Timer
+from jaxgan.sequences import losses
+from jaxgan.sequences.commands import declare
 from jaxgan.sequences.data.corpora import Corpus, open_corpus
-from jaxgan.sequences.data.music import diversity as pair_diversity
-from jaxgan.sequences.data.vocabulary import until_end
-from jaxgan.sequences.evaluation.bleu import References
-from jaxgan.sequences.systems.checks import check, check_organ
-from jaxgan.sequences.systems.policy import Explored, explore
-from jaxgan.sequences.systems.seqgan import SeqGAN, tell_bounds
+from jaxgan.sequences.evaluation.objectives import ObjectiveValidation, Ratings
+from jaxgan.sequences.networks.discriminator import Discriminator
+from jaxgan.sequences.networks.inference import generate
+from jaxgan.sequences.networks.language_model import SequenceModel, previous_tokens
+from jaxgan.sequences.networks.roll_outs import expected_judgements, move_towards, roll_out
+from jaxgan.sequences.networks.sampling import scheduled_inputs
+from jaxgan.sequences.settings import MAY_CHANGE, OBJECTIVE_RANGES, check
+from jaxgan.sequences.training import (
+    Training,
+    clipped_adam,
+    make_discriminator,
+    make_generator,
+    select,
+)
 
-MUSIC, MOLECULES = "jaxgan.sequences.data.music", "jaxgan.sequences.data.molecules"
-OBJECTIVES = {
-    "tonality": f"{MUSIC}:tonality",
-    "melodicity": f"{MUSIC}:melodicity",
-    "steps": f"{MUSIC}:steps",
-    "druglikeness": f"{MOLECULES}:druglikeness",
-    "solubility": f"{MOLECULES}:solubility",
-    "synthesizability": f"{MOLECULES}:synthesizability",
-    "validity": f"{MOLECULES}:validity",
-}
-BLEU_ORDER = 3
-BLEU_REFERENCES = 0.4  # of the data: the authors of SeqGAN
-COMPARED = 200
-"""Samples whose pairs tell the diversity."""
+DATA_STREAM, SAMPLE_STREAM, ROLL_OUT_STREAM, RANDOM_STREAM = range(4)
+"""Distinguish the draws of one step from each other."""
 
 
-class Ratings:
-    """Objectives of sequences of tokens.
-
-    Args:
-        config: of the run.
-        corpus: its data.
+@dataclasses.dataclass(frozen=True)
+class System:
+    """Everything that is fixed during a run.
 
     Attributes:
-        calls: sequences that the objective was asked for.
+        generator: the language model; the roll-out policy has the same network.
+        discriminator: D; with one output it is a Wasserstein critic.
+        judge: where judgements come from: "discriminator", or for control experiments "constant" or
+            "random".
+        share: of the judgements in the reward; the objective's is 1 - share.
+        repetition_penalty: whether sequences that occur several times in a batch are worth less.
+        roll_outs: N, completions of each prefix.
+        roll_out_decay: the share of itself that the roll-out policy keeps when it moves towards G.
+        baseline: whether the mean reward of the other sequences is subtracted.
+        likelihood_optimizer: of G in pretraining.
+        policy_optimizer: of G in the adversarial rounds.
+        discriminator_optimizer: of D.
+        output_penalty: weight of half the squared norm of D's output layer.
+        gradient_penalty: weight of a critic's gradient penalty.
+        mesh: the devices.
     """
 
-    def __init__(self, config: ConfigDict, corpus: Corpus) -> None:
-        self._corpus = corpus
-        self._pool: ObjectivePool | None = None
-        self._rate: Callable[[Sequence[Any]], np.ndarray]
-        if config.objective == "bleu":
-            self._bleu = _Bleu(corpus, config.seed)
-            self._rate = self._bleu
-        else:
-            path = OBJECTIVES.get(config.objective, config.objective)
-            if "." not in path and ":" not in path:
-                raise UserError(
-                    f"config.objective={config.objective!r}: give one of "
-                    f"{', '.join(['bleu', *OBJECTIVES])}, or the import path of your own, such as "
-                    "my_module:reward_fn"
-                )
-            scoring = config.scoring
-            self._pool = ObjectivePool(path, scoring.workers, scoring.deadline_seconds)
-            self._rate = self._pool
-
-    @property
-    def calls(self) -> int:
-        """Items that the objective was asked for so far, each once."""
-        return self._pool.calls if self._pool else self._bleu.calls
-
-    def __call__(self, sequences: np.ndarray) -> np.ndarray:
-        """float32 [n] of sequences int32 [n, T]; NaN where there is none."""
-        different, places = np.unique(sequences, axis=0, return_inverse=True)
-        return self._rate(self.items(different))[places.reshape(-1)]
-
-    def items(self, sequences: np.ndarray) -> list[Any]:
-        """What the objective sees of sequences int32 [n, T]."""
-        text = self._corpus.vocabulary
-        if text and self._pool:
-            return text.decode(sequences)
-        cut = until_end if self._corpus.ends else list
-        return [tuple(cut(row)) for row in sequences.tolist()]
-
-    def close(self) -> None:
-        """Ends the worker processes."""
-        if self._pool:
-            self._pool.close()
+    generator: SequenceModel
+    discriminator: Discriminator
+    judge: str
+    share: float
+    repetition_penalty: bool
+    roll_outs: int
+    roll_out_decay: float
+    baseline: bool
+    likelihood_optimizer: optax.GradientTransformation
+    policy_optimizer: optax.GradientTransformation
+    discriminator_optimizer: optax.GradientTransformation
+    output_penalty: float
+    gradient_penalty: float
+    mesh: Mesh
 
 
-class _Bleu:
-    """BLEU-3 against a random share of the data, in this process."""
+def init(key: jax.Array, *, system: System) -> RunState:
+    """Returns the state before the first update; the roll-out policy is a copy of G."""
+    generator_key, discriminator_key, run_key = jax.random.split(key, 3)
+    tokens = jnp.zeros((1, system.generator.length), jnp.int32)
+    generator = system.generator.network.init(generator_key, tokens)
+    discriminator = system.discriminator.init(discriminator_key, tokens)
+    players = {
+        "generator": make_player(generator, system.likelihood_optimizer),
+        "discriminator": make_player(discriminator, system.discriminator_optimizer),
+    }
+    # Steps overwrite both in place, so they cannot share arrays.
+    memory = {"roll_out": jax.tree.map(jnp.copy, players["generator"].params)}
+    return make_run_state(run_key, players, memory)
 
-    def __init__(self, corpus: Corpus, seed: int) -> None:
-        count = max(round(BLEU_REFERENCES * len(corpus.train)), 1)
-        chosen = np.random.default_rng(seed).permutation(len(corpus.train))[:count]
-        cut = until_end if corpus.ends else list
-        rows = [cut(row) for row in corpus.train[chosen].tolist()]
-        self._references = References(rows, BLEU_ORDER)
-        self.calls = 0
 
-    def __call__(self, items: Sequence[Any]) -> np.ndarray:
-        self.calls += len(items)
-        return np.array([self._references.bleu(item)[-1] for item in items], np.float32)
+def likelihood_step(
+    run_state: RunState, rows: jax.Array, data: jax.Array, truth: jax.Array, *, system: System
+) -> tuple[RunState, Metrics]:
+    """Moves G once, down the mean of -log p over the tokens of the rows, int32 [B], of the data.
+
+    With `truth` below 1 this is scheduled sampling; see `scheduled_inputs`.
+    """
+    model, tokens = system.generator, data[rows]
+    key = step_key(run_state, DATA_STREAM)
+    params = run_state.players["generator"].params
+    inputs = jax.lax.cond(
+        truth < 1,
+        lambda: scheduled_inputs(model.network, params, tokens, key, truth),
+        lambda: previous_tokens(tokens),
+    )
+
+    def loss(players: Players) -> LossResult:
+        params = players["generator"].params
+        value = losses.negative_log_likelihood(model, params, tokens, inputs)
+        return value, ({}, {"likelihood_loss": value})
+
+    return descend(run_state, {"generator": system.likelihood_optimizer}, loss)
+
+
+def discriminator_step(
+    run_state: RunState,
+    rows: jax.Array,
+    real: jax.Array,
+    generated: jax.Array,
+    *,
+    system: System,
+) -> tuple[RunState, Metrics]:
+    """Moves D once, down its loss on a batch of real and generated sequences; see `select`."""
+    tokens, is_real = select(rows, real, generated)
+    key = step_key(run_state, DATA_STREAM)
+
+    def loss(players: Players) -> LossResult:
+        value, accuracy = losses.discriminator_loss(
+            system.discriminator,
+            players["discriminator"].params,
+            tokens,
+            is_real,
+            key,
+            system.output_penalty,
+            system.gradient_penalty,
+        )
+        return value, ({}, {"d_loss": value, "d_accuracy": accuracy})
+
+    return descend(run_state, {"discriminator": system.discriminator_optimizer}, loss)
+
+
+def sample(run_state: RunState, rows: jax.Array, *, system: System) -> jax.Array:
+    """Returns sequences that G draws in this state, int32 [B, T] for rows int32 [B]."""
+    params = run_state.players["generator"].params
+    key = step_key(run_state, SAMPLE_STREAM)
+    return generate(params, key, rows, model=system.generator, mesh=system.mesh)
+
+
+def explore(
+    run_state: RunState, rows: jax.Array, *, system: System
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Draws sequences from G, completes their prefixes, and judges all of them.
+
+    Args:
+        run_state: the state.
+        rows: int32 [B], the numbers of the sequences.
+        system: what is fixed.
+
+    Returns:
+        int32 [B, T], the sequences; int32 [B, T - 1, N, T], the completions; and float32 [B, T],
+        the expected judgement after each token.
+    """
+    tokens = sample(run_state, rows, system=system)
+    completions = roll_out(
+        system.generator,
+        run_state.memory["roll_out"],
+        step_key(run_state, ROLL_OUT_STREAM),
+        tokens,
+        rows,
+        system.roll_outs,
+        system.mesh,
+    )
+    if system.judge == "constant":
+        values = jnp.ones(tokens.shape)
+    elif system.judge == "random":
+        values = jax.random.uniform(step_key(run_state, RANDOM_STREAM), tokens.shape)
+    else:
+        params = run_state.players["discriminator"].params
+        values = expected_judgements(system.discriminator, params, tokens, completions, system.mesh)
+    return tokens, completions, values
+
+
+def mixed_rewards(
+    tokens: np.ndarray,
+    completions: np.ndarray,
+    judgements: np.ndarray,
+    *,
+    rate: Callable[[np.ndarray], np.ndarray],
+    system: System,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the reward of every token, float32 [B, T], and the ratings of the sequences [B].
+
+    Args:
+        tokens: int32 [B, T].
+        completions: int32 [B, T - 1, N, T].
+        judgements: float32 [B, T].
+        rate: the objective, int32 [n, T] -> float32 [n]; NaN for a sequence without a rating.
+        system: what is fixed.
+
+    Raises:
+        UserError: no sequence has a rating.
+    """
+    batch, length = tokens.shape
+    every = np.concatenate([completions.reshape(batch, -1, length), tokens[:, None]], axis=1)
+    ratings = rate(every.reshape(-1, length)).reshape(batch, -1)
+    if not np.isfinite(ratings).any():
+        raise UserError(
+            f"config.objective: none of {ratings.size} sequences has a rating, so there is nothing "
+            "to learn; try the objective on a few lines of the data"
+        )
+    rated = np.nan_to_num(ratings, nan=0.0)
+    if system.repetition_penalty:
+        rated = rated * repetition_penalty(every)
+    means = rated[:, :-1].reshape(batch, length - 1, -1).mean(axis=-1)
+    objective = np.concatenate([means, rated[:, -1:]], axis=1)
+    rewards = system.share * judgements + (1 - system.share) * objective
+    return rewards.astype(np.float32), ratings[:, -1]
 
 
 def repetition_penalty(sequences: np.ndarray) -> np.ndarray:
-    """(different sequences / all) / (copies of each): float32 [B, K] of K batches [B, K, T]."""
+    """Returns (number of different sequences / number of all) / (copies of each), float32 [B, K].
+
+    Args:
+        sequences: int32 [B, K, T]: K batches, each of which is compared within itself.
+    """
     batch, count, length = sequences.shape
     _, names = np.unique(sequences.reshape(-1, length), axis=0, return_inverse=True)
     names = names.reshape(batch, count)
@@ -134,138 +270,185 @@ def repetition_penalty(sequences: np.ndarray) -> np.ndarray:
     return penalty
 
 
-class Organ(SeqGAN):
-    """The recipe.
+def policy_step(
+    run_state: RunState, batch: tuple[jax.Array, jax.Array], *, system: System
+) -> tuple[RunState, Metrics]:
+    """Moves G once, along the policy gradient.
+
+    Args:
+        run_state: the state.
+        batch: int32 [B, T], sequences that G has drawn in this state, and float32 [B, T], the
+            rewards of their tokens.
+        system: what is fixed.
+
+    Returns:
+        The state, and `g_loss` [] and `reward` [], the mean reward of the last tokens.
+    """
+    tokens, rewards = batch
+
+    def loss(players: Players) -> LossResult:
+        params = players["generator"].params
+        value = losses.policy_loss(system.generator, params, tokens, rewards, system.baseline)
+        return value, ({}, {"g_loss": value, "reward": jnp.mean(rewards[:, -1])})
+
+    return descend(run_state, {"generator": system.policy_optimizer}, loss)
+
+
+def start_adversarial(run_state: RunState, *, system: System) -> RunState:
+    """Gives G a new optimizer and makes a copy of G the roll-out policy."""
+    player = run_state.players["generator"]
+    fresh = dataclasses.replace(player, opt_state=system.policy_optimizer.init(player.params))
+    players = {**run_state.players, "generator": fresh}
+    memory = {"roll_out": jax.tree.map(jnp.copy, player.params)}
+    return dataclasses.replace(run_state, players=players, memory=memory)
+
+
+def follow(run_state: RunState, *, system: System) -> RunState:
+    """Moves the roll-out policy towards G, once a round (Yu et al., algorithm 1)."""
+    params, policy = run_state.players["generator"].params, run_state.memory["roll_out"]
+    moved = move_towards(policy, params, system.roll_out_decay)
+    return dataclasses.replace(run_state, memory={"roll_out": moved})
+
+
+class Organ:
+    """The recipe; see `jaxgan.core.recipe.Recipe`.
 
     Args:
         config: see configs/organ.py.
-        mesh: the devices.
+        system: what is fixed.
         corpus: the data.
-        ratings: the objective.
+        validation: measures G; its objective is the reward's.
     """
 
-    def __init__(self, config: ConfigDict, mesh: Mesh, corpus: Corpus, ratings: Ratings) -> None:
-        super().__init__(config, mesh, corpus)
-        self.ratings = ratings
-        known = corpus.train if corpus.vocabulary is None else ratings.items(corpus.train)
-        self.known = {_name(item, self.canonical) for item in known}
+    optional_players: tuple[str, ...] = ()
+    history_window: int | None = 0
 
-    @property
-    def canonical(self) -> Callable[[str], str] | None:
-        """What gives one name to all ways to write the same; None where there is one way alone."""
-        if self.config.data.unit != "smiles":
-            return None
-        found: Callable[[str], str] = import_path(f"{MOLECULES}:canonical")
-        return found
-
-    def rewards(self, explored: Explored) -> tuple[jax.Array, dict[str, float]]:
-        """The reward of every token, float32 [B, T], and the objective's mean and calls."""
-        share, before = self.config.share, self.ratings.calls
-        if share == 1:
-            return super().rewards(explored)
-        tokens, completions, values = self.fetch(tuple(explored))
-        batch, length = tokens.shape
-        everything = np.concatenate(
-            [completions.reshape(batch, -1, length), tokens[:, None]], axis=1
+    def __init__(
+        self, config: ConfigDict, system: System, corpus: Corpus, validation: ObjectiveValidation
+    ) -> None:
+        self.files: Mapping[str, bytes] = corpus.files
+        self.validation = validation
+        self._config = config
+        self._system = system
+        self.training = Training(
+            config,
+            system.mesh,
+            corpus,
+            likelihood_step=functools.partial(likelihood_step, system=system),
+            discriminator_step=functools.partial(discriminator_step, system=system),
+            generate=functools.partial(sample, system=system),
         )
-        ratings = self.ratings(everything.reshape(-1, length)).reshape(batch, -1)
-        if not np.isfinite(ratings).any():
-            raise UserError(
-                f"config.objective={self.config.objective}: not one of {ratings.size} sequences "
-                "has a value, so there is nothing to learn; try it on a few lines of the data"
-            )
-        rated = np.nan_to_num(ratings, nan=0.0)
-        if self.config.repetition_penalty:
-            rated = rated * repetition_penalty(everything)
-        means = rated[:, :-1].reshape(batch, length - 1, -1).mean(axis=-1)
-        objective = np.concatenate([means, rated[:, -1:]], axis=1)
-        rewards = (share * values + (1 - share) * objective).astype(np.float32)
-        told = {
-            "objective": float(np.nan_to_num(ratings[:, -1]).mean()),
-            "objective_calls": float(self.ratings.calls - before),
-        }
-        return devices.put_sharded(rewards, self.mesh), told
+        whole, rows = devices.replicated(system.mesh), devices.sharded(system.mesh)
+        change = functools.partial(jax.jit, donate_argnums=0, out_shardings=whole)
+        self.init = jax.jit(functools.partial(init, system=system), out_shardings=whole)
+        self.explore = jax.jit(functools.partial(explore, system=system), out_shardings=rows)
+        self._gather = jax.jit(lambda arrays: arrays, out_shardings=whole)
+        self._policy_steps = Steps(
+            functools.partial(policy_step, system=system), system.mesh, ("generator",), batches=1
+        )
+        self._start_adversarial = change(functools.partial(start_adversarial, system=system))
+        self._follow = change(functools.partial(follow, system=system))
+
+    def round(
+        self, state: RunState, history: History, number: int, timer: Timer
+    ) -> tuple[RunState, Record, Mapping[str, float | jax.Array]]:
+        """Trains for one round; see the top of this file."""
+        config, training = self._config, self.training
+        first_of_d = config.pretrain_rounds + 1
+        first_adversarial = first_of_d + config.discriminator_rounds
+        if number < first_of_d:
+            state, found = training.likelihood_epoch(state, number, timer)
+            return state, {}, found
+        if number < first_adversarial:
+            state, found = training.discriminator_pass(state, number, 0, timer)
+            return state, {}, found
+        if number == first_adversarial:
+            state = self._start_adversarial(state)
+        state, found = self.generator_pass(state, timer)
+        state = self._follow(state)
+        if self._system.judge == "discriminator":
+            for repetition in range(config.d_steps):
+                state, of_d = training.discriminator_pass(state, number, repetition, timer)
+                found |= of_d
+        return state, {}, found
+
+    def generator_pass(self, state: RunState, timer: Timer) -> tuple[RunState, dict[str, float]]:
+        """Moves G `g_steps` times, each time with the rewards of newly drawn sequences."""
+        calls_before = self.validation.ratings.calls
+        steps: list[Metrics] = []
+        for _ in range(self._config.g_steps):
+            with timer.part("explore"):
+                explored = jax.block_until_ready(self.explore(state, self.training.rows))
+            with timer.part("reward"):
+                rewards, of_objective = self.rewards(*explored)
+            with timer.part("policy"):
+                state, report = self._policy_steps(state, [(explored[0], rewards)])
+                [of_step] = by_step(jax.device_get(report))
+            steps.append(of_step | of_objective)
+        calls = float(self.validation.ratings.calls - calls_before)
+        return state, {**metrics.of_round(steps), "objective_calls": calls}
+
+    def rewards(
+        self, tokens: jax.Array, completions: jax.Array, judgements: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
+        """Returns the reward of every token, float32 [B, T], and the mean rating by name."""
+        if self._system.share == 1:
+            return judgements, {}
+        gathered = self._gather((tokens, completions, judgements))
+        rewards, ratings = mixed_rewards(
+            *jax.device_get(gathered), rate=self.validation.ratings, system=self._system
+        )
+        placed = devices.put_sharded(rewards, self._system.mesh)
+        return placed, {"objective": np.nan_to_num(ratings).mean()}
 
     def evaluate(self, state: RunState, number: int) -> Callable[[], Evaluation]:
-        """The metrics of `Validation`, and of the objective."""
-        params = state.players["generator"].deployed
-        samples = self.validation.draw(params, number)
-        found = self.validation.measure(params, samples)
-        own = self.measure(samples)
-        # Likelihoods say little about a generator that shall not be like its data.
-        evaluation = Evaluation({**own, **found.metrics}, own["eval/objective"], found.media)
+        """Measures sequences that G draws, by the objective as well."""
+        evaluation = self.validation.evaluate(state, number)
         return lambda: evaluation
 
-    def measure(self, samples: np.ndarray) -> dict[str, float]:
-        """What samples int32 [n, T] are worth.
-
-        The mean objective over all (0 where there is none) and over those that have one; how many
-        have one, how many of those differ, and how many of these the data do not have; diversity;
-        and for how many the objective was asked here, which training does not count.
-        """
-        before = self.ratings.calls
-        ratings = self.ratings(samples)
-        valid = np.isfinite(ratings)
-        items = self.ratings.items(samples[valid])
-        different = {_name(item, self.canonical) for item in items}
-        metrics = {
-            "eval/objective": float(np.nan_to_num(ratings).mean()),
-            "eval/objective_valid": float(ratings[valid].mean()) if valid.any() else math.nan,
-            "eval/validity": float(valid.mean()),
-            "eval/uniqueness": len(different) / max(len(items), 1),
-            "eval/novelty": len(different - self.known) / max(len(different), 1),
-            "eval/objective_calls": float(self.ratings.calls - before),
-        }
-        if self.corpus.vocabulary:
-            few = items[:COMPARED]
-            measure = pair_diversity
-            if self.canonical:
-                measure = import_path(f"{MOLECULES}:diversity")
-            metrics["eval/diversity"] = measure(few)
-        return metrics
-
-    def look(self, state: RunState, rows: jax.Array) -> Explored:
-        """`explore`, all of it."""
-        return explore(state, rows, system=self.system)
-
-    def fetch(self, arrays: Any) -> Any:
-        """Rows of a batch, whole, in the memory of every host."""
-        return jax.device_get(jax.tree.map(self.gather, arrays))
-
-    def compile(self) -> None:
-        """As SeqGAN's; and what brings the rows of several processes together."""
-        super().compile()
-        self.gather = jax.jit(lambda a: a, out_shardings=devices.replicated(self.mesh))
-
     def close(self) -> None:
-        """Ends the worker processes."""
-        self.ratings.close()
-
-
-def _name(item: Any, canonical: Callable[[str], str] | None) -> Any:
-    if canonical:
-        return canonical(item)
-    return item if isinstance(item, str) else tuple(item)
+        """Stops the worker processes of the objective."""
+        self.validation.close()
 
 
 def make(config: ConfigDict, mesh: Mesh) -> Organ:
-    """The recipe of a config: its data read, its worker processes started.
+    """Returns the recipe of a config, with its data read and its worker processes started.
 
     Raises:
         UserError: a setting, the objective or the data cannot be used; the message says which.
     """
-    check_organ(config)
-    if config.share == 0:
-        # D is not asked, so nothing is spent on its judgement.
-        config = config.copy_and_resolve_references()
-        config.judge = "constant"
-    check(config, mesh)
+    check(config, mesh, OBJECTIVE_RANGES)
     corpus = open_corpus(config, mesh)
+    system = System(
+        generator=make_generator(config, corpus),
+        discriminator=make_discriminator(config, corpus),
+        # Judgements without a share in the reward need not be computed.
+        judge=config.judge if config.share else "constant",
+        share=config.share,
+        repetition_penalty=config.repetition_penalty,
+        roll_outs=config.roll_outs,
+        roll_out_decay=config.roll_out_decay,
+        baseline=config.baseline,
+        likelihood_optimizer=clipped_adam(config.generator_learning_rate, config.gradient_clip),
+        policy_optimizer=clipped_adam(config.policy_learning_rate, config.gradient_clip),
+        discriminator_optimizer=optax.adam(config.discriminator_learning_rate),
+        output_penalty=config.penalty,
+        gradient_penalty=config.gradient_penalty,
+        mesh=mesh,
+    )
+    validation = open_validation(config, mesh, corpus)
+    validation.print_bounds()
+    return Organ(config, system, corpus, validation)
+
+
+def open_validation(config: ConfigDict, mesh: Mesh, corpus: Corpus) -> ObjectiveValidation:
+    """Returns what measures the generators of a config, with its worker processes started."""
     ratings = Ratings(config, corpus)
     try:
-        recipe = Organ(config, mesh, corpus, ratings)
+        return ObjectiveValidation(config, make_generator(config, corpus), corpus, mesh, ratings)
     except BaseException:
         ratings.close()
         raise
-    tell_bounds(recipe.validation.bounds)
-    return recipe
+
+
+DECLARATION = declare(make, open_validation, MAY_CHANGE)

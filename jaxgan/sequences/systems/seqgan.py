@@ -1,263 +1,382 @@
-"""SeqGAN (Yu, Zhang, Wang and Yu, AAAI 2017): a generator of tokens that learns from rewards.
+"""SeqGAN (Yu, Zhang, Wang and Yu, AAAI 2017): a generator of tokens learns from rewards.
 
 Every round is of one of three kinds, in this order:
 
-    1. pretraining of G: one epoch of likelihood (or of scheduled sampling)
-    2. pretraining of D: G draws as many sequences as there are data; `epochs` over both
+    1. pretraining of G: one epoch of likelihood, or of scheduled sampling
+    2. pretraining of D: G draws as many sequences as there are data, and D learns to tell the two
+       apart for `epochs` epochs
     3. adversarial:
-         g_steps times: G draws a batch; the roll-out policy completes every beginning `roll_outs`
-           times; the mean of D's judgements is the reward of each token; G moves
-         the roll-out policy follows G with its delay
-         d_steps times: as round of kind 2
+         g_steps times:
+           G draws a batch of sequences
+           the roll-out policy completes every prefix of each of them `roll_outs` times
+           the reward of a token is the mean judgement by D of the completions after it
+           G follows the policy gradient
+         the roll-out policy moves towards G
+         d_steps times: as a round of kind 2
 
-The steps are in `likelihood`, `adversary` and `policy`.
+The first adversarial round starts with a new optimizer of G, and with G as the roll-out policy.
 """
 
+import dataclasses
 import functools
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core import devices
-from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Evaluation
-from jaxgan.core.state import History, Metrics, Record, RunState
+from jaxgan.core.state import (
+    History,
+    LossResult,
+    Metrics,
+    Players,
+    Record,
+    RunState,
+    descend,
+    make_player,
+    make_run_state,
+    step_key,
+)
+from jaxgan.core.steps import Steps
 from jaxgan.core.timer import Timer
-from jaxgan.sequences.data import vocabulary
+from jaxgan.sequences import losses
+from jaxgan.sequences.commands import declare
 from jaxgan.sequences.data.corpora import Corpus, open_corpus
 from jaxgan.sequences.evaluation.validation import Validation
 from jaxgan.sequences.networks.discriminator import Discriminator
-from jaxgan.sequences.networks.language_model import LanguageModel
-from jaxgan.sequences.networks.rows import move_large
-from jaxgan.sequences.systems.adversary import discriminator_epoch
-from jaxgan.sequences.systems.checks import check
-from jaxgan.sequences.systems.likelihood import likelihood_epoch
-from jaxgan.sequences.systems.policy import Explored, begin_policy, explore, follow, policy_step
-from jaxgan.sequences.systems.system import SAMPLE_STREAM, System, init, step_key
+from jaxgan.sequences.networks.inference import generate
+from jaxgan.sequences.networks.language_model import SequenceModel, previous_tokens
+from jaxgan.sequences.networks.roll_outs import expected_judgements, move_towards, roll_out
+from jaxgan.sequences.networks.sampling import scheduled_inputs
+from jaxgan.sequences.settings import RANGES, check
+from jaxgan.sequences.training import (
+    Training,
+    average,
+    clipped_adam,
+    make_discriminator,
+    make_generator,
+    select,
+)
+
+DATA_STREAM, SAMPLE_STREAM, ROLL_OUT_STREAM, RANDOM_STREAM = range(4)
+"""Distinguish the draws of one step from each other."""
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """Everything that is fixed during a run.
+
+    Attributes:
+        generator: the language model; the roll-out policy has the same network.
+        discriminator: D; with one output it is a Wasserstein critic.
+        judge: where rewards come from: "discriminator", or for control experiments "constant" or
+            "random".
+        roll_outs: N, completions of each prefix.
+        roll_out_decay: the share of itself that the roll-out policy keeps when it moves towards G.
+        baseline: whether the mean reward of the other sequences is subtracted.
+        likelihood_optimizer: of G in pretraining.
+        policy_optimizer: of G in the adversarial rounds.
+        discriminator_optimizer: of D.
+        output_penalty: weight of half the squared norm of D's output layer.
+        gradient_penalty: weight of a critic's gradient penalty.
+        mesh: the devices.
+    """
+
+    generator: SequenceModel
+    discriminator: Discriminator
+    judge: str
+    roll_outs: int
+    roll_out_decay: float
+    baseline: bool
+    likelihood_optimizer: optax.GradientTransformation
+    policy_optimizer: optax.GradientTransformation
+    discriminator_optimizer: optax.GradientTransformation
+    output_penalty: float
+    gradient_penalty: float
+    mesh: Mesh
+
+
+def init(key: jax.Array, *, system: System) -> RunState:
+    """Returns the state before the first update; the roll-out policy is a copy of G."""
+    generator_key, discriminator_key, run_key = jax.random.split(key, 3)
+    tokens = jnp.zeros((1, system.generator.length), jnp.int32)
+    generator = system.generator.network.init(generator_key, tokens)
+    discriminator = system.discriminator.init(discriminator_key, tokens)
+    players = {
+        "generator": make_player(generator, system.likelihood_optimizer),
+        "discriminator": make_player(discriminator, system.discriminator_optimizer),
+    }
+    # Steps overwrite both in place, so they cannot share arrays.
+    memory = {"roll_out": jax.tree.map(jnp.copy, players["generator"].params)}
+    return make_run_state(run_key, players, memory)
+
+
+def likelihood_step(
+    run_state: RunState, rows: jax.Array, data: jax.Array, truth: jax.Array, *, system: System
+) -> tuple[RunState, Metrics]:
+    """Moves G once, down the mean of -log p over the tokens of a batch.
+
+    Args:
+        run_state: the state.
+        rows: int32 [B], the sequences of the batch.
+        data: int32 [N, T].
+        truth: float32 [], the share of the data's tokens among G's inputs: 1 is teacher forcing,
+            less is scheduled sampling.
+        system: what is fixed.
+
+    Returns:
+        The state, and `likelihood_loss` [].
+    """
+    model, tokens = system.generator, data[rows]
+    key = step_key(run_state, DATA_STREAM)
+    params = run_state.players["generator"].params
+    # Teacher forcing does not pay for the draws of scheduled sampling.
+    inputs = jax.lax.cond(
+        truth < 1,
+        lambda: scheduled_inputs(model.network, params, tokens, key, truth),
+        lambda: previous_tokens(tokens),
+    )
+
+    def loss(players: Players) -> LossResult:
+        params = players["generator"].params
+        value = losses.negative_log_likelihood(model, params, tokens, inputs)
+        return value, ({}, {"likelihood_loss": value})
+
+    return descend(run_state, {"generator": system.likelihood_optimizer}, loss)
+
+
+def discriminator_step(
+    run_state: RunState,
+    rows: jax.Array,
+    real: jax.Array,
+    generated: jax.Array,
+    *,
+    system: System,
+) -> tuple[RunState, Metrics]:
+    """Moves D once, down its loss on a batch of real and generated sequences.
+
+    Args:
+        run_state: the state.
+        rows: int32 [B], the sequences of the batch; those from N on are of `generated`.
+        real: int32 [N, T].
+        generated: int32 [M, T].
+        system: what is fixed.
+
+    Returns:
+        The state, and `d_loss` [] and `d_accuracy` [].
+    """
+    tokens, is_real = select(rows, real, generated)
+    key = step_key(run_state, DATA_STREAM)
+
+    def loss(players: Players) -> LossResult:
+        value, accuracy = losses.discriminator_loss(
+            system.discriminator,
+            players["discriminator"].params,
+            tokens,
+            is_real,
+            key,
+            system.output_penalty,
+            system.gradient_penalty,
+        )
+        return value, ({}, {"d_loss": value, "d_accuracy": accuracy})
+
+    return descend(run_state, {"discriminator": system.discriminator_optimizer}, loss)
+
+
+def sample(run_state: RunState, rows: jax.Array, *, system: System) -> jax.Array:
+    """Returns sequences that G draws in this state, int32 [B, T] for rows int32 [B]."""
+    params = run_state.players["generator"].params
+    key = step_key(run_state, SAMPLE_STREAM)
+    return generate(params, key, rows, model=system.generator, mesh=system.mesh)
+
+
+def explore(run_state: RunState, rows: jax.Array, *, system: System) -> tuple[jax.Array, jax.Array]:
+    """Draws sequences from G and returns them with the rewards of their tokens.
+
+    Args:
+        run_state: the state.
+        rows: int32 [B], the numbers of the sequences.
+        system: what is fixed.
+
+    Returns:
+        int32 [B, T], the sequences, and float32 [B, T], the rewards.
+    """
+    tokens = sample(run_state, rows, system=system)
+    if system.judge == "constant":
+        return tokens, jnp.ones(tokens.shape)
+    if system.judge == "random":
+        return tokens, jax.random.uniform(step_key(run_state, RANDOM_STREAM), tokens.shape)
+    completions = roll_out(
+        system.generator,
+        run_state.memory["roll_out"],
+        step_key(run_state, ROLL_OUT_STREAM),
+        tokens,
+        rows,
+        system.roll_outs,
+        system.mesh,
+    )
+    params = run_state.players["discriminator"].params
+    return tokens, expected_judgements(
+        system.discriminator, params, tokens, completions, system.mesh
+    )
+
+
+def policy_step(
+    run_state: RunState, batch: tuple[jax.Array, jax.Array], *, system: System
+) -> tuple[RunState, Metrics]:
+    """Moves G once, along the policy gradient.
+
+    Args:
+        run_state: the state.
+        batch: int32 [B, T], sequences that G has drawn in this state, and float32 [B, T], the
+            rewards of their tokens.
+        system: what is fixed.
+
+    Returns:
+        The state, and `g_loss` [] and `reward` [], the mean reward of the last tokens.
+    """
+    tokens, rewards = batch
+
+    def loss(players: Players) -> LossResult:
+        params = players["generator"].params
+        value = losses.policy_loss(system.generator, params, tokens, rewards, system.baseline)
+        return value, ({}, {"g_loss": value, "reward": jnp.mean(rewards[:, -1])})
+
+    return descend(run_state, {"generator": system.policy_optimizer}, loss)
+
+
+def start_adversarial(run_state: RunState, *, system: System) -> RunState:
+    """Gives G a new optimizer and makes a copy of G the roll-out policy."""
+    player = run_state.players["generator"]
+    fresh = dataclasses.replace(player, opt_state=system.policy_optimizer.init(player.params))
+    players = {**run_state.players, "generator": fresh}
+    memory = {"roll_out": jax.tree.map(jnp.copy, player.params)}
+    return dataclasses.replace(run_state, players=players, memory=memory)
+
+
+def follow(run_state: RunState, *, system: System) -> RunState:
+    """Moves the roll-out policy towards G, once a round (Yu et al., algorithm 1)."""
+    params, policy = run_state.players["generator"].params, run_state.memory["roll_out"]
+    moved = move_towards(policy, params, system.roll_out_decay)
+    return dataclasses.replace(run_state, memory={"roll_out": moved})
 
 
 class SeqGAN:
-    """The recipe: what `jaxgan.core.loop` drives.
+    """The recipe; see `jaxgan.core.recipe.Recipe`.
 
     Args:
         config: see configs/seqgan.py.
-        mesh: the devices.
+        system: what is fixed.
         corpus: the data.
-
-    Attributes:
-        keeps: files that the loop keeps in the run's folder: the vocabulary of a text, and what
-            tells it from others.
+        validation: measures G.
     """
 
-    def __init__(self, config: ConfigDict, mesh: Mesh, corpus: Corpus) -> None:
-        self.config = config
-        self.mesh = mesh
-        self.corpus = corpus
-        self.system = make_system(config, mesh, corpus)
-        self.validation = Validation(config, self.system.generator, corpus, mesh)
-        text = corpus.vocabulary
-        self.keeps = {}
-        if text:
-            self.keeps = {vocabulary.FILE: text.to_bytes(), "data.json": corpus.digest()}
-        self.batch = config.batch_size
-        self.data = devices.put_replicated(corpus.train, mesh)
-        self.compile()
+    optional_players: tuple[str, ...] = ()
+    history_window: int | None = 0
 
-    def compile(self) -> None:
-        """Binds what is fixed to the steps; each compiles once."""
-        system, whole = self.system, devices.replicated(self.mesh)
-
-        def move(step: Any) -> Any:
-            bound = functools.partial(step, system=system)
-            return jax.jit(bound, donate_argnums=0, out_shardings=whole)
-
-        def negatives(state: RunState, rows: jax.Array) -> jax.Array:
-            key = step_key(state, SAMPLE_STREAM)
-            return system.generate(state.players["generator"].params, key, rows)
-
+    def __init__(
+        self, config: ConfigDict, system: System, corpus: Corpus, validation: Validation
+    ) -> None:
+        self.files: Mapping[str, bytes] = corpus.files
+        self.validation = validation
+        self._config = config
+        self._judge = system.judge
+        self.training = Training(
+            config,
+            system.mesh,
+            corpus,
+            likelihood_step=functools.partial(likelihood_step, system=system),
+            discriminator_step=functools.partial(discriminator_step, system=system),
+            generate=functools.partial(sample, system=system),
+        )
+        whole, rows = devices.replicated(system.mesh), devices.sharded(system.mesh)
+        change = functools.partial(jax.jit, donate_argnums=0, out_shardings=whole)
         self.init = jax.jit(functools.partial(init, system=system), out_shardings=whole)
-
-        def move_whole(step: Any) -> Any:
-            return move_large(functools.partial(step, system=system), self.mesh)
-
-        self.likelihood_epoch = move_whole(likelihood_epoch)
-        self.discriminator_epoch = move_whole(discriminator_epoch)
-        self.begin_policy = move(begin_policy)
-        self.policy_step = move(policy_step)
-        self.follow = move(follow)
-        self.explore = jax.jit(self.look, out_shardings=devices.sharded(self.mesh))
-        self.negatives = jax.jit(negatives, out_shardings=whole)
+        self.explore = jax.jit(functools.partial(explore, system=system), out_shardings=rows)
+        self._policy_steps = Steps(
+            functools.partial(policy_step, system=system), system.mesh, ("generator",), batches=1
+        )
+        self._start_adversarial = change(functools.partial(start_adversarial, system=system))
+        self._follow = change(functools.partial(follow, system=system))
 
     def round(
         self, state: RunState, history: History, number: int, timer: Timer
     ) -> tuple[RunState, Record, Mapping[str, float | jax.Array]]:
-        """One round of the algorithm at the top of this file."""
-        config = self.config
-        if number <= config.pretrain_rounds:
-            state, metrics = self.likelihood_round(state, number, timer)
-            return state, {}, metrics
-        if number <= config.pretrain_rounds + config.discriminator_rounds:
-            state, d_metrics = self.discriminator_pass(state, number, 0, timer)
-            return state, {}, d_metrics
-        if number == config.pretrain_rounds + config.discriminator_rounds + 1:
-            state = self.begin_policy(state)
-        state, metrics = self.policy_pass(state, timer)
-        state = self.follow(state)
-        if self.system.judge == "discriminator":
+        """Trains for one round; see the top of this file."""
+        config, training = self._config, self.training
+        first_of_d = config.pretrain_rounds + 1
+        first_adversarial = first_of_d + config.discriminator_rounds
+        if number < first_of_d:
+            state, found = training.likelihood_epoch(state, number, timer)
+            return state, {}, found
+        if number < first_adversarial:
+            state, found = training.discriminator_pass(state, number, 0, timer)
+            return state, {}, found
+        if number == first_adversarial:
+            state = self._start_adversarial(state)
+        state, found = self.generator_pass(state, timer)
+        state = self._follow(state)
+        if self._judge == "discriminator":
             for repetition in range(config.d_steps):
-                state, d_metrics = self.discriminator_pass(state, number, repetition, timer)
-                metrics |= d_metrics
-        return state, {}, metrics
+                state, of_d = training.discriminator_pass(state, number, repetition, timer)
+                found |= of_d
+        return state, {}, found
+
+    def generator_pass(self, state: RunState, timer: Timer) -> tuple[RunState, dict[str, float]]:
+        """Moves G `g_steps` times, each time with the rewards of newly drawn sequences."""
+        reports = []
+        for _ in range(self._config.g_steps):
+            with timer.part("explore"):
+                explored = jax.block_until_ready(self.explore(state, self.training.rows))
+            with timer.part("policy"):
+                state, report = self._policy_steps(state, [explored])
+                jax.block_until_ready(state.step)
+            reports += report
+        return state, average(reports)
 
     def evaluate(self, state: RunState, number: int) -> Callable[[], Evaluation]:
-        """The metrics of `Validation`."""
-        found = self.validation(state, number)
-        return lambda: found
+        """Measures sequences that G draws."""
+        evaluation = self.validation.evaluate(state, number)
+        return lambda: evaluation
 
     def close(self) -> None:
-        """Nothing to close."""
-
-    def look(self, state: RunState, rows: jax.Array) -> Explored:
-        """`explore` without the completions, which are not even drawn where D is not asked."""
-        return explore(state, rows, system=self.system)._replace(completions=None)
-
-    def likelihood_round(
-        self, state: RunState, number: int, timer: Timer
-    ) -> tuple[RunState, dict[str, Any]]:
-        """G learns from the data once, in a random order."""
-        count = len(self.corpus.train) // self.batch
-        order = self.random(number).permutation(len(self.corpus.train))[: count * self.batch]
-        truth = max(0.0, 1 - self.config.scheduled_sampling * (number - 1))
-        placed = devices.put_replicated(np.float32(truth), self.mesh)
-        with timer.part("likelihood"):
-            state, metrics = self.likelihood_epoch(state, self.data, self.in_batches(order), placed)
-            jax.block_until_ready(state.step)
-        tokens = float(count * self.batch * self.system.length)
-        told = {"likelihood_loss": metrics["loss"], "truth": truth, "throughput/tokens": tokens}
-        return state, told
-
-    def discriminator_pass(
-        self, state: RunState, number: int, repetition: int, timer: Timer
-    ) -> tuple[RunState, dict[str, Any]]:
-        """D learns from what G draws now and as many data, in several epochs."""
-        config, total = self.config, len(self.corpus.train)
-        half = total // self.batch * self.batch
-        if config.discriminator_batches:
-            half = min(half, config.discriminator_batches * self.batch // 2)
-        random = self.random(number, 1 + repetition)
-        rows = devices.put_sharded(np.arange(half, dtype=np.int32), self.mesh)
-        with timer.part("negatives"):
-            made = self.negatives(state, rows)
-            jax.block_until_ready(made)
-        chosen = np.concatenate([random.permutation(total)[:half], total + np.arange(half)])
-        count = len(chosen) // self.batch * self.batch
-        metrics: Metrics = {}
-        with timer.part("discriminator"):
-            for _ in range(config.epochs):
-                order = self.in_batches(random.permutation(chosen)[:count])
-                state, metrics = self.discriminator_epoch(state, self.data, made, order)
-            jax.block_until_ready(state.step)
-        return state, {"d_loss": metrics["loss"], "d_accuracy": metrics["accuracy"]}
-
-    def policy_pass(self, state: RunState, timer: Timer) -> tuple[RunState, dict[str, Any]]:
-        """G moves `g_steps` times on the rewards of what it draws; their metrics by `merged`."""
-        rows = devices.put_sharded(np.arange(self.batch, dtype=np.int32), self.mesh)
-        steps: list[dict[str, Any]] = []
-        for _ in range(self.config.g_steps):
-            with timer.part("explore"):
-                explored = self.explore(state, rows)
-                jax.block_until_ready(explored.values)
-            with timer.part("reward"):
-                rewards, told = self.rewards(explored)
-            with timer.part("policy"):
-                state, found = self.policy_step(state, explored.tokens, rewards)
-                jax.block_until_ready(state.step)
-            steps.append({"g_loss": found["loss"], "reward": found["reward"], **told})
-        return state, merged(jax.device_get(steps))
-
-    def rewards(self, explored: Explored) -> tuple[jax.Array, dict[str, float]]:
-        """The reward of every token, float32 [B, T], and what to tell of them (see `merged`)."""
-        return explored.values, {}
-
-    def random(self, number: int, stream: int = 0) -> np.random.Generator:
-        """Draws of a round that the host makes."""
-        return np.random.default_rng((self.config.seed, number, stream))
-
-    def in_batches(self, chosen: np.ndarray) -> jax.Array:
-        """int32 [B, S] on the devices, the rows of S batches."""
-        batches = chosen.astype(np.int32).reshape(-1, self.batch).T
-        placed: jax.Array = devices.put_sharded(np.ascontiguousarray(batches), self.mesh)
-        return placed
-
-
-def merged(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Metrics of a round from those of its steps: the sum of what ends in _calls, or the mean."""
-    columns = {name: [step[name] for step in steps] for name in steps[0]}
-    return {
-        name: float(np.sum(values) if name.endswith("_calls") else np.mean(values))
-        for name, values in columns.items()
-    }
-
-
-def make_system(config: ConfigDict, mesh: Mesh, corpus: Corpus) -> System:
-    """The networks and optimizers of a config."""
-    length = corpus.train.shape[1]
-    if max(config.discriminator.widths) > length or length < 2:
-        raise UserError(
-            f"config.discriminator.widths={config.discriminator.widths}: the sequences have "
-            f"{length} tokens (with the end of a text's lines); choose none wider"
-        )
-
-    def adam(rate: float) -> optax.GradientTransformation:
-        clip = config.gradient_clip or math.inf
-        return optax.chain(optax.clip_by_global_norm(clip), optax.adam(rate))
-
-    return System(
-        generator=LanguageModel(corpus.size, **config.generator),
-        discriminator=Discriminator(
-            corpus.size,
-            **config.discriminator,
-            outputs=1 if config.critic else 2,
-            dtype=jnp.dtype(config.dtype),
-        ),
-        length=length,
-        ends=corpus.ends,
-        roll_outs=config.roll_outs,
-        judge=config.judge,
-        baseline=config.baseline,
-        roll_out_decay=config.roll_out_decay,
-        likelihood_optimizer=adam(config.generator_learning_rate),
-        policy_optimizer=adam(config.policy_learning_rate),
-        discriminator_optimizer=optax.adam(config.discriminator_learning_rate),
-        penalty=config.penalty,
-        gradient_penalty=config.gradient_penalty,
-        mesh=mesh,
-    )
+        """Does nothing: there are no processes to stop."""
 
 
 def make(config: ConfigDict, mesh: Mesh) -> SeqGAN:
-    """The recipe of a config, its data read; an oracle's bounds are printed.
+    """Returns the recipe of a config, with its data read.
 
     Raises:
         UserError: a setting or the data cannot be used; the message says which.
     """
-    check(config, mesh)
-    recipe = SeqGAN(config, mesh, open_corpus(config, mesh))
-    tell_bounds(recipe.validation.bounds)
-    return recipe
+    check(config, mesh, RANGES)
+    corpus = open_corpus(config, mesh)
+    system = System(
+        generator=make_generator(config, corpus),
+        discriminator=make_discriminator(config, corpus),
+        judge=config.judge,
+        roll_outs=config.roll_outs,
+        roll_out_decay=config.roll_out_decay,
+        baseline=config.baseline,
+        likelihood_optimizer=clipped_adam(config.generator_learning_rate, config.gradient_clip),
+        policy_optimizer=clipped_adam(config.policy_learning_rate, config.gradient_clip),
+        discriminator_optimizer=optax.adam(config.discriminator_learning_rate),
+        output_penalty=config.penalty,
+        gradient_penalty=config.gradient_penalty,
+        mesh=mesh,
+    )
+    validation = open_validation(config, mesh, corpus)
+    validation.print_bounds()
+    return SeqGAN(config, system, corpus, validation)
 
 
-def tell_bounds(bounds: Mapping[str, float]) -> None:
-    """Prints what a generator's -log p under the oracle is to be compared with."""
-    if bounds and jax.process_index() == 0:
-        print(
-            f"-log p per token under the oracle: {bounds['oracle']:.3f} of its own samples, "
-            f"{bounds['uniform']:.3f} of uniformly random tokens"
-        )
+def open_validation(config: ConfigDict, mesh: Mesh, corpus: Corpus) -> Validation:
+    """Returns what measures the generators of a config."""
+    return Validation(config, make_generator(config, corpus), corpus, mesh)
+
+
+DECLARATION = declare(make, open_validation)

@@ -41,7 +41,7 @@ def test_molecules_are_made_valid_different_and_the_same_again():
     assert made == molecules.make_molecules(800, 1)
     assert len({molecules.canonical(line) for line in made}) == 800
     assert not np.isnan(molecules.validity(made)).any()
-    with pytest.raises(UserError, match=r"config\.data\.count=1000000: there are"):
+    with pytest.raises(UserError, match=r"config\.data\.count=1000000: only \d+ molecules"):
         molecules.make_molecules(1_000_000, 0)
 
 

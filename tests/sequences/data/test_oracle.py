@@ -94,7 +94,9 @@ def test_npz_files_hold_the_same_arrays_by_name(tmp_path):
     with pytest.raises(UserError, match="it lacks kernel_input"):
         read_oracle(tmp_path / "less.npz")
     np.savez(tmp_path / "odd.npz", **{**arrays, "bias_cell": arrays["bias_cell"][:-1]})
-    with pytest.raises(UserError, match=r"bias is \[15\], and the others need \[16\]"):
+    with pytest.raises(
+        UserError, match=r"bias has the shape \[15\], and the other arrays need \[16\]"
+    ):
         read_oracle(tmp_path / "odd.npz")
     with pytest.raises(UserError, match=r"no\.npz cannot be read"):
         read_oracle(tmp_path / "no.npz")

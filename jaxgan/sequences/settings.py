@@ -1,4 +1,4 @@
-"""Settings that make no sense are refused by name, before anything is compiled."""
+"""The settings of sequence configs: allowed values, and checks of several settings together."""
 
 import math
 from collections.abc import Mapping
@@ -8,14 +8,16 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
+from jaxgan.core import settings
 from jaxgan.core.errors import UserError
 
 CHOICES: Mapping[str, tuple[Any, ...]] = {
-    "dtype": ("float32", "bfloat16"),
+    **settings.CHOICES,
     "judge": ("discriminator", "constant", "random"),
 }
+"""The allowed values of a key."""
 RANGES: Mapping[str, tuple[float, float]] = {
-    "rounds": (1, math.inf),
+    **settings.RANGES,
     "batch_size": (2, math.inf),
     "pretrain_rounds": (0, math.inf),
     "discriminator_rounds": (0, math.inf),
@@ -44,12 +46,22 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "validation.bleu_samples": (2, math.inf),
     "validation.bleu_order": (2, math.inf),
 }
-"""The least and the greatest value of a key."""
+"""The lowest and the highest allowed value of a key."""
+OBJECTIVE_RANGES: Mapping[str, tuple[float, float]] = {**RANGES, "share": (0, 1)}
+"""The same for a system whose reward contains an objective."""
+MAY_CHANGE = ("scoring.workers", "scoring.deadline_seconds")
+"""Keys that influence no number, so a run may continue with other values for them."""
 
 
-def check(config: ConfigDict, mesh: Mesh) -> None:
-    """Raises UserError, naming the key, for a value that makes no sense."""
-    configs.check_values(config, CHOICES, RANGES)
+def check(config: ConfigDict, mesh: Mesh, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Raises UserError, naming the key, if a setting has a value that it may not have.
+
+    Args:
+        config: of the run.
+        mesh: the devices.
+        ranges: `RANGES` or `OBJECTIVE_RANGES`.
+    """
+    configs.check_values(config, CHOICES, ranges)
     sizes = config.discriminator
     if len(sizes.widths) != len(sizes.filters) or min(*sizes.widths, *sizes.filters, 1) < 1:
         raise UserError(
@@ -60,18 +72,13 @@ def check(config: ConfigDict, mesh: Mesh) -> None:
         raise UserError(
             f"config.batch_size={config.batch_size}: must be a multiple of the {mesh.size} devices"
         )
-    if config.judge != "discriminator" and config.discriminator_rounds:
+    if config.discriminator_rounds and config.judge != "discriminator":
         raise UserError(
-            f"config.judge={config.judge} asks no discriminator: config.discriminator_rounds="
+            f"config.judge={config.judge} uses no discriminator: config.discriminator_rounds="
             f"{config.discriminator_rounds} must be 0"
         )
-
-
-def check_organ(config: ConfigDict) -> None:
-    """Raises UserError, naming the key, for a value of ORGAN's own that makes no sense."""
-    configs.check_values(config, {}, {"share": (0, 1)})
-    if config.share == 0 and config.discriminator_rounds:
+    if config.discriminator_rounds and config.get("share") == 0:
         raise UserError(
-            "config.share=0 asks no discriminator: config.discriminator_rounds="
+            "config.share=0 uses no discriminator: config.discriminator_rounds="
             f"{config.discriminator_rounds} must be 0"
         )

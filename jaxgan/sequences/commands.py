@@ -1,0 +1,156 @@
+"""What sample.py and eval.py do with a trained generator of sequences."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import jax
+import numpy as np
+from etils import epath
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from jaxgan.core import config as configs
+from jaxgan.core import devices
+from jaxgan.core.errors import UserError
+from jaxgan.core.files import absolute, writable
+from jaxgan.core.recipe import Declaration, Evaluation, Recipe
+from jaxgan.core.state import PyTree
+from jaxgan.sequences.data.corpora import Corpus, open_corpus
+from jaxgan.sequences.evaluation import sampler
+
+SAMPLES, SUMMARY = "samples.txt", "summary.json"
+
+
+class Validation(Protocol):
+    """Draws from a generator and measures it."""
+
+    def draw(self, params: PyTree, number: int) -> np.ndarray:
+        """Returns `config.validation.samples` sequences, int32 [n, T], of draw `number`."""
+
+    def measure(self, params: PyTree, samples: np.ndarray) -> Evaluation:
+        """Returns the metrics of samples."""
+
+    def close(self) -> None:
+        """Stops what it has started."""
+
+
+def declare(
+    make: Callable[[ConfigDict, Mesh], Recipe],
+    open_validation: Callable[[ConfigDict, Mesh, Corpus], Validation],
+    may_change: Sequence[str] = (),
+) -> Declaration:
+    """Returns the declaration of a system that trains a generator of sequences.
+
+    Args:
+        make: makes the recipe.
+        open_validation: makes what measures generators.
+        may_change: as `Declaration.may_change`.
+    """
+
+    def evaluate(
+        workdir: epath.PathLike,
+        checkpoint: str,
+        data: str | None,
+        output: str | None,
+        scores: str,
+    ) -> None:
+        _evaluate(workdir, checkpoint, data, output, scores, open_validation)
+
+    return Declaration(make, evaluate=evaluate, sample=sample, may_change=tuple(may_change))
+
+
+def sample(
+    workdir: epath.PathLike,
+    checkpoint: str,
+    count: int,
+    seed: int,
+    temperature: float,
+    output: str | None,
+) -> None:
+    """Draws sequences and writes them, one a line: text, or an oracle's tokens as numbers.
+
+    Args:
+        workdir: the folder of the run.
+        checkpoint: "last", "best" or a round.
+        count: how many sequences.
+        seed: of the draw.
+        temperature: divides the logits.
+        output: a file; None for standard output.
+
+    Raises:
+        UserError: there is no such checkpoint, or the file cannot be written.
+    """
+    trained = sampler.load(workdir, checkpoint)
+    text = _as_text(trained.lines(trained.draw(count, seed, temperature)))
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        path = Path(output).expanduser()
+        _write(path.parent, {path.name: text})
+
+
+def _evaluate(
+    workdir: epath.PathLike,
+    checkpoint: str,
+    data: str | None,
+    output: str | None,
+    scores: str,
+    open_validation: Callable[[ConfigDict, Mesh, Corpus], Validation],
+) -> None:
+    """Measures a trained generator as validation does and writes its samples and a summary."""
+    for flag, value in (("data", data), ("scores", scores)):
+        if value:
+            raise UserError(
+                f"--{flag}={value}: a generator of sequences is measured by the metrics of its "
+                f"validation against the held-out data of its training; leave --{flag} out"
+            )
+    folder = absolute(workdir)
+    config = configs.read(folder)
+    trained = sampler.load(folder, checkpoint)
+    mesh = devices.make_mesh()
+    corpus = open_corpus(config, mesh)
+    _check_same(corpus.files, folder)
+    with contextlib.closing(open_validation(config, mesh, corpus)) as validation:
+        # Rounds start at 1, so no validation of the training has used this draw.
+        samples = validation.draw(trained.params, 0)
+        found = validation.measure(trained.params, samples).metrics
+    summary = {"count": len(samples)} | {
+        name.removeprefix("eval/"): value if np.isfinite(value) else None
+        for name, value in found.items()
+    }
+    destination = Path(output).expanduser() if output else Path(str(folder / "eval"))
+    files = {SAMPLES: _as_text(trained.lines(samples)), SUMMARY: _as_json(summary)}
+    if jax.process_index() == 0:
+        _write(destination, files)
+        sys.stdout.write("".join(f"{name:<16}{value}\n" for name, value in summary.items()))
+        print(f"wrote {destination / SAMPLES} and {destination / SUMMARY}")
+
+
+def _check_same(files: Mapping[str, bytes], folder: epath.Path) -> None:
+    """Raises UserError unless the data are those that the run was trained with."""
+    for name, data in files.items():
+        path = folder / name
+        if not path.exists() or path.read_bytes() != data:
+            raise UserError(
+                f"{path} does not match the data that config.data describes: restore the data that "
+                "the run was trained with"
+            )
+
+
+def _as_text(lines: Sequence[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+def _as_json(summary: Mapping[str, float | None]) -> str:
+    return json.dumps(summary, indent=2) + "\n"
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    with writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
