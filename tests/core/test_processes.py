@@ -1,6 +1,7 @@
-"""Runs as programs of their own: killed, stopped, started again, and two of them at once."""
+"""Runs in their own processes: killed, stopped, started again, and two processes at once."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -22,9 +23,11 @@ class Program:
     """One `toy.py`, with its output in a file."""
 
     def __init__(self, workdir, output, *arguments, device_count=1):
+        # The other flags stay, so that programs are compiled as in this process.
+        flags = re.sub(r"(device_count)=\d+", rf"\1={device_count}", os.environ["XLA_FLAGS"])
         environment = {
             **os.environ,
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={device_count}",
+            "XLA_FLAGS": flags,
             "XDG_CACHE_HOME": str(output.parent / "cache"),
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
@@ -44,7 +47,7 @@ class Program:
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts programs, and ends what is left of them."""
+    """A function that starts programs; those that still run after the test are killed."""
     programs = []
 
     def begin(workdir, *arguments, **settings):
@@ -60,7 +63,7 @@ def start(tmp_path):
 
 
 def wait_for_round(number, program):
-    """Until the program itself, not one before it, has told of the round."""
+    """Waits until this program, not one before it, has printed the line of the round."""
     end = time.monotonic() + PATIENCE
     while f"round {number}/" not in program.text():
         assert program.process.poll() is None, program.text()
@@ -73,9 +76,11 @@ def numbers(workdir):
     return [{name: row.get(name, 0.0) for name in names} for row in log.read(workdir)]
 
 
-def test_killed_then_stopped_then_done_equals_one_run(start, tmp_path, restore, assert_same):
-    whole = start(tmp_path / "whole", "--rounds", 7, "--every", 3)
-    assert whole.wait() == 0, whole.text()
+def test_a_run_that_is_killed_and_then_stopped_equals_one_that_is_not(
+    recipe, start, tmp_path, restore, assert_same
+):
+    config = toy.get_config(rounds=7, checkpoint={"every": 3})
+    loop.run(recipe, config, tmp_path / "whole")
     run = tmp_path / "run"
     slow = ("--rounds", 7, "--every", 3, "--seconds", 0.3)
 
@@ -90,15 +95,13 @@ def test_killed_then_stopped_then_done_equals_one_run(start, tmp_path, restore, 
     wait_for_round(5, stopped)
     stopped.process.terminate()
     assert stopped.wait() == 0, stopped.text()
-    assert f"goes on after round {last} of 7" in stopped.text()
+    assert f"continues after round {last} of 7" in stopped.text()
     assert "SIGTERM: finishing this round" in stopped.text()
     done = checkpoint.rounds(run)[-1]
-    assert f"stopped and saved after round {done}; the same command goes on" in stopped.text()
+    assert f"stopped and saved after round {done}; the same command continues" in stopped.text()
     assert 5 <= done < 7
 
-    finished = start(run, "--rounds", 7, "--every", 3)
-    assert finished.wait() == 0, finished.text()
-    assert f"goes on after round {done} of 7" in finished.text()
+    loop.run(recipe, config, run)
     assert numbers(run) == numbers(tmp_path / "whole")
     assert_same(restore(run)[:2], restore(tmp_path / "whole")[:2])
 
@@ -126,7 +129,7 @@ def test_two_processes_give_the_numbers_of_one_and_stop_together(start, tmp_path
     assert "round 1/4" in pair[0].text()
     assert "round 1/4" not in pair[1].text()
 
-    # What two processes saved goes on in one.
+    # One process continues what two processes saved.
     loop.run(four_devices, toy.get_config(), run)
     assert [row["round"] for row in log.read(run)] == [1, 2, 3, 4]
     for one, other in zip(numbers(whole), numbers(run), strict=True):
