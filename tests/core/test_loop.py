@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import toy
 
-from jaxgan.core import checkpoint, devices, log, loop
+from jaxgan.core import checkpoint, log, loop
 from jaxgan.core.errors import NonFiniteError, UserError
 from jaxgan.core.players import load_players
 from jaxgan.core.recipe import Evaluation
@@ -148,11 +148,13 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run_state.players))
 
 
-def test_debug_nans_raises_at_the_operation(tmp_path):
-    config = toy.get_config(nan_in_round=1)
-    # The recipe is compiled under the flag, because jax must not donate what it looks at again.
+def test_debug_nans_raises_at_the_operation(recipe, tmp_path):
+    logarithm = jax.jit(lambda step: jnp.log(step - 1.0))
+    failing = toy.changed(
+        recipe, round=lambda state, *_: (state, {}, {"loss": logarithm(state.step)})
+    )
     with jax.debug_nans(True), pytest.raises(FloatingPointError, match="nan"):
-        loop.run(toy.Toy(config, devices.make_mesh(1)), config, tmp_path)
+        loop.run(failing, toy.get_config(), tmp_path)
 
 
 def test_implicit_transfers_in_a_round_raise(recipe, tmp_path):

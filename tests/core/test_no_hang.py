@@ -15,10 +15,11 @@ def run(name, tmp_path, **environment):
     """Returns what the program prints; it raises TimeoutExpired after `SECONDS`."""
     # The suite's own settings would keep `devices.prepare` from its work.
     own = ("NPROC", "XLA_FLAGS", "JAX_NUM_CPU_DEVICES")
-    inherited = {name: value for name, value in os.environ.items() if name not in own}
+    inherited = {key: value for key, value in os.environ.items() if key not in own}
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "XDG_CACHE_HOME": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, str(PROGRAM), name],
-        env={**inherited, "XDG_CACHE_HOME": str(tmp_path), **environment},
+        env={**inherited, **paths, **environment},
         timeout=SECONDS,
         capture_output=True,
         text=True,

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import toy
 
-from jaxgan.core import checkpoint, devices, log, loop
+from jaxgan.core import checkpoint, log, loop
 
 PROGRAM = Path(__file__).parent / "toy.py"
 PATIENCE = 120
 
 
 class Program:
-    """One `toy.py`, with its output in a file."""
+    """A process of `toy.py`, with its output in a file."""
 
     def __init__(self, workdir, output, *arguments, device_count=1):
         # The other flags stay, so that programs are compiled as in this process.
@@ -50,12 +50,12 @@ def start(tmp_path):
     """A function that starts programs; those that still run after the test are killed."""
     programs = []
 
-    def begin(workdir, *arguments, **settings):
+    def launch(workdir, *arguments, **settings):
         output = tmp_path / f"output_{len(programs)}"
         programs.append(Program(workdir, output, *arguments, **settings))
         return programs[-1]
 
-    yield begin
+    yield launch
     for program in programs:
         if program.process.poll() is None:
             program.process.kill()
@@ -71,39 +71,19 @@ def wait_for_round(number, program):
         time.sleep(0.02)
 
 
-def numbers(workdir):
-    names = ("round", "step", "train/d_loss", "train/g_loss", "replay/records", "valid/score")
-    return [{name: row.get(name, 0.0) for name in names} for row in log.read(workdir)]
-
-
-def test_a_run_that_is_killed_and_then_stopped_equals_one_that_is_not(
-    recipe, start, tmp_path, restore, assert_same
+def test_a_killed_run_continues_as_if_it_had_not_been_killed(
+    recipe, uninterrupted, start, tmp_path, restore, assert_same, numbers, capsys
 ):
-    config = toy.get_config(rounds=7, checkpoint={"every": 3})
-    loop.run(recipe, config, tmp_path / "whole")
     run = tmp_path / "run"
-    slow = ("--rounds", 7, "--every", 3, "--seconds", 0.3)
-
-    killed = start(run, *slow)
-    wait_for_round(4, killed)
+    killed = start(run, "--rounds", 4, "--every", 2, "--seconds", 0.3)
+    wait_for_round(3, killed)
     killed.process.kill()
     killed.wait()
     last = checkpoint.rounds(run)[-1]
-    assert last >= 3
-
-    stopped = start(run, *slow)
-    wait_for_round(5, stopped)
-    stopped.process.terminate()
-    assert stopped.wait() == 0, stopped.text()
-    assert f"continues after round {last} of 7" in stopped.text()
-    assert "SIGTERM: finishing this round" in stopped.text()
-    done = checkpoint.rounds(run)[-1]
-    assert f"stopped and saved after round {done}; the same command continues" in stopped.text()
-    assert 5 <= done < 7
-
-    loop.run(recipe, config, run)
-    assert numbers(run) == numbers(tmp_path / "whole")
-    assert_same(restore(run)[:2], restore(tmp_path / "whole")[:2])
+    loop.run(recipe, toy.get_config(checkpoint={"every": 2}), run)
+    assert f"continues after round {last} of 4" in capsys.readouterr().out
+    assert numbers(run) == numbers(uninterrupted)
+    assert_same(restore(run)[:2], restore(uninterrupted)[:2])
 
 
 def free_port():
@@ -112,11 +92,10 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_two_processes_give_the_numbers_of_one_and_stop_together(start, tmp_path, restore):
-    whole, run = tmp_path / "whole", tmp_path / "run"
-    four_devices = toy.Toy(toy.get_config(), devices.make_mesh(4))
-    loop.run(four_devices, toy.get_config(), whole)
-
+def test_two_processes_give_the_numbers_of_one_and_stop_together(
+    recipe, uninterrupted, start, tmp_path, restore, numbers
+):
+    run = tmp_path / "run"
     address = f"localhost:{free_port()}"
     arguments = ("--rounds", 4, "--seconds", 0.5, "--coordinator", address, "--process_id")
     pair = [start(run, *arguments, number, device_count=2) for number in range(2)]
@@ -125,15 +104,16 @@ def test_two_processes_give_the_numbers_of_one_and_stop_together(start, tmp_path
     assert [program.wait() for program in pair] == [0, 0], pair[0].text() + pair[1].text()
     done = checkpoint.rounds(run)[-1]
     assert done in (2, 3)
+    assert "SIGTERM: finishing this round" in pair[1].text()
     assert f"stopped and saved after round {done}" in pair[0].text()
     assert "round 1/4" in pair[0].text()
     assert "round 1/4" not in pair[1].text()
 
-    # One process continues what two processes saved.
-    loop.run(four_devices, toy.get_config(), run)
+    # One process continues, on one device, what two processes saved.
+    loop.run(recipe, toy.get_config(), run)
     assert [row["round"] for row in log.read(run)] == [1, 2, 3, 4]
-    for one, other in zip(numbers(whole), numbers(run), strict=True):
+    for one, other in zip(numbers(uninterrupted), numbers(run), strict=True):
         assert other == pytest.approx(one, rel=1e-5)
-    players = [restore(folder)[0].players for folder in (whole, run)]
+    players = [restore(folder)[0].players for folder in (uninterrupted, run)]
     for one, other in zip(*map(jax.tree.leaves, players), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)

@@ -124,12 +124,9 @@ class Toy:
         ]
         run_state, reports = self._steps(run_state, batches)
         metrics = by_step(jax.device_get(reports))[-1]
-        points = float(BATCH * len(trained))
-        return (
-            run_state,
-            record,
-            {**metrics, "throughput/points": points, "replay/records": len(past)},
-        )
+        metrics["throughput/points"] = float(BATCH * len(trained))
+        metrics["replay/records"] = len(past)
+        return run_state, record, metrics
 
     def evaluate(self, run_state, number):
         seed = devices.put_replicated(np.int32(0), self.mesh)
