@@ -1,24 +1,24 @@
-"""A round of MetricGAN+ by jaxgan beside the same round in plain PyTorch.
+"""Compares a round of MetricGAN+ in jaxgan with the same round in plain PyTorch.
 
     pip install -e ".[benchmarks]"
     python benchmarks/against_torch.py [--config.key=value ...] [--rounds=3] [--replayed=0]
         [--threads=2] [--json=FILE]
 
-Three loops make the updates of configs/metricgan_plus.py, from the same networks, for the same
-utterances, with the same scores (see torch_metricgan.py):
+Three loops make the updates of configs/metricgan_plus.py, from the same initial networks, on the
+same utterances, with the same scores (see torch_metricgan.py):
 
-    torch, batch 1    an utterance at a time, every kind of speech in an update of its own, scores
-                      in this process: the known recipe
-    torch, batch N    batches that respect lengths, all kinds in one update, worker processes
-    jaxgan, batch N   what `train.py` runs, N being config.batch_size
+    torch, batch 1    one utterance at a time, a separate update for every kind of speech, scores in
+                      this process, as in the usual implementation
+    torch, batch N    batches that respect lengths, one update for all kinds, worker processes
+    jaxgan, batch N   what `train.py` runs; N is config.batch_size
 
-They take turns, a round each. The first `--warmup` rounds are not counted; `--replayed=N` begins
-with N rounds more of what earlier generators made, as later in a run. CPU seconds are of this
-process and its workers. On a machine that does other things too, set OMP_WAIT_POLICY=passive:
-PyTorch's threads then do not spend CPU time on waiting for each other. On a GPU set
-XLA_PYTHON_CLIENT_PREALLOCATE=false, so that there is memory for both.
+They take turns, a round each. The first `--warmup` rounds are not counted; `--replayed=N` adds N
+rounds to the history of each loop, as there would be later in a run. CPU seconds are those of this
+process and its workers. On a busy machine set OMP_WAIT_POLICY=passive, so that PyTorch's threads
+spend no CPU time on waiting for each other. On a GPU set XLA_PYTHON_CLIENT_PREALLOCATE=false, so
+that there is memory for both.
 
-The losses of round 1 show that the loops do the same: those of batch N agree to about 1e-4.
+The losses of round 1 show that the loops compute the same: those of batch N agree to about 1e-4.
 """
 
 import argparse
@@ -45,8 +45,9 @@ from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.core.state import History
 from jaxgan.core.timer import Compilations, Timer
+from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import get
-from jaxgan.scores.score import Score, Unscorable
+from jaxgan.scores.score import Score, Unscorable, with_map
 from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.systems.metricgan import MetricGAN
 
@@ -77,16 +78,16 @@ FREE = (
     "adam_b1",
     "adam_b2",
 )
-"""Keys, or beginnings of keys, that PyTorch's loops follow as well or that change no number."""
+"""Keys, or sections, that PyTorch's loops also use or that influence no number."""
 
 
 class Loop(Protocol):
-    """What takes turns."""
+    """One of the loops that take turns."""
 
     history: History
 
     def round(self, number: int, timer: Timer) -> Mapping[str, float]:
-        """Trains for a round; gives "audio seconds", "d_loss" and "g_loss"."""
+        """Trains for a round and returns "audio seconds", "d_loss" and "g_loss"."""
 
 
 class JaxganLoop:
@@ -98,7 +99,7 @@ class JaxganLoop:
         self.history: History = ()
 
     def round(self, number: int, timer: Timer) -> Mapping[str, float]:
-        """One round."""
+        """Trains for one round."""
         result = self.recipe.round(self.state, self.history, number, timer)
         self.state, record, metrics = jax.block_until_ready(result)
         self.history = (*self.history, record)
@@ -107,7 +108,7 @@ class JaxganLoop:
 
 
 class PartTimer(Timer):
-    """Adds up CPU seconds by part beside those of the clock."""
+    """Adds up CPU seconds by part, in addition to wall seconds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,19 +116,19 @@ class PartTimer(Timer):
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """As in Timer."""
-        begin = throughput.cpu_seconds()
+        """Adds the CPU seconds, too; otherwise as in Timer."""
+        started = throughput.cpu_seconds()
         with super().part(name):
             yield
-        self.cpu[name] = self.cpu.get(name, 0.0) + throughput.cpu_seconds() - begin
+        self.cpu[name] = self.cpu.get(name, 0.0) + throughput.cpu_seconds() - started
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measures, prints tables, and writes JSON where asked."""
+    """Measures, prints tables, and writes JSON if asked. Returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="to measure (default 3)")
     parser.add_argument("--warmup", type=int, default=2, help="rounds before them (default 2)")
-    parser.add_argument("--replayed", type=int, default=0, help="rounds of history to begin with")
+    parser.add_argument("--replayed", type=int, default=0, help="rounds of history to add")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of PyTorch")
     parser.add_argument("--json", type=Path, help="file for the same figures as JSON")
     options, overrides = parser.parse_known_args(arguments)
@@ -147,30 +148,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check(config: ConfigDict) -> None:
-    """Raises UserError for a setting that only jaxgan would follow."""
+    """Raises UserError for a setting that only jaxgan would use."""
     for key, _, value in configs.differences(configs.load(str(CONFIG)), config):
         if not any(key == free or key.startswith(f"{free}.") for free in FREE):
-            raise UserError(f"config.{key}={value}: the loops in PyTorch do not know it; leave it")
+            raise UserError(
+                f"config.{key}={value}: the loops in PyTorch have no such setting; leave it out"
+            )
 
 
 def compare(config: ConfigDict, options: argparse.Namespace) -> dict[str, Any]:
-    """The figures of all loops."""
-    devices.use_cores(config.batch_size)
-    devices.start(calls_host=recipes.calls_host(config))
+    """Returns the figures of all loops."""
+    devices.start()
     torch.set_num_threads(options.threads)
+    scoring = config.scoring
     with (
         contextlib.closing(recipes.make(config, devices.make_mesh())) as recipe,
+        ScorePool([config.score], SAMPLE_RATE, scoring.workers, scoring.deadline_seconds) as pool,
         contextlib.closing(Compilations()) as compilations,
     ):
         assert isinstance(recipe, MetricGAN)
-        loops = make_loops(config, recipe)
+        loops = make_loops(config, recipe, pool)
         rows: dict[str, list[dict[str, float]]] = {name: [] for name in loops}
         for number in range(1, options.warmup + options.rounds + 1):
             for name, loop in loops.items():
                 row = measured(loop, number)
                 rows[name].append(row)
-                told = f"{row['round s']:.1f} s, {row['round CPU s']:.1f} CPU s"
-                print(f"round {number}: {name}: {told}", file=sys.stderr)
+                times = f"{row['round s']:.1f} s, {row['round CPU s']:.1f} CPU s"
+                print(f"round {number}: {name}: {times}", file=sys.stderr)
             if number == options.warmup:
                 compilations.take()
                 for loop in loops.values():
@@ -183,7 +187,7 @@ def compare(config: ConfigDict, options: argparse.Namespace) -> dict[str, Any]:
         "jaxgan on": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "torch on": f"{place()}, {torch.get_num_threads()} threads, version {torch.__version__}",
         "medians of": options.rounds,
-        "rounds replayed at first": options.warmup + options.replayed,
+        "rounds of history at the first measured round": options.warmup + options.replayed,
         "compilations while measuring": compiled,
         "losses of round 1": {
             name: {loss: rounds[0][loss] for loss in ("d_loss", "g_loss")}
@@ -195,25 +199,26 @@ def compare(config: ConfigDict, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def make_loops(config: ConfigDict, recipe: MetricGAN) -> dict[str, Loop]:
-    """The three, by name, all with jaxgan's first networks."""
+def make_loops(config: ConfigDict, recipe: MetricGAN, pool: ScorePool) -> dict[str, Loop]:
+    """Returns the three loops by name, all with jaxgan's initial networks."""
     ours = JaxganLoop(recipe)
     players = jax.device_get(ours.state.players)
-    score, pool, size = recipe.training.scores[0], recipe.training.pool, config.batch_size
+    score, size = with_map(get(config.score), config.score_map), config.batch_size
+    corpus = recipe.training.corpus
 
     def by_workers(clean: np.ndarray, other: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        return np.asarray(score.normalise(pool.score_batch(clean, other, lengths, config.score)))
+        return np.asarray(score.normalise(pool.score_batch(clean, other, lengths)[:, 0]))
 
     torch.manual_seed(config.seed)
-    known = TorchMetricGAN(config, recipe.corpus, 1, False, in_process(score), place())
-    batched = TorchMetricGAN(config, recipe.corpus, size, True, by_workers, place())
+    known = TorchMetricGAN(config, corpus, 1, False, in_process(score), place())
+    batched = TorchMetricGAN(config, corpus, size, True, by_workers, place())
     for loop in (known, batched):
-        loop.begin_with(players)
+        loop.start_from(players)
     return {"torch, batch 1": known, f"torch, batch {size}": batched, OURS: ours}
 
 
 def place() -> torch.device:
-    """PyTorch's device: the GPU where jax has it, too."""
+    """Returns PyTorch's device: the GPU if jax uses it, too."""
     if jax.default_backend() == "gpu" and torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")  # TF32, which is jax's default
         return torch.device("cuda")
@@ -221,7 +226,7 @@ def place() -> torch.device:
 
 
 def in_process(score: Score) -> Scores:
-    """One score after another in this process."""
+    """Returns a function that computes one score after another in this process."""
     raw = get(score.name)
 
     def scores(clean: np.ndarray, other: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -235,7 +240,7 @@ def in_process(score: Score) -> Scores:
 
 
 def measured(loop: Loop, number: int) -> dict[str, float]:
-    """A round's losses and times."""
+    """Returns the losses and the times of a round."""
     timer = PartTimer()
     cpu, wall = throughput.cpu_seconds(), time.perf_counter()
     row = dict(loop.round(number, timer))
@@ -248,13 +253,13 @@ def measured(loop: Loop, number: int) -> dict[str, float]:
 
 
 def summary(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The median of every figure but the losses."""
+    """Returns the median of every figure except the losses."""
     names = [name for name in rounds[0] if not name.endswith("loss")]
     return {name: statistics.median(row[name] for row in rounds) for name in names}
 
 
 def ratios(rows: Mapping[str, Sequence[Mapping[str, float]]], figure: str) -> dict[str, float]:
-    """jaxgan's figure over that of every other loop: the median over rounds."""
+    """Returns jaxgan's figure divided by that of every other loop: the median over rounds."""
     return {
         name: statistics.median(
             ours[figure] / theirs[figure] for ours, theirs in zip(rows[OURS], rounds, strict=True)
@@ -265,7 +270,7 @@ def ratios(rows: Mapping[str, Sequence[Mapping[str, float]]], figure: str) -> di
 
 
 def report(figures: Mapping[str, Any]) -> str:
-    """The figures as text: one a line, and those of the loops side by side."""
+    """Returns the figures as text: one a line, and those of the loops side by side."""
     loops = figures["loops"]
     lines = []
     for title, value in figures.items():
@@ -282,7 +287,7 @@ def report(figures: Mapping[str, Any]) -> str:
 
 
 def shown(item: float | Mapping[str, float]) -> str:
-    """A number, or several by name."""
+    """Returns a number, or several by name, as text."""
     if isinstance(item, Mapping):
         return ", ".join(f"{name} {value:.6f}" for name, value in item.items())
     return f"{item:.2f}"

@@ -1,12 +1,11 @@
-"""What training in bfloat16 reaches beside training in float32, over several seeds.
+"""Compares training in bfloat16 with training in float32, over several seeds.
 
     python benchmarks/dtypes.py [--config=metricgan.py:quick] [--seeds=3] [--workdir=runs/dtypes]
         [--config.key=value ...]
 
-For every seed a run in each dtype, made by train.py, one after the other; they go on where they
-were stopped: the same command again. Printed is the validation score of every run at its best
-round and at its last, and the difference of the means over seeds. A quarter of an hour on two
-cores.
+Trains one run for every seed and dtype with train.py, one after the other; the same command
+continues runs that were stopped. Prints the validation score of every run at its best round and at
+its last, and the difference of the means over seeds. It takes a quarter of an hour on two cores.
 """
 
 import argparse
@@ -23,9 +22,11 @@ DTYPES = ("float32", "bfloat16")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains what is not trained yet, and prints the table."""
+    """Trains what is not trained yet, and prints the table. Returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--config", default="metricgan.py:quick", help="of the folder configs")
+    parser.add_argument(
+        "--config", default="metricgan.py:quick", help="a file of the folder configs"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workdir", type=Path, default=Path("runs/dtypes"))
     options, overrides = parser.parse_known_args(arguments)
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def table(score: str, found: Mapping[tuple[int, str], np.ndarray]) -> str:
-    """Rows by seed, then the means; columns by dtype, best and last round."""
+    """Returns the table: a row for each seed and the mean, columns by best or last and dtype."""
     seeds = sorted({seed for seed, _ in found})
     heads = [f"{dtype}, {which}" for which in ("best", "last") for dtype in DTYPES]
     cells = np.array(
@@ -56,9 +57,9 @@ def table(score: str, found: Mapping[tuple[int, str], np.ndarray]) -> str:
         for name, row in zip(names, [*cells, cells.mean(0)], strict=True)
     ]
     best, last = np.diff(cells.mean(0).reshape(2, 2)).ravel()
-    told = f"bfloat16 less float32: {best:+.3f} at the best round, {last:+.3f} at the last"
+    summary = f"bfloat16 minus float32: {best:+.3f} at the best round, {last:+.3f} at the last"
     lines = [f"| {score} | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads), *rows]
-    return "\n".join([*lines, "", told])
+    return "\n".join([*lines, "", summary])
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""How much audio a training round moves, and where its time goes.
+"""Measures how much audio a training round processes, and where its time goes.
 
     pip install -e ".[benchmarks]"
     python -m benchmarks.throughput --config=configs/metricgan_plus.py [--config.key=value ...]
         [--rounds=3] [--corpus-hours=H] [--json=FILE]
 
-Runs whole rounds of a config, without validation: the first ones compile and are not counted, then
+Runs whole rounds of a config, without validation. The first ones compile and are not counted; then
 `--rounds` are measured. CPU seconds are those of this process and of its score workers. The history
-grows as in training, so that replay takes part; `--replayed=N` begins with the records of N rounds
-more, as they would be later in a run. `--corpus-hours=9.1` trains on as much demo speech as
-VoiceBank-DEMAND has (11,572 utterances), which takes some minutes to make, once.
+grows as in training, so replay takes part; `--replayed=N` adds the records of N rounds to it, as
+there would be later in a run. `--corpus-hours=9.1` trains on as much demo speech as
+VoiceBank-DEMAND has (11,572 utterances); the first time, creating it takes some minutes.
 """
 
 import argparse
@@ -36,15 +36,15 @@ from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.settings import data_settings
 
 COMPILING = 3
-"""Rounds before the measured ones. In the first G may rest and there is nothing to replay."""
+"""Rounds before the measured ones. In the first one, G may not train and there is no replay."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measures, prints a table, and writes JSON where asked."""
+    """Measures, prints a table, and writes JSON if asked. Returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--config", required=True, metavar="FILE[:PRESET]")
     parser.add_argument("--rounds", type=int, default=3, help="to measure (default 3)")
-    parser.add_argument("--replayed", type=int, default=0, help="rounds of history to begin with")
+    parser.add_argument("--replayed", type=int, default=0, help="rounds of history to add")
     parser.add_argument("--corpus-hours", type=float, help="of demo speech to train on")
     parser.add_argument("--json", type=Path, help="file for the same figures as JSON")
     options, overrides = parser.parse_known_args(arguments)
@@ -62,18 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def demo_of(hours: float) -> list[str]:
-    """The settings of a demo corpus of about so many hours."""
+    """Returns the settings of a demo corpus of about this many hours."""
     some = demo.open_set("train", 50, data_settings().seed)
     count = round(hours * 3600 * SAMPLE_RATE / some.lengths.mean())
     return ["--config.data.kind=demo", f"--config.data.demo.train={count}"]
 
 
 def measure(spec: str, overrides: Sequence[str], rounds: int, replayed: int) -> dict[str, Any]:
-    """Figures of a config's rounds: medians over the measured ones."""
+    """Returns figures of a config's rounds: medians over the measured ones."""
     config = configs.load(spec, overrides)
-    devices.use_cores(config.batch_size)
-    devices.start(calls_host=recipes.calls_host(config))
-    begun = time.perf_counter()
+    devices.start()
+    started = time.perf_counter()
     with (
         contextlib.closing(Compilations()) as compilations,
         contextlib.closing(recipes.make(config, devices.make_mesh())) as recipe,
@@ -89,7 +88,7 @@ def measure(spec: str, overrides: Sequence[str], rounds: int, replayed: int) -> 
             jax.block_until_ready(state)
             times = timer.take()
             if number == 1:
-                first = time.perf_counter() - begun
+                first = time.perf_counter() - started
             history = (*history, record)
             if number == COMPILING:
                 history = (*history, *(history[i % COMPILING] for i in range(replayed)))
@@ -116,7 +115,7 @@ def measure(spec: str, overrides: Sequence[str], rounds: int, replayed: int) -> 
 
 
 def cpu_seconds() -> float:
-    """CPU time so far of this process and its children."""
+    """Returns the CPU seconds that this process and its children have used so far."""
     own = psutil.Process()
     total = 0.0
     for process in (own, *own.children(recursive=True)):
@@ -127,7 +126,7 @@ def cpu_seconds() -> float:
 
 
 def peak_megabytes() -> dict[str, float]:
-    """The most memory that this process has held, and its devices where they tell."""
+    """Returns the peak memory of this process, and of its devices if they report it."""
     found = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
     for device in jax.local_devices():
         stats = device.memory_stats() or {}
@@ -137,7 +136,7 @@ def peak_megabytes() -> dict[str, float]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """The figures, one a line."""
+    """Returns the figures as text, one a line."""
     lines = []
     for name, value in figures.items():
         if isinstance(value, dict):

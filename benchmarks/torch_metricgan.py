@@ -1,13 +1,13 @@
-"""MetricGAN+'s round in plain PyTorch: the updates that jaxgan makes, as others write them.
+"""MetricGAN+'s round in plain PyTorch: the updates that jaxgan makes, in the usual style.
 
-Written from the description of the method. Two ways to run it:
+Written from the description of the method. It can run in two ways:
 
 - one utterance a batch, a separate update of D for the clean, the enhanced and the noisy speech,
-  PyTorch's default layout of images, scores in this process: as the known recipe does;
-- batches of several utterances that respect their lengths, all kinds in one update, the layout that
-  PyTorch is fastest with, scores by worker processes: as a good engineer would write it.
+  PyTorch's default layout of images, scores in this process, as in the usual implementation;
+- batches of several utterances that respect their lengths, all kinds in one update, PyTorch's
+  fastest layout, scores by worker processes, as an optimised implementation would be.
 
-A batch is padded to its own longest utterance only, and no gradient of D is computed for G's step.
+A batch is padded only to its own longest utterance, and G's step computes no gradient for D.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch_networks
-from jaxgan.core.phase import shuffled
 from ml_collections import ConfigDict
 from torch_networks import HOP, Discriminator, Generator, log_magnitude
 
 from jaxgan.core.state import History
+from jaxgan.core.steps import shuffled
 from jaxgan.core.timer import Timer
 from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.data.batching import build, plan_batches
@@ -38,7 +38,7 @@ Scores = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 class Batch(NamedTuple):
-    """Utterances on PyTorch's device, and on the host what they are.
+    """Utterances on PyTorch's device, and their data on the host.
 
     Attributes:
         clean: float32 [B, T], full scale 1.
@@ -54,12 +54,12 @@ class Batch(NamedTuple):
 
     @property
     def frames(self) -> torch.Tensor | None:
-        """int64 [B], those that are not padding; None where none is."""
+        """The number of frames without padding, int64 [B]; None if there is no padding."""
         return -(-self.lengths // HOP) + 1 if len(self.lengths) > 1 else None
 
 
 class Lesson(NamedTuple):
-    """What D learns from one batch: K kinds [B, T] of candidates, labels float32 [K, B]."""
+    """What D learns from one batch: K kinds of candidates [B, T] with labels float32 [K, B]."""
 
     clean: torch.Tensor
     candidates: Sequence[torch.Tensor]
@@ -68,14 +68,15 @@ class Lesson(NamedTuple):
 
 
 class TorchMetricGAN:
-    """The networks, their optimizers, and what earlier rounds made.
+    """The networks, their optimizers, and the outputs of earlier rounds.
 
     Args:
         config: configs/metricgan_plus.py.
         corpus: the training data.
         batch_size: utterances a batch.
-        together: one update of D for all kinds of speech, not one for each, and channels last.
-        scores: true scores.
+        together: D makes one update for all kinds of speech instead of one for each, and its images
+            have the channels last.
+        scores: computes the true scores.
         place: PyTorch's device.
     """
 
@@ -99,7 +100,7 @@ class TorchMetricGAN:
         sizes = {name: config.discriminator[name] for name in ("channels", "kernels", "dense")}
         self.discriminator = Discriminator(**sizes, channels_last=together).to(place)
         betas = (config.adam_b1, config.adam_b2)
-        # The config's rate of D is that of one utterance times the batch.
+        # The config's learning rate of D is that for one utterance times the batch size.
         rate = config.discriminator_learning_rate * batch_size / config.batch_size
         self.generator_optimizer = torch.optim.Adam(
             [p for p in self.generator.parameters() if p.requires_grad],
@@ -112,8 +113,8 @@ class TorchMetricGAN:
         self.history: History = ()
         self.noisy_scores: dict[int, float] = {}
 
-    def begin_with(self, players: Mapping[str, Any]) -> None:
-        """Takes the networks of a jaxgan state: its players, in NumPy."""
+    def start_from(self, players: Mapping[str, Any]) -> None:
+        """Copies the networks from the players of a jaxgan state, which are NumPy arrays."""
         ours, theirs = players["generator"], players["discriminator"]
         torch_networks.fill(self.generator, torch_networks.generator_parameters(ours.params))
         torch_networks.fill(
@@ -123,7 +124,7 @@ class TorchMetricGAN:
         )
 
     def round(self, number: int, timer: Timer) -> dict[str, float]:
-        """D learns, learns from the past, learns again; then G learns. Mean losses."""
+        """Trains D, D on past rounds, D again, then G. Returns the mean losses."""
         with self.part(timer, "data"):
             batches = list(self.draw(number))
         with self.part(timer, "enhance"):
@@ -150,14 +151,14 @@ class TorchMetricGAN:
 
     @contextmanager
     def part(self, timer: Timer, name: str) -> Iterator[None]:
-        """Times a part of the round, the device's work included."""
+        """Measures a part of the round, including the work of the device."""
         with timer.part(name):
             yield
             if self.place.type == "cuda":
                 torch.cuda.synchronize()
 
     def draw(self, number: int) -> Iterator[Batch]:
-        """The utterances that jaxgan draws in this round, in batches of like length."""
+        """Yields the utterances that jaxgan draws in this round, in batches of similar length."""
         config = self.config
         drawn = self.corpus.draw(config.seed, number, config.utterances_per_round)
         lengths = np.array([len(wave) for wave in drawn.clean])
@@ -167,7 +168,7 @@ class TorchMetricGAN:
             yield self.on_device(build(plans[place], drawn))
 
     def on_device(self, fields: Mapping[str, np.ndarray]) -> Batch:
-        """A batch without jaxgan's padding rows and without samples behind the longest row."""
+        """Returns a batch without jaxgan's padding rows and samples after its longest row."""
         kept = fields["lengths"] > 0
         samples = -(-int(fields["lengths"].max()) // HOP) * HOP
         host = {
@@ -182,20 +183,20 @@ class TorchMetricGAN:
         return Batch(clean, noisy, lengths, host)
 
     def enhance(self, batch: Batch) -> np.ndarray:
-        """int16 [B, T]."""
+        """Returns the enhanced speech, int16 [B, T]."""
         with torch.no_grad():
             rounded = (self.waveform(batch) * FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1)
             return rounded.to(torch.int16).cpu().numpy()
 
     def waveform(self, batch: Batch) -> torch.Tensor:
-        """What G makes of a batch, [B, T]."""
+        """Returns G's enhanced waveforms of a batch, [B, T]."""
         spectrum = torch_networks.stft(batch.noisy)
         feature = torch.log1p(spectrum.abs())
         masked = self.generator(feature, batch.frames) * feature
         return torch_networks.resynthesise(masked, spectrum, batch.lengths, batch.noisy.shape[1])
 
     def label(self, batch: Batch, enhanced: np.ndarray) -> np.ndarray:
-        """float32 [3, B]: labels of the clean, the enhanced and the noisy."""
+        """Returns the labels of the clean, the enhanced and the noisy speech, float32 [3, B]."""
         host = batch.host
         clean, lengths = host["clean"], host["lengths"]
         noisy = [self.noisy_scores.get(number, np.nan) for number in host["index"].tolist()]
@@ -208,13 +209,13 @@ class TorchMetricGAN:
         return np.stack([np.ones_like(scored), self.scores(clean, enhanced, lengths), scored])
 
     def lesson(self, batch: Batch, enhanced: np.ndarray, labels: np.ndarray) -> Lesson:
-        """Candidates of every kind beside their labels."""
+        """Returns candidates of every kind with their labels."""
         made = torch.from_numpy(enhanced).to(self.place).float() / FULL_SCALE
         kinds = (batch.clean, made, batch.noisy)
         return Lesson(batch.clean, kinds, torch.from_numpy(labels).to(self.place), batch.frames)
 
     def past(self, number: int) -> Iterator[Lesson]:
-        """A share of what earlier generators made, each item once."""
+        """Yields a share of the outputs of earlier generators, each item once."""
         config = self.config
         for item in replay_batches(
             self.history,
@@ -231,7 +232,7 @@ class TorchMetricGAN:
             yield Lesson(batch.clean, [batch.noisy], labels, batch.frames)
 
     def learn(self, lessons: Iterable[Lesson]) -> list[torch.Tensor]:
-        """D learns from every lesson once; the losses of its updates."""
+        """Trains D once on every lesson. Returns the losses of its updates."""
         losses = []
         for lesson in lessons:
             if self.together:
@@ -243,7 +244,7 @@ class TorchMetricGAN:
         return losses
 
     def move_discriminator(self, lesson: Lesson) -> torch.Tensor:
-        """One update of D; its loss, a sum over kinds."""
+        """Makes one update of D. Returns its loss, a sum over kinds."""
         kinds = len(lesson.candidates)
         feature = log_magnitude(torch.cat(list(lesson.candidates)))
         clean = log_magnitude(lesson.clean).repeat(kinds, 1, 1)
@@ -256,7 +257,7 @@ class TorchMetricGAN:
         return loss.detach()
 
     def move_generator(self, batch: Batch) -> torch.Tensor:
-        """One update of G through the waveform; its loss. D stays as it is."""
+        """Makes one update of G through the waveform and leaves D unchanged. Returns the loss."""
         self.discriminator.requires_grad_(False).eval()
         feature = log_magnitude(self.waveform(batch))
         prediction = self.discriminator(feature, log_magnitude(batch.clean), batch.frames)
@@ -268,7 +269,7 @@ class TorchMetricGAN:
     def descend(
         self, network: torch.nn.Module, optimizer: torch.optim.Optimizer, loss: torch.Tensor
     ) -> None:
-        """One step of an optimizer, the gradient's norm limited."""
+        """Makes one step of an optimizer with a limited norm of the gradient."""
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), self.config.gradient_clip)
@@ -277,7 +278,7 @@ class TorchMetricGAN:
     def record(
         self, batches: Sequence[Batch], enhanced: Sequence[np.ndarray], labels: Sequence[np.ndarray]
     ) -> None:
-        """Keeps what this round's G made for later rounds."""
+        """Adds this round's enhanced speech to the history."""
         index, gain, lengths = (
             np.concatenate([batch.host[name] for batch in batches])
             for name in ("index", "gain", "lengths")

@@ -1,8 +1,8 @@
 """MetricGAN+'s front end and networks in plain PyTorch, for comparisons with jaxgan's.
 
-They compute the same functions: given the same parameters they give the same numbers, and
+They compute the same functions: the same parameters give the same numbers, and
 `*_parameters` turn jaxgan's parameters (or gradients) into theirs. Waveforms are [B, T], features
-[B, frames, bins]. Where the argument `frames` is None, nothing is padding.
+[B, frames, bins]. If the argument `frames` is None, there is no padding.
 
 PyTorch is used at its best: on a CPU its LSTM is fastest on padded batches (three times as fast as
 on packed ones), and its convolutions with the channels last.
@@ -29,7 +29,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def stft(waveform: torch.Tensor) -> torch.Tensor:
-    """complex64 [B, T // HOP + 1, BINS]."""
+    """Returns the spectrum, complex64 [B, T // HOP + 1, BINS]."""
     window = torch.hamming_window(WINDOW, periodic=False, device=waveform.device)
     spectrum = torch.stft(
         waveform, WINDOW, HOP, window=window, pad_mode="constant", return_complex=True
@@ -38,14 +38,14 @@ def stft(waveform: torch.Tensor) -> torch.Tensor:
 
 
 def log_magnitude(waveform: torch.Tensor) -> torch.Tensor:
-    """log(1 + magnitude): what both networks see."""
+    """Returns log(1 + magnitude), the input of both networks."""
     return torch.log1p(stft(waveform).abs())
 
 
 def resynthesise(
     feature: torch.Tensor, noisy_spectrum: torch.Tensor, lengths: torch.Tensor, samples: int
 ) -> torch.Tensor:
-    """The waveform [B, samples] with the feature's magnitudes and the noisy speech's phase."""
+    """Returns waveforms [B, samples] with the feature's magnitudes and the noisy phase."""
     window = torch.hamming_window(WINDOW, periodic=False, device=feature.device)
     spectrum = torch.expm1(feature) * noisy_spectrum.sgn()
     waveform = torch.istft(spectrum.transpose(1, 2), WINDOW, HOP, window=window, length=samples)
@@ -54,17 +54,17 @@ def resynthesise(
 
 
 class BidirectionalLSTM(nn.Module):
-    """Bidirectional LSTMs, one upon another, that begin each direction where the speech does."""
+    """A stack of bidirectional LSTMs; each direction starts at its end of the speech."""
 
     def __init__(self, bins: int, width: int, layers: int) -> None:
         super().__init__()
         self.lstm = nn.LSTM(bins, width, layers, batch_first=True, bidirectional=True)
         for name, parameter in self.lstm.named_parameters():
-            if name.startswith("bias_hh"):  # one bias is enough
+            if name.startswith("bias_hh"):  # jaxgan's LSTM has one bias
                 nn.init.zeros_(parameter).requires_grad_(False)
 
     def forward(self, x: torch.Tensor, frames: torch.Tensor | None = None) -> torch.Tensor:
-        """[B, T, bins] -> [B, T, 2 width], without meaning in padding."""
+        """Maps [B, T, bins] to [B, T, 2 width]; values in the padding have no meaning."""
         if frames is None:
             return self.lstm(x)[0]
         if not x.is_cuda:
@@ -78,7 +78,7 @@ class BidirectionalLSTM(nn.Module):
         return hiddens
 
     def _in_order(self, x: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
-        """What packing computes, by padded LSTMs of which one reads the speech backwards."""
+        """Computes what packing would, with padded LSTMs; one of them gets reversed speech."""
         steps = torch.arange(x.shape[1])
         source = torch.where(steps < frames[:, None], frames[:, None] - 1 - steps, steps)
 
@@ -95,7 +95,7 @@ class BidirectionalLSTM(nn.Module):
 
 
 class Generator(nn.Module):
-    """Feature -> mask of at least `floor`, through MetricGAN+'s learnable sigmoid."""
+    """Maps a feature to a mask of at least `floor`, with MetricGAN+'s learnable sigmoid."""
 
     def __init__(self, layers: int, width: int, dense: int, floor: float) -> None:
         super().__init__()
@@ -106,20 +106,20 @@ class Generator(nn.Module):
         self.floor = floor
 
     def forward(self, feature: torch.Tensor, frames: torch.Tensor | None = None) -> torch.Tensor:
-        """[B, frames, BINS] -> the same shape."""
+        """Maps [B, frames, BINS] to the same shape."""
         x = F.leaky_relu(self.hidden(self.recurrent(feature, frames)), LEAK)
         return (1.2 * torch.sigmoid(self.slope * self.last(x))).clamp(min=self.floor)
 
 
 class SpectralNorm(nn.Module):
-    """A weight over an estimate of its largest singular value, better with every training call."""
+    """Divides a weight by its largest singular value, estimated by one more iteration a call."""
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
         self.register_buffer("u", torch.randn(outputs))
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
-        """[out, ...] -> the same shape."""
+        """Maps a weight [out, ...] to the same shape."""
         matrix = weight.flatten(1)
         with torch.no_grad():
             v = F.normalize(matrix.T @ self.u, dim=0)
@@ -130,26 +130,26 @@ class SpectralNorm(nn.Module):
 
 
 def normalised(layer: nn.Module) -> nn.Module:
-    """The layer with a spectrally normalised weight."""
+    """Returns the layer with a spectrally normalised weight."""
     parametrize.register_parametrization(layer, "weight", SpectralNorm(layer.weight.shape[0]))
     return layer
 
 
 def masked_mean(x: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
-    """Mean of [B, C, T, bins] over the first `frames` [B] and all bins: [B, C, 1, 1]."""
+    """Returns the mean [B, C, 1, 1] of [B, C, T, bins] over bins and the first `frames` [B]."""
     valid = torch.arange(x.shape[2], device=x.device) < frames[:, None]
     total = torch.where(valid[:, None, :, None], x, 0).sum((2, 3), keepdim=True)
     return total / (frames * x.shape[3]).view(-1, 1, 1, 1)
 
 
 class Discriminator(nn.Module):
-    """Features of a candidate and of the clean speech -> predicted score [B].
+    """Maps features of a candidate and of the clean speech to a predicted score [B].
 
     Args:
         channels: of the convolutions.
         kernels: their widths.
-        dense: units of the layers behind them.
-        channels_last: lay images out so in memory, rather than channels first.
+        dense: units of the dense layers after them.
+        channels_last: the layout of images in memory, instead of channels first.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class Discriminator(nn.Module):
     def forward(
         self, candidate: torch.Tensor, clean: torch.Tensor, frames: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Two features [B, frames, BINS] -> [B]."""
+        """Maps two features [B, frames, BINS] to predicted scores [B]."""
         if self.channels_last:
             x = torch.stack([candidate, clean], -1).permute(0, 3, 1, 2)
         else:
@@ -198,7 +198,7 @@ class Discriminator(nn.Module):
 
 
 def lstm_parameters(layers: Sequence[Mapping[str, Any]], prefix: str = "") -> Arrays:
-    """Of `BidirectionalLSTM`, from those of jaxgan's layers."""
+    """Returns the parameters of `BidirectionalLSTM` from those of jaxgan's layers."""
     arrays = {}
     for number, layer in enumerate(layers):
         for direction, suffix in enumerate(("", "_reverse")):
@@ -211,7 +211,7 @@ def lstm_parameters(layers: Sequence[Mapping[str, Any]], prefix: str = "") -> Ar
 
 
 def generator_parameters(params: Mapping[str, Any]) -> Arrays:
-    """Of `Generator`, from those of jaxgan's MaskGenerator with the learnable sigmoid."""
+    """Returns those of `Generator` from those of jaxgan's MaskGenerator (learnable sigmoid)."""
     names = sorted(name for name in params if name.startswith("BidirectionalLSTM"))
     arrays = lstm_parameters([params[name] for name in names], "recurrent.")
     for theirs, ours in (("hidden", "Dense_0"), ("last", "Dense_1")):
@@ -221,7 +221,7 @@ def generator_parameters(params: Mapping[str, Any]) -> Arrays:
 
 
 def discriminator_parameters(params: Mapping[str, Any]) -> Arrays:
-    """Of `Discriminator`, from those of jaxgan's MetricDiscriminator."""
+    """Returns the parameters of `Discriminator` from those of jaxgan's MetricDiscriminator."""
     norm = params["ChannelNorm_0"]
     arrays = {"scale": np.asarray(norm["scale"]), "offset": np.asarray(norm["offset"])}
     for theirs, ours in (("convolutions", "Conv"), ("dense", "Dense")):
@@ -234,7 +234,7 @@ def discriminator_parameters(params: Mapping[str, Any]) -> Arrays:
 
 
 def discriminator_vectors(state: Mapping[str, Any]) -> Arrays:
-    """The vectors of the power iterations of `Discriminator`, from jaxgan's."""
+    """Returns the power iteration vectors of `Discriminator` from jaxgan's."""
     vectors = {
         path: value[0]
         for layer in state["batch_stats"].values()
@@ -250,7 +250,7 @@ def discriminator_vectors(state: Mapping[str, Any]) -> Arrays:
 
 
 def fill(module: nn.Module, arrays: Arrays) -> None:
-    """Gives a module's parameters these values; what is not named stays as it is."""
+    """Sets a module's named parameters to these values and leaves all others unchanged."""
     values = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
     unknown = module.load_state_dict(values, strict=False).unexpected_keys
     if unknown:

@@ -1,4 +1,4 @@
-"""Runs of train.py, for the benchmarks that compare what they reach."""
+"""Runs of train.py, for the benchmarks that compare trained systems."""
 
 import subprocess
 import sys
@@ -15,13 +15,13 @@ Settings = Mapping[str, object]
 
 
 def train(preset: str, settings: Settings, overrides: Sequence[str], workdir: Path) -> None:
-    """Trains, unless the run is finished; goes on where it was stopped.
+    """Trains with train.py; continues a run that was stopped, and does nothing for a finished one.
 
     Args:
-        preset: a config of the folder configs, as "metricgan.py:quick".
-        settings: of its keys.
-        overrides: further flags, which have the last word.
-        workdir: of the run.
+        preset: a config of the folder configs, such as "metricgan.py:quick".
+        settings: values for its keys.
+        overrides: further flags, which override the settings.
+        workdir: the folder of the run.
     """
     flags = [f"--config.{key}={value}" for key, value in settings.items()]
     command = [sys.executable, str(ROOT / "train.py"), f"--config={ROOT / 'configs' / preset}"]
@@ -29,6 +29,6 @@ def train(preset: str, settings: Settings, overrides: Sequence[str], workdir: Pa
 
 
 def validations(workdir: Path, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """The rounds with a validation, and what it gave."""
+    """Returns the rounds that were validated [n], and the values of the metric [n]."""
     rows = [row for row in log.read(workdir) if metric in row]
     return np.array([row["round"] for row in rows]), np.array([row[metric] for row in rows])

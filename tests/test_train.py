@@ -2,6 +2,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -11,8 +12,8 @@ import pytest
 from jaxgan import recipes
 from jaxgan.core import devices
 from jaxgan.core.errors import NonFiniteError
-from jaxgan.core.recipe import Evaluation
-from jaxgan.core.state import begin, make_player
+from jaxgan.core.recipe import Declaration, Evaluation
+from jaxgan.core.state import make_player, make_run_state
 
 PROGRAM = Path(__file__).parents[1] / "train.py"
 
@@ -21,7 +22,7 @@ from ml_collections import ConfigDict
 
 def get_config(preset=None):
     return ConfigDict({
-        "recipe": "counting" if preset == "counting" else "none",
+        "recipe": "counting" if preset == "counting" else "none", "worker_count": 1,
         "rounds": 3, "seed": 0, "batch_size": 1,
         "validation": {"every": 1}, "checkpoint": {"every": 1},
     })
@@ -31,6 +32,9 @@ def get_config(preset=None):
 class Counting:
     """A recipe that trains nothing."""
 
+    files = types.MappingProxyType({})
+    optional_players = ()
+    history_window = 0
     raises = None
     closed = 0
 
@@ -39,7 +43,7 @@ class Counting:
 
     def init(self, key):
         variables = {"params": {"weight": jnp.zeros(1)}}
-        return begin(key, {"player": make_player(variables, optax.identity())})
+        return make_run_state(key, {"player": make_player(variables, optax.identity())})
 
     def round(self, state, history, number, timer):
         if self.raises:
@@ -66,7 +70,10 @@ def folder(tmp_path, monkeypatch):
     """A folder to work in, with a config file."""
     (tmp_path / "toy.py").write_text(CONFIG)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(recipes.RECIPES, "counting", Counting)
+    system = types.ModuleType("counting_system")
+    system.DECLARATION = Declaration(make=Counting, may_change=("worker_count",))
+    monkeypatch.setitem(sys.modules, "counting_system", system)
+    monkeypatch.setitem(recipes.RECIPES, "counting", "counting_system")
     monkeypatch.setattr(devices, "start", lambda *given: None)
     monkeypatch.setattr(Counting, "closed", 0)
     monkeypatch.setattr(Counting, "raises", None)
@@ -82,10 +89,12 @@ def folder(tmp_path, monkeypatch):
         (["--config=toy.py", "--rounds=4"], "write it as --config.key=value"),
         (["--config=toy.py", "--profile=soon"], "invalid int value: 'soon'"),
         (["--config=toy.py"], "config.recipe='none': choose one of"),
-        (["--config=toy.py:counting", "--profile=4"], "the rounds still to run are 1 to 3"),
+        (["--config=toy.py:counting", "--profile=4"], "the remaining rounds are 1 to 3"),
     ],
 )
-def test_a_mistake_is_told_in_one_line_with_status_2(program, folder, capsys, arguments, message):
+def test_a_mistake_is_reported_in_one_line_with_status_2(
+    program, folder, capsys, arguments, message
+):
     assert program.main(arguments) == 2
     output = capsys.readouterr()
     assert message in output.err
@@ -93,35 +102,35 @@ def test_a_mistake_is_told_in_one_line_with_status_2(program, folder, capsys, ar
     assert output.out == ""
 
 
-def test_a_run_goes_where_its_config_is_named_and_goes_on(program, folder, capsys):
+def test_a_run_is_in_the_folder_of_its_config_and_continues(program, folder, capsys):
     command = ["--config=toy.py:counting"]
     assert program.main([*command, "--config.rounds=2"]) == 0
     rows = (folder / "runs" / "toy-counting" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["train/loss"] for row in rows] == [1.0, 0.5]
-    assert program.main(command) == 0
-    assert "goes on after round 2 of 3" in capsys.readouterr().out
+    assert program.main([*command, "--config.worker_count=2"]) == 0
+    assert "continues after round 2 of 3" in capsys.readouterr().out
     assert Counting.closed == 2
     assert program.main(command) == 0
     assert "finished, 3 rounds are done" in capsys.readouterr().out
-    # A finished run builds no recipe: its data are not read again.
+    # A finished run makes no recipe, so its data are not read again.
     assert Counting.closed == 2
     assert program.main([*command, "--config.seed=1"]) == 2
     assert "seed was 0 and is now 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "told"),
+    ("error", "status", "message"),
     [
         (NonFiniteError("loss is nan"), 1, "loss is nan\n"),
-        (KeyboardInterrupt(), 130, "stopped at once; the same command goes on"),
+        (KeyboardInterrupt(), 130, "stopped at once; the same command continues"),
     ],
 )
 def test_other_ends_have_their_own_status(
-    program, folder, capsys, monkeypatch, error, status, told
+    program, folder, capsys, monkeypatch, error, status, message
 ):
     monkeypatch.setattr(Counting, "raises", error)
     assert program.main(["--config=toy.py:counting", "--workdir=there"]) == status
-    assert capsys.readouterr().err.startswith(told)
+    assert capsys.readouterr().err.startswith(message)
     assert Counting.closed == 1
 
 

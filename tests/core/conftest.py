@@ -1,5 +1,6 @@
-"""The toy recipe, and helpers to look at what its runs leave behind."""
+"""The toy recipe, one uninterrupted run of it, and helpers that read what a run leaves."""
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -11,13 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import toy
 
-from jaxgan.core import devices
+from jaxgan.core import devices, log, loop
 from jaxgan.core.checkpoint import Checkpoints
-
-
-@pytest.fixture
-def config():
-    return toy.get_config()
 
 
 @pytest.fixture(scope="session")
@@ -27,23 +23,43 @@ def recipe():
 
 
 @pytest.fixture(scope="session")
+def uninterrupted(recipe, tmp_path_factory):
+    """The folder of a run of 4 rounds that was never stopped."""
+    workdir = tmp_path_factory.mktemp("uninterrupted")
+    loop.run(recipe, toy.get_config(), workdir)
+    return workdir
+
+
+@pytest.fixture(scope="session")
 def restore(recipe):
-    """What the last checkpoint of a folder holds: (state, history, position)."""
+    """A function that returns what the last checkpoint holds: (state, history, position)."""
+    fresh = recipe.init(jax.random.key(0))
 
     def read(workdir):
-        checkpoints = Checkpoints(workdir)
-        try:
-            state, history, position = checkpoints.restore(recipe.init(jax.random.key(0)))
-        finally:
-            checkpoints.close()
-        return state, [dict(record) for record in history], position
+        with contextlib.closing(Checkpoints(workdir)) as checkpoints:
+            state, history, position = checkpoints.restore(fresh)
+            return state, [dict(record) for record in history], position
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def numbers():
+    """A function that returns the rows of metrics.jsonl without the values that a clock gives."""
+    clocks = ("wall_seconds", "time/", "throughput/", "compilations")
+
+    def read(workdir):
+        return [
+            {name: value for name, value in row.items() if not name.startswith(clocks)}
+            for row in log.read(workdir)
+        ]
 
     return read
 
 
 @pytest.fixture(scope="session")
 def assert_same():
-    """Bit-for-bit equality of two pytrees."""
+    """A function that asserts that two pytrees are equal bit for bit."""
 
     def raw(leaf):
         is_key = hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -30,7 +30,7 @@ def make_state(seed, mesh=None, sharded=False):
     }
     memory = {"k": jnp.float32(0.5), "replay": jax.random.normal(key, (16, 40))}
     mesh = mesh or devices.make_mesh(1)
-    whole = jax.device_put(state.begin(key, players, memory), devices.replicated(mesh))
+    whole = jax.device_put(state.make_run_state(key, players, memory), devices.replicated(mesh))
     if sharded:
         whole.memory["replay"] = jax.device_put(whole.memory["replay"], devices.sharded(mesh))
     return whole

@@ -26,17 +26,17 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append(wanted)
         if self.path != "/file":
             return self.send_error(404)
-        begin = 0
+        first = 0
         if wanted and self.server.ranges:
-            begin = int(wanted.removeprefix("bytes=").rstrip("-"))
-        if begin and begin >= len(content):
+            first = int(wanted.removeprefix("bytes=").rstrip("-"))
+        if first and first >= len(content):
             self.send_response(416)
             self.send_header("Content-Range", f"bytes */{len(content)}")
             return self.end_headers()
-        self.send_response(206 if begin else 200)
-        self.send_header("Content-Length", str(len(content) - begin))
+        self.send_response(206 if first else 200)
+        self.send_header("Content-Length", str(len(content) - first))
         self.end_headers()
-        self.wfile.write(content[begin:][: self.server.limit])
+        self.wfile.write(content[first:][: self.server.limit])
         self.close_connection = True
         return None
 

@@ -20,7 +20,9 @@ def make_state(value, size=3, names=("g", "d"), optimizer=None, sharded=False):
     }
     players = {name: state.make_player(variables, optimizer) for name in names}
     mesh = devices.make_mesh(8)
-    whole = jax.device_put(state.begin(jax.random.key(0), players), devices.replicated(mesh))
+    whole = jax.device_put(
+        state.make_run_state(jax.random.key(0), players), devices.replicated(mesh)
+    )
     if sharded:
         for player in whole.players.values():
             layers = player.params["layers"]
@@ -58,7 +60,7 @@ def test_damaged_players_are_reported(trained):
     assert load_players(trained, "last")
 
 
-def test_adopting_networks_on_the_devices_of_the_fresh_state(trained):
+def test_adopted_networks_are_on_the_devices_of_the_fresh_state(trained):
     fresh = make_state(0.0, optimizer=optax.sgd(0.1))
     state = adopt(fresh, trained)
     assert float(state.players["g"].params["layers"][0][0]) == 1.0
@@ -81,7 +83,7 @@ def test_adopting_keeps_arrays_sharded(trained, tmp_path):
         np.testing.assert_array_equal(tree["layers"][0], np.full(16, 3.0, np.float32))
 
 
-def test_a_run_with_more_players_serves_one_with_fewer(trained):
+def test_a_run_with_fewer_players_takes_only_its_own(trained):
     assert adopt(make_state(0.0, names=("g",)), trained).players.keys() == {"g"}
 
 

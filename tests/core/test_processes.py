@@ -1,6 +1,7 @@
-"""Runs as programs of their own: killed, stopped, started again, and two of them at once."""
+"""Runs in their own processes: killed, stopped, started again, and two processes at once."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,19 +13,21 @@ import numpy as np
 import pytest
 import toy
 
-from jaxgan.core import checkpoint, devices, log, loop
+from jaxgan.core import checkpoint, log, loop
 
 PROGRAM = Path(__file__).parent / "toy.py"
 PATIENCE = 120
 
 
 class Program:
-    """One `toy.py`, with its output in a file."""
+    """A process of `toy.py`, with its output in a file."""
 
     def __init__(self, workdir, output, *arguments, device_count=1):
+        # The other flags stay, so that programs are compiled as in this process.
+        flags = re.sub(r"(device_count)=\d+", rf"\1={device_count}", os.environ["XLA_FLAGS"])
         environment = {
             **os.environ,
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={device_count}",
+            "XLA_FLAGS": flags,
             "XDG_CACHE_HOME": str(output.parent / "cache"),
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
@@ -44,15 +47,15 @@ class Program:
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts programs, and ends what is left of them."""
+    """A function that starts programs; those that still run after the test are killed."""
     programs = []
 
-    def begin(workdir, *arguments, **settings):
+    def launch(workdir, *arguments, **settings):
         output = tmp_path / f"output_{len(programs)}"
         programs.append(Program(workdir, output, *arguments, **settings))
         return programs[-1]
 
-    yield begin
+    yield launch
     for program in programs:
         if program.process.poll() is None:
             program.process.kill()
@@ -60,7 +63,7 @@ def start(tmp_path):
 
 
 def wait_for_round(number, program):
-    """Until the program itself, not one before it, has told of the round."""
+    """Waits until this program, not one before it, has printed the line of the round."""
     end = time.monotonic() + PATIENCE
     while f"round {number}/" not in program.text():
         assert program.process.poll() is None, program.text()
@@ -68,39 +71,19 @@ def wait_for_round(number, program):
         time.sleep(0.02)
 
 
-def numbers(workdir):
-    names = ("round", "step", "train/d_loss", "train/g_loss", "replay/records", "valid/score")
-    return [{name: row.get(name, 0.0) for name in names} for row in log.read(workdir)]
-
-
-def test_killed_then_stopped_then_done_equals_one_run(start, tmp_path, restore, assert_same):
-    whole = start(tmp_path / "whole", "--rounds", 7, "--every", 3)
-    assert whole.wait() == 0, whole.text()
+def test_a_killed_run_continues_as_if_it_had_not_been_killed(
+    recipe, uninterrupted, start, tmp_path, restore, assert_same, numbers, capsys
+):
     run = tmp_path / "run"
-    slow = ("--rounds", 7, "--every", 3, "--seconds", 0.3)
-
-    killed = start(run, *slow)
-    wait_for_round(4, killed)
+    killed = start(run, "--rounds", 4, "--every", 2, "--seconds", 0.3)
+    wait_for_round(3, killed)
     killed.process.kill()
     killed.wait()
     last = checkpoint.rounds(run)[-1]
-    assert last >= 3
-
-    stopped = start(run, *slow)
-    wait_for_round(5, stopped)
-    stopped.process.terminate()
-    assert stopped.wait() == 0, stopped.text()
-    assert f"goes on after round {last} of 7" in stopped.text()
-    assert "SIGTERM: finishing this round" in stopped.text()
-    done = checkpoint.rounds(run)[-1]
-    assert f"stopped and saved after round {done}; the same command goes on" in stopped.text()
-    assert 5 <= done < 7
-
-    finished = start(run, "--rounds", 7, "--every", 3)
-    assert finished.wait() == 0, finished.text()
-    assert f"goes on after round {done} of 7" in finished.text()
-    assert numbers(run) == numbers(tmp_path / "whole")
-    assert_same(restore(run)[:2], restore(tmp_path / "whole")[:2])
+    loop.run(recipe, toy.get_config(checkpoint={"every": 2}), run)
+    assert f"continues after round {last} of 4" in capsys.readouterr().out
+    assert numbers(run) == numbers(uninterrupted)
+    assert_same(restore(run)[:2], restore(uninterrupted)[:2])
 
 
 def free_port():
@@ -109,11 +92,10 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_two_processes_give_the_numbers_of_one_and_stop_together(start, tmp_path, restore):
-    whole, run = tmp_path / "whole", tmp_path / "run"
-    four_devices = toy.Toy(toy.get_config(), devices.make_mesh(4))
-    loop.run(four_devices, toy.get_config(), whole)
-
+def test_two_processes_give_the_numbers_of_one_and_stop_together(
+    recipe, uninterrupted, start, tmp_path, restore, numbers
+):
+    run = tmp_path / "run"
     address = f"localhost:{free_port()}"
     arguments = ("--rounds", 4, "--seconds", 0.5, "--coordinator", address, "--process_id")
     pair = [start(run, *arguments, number, device_count=2) for number in range(2)]
@@ -122,15 +104,16 @@ def test_two_processes_give_the_numbers_of_one_and_stop_together(start, tmp_path
     assert [program.wait() for program in pair] == [0, 0], pair[0].text() + pair[1].text()
     done = checkpoint.rounds(run)[-1]
     assert done in (2, 3)
+    assert "SIGTERM: finishing this round" in pair[1].text()
     assert f"stopped and saved after round {done}" in pair[0].text()
     assert "round 1/4" in pair[0].text()
     assert "round 1/4" not in pair[1].text()
 
-    # What two processes saved goes on in one.
-    loop.run(four_devices, toy.get_config(), run)
+    # One process continues, on one device, what two processes saved.
+    loop.run(recipe, toy.get_config(), run)
     assert [row["round"] for row in log.read(run)] == [1, 2, 3, 4]
-    for one, other in zip(numbers(whole), numbers(run), strict=True):
+    for one, other in zip(numbers(uninterrupted), numbers(run), strict=True):
         assert other == pytest.approx(one, rel=1e-5)
-    players = [restore(folder)[0].players for folder in (whole, run)]
+    players = [restore(folder)[0].players for folder in (uninterrupted, run)]
     for one, other in zip(*map(jax.tree.leaves, players), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)

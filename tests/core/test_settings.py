@@ -1,0 +1,38 @@
+import pytest
+from ml_collections import ConfigDict
+
+from jaxgan.core import settings
+from jaxgan.core.errors import UserError
+
+
+def test_the_usual_settings_are_allowed():
+    config = settings.run_settings("some.module", rounds=3, batch_size=8)
+    settings.check(config)
+    assert (config.recipe, config.rounds, config.batch_size) == ("some.module", 3, 8)
+    assert set(settings.MAY_CHANGE) <= {"debug_nans", "checkpoint.every"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("seed", -1, "config.seed=-1: must be 0 or more"),
+        ("rounds", 0, "config.rounds=0: must be 1 or more"),
+        ("batch_size", 0, "config.batch_size=0: must be 1 or more"),
+        ("validation.every", 0, r"config\.validation\.every=0: must be 1 or more"),
+        ("checkpoint.every", 0, r"config\.checkpoint\.every=0: must be 1 or more"),
+        ("dtype", "float16", "config.dtype=float16: choose one of float32, bfloat16"),
+    ],
+)
+def test_a_setting_that_is_not_allowed_is_named(key, value, message):
+    config = settings.run_settings("toy", rounds=3, batch_size=8)
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(UserError, match=message):
+        settings.check(config)
+
+
+def test_every_limited_setting_exists_and_missing_ones_are_not_checked():
+    present = settings.run_settings("toy", 1, 1)
+    for key in (*settings.CHOICES, *settings.RANGES, *settings.MAY_CHANGE):
+        section, _, name = key.rpartition(".")
+        assert name in (present[section] if section else present)
+    settings.check(ConfigDict({"rounds": 1}))
