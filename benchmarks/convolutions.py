@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=11, help="timings; their median counts")
     parser.add_argument("--json", type=Path, help="file for the same figures as JSON")
     options = parser.parse_args(arguments)
-    devices.start(calls_host=False)
+    devices.start()
     layers = layers_of(options.discriminator, options.frames)
     rows = {
         name: [measured(way, layer, options.batch, options.repeats) for layer in layers]

@@ -125,8 +125,7 @@ def start(cores: int, batch: int) -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     torch.set_num_threads(cores)
-    devices.use_cores(batch)
-    devices.start(calls_host=False)
+    devices.start()
     jax.config.update("jax_default_matmul_precision", "highest")
     torch.backends.cudnn.allow_tf32 = False
 

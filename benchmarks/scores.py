@@ -30,10 +30,10 @@ import soxr
 from jax.sharding import Mesh, PartitionSpec
 
 import jaxgan.scores
+from jaxgan import recipes
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.scores import device
-from jaxgan.speech import enhancer
 from jaxgan.speech.data import audio, demo
 from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.data.corpus import PairCorpus
@@ -54,7 +54,6 @@ ACCURACY_BATCH_SIZE = 16
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the measurements, prints their tables and optionally writes them as JSON."""
     options = parse_options(arguments)
-    devices.use_cores(32)
     devices.prepare()
     try:
         sets = load_sets(options)
@@ -143,7 +142,7 @@ def make_mixtures(speech: Path, noise: Path, count: int) -> Sets:
 
 def enhance_sets(workdir: Path, sets: Sets) -> Sets:
     """Returns the sets with their noisy signals enhanced by a trained generator."""
-    generator = enhancer.load(workdir)
+    generator = recipes.command(workdir, "enhance")(workdir, "best")
     enhanced: Sets = {}
     for title, pairs in sets.items():
         waves = generator.each((name, noisy) for name, (_, noisy) in pairs.items())
