@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=11, help="timings; their median counts")
     parser.add_argument("--json", type=Path, help="file for the same figures as JSON")
     options = parser.parse_args(arguments)
-    start(options.cores, options.batch)
+    start(options.cores)
 
     rows = []
     everywhere = [name for name in CASES if name != CUDNN or place().type == "cuda"]
@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(any(row["jaxgan error"] > TOLERANCE for row in rows))
 
 
-def start(cores: int, batch: int) -> None:
+def start(cores: int) -> None:
     """Restricts this process to so many cores, and both libraries to full float32."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
