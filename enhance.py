@@ -14,8 +14,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(
         description="Enhances speech in audio files of any rate and length with a trained "
         "network. Every file keeps its rate, channels, format and length.",
-        epilog="The network works at 16000 Hz: files at higher rates lose all above 8000 Hz. Exit "
-        "status: 0 if any file was enhanced (the others are named), 2 if none was.",
+        epilog="The network works at 16000 Hz: files at higher rates lose everything above 8000 "
+        "Hz. Exit status: 0 if any file was enhanced (the others are named), 2 if none was.",
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="the run's folder")
     parser.add_argument("--input", required=True, metavar="FILE_OR_DIR")

@@ -30,7 +30,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--scores",
         default="",
         metavar="all|NAME,NAME,...",
-        help="speech: see docs/scores.md; default: those of the field's tables",
+        help="speech: see docs/scores.md; default: those that papers usually report",
     )
     parser.add_argument("--output", metavar="DIR", help="default: WORKDIR/eval-NAME_OF_DATA")
     return parser.parse_args(argv)

@@ -23,7 +23,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     )
     parser.add_argument("--config", required=True, metavar="FILE[:PRESET]")
     parser.add_argument("--workdir", metavar="DIR", help="default: runs/NAME-PRESET")
-    parser.add_argument("--debug_nans", action="store_true", help="raise where a NaN is made")
+    parser.add_argument("--debug_nans", action="store_true", help="raise at the first NaN")
     parser.add_argument("--profile", type=int, metavar="K", help="write a trace of round K")
     processes = parser.add_argument_group(
         "several processes", "srun, mpirun and TPU pods need none of these"

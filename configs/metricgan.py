@@ -37,9 +37,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
 
     # Several scores are separated by commas; each gets its own D.
     config.score = "pesq_wb"
-    config.score_weights = ()  # of several scores in G's loss; none: 1 each
-    config.target = 1.0  # the score that G asks D for, on D's scale; the paper's s
-    config.targets = ""  # CSV file with lines NAME,TARGET: utterances with another s
+    config.score_weights = ()  # weights of several scores in G's loss; empty: 1 each
+    config.target = 1.0  # the score that G aims for, on D's scale; the paper's s
+    config.targets = ""  # CSV file with lines NAME,TARGET: other targets of single utterances
     config.feature = "linear"  # the code for TIMIT; "log1p" in that for VoiceBank-DEMAND
     config.through_waveform = False  # D judges the masked feature itself in G's step
     config.update(networks())
@@ -84,7 +84,7 @@ def learning() -> ConfigDict:
     config.noisy_teaches = False  # the paper's D learns only from clean and enhanced speech
     config.replay = ConfigDict()
     config.replay.share = 0.1  # of all items of earlier rounds: the authors' code
-    config.replay.most = 0  # items a round, which keeps late rounds short; 0: no limit, like theirs
+    config.replay.most = 0  # the most items, to keep late rounds short; 0: no limit, as the authors
     config.replay.clean = True  # together with the clean speech: the authors' code
 
     # Adam as in Keras 2.0.9, which the authors used: 1e-3 for both, at batch 1.
@@ -145,7 +145,7 @@ def shrink(config: ConfigDict) -> None:
     config.discriminator.channels = (8, 8, 8)
     config.discriminator.kernels = (5, 5, 5)
     config.generator_learning_rate = 1e-4  # 2e-4 and more: PESQ falls again within a few rounds
-    config.discriminator_learning_rate = 2e-3  # 4e-3: D forgets what clean speech is at times
+    config.discriminator_learning_rate = 2e-3  # at 4e-3 D sometimes forgets clean speech
     config.data.buckets = 2
     config.validation.every = 2
     config.validation.scores = ()

@@ -67,9 +67,9 @@ def prepare() -> None:
 def guarantee_threads() -> None:
     """Gives XLA more threads than simulated CPU devices, so that they cannot block each other.
 
-    By default a process has one CPU device, which uses all cores. If jax was told to simulate
-    several, each of them holds a thread while it waits in a collective or in a host callback, and
-    with one thread per device the run hangs (jax 0.10 and 0.11). XLA reads the number of threads
+    By default a process has one CPU device, which uses all cores. If jax simulates several, each of
+    them holds a thread while it waits in a collective or in a host callback, and with one thread
+    per device the run hangs (jax 0.10 and 0.11). XLA reads the number of threads
     from NPROC when its CPU backend starts; twice as many as devices were enough in every trial.
     """
     count = _simulated_devices()
@@ -185,8 +185,8 @@ def _simulated_devices() -> int:
     flag = re.search(
         r"--xla_force_host_platform_device_count=(\d+)", os.environ.get("XLA_FLAGS", "")
     )
-    asked: int = jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]
-    return max(asked, int(flag.group(1)) if flag else 1)
+    count: int = jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]
+    return max(count, int(flag.group(1)) if flag else 1)
 
 
 def _in_cluster() -> bool:

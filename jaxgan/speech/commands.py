@@ -1,4 +1,4 @@
-"""What every trained enhancer can do, for the commands."""
+"""The declaration of systems that train an enhancer: it can enhance files and be evaluated."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ def declare(
 
     Args:
         make: makes the recipe.
-        make_denoiser: makes the enhancer of a config.
+        make_denoiser: makes the denoiser of a config.
     """
 
     def enhance(workdir: epath.PathLike, checkpoint: str) -> Enhancer:

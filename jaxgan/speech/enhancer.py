@@ -1,4 +1,4 @@
-"""A trained generator, ready to use: loaded from its run's folder, batched, compiled by length."""
+"""A trained enhancer: loads it from a run's folder and applies it to waveforms of any length."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -17,13 +17,13 @@ from jaxgan.core.state import PyTree
 from jaxgan.speech.networks.denoiser import Denoiser
 
 ROWS = 8
-"""Most waveforms of a batch on one device. An accelerator takes hardly longer for eight than for
-one; a CPU gains little, and loses nothing."""
+"""The most waveforms in a batch on one device. An accelerator takes hardly longer for eight than
+for one; on a CPU it makes little difference."""
 ROW_SAMPLES = 2**18
-"""A batch of n rows at most holds n times so many samples (16.4 s), padding included: of longer
-waveforms it has fewer rows, and memory stays bounded."""
+"""A batch of up to n rows holds at most n times this many samples (16.4 s), padding included.
+Batches of longer waveforms have fewer rows, so memory is bounded."""
 SHORTEST = 2**14
-"""The least padded length in samples, 1.02 s."""
+"""The shortest padded length in samples, 1.02 s."""
 
 Tag = TypeVar("Tag")
 Tagged = tuple[Tag, np.ndarray]
@@ -33,16 +33,16 @@ class Enhancer:
     """Enhances 16 kHz speech. Each padded length is compiled once, and there are few of them.
 
     Attributes:
-        config: of the run.
-        denoiser: what it does, as a pure function of parameters.
+        config: the config of the run.
+        denoiser: applies the generator, as a pure function of its parameters.
         front_end: window and hop.
-        params: of the generator, on the devices.
+        params: the generator's parameters, on the devices.
 
     Args:
-        config: of the run that the generator comes from.
+        config: the config of the run that trained the generator.
         denoiser: applies the generator.
-        params: of the generator.
-        mesh: the devices that batches are divided over.
+        params: the generator's parameters.
+        mesh: the devices that batches are split over.
     """
 
     def __init__(self, config: ConfigDict, denoiser: Denoiser, params: PyTree, mesh: Mesh) -> None:
@@ -55,11 +55,12 @@ class Enhancer:
         self._run = devices.under(mesh, program)
 
     def __call__(self, noisy: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Enhanced waveforms: float32 [B, T], zero behind each.
+        """Returns the enhanced waveforms: float32 [B, T], with zeros after each.
 
         Args:
-            noisy: float32 [B, T], full scale 1, finite; what lies behind a waveform is not read.
-            lengths: int [B], samples of each, at most T.
+            noisy: float32 [B, T], full scale 1, finite; samples past a waveform's length are not
+                read.
+            lengths: int [B], the samples of each waveform, at most T.
         """
         waves = [(row, noisy[row, :length]) for row, length in enumerate(lengths)]
         enhanced = np.zeros(noisy.shape, np.float32)
@@ -68,14 +69,13 @@ class Enhancer:
         return enhanced
 
     def each(self, waves: Iterable[Tagged[Tag]]) -> Iterator[Tagged[Tag]]:
-        """Enhances a stream of waveforms and keeps its order.
+        """Enhances a stream of waveforms in order.
 
-        Neighbours are enhanced together: a stream whose neighbours have about the same length costs
-        the least padding. The next batch is read while the devices are at one.
+        Successive waveforms form batches, so padding is least if their lengths are similar. The
+        next batch is read while the devices enhance the previous one.
 
         Args:
-            waves: anything that tells the waveforms apart, and waveforms float32 [n], full scale 1,
-                finite.
+            waves: pairs of any tag and a waveform, float32 [n], full scale 1, finite.
 
         Yields:
             The same tags with enhanced waveforms float32 [n].
@@ -93,7 +93,7 @@ class Enhancer:
         return padded_length(samples, self.front_end.hop)
 
     def _start(self, waves: list[np.ndarray]) -> jax.Array:
-        """A batch being enhanced: float32 [rows, T] on the devices."""
+        """Starts to enhance a batch and returns its waveforms: float32 [rows, T] on the devices."""
         # Only the last batch of a stream is not full; powers of two keep its shapes few.
         rows = max(1 << (len(waves) - 1).bit_length(), self._mesh.size)
         rows += -rows % self._mesh.size
@@ -110,16 +110,16 @@ class Enhancer:
 def load(
     workdir: epath.PathLike, checkpoint: str, make_denoiser: Callable[[ConfigDict], Denoiser]
 ) -> Enhancer:
-    """Returns the enhancer that a run has trained. It needs nothing but the run's folder.
+    """Returns the enhancer that a run has trained. It only needs the run's folder.
 
     Args:
         workdir: the run's folder.
-        checkpoint: "best" (the last one if no validation has been done), "last", or the round of
-            one that was kept.
-        make_denoiser: makes the enhancer of the run's config.
+        checkpoint: "best" (the last one if there has been no validation), "last", or the round of
+            a checkpoint that was kept.
+        make_denoiser: makes the denoiser of a config.
 
     Raises:
-        UserError: it is not the folder of a run, or it has no such checkpoint.
+        UserError: the folder is not that of a run, or has no such checkpoint.
     """
     folder = absolute(workdir)
     config = configs.read(folder)
@@ -128,14 +128,14 @@ def load(
 
 
 def padded_length(samples: int, hop: int) -> int:
-    """The shortest length that so many samples fit in, of those that are compiled.
+    """Returns the shortest padded length that holds this many samples.
 
-    These are `SHORTEST` times 1, 1.5, 2, 3, 4, 6, 8, ..., rounded up to a multiple of the hop: at
-    most half of a waveform is added, and 11 lengths reach to 32 s.
+    Padded lengths are `SHORTEST` times 1, 1.5, 2, 3, 4, 6, 8, ..., rounded up to a multiple of the
+    hop. So padding adds at most half of a waveform, and 11 lengths cover up to 32 s.
     """
     length = SHORTEST
     while length < samples:
-        # From a power of two to one and a half times of it, and on to the next power.
+        # From a power of two to one and a half times it, and then to the next power of two.
         length += length // 2 if length & (length - 1) == 0 else length // 3
     return int(length + -length % hop)
 
@@ -143,7 +143,7 @@ def padded_length(samples: int, hop: int) -> int:
 def batches(
     waves: Iterable[Tagged[Tag]], rows: int, padded: Callable[[int], int]
 ) -> Iterator[list[Tagged[Tag]]]:
-    """Consecutive waveforms, at most `rows` together and at most `rows * ROW_SAMPLES` padded."""
+    """Yields batches of at most `rows` waveforms and `rows * ROW_SAMPLES` padded samples."""
     batch: list[Tagged[Tag]] = []
     longest = 0
     for tagged in waves:

@@ -1,4 +1,4 @@
-"""What a discriminator that predicts scores learns from: candidates, and scores as their labels.
+"""The training data of a discriminator that predicts scores: candidates with scores as labels.
 
 The labels of the current utterances are computed inside a compiled step (`Lessons.in_step`), or by
 the host while the devices do something else (`Lessons.submit`). Noisy speech is scored only once if
@@ -64,21 +64,21 @@ class Lessons:
         self._stack = training.by_rows(self._labels)
 
     def of_enhanced(self, values: Sequence[np.ndarray]) -> np.ndarray:
-        """Returns those of the enhanced speech, [n, S], from values [B, K, S] of n / B batches."""
+        """Returns the enhanced speech's values [n, S] from values [B, K, S] of n / B batches."""
         return np.concatenate(values)[:, self._enhanced]
 
     def make(self, batch: Batch, enhanced: jax.Array, labels: jax.Array) -> Lesson:
-        """Returns the lesson of a batch; the labels are float32 [B, K, S]."""
+        """Returns the lesson of a batch with labels float32 [B, K, S]."""
         candidates = {"clean": batch.clean, "enhanced": enhanced, "noisy": batch.noisy}
         kinds = tuple(candidates[kind] for kind in self.kinds)
         return Lesson(batch.clean, kinds, labels, batch.lengths)
 
     def known(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the labels of a batch's noisy speech that need not be computed.
+        """Returns the labels of a batch's noisy speech that earlier rounds have computed.
 
         Returns:
-            float32 [B, S], and bool [B], whether they are known. The labels of an utterance that is
-            known to have no score are NaN.
+            Labels float32 [B, S], and bool [B], whether an utterance's labels are known. The labels
+            of an utterance that is known to have no score are NaN.
         """
         known = (rows.utterance >= 0) & self._known[rows.utterance]
         return np.where(
@@ -179,7 +179,7 @@ class Lessons:
     def record(
         self, lessons: Sequence[Lesson], labels: Sequence[np.ndarray], rows: Sequence[Rows]
     ) -> Record:
-        """Returns what later rounds replay of this one."""
+        """Returns the record that later rounds replay."""
         if not self._config.replay.share:
             return {}
         made = self._training.fetch([lesson.candidates[self._enhanced] for lesson in lessons])
@@ -188,7 +188,7 @@ class Lessons:
         return make_record(utterance, gain, lengths, waves, self.of_enhanced(labels))
 
     def replayed(self, history: History, number: int) -> Iterator[Lesson]:
-        """Yields lessons of a share of what all earlier generators made, drawn for this round."""
+        """Yields lessons from a share of all earlier rounds' outputs, drawn for this round."""
         config, replay = self._config, self._config.replay
         items = replay_batches(
             history,

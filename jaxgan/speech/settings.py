@@ -45,7 +45,7 @@ MAY_CHANGE = ("scoring.workers", "scoring.deadline_seconds")
 
 
 def data_settings() -> ConfigDict:
-    """Returns the default data settings: the demo corpus, which needs no files of the user's."""
+    """Returns the default data settings: the demo corpus, which is generated."""
     data = ConfigDict()
     data.kind = "demo"  # demo | pairs | voicebank | mix
     data.root = ""  # folder of the kinds pairs and voicebank
@@ -55,7 +55,7 @@ def data_settings() -> ConfigDict:
     data.seed = 0  # decides the held-out share, the validation mixtures and the demo corpus
     data.valid_share = 0.1  # held out if a corpus has no valid folder, kinds pairs and mix
     data.valid_speakers = ("p226", "p287")  # held out, kind voicebank
-    data.valid_utterances = 0  # use at most so many for validation; 0: all
+    data.valid_utterances = 0  # the most utterances for validation; 0: all
     data.demo = ConfigDict()
     data.demo.train = 400  # utterances, kind demo
     data.demo.valid = 40
@@ -84,8 +84,8 @@ def run_settings(recipe: str) -> ConfigDict:
     config.data = data_settings()
     # 32 ms windows that overlap by half: the authors of MetricGAN, and most of the field at 16 kHz.
     config.front_end = ConfigDict({"sample_rate": 16000, "hop": 256})  # Hz; samples, half a frame
-    # The share that a running average of G's parameters keeps of itself at an update; validation
-    # and use take that average. 0: none.
+    # The decay of the running average of G's parameters, which validation and enhancement use. 0:
+    # no average.
     config.average_decay = 0.0
 
     config.validation.utterances = 100  # evenly spaced; the last round also scores all; 0: all

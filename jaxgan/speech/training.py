@@ -128,7 +128,7 @@ class Training:
         return enhanced
 
     def evaluate(self, run_state: RunState, number: int) -> Callable[[], Evaluation]:
-        """Starts the validation: true scores, computed by the host, of G as it will be used.
+        """Starts the validation, by the host's scores of G with its deployed parameters.
 
         After the last round all held-out utterances are scored as well, and those metrics have the
         prefix "all_". They do not decide which checkpoint is best, since earlier rounds lack them.
@@ -198,14 +198,14 @@ def require_scores(score: str) -> Callable[[Mapping[str, float]], None]:
     """Returns a check of a round's metrics that raises UserError if no utterance had a score.
 
     Args:
-        score: its name, which is also that of the metric that a round without scores lacks.
+        score: the name of the score, for the message.
     """
 
     def check(metrics: Mapping[str, float]) -> None:
         if not math.isfinite(metrics.get("score", math.nan)):
             raise UserError(
                 f"config.score={score}: no enhanced utterance of a whole round has a score, so "
-                "there is nothing to learn from; look at the data"
+                "there is nothing to learn from; check the data"
             )
 
     return check
@@ -215,8 +215,8 @@ def require_scores(score: str) -> Callable[[Mapping[str, float]], None]:
 def open_training(config: ConfigDict, denoiser: Denoiser, mesh: Mesh) -> Iterator[Training]:
     """Reads and checks the data of a run and starts its worker processes.
 
-    The caller makes its recipe inside the block, and the recipe closes what is opened here. If the
-    block raises, it is closed at once.
+    The caller makes its recipe inside the block, and the recipe closes the returned `Training`. If
+    the block raises, it is closed at once.
 
     Raises:
         UserError: a setting, a score or the data cannot be used; the message says which.
@@ -231,8 +231,8 @@ def open_training(config: ConfigDict, denoiser: Denoiser, mesh: Mesh) -> Iterato
         )
         stack.callback(pool.close)
         # Every process checks the data; one report is enough.
-        tell = print if jax.process_index() == 0 else lambda _: None
-        corpora = open_corpora(config, tell)
+        print_report = print if jax.process_index() == 0 else lambda _: None
+        corpora = open_corpora(config, print_report)
         pool.wait_until_ready()
         training = Training(config, denoiser, mesh, corpora, pool)
         stack.callback(training.close)

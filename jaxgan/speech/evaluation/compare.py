@@ -33,7 +33,12 @@ from jaxgan.speech.data import audio
 from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.data.corpus import PairCorpus
 from jaxgan.speech.enhancer import Enhancer
-from jaxgan.speech.evaluation.evaluate import Tell, enhance_and_score, named_scores, open_test_set
+from jaxgan.speech.evaluation.evaluate import (
+    PrintLine,
+    enhance_and_score,
+    named_scores,
+    open_test_set,
+)
 from jaxgan.speech.evaluation.figures import spectrogram
 from jaxgan.speech.networks.stft import FrontEnd
 
@@ -63,7 +68,7 @@ def system_names(workdirs: Sequence[str]) -> list[str]:
             return names
     if len(set(paths)) == len(paths):
         raise UserError(f"{NOISY}: this name stands for the noisy speech; give a longer path")
-    raise UserError(f"compare: a folder is given twice in {', '.join(map(str, workdirs))}")
+    raise UserError(f"compare: {', '.join(map(str, workdirs))}: give each folder only once")
 
 
 def compared_scores(scores: str) -> dict[str, str]:
@@ -85,7 +90,7 @@ def compare(
     checkpoint: str = "best",
     output: str | None = None,
     scores: str = "",
-    tell: Tell = print,
+    print_line: PrintLine = print,
 ) -> Comparison:
     """Enhances a test set with every run, scores the results, prints a table and writes a report.
 
@@ -93,12 +98,13 @@ def compare(
         workdirs: the runs' folders; the first is the baseline.
         trained: the enhancers of the runs, in the same order.
         data: a folder with `clean` and `noisy`; None: the validation data of the first run.
-        checkpoint: of every run, which the enhancers were loaded from: "best", "last" or a round.
+        checkpoint: each run's checkpoint that its enhancer was loaded from: "best", "last" or a
+            round.
         output: folder for report.html, table.md, scores.csv, summary.json and each run's enhanced
             files; None: compare-NAME, where NAME is the name of the data's folder, or "valid".
         scores: see `evaluate.named_scores`; "": those of `DEFAULT` that are installed. PESQ is
             joined by those of `BESIDE_PESQ` that are installed.
-        tell: called with each line of the summary.
+        print_line: called with each line of the summary.
 
     Raises:
         UserError: a folder, a checkpoint, data or a score that cannot be used.
@@ -108,7 +114,7 @@ def compare(
     place = Path(output or f"compare-{Path(data).resolve().name if data else 'valid'}")
     columns: dict[str, Columns] = {}
     with ScorePool(list(paths.values()), SAMPLE_RATE) as pool:
-        corpus = open_test_set(trained[0].config, data, tell)
+        corpus = open_test_set(trained[0].config, data, print_line)
         with audio.writable(place):
             place.mkdir(parents=True, exist_ok=True)
             pool.wait_until_ready()
@@ -130,7 +136,7 @@ def compare(
     show(means_table(comparison, f"{title}, at {SAMPLE_RATE} Hz"))
     lines = warnings(comparison.differences)
     for line in lines:
-        tell(f"warning: {line}")
+        print_line(f"warning: {line}")
     seconds = corpus.lengths / SAMPLE_RATE
     sections = make_sections(
         comparison,
@@ -143,7 +149,7 @@ def compare(
     with audio.writable(place):
         write_files(comparison, place, {"seconds": [f"{value:.4f}" for value in seconds]}, lines)
         (place / "report.html").write_text(page, encoding="utf-8", errors="replace")
-    tell(f"report, scores and enhanced files: {place}")
+    print_line(f"report, scores and enhanced files: {place}")
     return comparison
 
 

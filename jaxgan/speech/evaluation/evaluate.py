@@ -1,4 +1,4 @@
-"""Evaluation: a whole test set enhanced, and scored before and after at its files' own lengths."""
+"""Evaluation: enhances a test set and scores each file before and after, at its own length."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -33,9 +33,9 @@ from jaxgan.speech.evaluation.tables import (
 )
 from jaxgan.speech.long_audio import enhance_waves
 
-Tell = Callable[[str], None]
+PrintLine = Callable[[str], None]
 LONGEST_NAME = 40
-"""Characters of an utterance's name that fit above its spectrogram."""
+"""The most characters of an utterance's name that fit above its spectrogram."""
 
 
 def evaluate(
@@ -45,7 +45,7 @@ def evaluate(
     checkpoint: str = "best",
     output: str | None = None,
     scores: str = "",
-    tell: Tell = print,
+    print_line: PrintLine = print,
 ) -> Results:
     """Scores a trained enhancer and writes tables, figures and the enhanced files.
 
@@ -53,22 +53,25 @@ def evaluate(
         trained: the enhancer.
         workdir: the folder of its run.
         data: a folder with `clean` and `noisy` (see `read_pairs`); None: the validation data of the
-            run's own config. What is not at 16000 Hz is resampled to it, and scored there.
-        checkpoint: of the run, which the enhancer was loaded from: "best", "last" or a round.
+            run. Files at other rates are resampled to 16000 Hz and scored there.
+        checkpoint: the run's checkpoint that the enhancer was loaded from: "best", "last" or a
+            round.
         output: folder for scores.csv, summary.json, scores.png, spectrograms.png and enhanced/;
-            None: `WORKDIR/eval-NAME`, NAME being that of the data's folder, or "valid".
+            None: `WORKDIR/eval-NAME`, where NAME is the name of the data's folder, or "valid".
         scores: see `score_paths`.
-        tell: gets what there is to say, line by line.
+        print_line: called with each line of the messages.
+
+    Returns:
+        The scores. Those of utterances that cannot be scored are NaN.
 
     Raises:
-        UserError: a folder, a checkpoint or data that cannot be used, or a disk that cannot be
-            written. What has no score is counted, and stops nothing.
+        UserError: the data or a score cannot be used, or the output cannot be written.
     """
-    paths = score_paths(trained.config, scores, tell)
+    paths = score_paths(trained.config, scores, print_line)
     place = _output(workdir, data, checkpoint, output)
     deadline = trained.config.scoring.deadline_seconds
     with ScorePool(list(paths.values()), SAMPLE_RATE, deadline_seconds=deadline) as pool:
-        corpus = open_test_set(trained.config, data, tell)
+        corpus = open_test_set(trained.config, data, print_line)
         with audio.writable(place):
             place.mkdir(parents=True, exist_ok=True)
             pool.wait_until_ready()
@@ -84,40 +87,44 @@ def evaluate(
         examples = choose_examples(results, corpus, get(next(iter(paths.values()))), place)
         if examples:
             draw_spectrograms(examples, trained.front_end, place / "spectrograms.png")
-    tell(f"all scores, figures and enhanced files: {place}")
+    print_line(f"scores, figures and enhanced files: {place}")
     return results
 
 
-def score_paths(config: ConfigDict, scores: str = "", tell: Tell = print) -> dict[str, str]:
-    """Every score to compute, by name: what `get` takes for it. The training's own comes first.
+def score_paths(
+    config: ConfigDict, scores: str = "", print_line: PrintLine = print
+) -> dict[str, str]:
+    """Returns the argument of `get` for every score to compute, by the score's name.
+
+    The scores of the training come first. One that cannot be imported is skipped with a message.
 
     Args:
-        config: of the training.
+        config: the config of the training.
         scores: see `named_scores`.
-        tell: is told of a training's score that is not to be found here and left out.
+        print_line: called with the message.
 
     Raises:
-        UserError: one that is asked for by name is unknown, or its package is missing.
+        UserError: a score in `scores` is unknown, or its package is not installed.
     """
     paths: dict[str, str] = {}
     for name in score_names(config.score):
         try:
             paths[get(name).name] = name
         except UserError as error:
-            tell(f"leaves a score of the training out: {error}")
+            print_line(f"skips a score of the training: {error}")
     return paths | {name: path for name, path in named_scores(scores).items() if name not in paths}
 
 
 def named_scores(scores: str, usual: Sequence[str] = USUAL) -> dict[str, str]:
-    """The scores that a flag names, by their names: what `get` takes for each.
+    """Returns the argument of `get` for every score that a flag selects, by the score's name.
 
     Args:
-        scores: names and import paths with commas between them; "": the usual ones; "all": every
-            built-in one whose packages are there.
-        usual: names.
+        scores: names and import paths, separated by commas; "": the usual ones; "all": every
+            built-in score whose packages are installed.
+        usual: the names of the usual scores.
 
     Raises:
-        UserError: one is unknown, or its package is missing.
+        UserError: a score is unknown, or its package is not installed.
     """
     named = {"": usual, "all": installed()}.get(scores) or scores.split(",")
     return {get(path).name: path for path in named}
@@ -131,17 +138,17 @@ def enhance_and_score(
     folder: Path,
     noisy: Columns | None = None,
 ) -> Results:
-    """Enhances every utterance into `folder/NAME.wav`, and has both sides scored meanwhile.
+    """Writes every enhanced utterance to `folder/NAME.wav` while workers score both sides.
 
-    What is scored is what the file holds, and what training scores: rounded to int16.
+    The scores are those of the written samples, which are rounded to int16 as in training.
 
     Args:
         trained: the enhancer.
-        corpus: utterances.
-        scores: by name, what the pool calls them.
+        corpus: the utterances.
+        scores: the pool's name of each score, by the score's own name.
         pool: open worker processes.
-        folder: gets the files.
-        noisy: scores of the noisy side where they are known.
+        folder: where the files are written.
+        noisy: the scores of the noisy side if they are known already.
     """
     lengths = corpus.lengths
     order = np.argsort(lengths, kind="stable")
@@ -175,13 +182,13 @@ def enhance_and_score(
 def choose_examples(
     results: Results, corpus: PairCorpus, score: Score, place: Path
 ) -> list[Example]:
-    """The utterances with the best, the median and the worst gain; fewer where there are fewer.
+    """Returns the utterances with the best, the median and the worst gain, as far as there are any.
 
     Args:
-        results: of the corpus.
-        corpus: gives clean and noisy.
-        score: whose gain decides.
-        place: the folder whose `enhanced` holds what was made.
+        results: the scores of the corpus.
+        corpus: the clean and noisy utterances.
+        score: the score whose gain ranks them.
+        place: the folder whose sub-folder `enhanced` holds the enhanced files.
     """
     noisy, enhanced = results.noisy[score.name], results.enhanced[score.name]
     gain = (enhanced - noisy) if score.higher_is_better else (noisy - enhanced)
@@ -189,7 +196,7 @@ def choose_examples(
     if len(ranked) == 0:
         return []
     places = {"best": 0, "worst": len(ranked) - 1, "median": len(ranked) // 2}
-    shown = {rank: word for word, rank in reversed(places.items())}
+    shown = {rank: label for label, rank in reversed(places.items())}
     examples = []
     for rank in sorted(shown):
         number = ranked[rank]
@@ -208,16 +215,16 @@ def _output(
     if output:
         return Path(output).expanduser()
     if is_remote(workdir):
-        raise UserError(f"--workdir={workdir} is no local folder: give --output=DIR, too")
+        raise UserError(f"--workdir={workdir} is not a local folder; give --output=DIR as well")
     name = Path(data).resolve().name if data else "valid"
     suffix = "" if checkpoint == "best" else f"-{checkpoint}"
     return Path(absolute(workdir)) / f"eval-{name}{suffix}"
 
 
-def open_test_set(config: ConfigDict, data: str | None, tell: Tell) -> PairCorpus:
-    """The pairs of a folder, or where none is given the validation data of a run's config."""
+def open_test_set(config: ConfigDict, data: str | None, print_line: PrintLine) -> PairCorpus:
+    """Returns the pairs of a folder, or the validation data of a run's config if `data` is None."""
     if data is None:
-        return open_corpora(config, tell).valid
+        return open_corpora(config, print_line).valid
     corpus, problems = read_pairs(data)
-    tell(str(DataReport((f"{data}: {describe(corpus)}",), problems)))
+    print_line(str(DataReport((f"{data}: {describe(corpus)}",), problems)))
     return corpus

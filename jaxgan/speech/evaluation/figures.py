@@ -13,12 +13,12 @@ from jaxgan.speech.evaluation.validation import DYNAMIC_RANGE, spectrogram_image
 from jaxgan.speech.networks.stft import FrontEnd
 
 LONGEST_SECONDS = 10
-"""How much of an utterance is drawn; in a longer one nothing could be made out."""
+"""How much of an utterance is drawn; a longer spectrogram would be unreadable."""
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One utterance to show: a title, and int16 [n] at 16000 Hz on each side."""
+    """One utterance to show: a title, and its three sides, int16 [n] at 16000 Hz."""
 
     title: str
     clean: np.ndarray
@@ -27,7 +27,7 @@ class Example:
 
 
 def draw_spectrograms(examples: Sequence[Example], front_end: FrontEnd, path: Path) -> None:
-    """Writes a column for each example: clean, noisy and enhanced below each other."""
+    """Writes an image with a column for each example: clean, noisy and enhanced from the top."""
     figure = Figure(figsize=(5 * len(examples), 7), layout="constrained")
     grid = figure.subplots(3, len(examples), squeeze=False)
     for column, example in enumerate(examples):

@@ -12,13 +12,13 @@ def surrogate_metrics(
     raw: np.ndarray,
     filled: np.ndarray,
 ) -> dict[str, float]:
-    """Returns what to log of D's predictions for enhanced speech, and of the scores themselves.
+    """Returns the metrics of D's predictions for enhanced speech, and of the scores themselves.
 
-    Measures that are undefined are left out. With several scores each name ends in that of its
-    score.
+    Undefined metrics are left out. With several scores, the name of each metric ends in the name of
+    its score.
 
     Args:
-        names: of S scores.
+        names: the names of S scores.
         labels: float32 [n, S], the scores mapped to [0, 1]; NaN for an utterance without one.
         predictions: float32 [n, S].
         raw: float32 [n, S], the scores in their own units.

@@ -48,15 +48,15 @@ class Results:
         return self.noisy[score][both], self.enhanced[score][both]
 
     def by(self, condition: str) -> "dict[str, Results]":
-        """Returns the results of each of a condition's words, in the order of `groups`."""
+        """Returns the results by the value of a condition, in the order of `groups`."""
         parts = {}
-        for word, rows in groups(self.conditions[condition]).items():
+        for value, rows in groups(self.conditions[condition]).items():
             noisy, enhanced = (
                 {score: values[rows] for score, values in side.items()}
                 for side in self.sides.values()
             )
             names = [self.names[row] for row in rows.tolist()]
-            parts[word] = Results(names, self.seconds[rows], noisy, enhanced)
+            parts[value] = Results(names, self.seconds[rows], noisy, enhanced)
         return parts
 
 
@@ -81,15 +81,15 @@ def make_table(results: Results, title: str) -> Table:
 
 
 def make_breakdown(results: Results, condition: str) -> Table:
-    """Returns the mean scores, noisy and enhanced, of each of a condition's words."""
+    """Returns the mean scores, noisy and enhanced, for each value of a condition."""
     rows = []
-    for word, part in results.by(condition).items():
+    for value, part in results.by(condition).items():
         means = [[mean_and_half_width(side)[0] for side in part.pairs(s)] for s in part.noisy]
         texts = [
             "-" if math.isnan(noisy) else f"{noisy:.2f} to {enhanced:.2f}"
             for noisy, enhanced in means
         ]
-        rows.append([Cell(text) for text in (word, str(len(part.names)), *texts)])
+        rows.append([Cell(text) for text in (value, str(len(part.names)), *texts)])
     headings = (condition, "utterances", *results.noisy)
     return Table(headings, rows, f"by {condition}: noisy to enhanced")
 
@@ -97,8 +97,8 @@ def make_breakdown(results: Results, condition: str) -> Table:
 def summarise(results: Results) -> dict[str, object]:
     """Returns the content of summary.json: counts, and the means of every score on both sides.
 
-    The mean of a score that no utterance has on both sides is None. With known conditions, "by"
-    holds the same for each of their words.
+    The mean of a score that no utterance has on both sides is None. If the corpus has conditions,
+    "by" holds the same for each of their values.
     """
     means: dict[str, dict[str, float | None]] = {"noisy": {}, "enhanced": {}}
     for score in results.noisy:
@@ -107,14 +107,14 @@ def summarise(results: Results) -> dict[str, object]:
     summary = {"count": len(results.names), "unscorable": results.unscorable, **means}
     if results.conditions:
         summary["by"] = {
-            condition: {word: summarise(part) for word, part in results.by(condition).items()}
+            condition: {value: summarise(part) for value, part in results.by(condition).items()}
             for condition in results.conditions
         }
     return summary
 
 
 def write_scores(results: Results, path: Path) -> None:
-    """Writes a row an utterance: name, seconds, conditions, and the scores of both sides.
+    """Writes a row for each utterance: name, seconds, conditions and the scores of both sides.
 
     Cells without a score are empty.
     """

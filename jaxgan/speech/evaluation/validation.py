@@ -22,9 +22,9 @@ log = logging.getLogger(__name__)
 SHOWN = 2
 """How many utterances TensorBoard shows."""
 ALLOWED_DIFFERENCE = 0.02
-"""Between the scores of host and device, in the score's own unit."""
+"""The largest difference between host and device scores without a warning, in the score's unit."""
 DYNAMIC_RANGE = 80.0
-"""Of the spectrograms, in dB."""
+"""The range of levels that spectrograms show, in dB."""
 
 
 class Validation:

@@ -22,7 +22,7 @@ NAMES = ["deep/c", "one", "short", "two", "wide"]
 
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory):
-    """(folder of pairs, output folder, results, what was told) of one evaluation."""
+    """(folder of pairs, output folder, results, the printed lines) of one evaluation."""
     place = tmp_path_factory.mktemp("evaluation")
     data = place / "my set"
     for seed, name in enumerate(("one", "two", "deep/c")):
@@ -30,10 +30,10 @@ def evaluated(tmp_path_factory):
     add_pair(data, "wide", voice(1.5, 48000, seed=5), 48000)
     add_pair(data, "short", voice(0.2))
     save(data / "noisy" / "lonely.wav", voice(1))
-    told = []
+    lines = []
     workdir = make_workdir(place / "run")
-    results = evaluate(load(workdir), workdir, str(data), tell=told.append)
-    return data, workdir / "eval-my set", results, told
+    results = evaluate(load(workdir), workdir, str(data), print_line=lines.append)
+    return data, workdir / "eval-my set", results, lines
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +78,12 @@ def test_every_utterance_has_a_row_and_a_wav_of_its_own_length(evaluated, rows):
 
 
 def test_what_has_no_score_is_empty_counted_and_stops_nothing(evaluated, rows):
-    _, output, results, told = evaluated
+    _, output, results, lines = evaluated
     assert all(rows["short"][f"{side}_pesq_wb"] == "" for side in ("noisy", "enhanced"))
     assert rows["short"]["noisy_si_sdr"] != ""
     assert results.unscorable == 1
     assert json.loads((output / "summary.json").read_text())["unscorable"] == 1
-    assert any("lonely.wav: has no counterpart" in line for line in told)
+    assert any("lonely.wav: has no counterpart" in line for line in lines)
 
 
 def test_the_summary_is_the_mean_of_the_rows(evaluated, rows):
@@ -138,20 +138,23 @@ def test_examples_are_the_best_the_median_and_the_worst(tmp_path):
 def test_the_score_of_the_training_comes_first_unless_it_is_not_here(tmp_path, monkeypatch):
     from workdirs import tiny_config
 
-    told = []
-    assert list(score_paths(tiny_config("score=stoi"), tell=told.append)) == [
+    lines = []
+    assert list(score_paths(tiny_config("score=stoi"), print_line=lines.append)) == [
         "stoi",
         *(name for name in SCORES if name != "stoi"),
     ]
-    assert told == []
-    assert list(score_paths(tiny_config("score=their_module:score"), tell=told.append)) == SCORES
-    assert "their_module" in told[0]
+    assert lines == []
+    assert (
+        list(score_paths(tiny_config("score=their_module:score"), print_line=lines.append))
+        == SCORES
+    )
+    assert "their_module" in lines[0]
     (tmp_path / "my_scores.py").write_text(
         "def mine(reference, estimate, rate): return 1.0\n"
         "mine.lowest, mine.highest, mine.higher_is_better = 0, 1, False\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    paths = score_paths(tiny_config("score=my_scores:mine"), tell=told.append)
+    paths = score_paths(tiny_config("score=my_scores:mine"), print_line=lines.append)
     assert next(iter(paths.items())) == ("mine", "my_scores:mine")
 
 
@@ -174,25 +177,27 @@ def test_the_runs_own_validation_data_are_the_default(tmp_path):
         f"data.root={tmp_path / 'data'}",
         "data.valid_utterances=2",
     )
-    results = evaluate(load(workdir, "last"), workdir, checkpoint="last", tell=lambda line: None)
+    results = evaluate(
+        load(workdir, "last"), workdir, checkpoint="last", print_line=lambda line: None
+    )
     assert list(results.names) == ["v0", "v3"]
     assert (workdir / "eval-valid-last" / "summary.json").exists()
 
 
-def test_mistakes_are_told(tmp_path):
+def test_mistakes_are_reported(tmp_path):
     workdir = make_workdir(tmp_path / "run", "data.kind=pairs", f"data.root={tmp_path / 'gone'}")
     with pytest.raises(UserError, match="gone: there is no such folder"):
-        evaluate(load(workdir), workdir, tell=lambda line: None)
+        evaluate(load(workdir), workdir, print_line=lambda line: None)
     with pytest.raises(UserError, match="nowhere: there is no such folder"):
-        evaluate(load(workdir), workdir, str(tmp_path / "nowhere"), tell=lambda line: None)
+        evaluate(load(workdir), workdir, str(tmp_path / "nowhere"), print_line=lambda line: None)
     (tmp_path / "clean").mkdir()
     (tmp_path / "noisy").mkdir()
     save(tmp_path / "clean" / "a.wav", voice(1))
     save(tmp_path / "noisy" / "b.wav", voice(1))
     with pytest.raises(UserError, match=r"none of its 2 audio files can be used.*no counterpart"):
-        evaluate(load(workdir), workdir, str(tmp_path), tell=lambda line: None)
+        evaluate(load(workdir), workdir, str(tmp_path), print_line=lambda line: None)
     (tmp_path / "noisy" / "b.wav").rename(tmp_path / "noisy" / "a.wav")
     (tmp_path / "out").write_text("a file where a folder must be")
     output = str(tmp_path / "out")
     with pytest.raises(UserError, match=r"cannot write in .*out"):
-        evaluate(load(workdir), workdir, str(tmp_path), output=output, tell=lambda line: None)
+        evaluate(load(workdir), workdir, str(tmp_path), output=output, print_line=lambda line: None)
