@@ -1,4 +1,4 @@
-"""Trains a system: `python train.py --config=configs/metricgan.py:quick [--config.key=value ...]`.
+"""Trains a system: `python train.py --config=configs/NAME.py[:PRESET] [--config.key=value ...]`.
 
 The same command again continues a run that was stopped.
 """

@@ -6,7 +6,7 @@ import optax
 
 from jaxgan.core.state import PyTree
 from jaxgan.methods import adversarial
-from jaxgan.methods.policy_gradient import leave_one_out, reinforce
+from jaxgan.methods.reinforce import leave_one_out, reinforce
 from jaxgan.nn.masked import masked_mean
 from jaxgan.sequences.networks.discriminator import Discriminator, mixed_slopes
 from jaxgan.sequences.networks.language_model import SequenceModel, valid_tokens, with_params

@@ -11,7 +11,7 @@ Objective Sound Quality Assessment Score" (2018). One round:
         take a step up the mean of advantage times log-likelihood, with both networks at once
 
 The advantage of a mask is its score minus the mean score of the utterance's other masks. Training
-starts from masks that are already good: `config.init_from` names a run of mask_regression.
+starts from masks that are already good: `config.init_from` names a run of supervised training.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ from jaxgan.core.state import (
     make_run_state,
     step_key,
 )
-from jaxgan.methods.policy_gradient import leave_one_out, reinforce
+from jaxgan.methods.reinforce import leave_one_out, reinforce
 from jaxgan.nn.masked import masked_mean
 from jaxgan.scores.registry import score_names
 from jaxgan.speech.commands import declare
@@ -251,8 +251,8 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
         raise UserError(f"config.score={config.score}: give one score, the reward of the policy")
     if not config.init_from and jax.process_index() == 0:
         print(
-            "config.init_from is empty: training starts from random masks, which this recipe "
-            "hardly improves; give the folder of a run of configs/mask_regression.py"
+            "config.init_from is empty: training starts from random masks, which it hardly "
+            "improves; give the folder of a supervised run, as configs/policy_gradient.py shows"
         )
     with open_training(config, make_denoiser(config), mesh) as training:
         system = System(

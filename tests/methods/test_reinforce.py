@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.methods.policy_gradient import leave_one_out, reinforce
+from jaxgan.methods.reinforce import leave_one_out, reinforce
 
 REWARDS = np.array([[1.0, 4.0], [2.0, 9.0], [6.0, 7.0]])
 VALID = np.array([[1, 1], [1, 0], [1, 1]], bool)
