@@ -1,7 +1,7 @@
 """Eight simulated devices for every test.
 
-These settings count only before jax starts, so they stand above everything that imports it. (Strict
-dtype promotion cannot be turned on for all tests: optax's Adam raises a float to an integer count.)
+These settings only have an effect before jax starts, so they precede everything that imports it.
+Strict dtype promotion cannot be enabled for all tests: optax's Adam raises a float to an integer.
 """
 
 import os
@@ -11,13 +11,13 @@ import tempfile
 os.environ["XLA_FLAGS"] = " ".join(
     [
         "--xla_force_host_platform_device_count=8",
-        # Most of the tests' time is compiling programs that run once.
+        # Most of the time goes into compiling programs that run once.
         "--xla_backend_optimization_level=1",
         "--xla_llvm_disable_expensive_passes=true",
     ]
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Host callbacks on 8 devices deadlock in jax before 0.11.2 unless XLA has threads to spare.
+# With one thread per device, collectives and host callbacks can block each other (core.devices).
 os.environ["NPROC"] = "16"
 os.environ["MPLBACKEND"] = "agg"
 # Many tests compile the same small programs.
