@@ -55,6 +55,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     elif preset == "tiny":
         tiny(config)
         shrink_networks(config)
+        config.replay.share = 0.5  # so that the second of few rounds replays something
     return config
 
 

@@ -26,7 +26,7 @@ def tiny_config(**changes):
             "score_weights": (),
             "target": 1.0,
             "targets": "",
-            "scoring": {"where": "host", "delay": 0, "workers": 2, "deadline_seconds": 20.0},
+            "scoring": {"where": "host", "delay": 1, "workers": 2, "deadline_seconds": 20.0},
             "front_end": {"sample_rate": 16000, "hop": 256},
             "feature": "log1p",
             "through_waveform": True,

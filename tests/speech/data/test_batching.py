@@ -66,7 +66,10 @@ def test_a_batch_contains_its_utterances_and_zeros(mesh):
     with Loader(corpus, count=13, batch_size=8, seed=0, mesh=mesh) as loader:
         batches = host(loader.round(1))
     found = []
-    for batch in batches:
+    for batch, rows in batches:
+        np.testing.assert_array_equal(rows.utterance, batch.index)
+        np.testing.assert_array_equal(rows.gain, batch.gain)
+        np.testing.assert_array_equal(rows.lengths, batch.lengths)
         assert batch.clean.dtype == batch.noisy.dtype == np.int16
         assert batch.lengths.dtype == batch.index.dtype == np.int32
         assert batch.gain.dtype == np.float32
@@ -98,7 +101,7 @@ def test_resident_and_streamed_batches_are_identical(mesh):
 
 def test_all_yields_every_utterance_once(mesh):
     with Loader(pair_corpus(LENGTHS), count=2, batch_size=8, seed=0, mesh=mesh) as loader:
-        index = np.concatenate([batch.index for batch in host(loader.all())])
+        index = np.concatenate([rows.utterance for _, rows in loader.all()])
     assert sorted(index[index >= 0]) == list(range(len(LENGTHS)))
 
 
@@ -111,8 +114,8 @@ def test_a_round_depends_only_on_seed_and_number(mesh):
         same(loader.round(3), forward[2])
         same(loader.round(2), forward[1])
     with Loader(mix_corpus([8000] * 10, [9000, 20000]), seed=2, **options) as loader:
-        assert not np.array_equal(loader.round(3)[0].noisy, forward[2][0].noisy)
-    assert not np.array_equal(forward[0][0].noisy, forward[1][0].noisy)
+        assert not np.array_equal(loader.round(3)[0][0].noisy, forward[2][0][0].noisy)
+    assert not np.array_equal(forward[0][0][0].noisy, forward[1][0][0].noisy)
 
 
 def test_batches_are_sharded_over_the_devices():
@@ -126,7 +129,7 @@ def test_batches_are_sharded_over_the_devices():
             mesh=mesh,
             resident_megabytes=megabytes,
         ) as loader:
-            for array in jax.tree.leaves(loader.round(1)):
+            for array in jax.tree.leaves([batch for batch, _ in loader.round(1)]):
                 assert array.sharding.is_equivalent_to(devices.sharded(mesh), array.ndim)
                 assert {shard.data.shape[0] for shard in array.addressable_shards} == {2}
 

@@ -145,7 +145,7 @@ def test_another_number_of_files_than_published_is_refused(server, tmp_path, cap
     name = VOICEBANK_TEST[1]
     server.files[f"{name}.zip"] = zipped(name, 1)
     assert run(server, tmp_path) == 2
-    assert "holds 1 audio files where 2 were published" in capsys.readouterr().err
+    assert "contains 1 audio files where 2 were published" in capsys.readouterr().err
 
 
 def test_a_refusal_is_reported_in_one_line(server, tmp_path, capsys):
@@ -158,7 +158,7 @@ def test_a_refusal_is_reported_in_one_line(server, tmp_path, capsys):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with Progress() as progress, pytest.raises(UserError, match="cannot be made"):
+    with Progress() as progress, pytest.raises(UserError, match="cannot be created"):
         voicebank.download(tmp_path / "file" / "deeper", "http://server", False, progress)
 
 

@@ -174,6 +174,7 @@ def test_a_score_rises():
 def test_a_round_without_scores_is_refused():
     config = configs.get_config("tiny")
     config.score = "tiny_scores.nothing"
+    config.scoring.where = "host"
     with (
         contextlib.closing(policy_gradient.make(config, devices.make_mesh(1))) as recipe,
         pytest.raises(UserError, match=r"tiny_scores\.nothing"),
