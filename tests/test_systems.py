@@ -17,8 +17,6 @@ from jaxgan.core.players import load_players
 from jaxgan.core.steps import Steps
 from jaxgan.core.timer import Timer
 
-ROUNDS = 3
-
 
 def tiny_configs():
     """The preset "tiny" of the first config of every recipe, by the recipe's name."""
@@ -57,7 +55,7 @@ def play(name, count):
         assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), state) == jax.tree.map(
             lambda leaf: (leaf.shape, leaf.dtype), abstract
         )
-        for number in range(1, ROUNDS + 1):
+        for number in range(1, config.rounds + 1):
             with jax.transfer_guard("disallow"):
                 state, record, metrics = recipe.round(state, history, number, Timer())
             history = (*history, record)
@@ -130,8 +128,9 @@ def test_stop_and_resume_equals_not_stopping_bit_for_bit(name, tmp_path):
             config.rounds = rounds
             loop.run(recipe, config, workdir)
 
-    train(ROUNDS, tmp_path / "whole")
-    for rounds in (1, ROUNDS):
+    last = CONFIGS[name].rounds
+    train(last, tmp_path / "whole")
+    for rounds in range(1, last + 1):
         train(rounds, tmp_path / "parts")
     whole, parts = (load_players(tmp_path / folder, "last") for folder in ("whole", "parts"))
     assert same(whole, parts)
