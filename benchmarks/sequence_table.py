@@ -36,7 +36,7 @@ CONFIG = "seqgan.py"
 DISCRIMINATOR_ROUNDS = 5
 AUTHORS = {"baseline": False, "policy_learning_rate": 1e-2}
 CONTROL = {"discriminator_rounds": 0}
-CALLS = "train/objective_calls"
+CALLS = "cost/objective_calls"
 METRICS = ("eval/nll_oracle", "eval/nll_gen", "eval/distinct", "eval/self_bleu_2")
 TEMPERATURES = (1.0, 0.9, 0.8, 0.7)
 

@@ -386,7 +386,7 @@ class Organ:
                 [of_step] = by_step(jax.device_get(report))
             steps.append(of_step | of_objective)
         calls = float(self.validation.ratings.calls - calls_before)
-        return state, {**metrics.of_round(steps), "objective_calls": calls}
+        return state, {**metrics.of_round(steps), "cost/objective_calls": calls}
 
     def rewards(
         self, tokens: jax.Array, completions: jax.Array, judgements: jax.Array

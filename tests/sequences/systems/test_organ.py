@@ -111,9 +111,9 @@ def test_a_round_logs_all_of_its_steps_of_g(recipe, monkeypatch):
     state, metrics = recipe.generator_pass(recipe.init(jax.random.key(0)), Timer())
     validated = recipe.evaluate(state, 1)().metrics
     assert int(state.step) == 3
-    counted = metrics["objective_calls"] + validated["eval/objective_calls"]
+    counted = metrics["cost/objective_calls"] + validated["eval/objective_calls"]
     assert counted == recipe.validation.ratings.calls - calls
-    assert min(metrics["objective_calls"], validated["eval/objective_calls"]) > 0
+    assert min(metrics["cost/objective_calls"], validated["eval/objective_calls"]) > 0
     for name in ("objective", "reward"):
         values = [step[name] for step in logged]
         assert len(set(values)) == 3
