@@ -65,16 +65,16 @@ def prepare() -> None:
 
 
 def guarantee_threads() -> None:
-    """Gives XLA more threads than simulated CPU devices, so that they cannot block each other.
+    """Gives XLA enough threads on a CPU that none can block all others.
 
-    By default a process has one CPU device, which uses all cores. If jax simulates several, each of
-    them holds a thread while it waits in a collective or in a host callback, and with one thread
-    per device the run hangs (jax 0.10 and 0.11). XLA reads the number of threads
-    from NPROC when its CPU backend starts; twice as many as devices were enough in every trial.
+    A thread waits while its device is in a collective or in a host callback. With as many threads
+    as simulated devices a collective hangs (jax 0.10 and 0.11), and with two threads so does one
+    device that calls the host in a loop (jax 0.11.2). XLA reads the number of threads from NPROC
+    when its CPU backend starts; two more than twice the number of devices were enough in every
+    trial. Machines with more cores than that are not affected.
     """
-    count = _simulated_devices()
-    if count > 1 and "NPROC" not in os.environ:
-        os.environ["NPROC"] = str(max(2 * count, os.cpu_count() or 1))
+    if "NPROC" not in os.environ:
+        os.environ["NPROC"] = str(max(2 * _simulated_devices() + 2, os.cpu_count() or 1))
 
 
 def keep_memory() -> None:

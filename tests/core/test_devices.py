@@ -42,21 +42,22 @@ FORCED = "--xla_force_host_platform_device_count"
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
-        ({"XLA_FLAGS": f"--xla_some_flag=1 {FORCED}=40"}, "80"),
+        ({"XLA_FLAGS": f"--xla_some_flag=1 {FORCED}=40"}, "82"),
         ({"XLA_FLAGS": f"{FORCED}=2"}, "6"),
         ({"XLA_FLAGS": f"{FORCED}=4", "NPROC": "3"}, "3"),
-        ({"XLA_FLAGS": f"{FORCED}=1"}, None),
-        ({"XLA_FLAGS": "--xla_some_flag=8"}, None),
-        ({}, None),
+        ({"XLA_FLAGS": "--xla_some_flag=8"}, "4"),
+        ({}, "4"),
     ],
 )
-def test_simulated_devices_get_at_least_twice_as_many_threads(monkeypatch, environment, expected):
+def test_there_are_two_more_than_twice_as_many_threads_as_devices(
+    monkeypatch, environment, expected
+):
     for key in ("XLA_FLAGS", "NPROC"):
         monkeypatch.setenv(key, "")
         monkeypatch.delenv(key)
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
-    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     devices.guarantee_threads()
     assert os.environ.get("NPROC") == expected
 
