@@ -121,14 +121,13 @@ def by_step(reports: Sequence[StepMetrics]) -> list[Metrics]:
     return [of_step(report, number) for report in reports for number in range(report.steps)]
 
 
-@jax.jit
-def unstack(stacked: PyTree) -> list[PyTree]:
-    """Splits a pytree of arrays [n, ...] on the devices into n pytrees."""
-
-    def at(place: int) -> PyTree:
-        return jax.tree.map(lambda array: array[place], stacked)
-
-    return [at(place) for place in range(len(jax.tree.leaves(stacked)[0]))]
+def take_outputs(reports: Sequence[StepMetrics], *names: str) -> list[tuple[jax.Array, ...]]:
+    """Removes outputs that stay on the devices from reports and returns those of each step."""
+    outputs: list[tuple[jax.Array, ...]] = []
+    for report in reports:
+        stacked = [report.metrics.pop(name) for name in names]
+        outputs += _unstack(stacked)[: report.steps]
+    return outputs
 
 
 def group(shapes: Sequence[Hashable], batches: int = BATCHES) -> list[list[int]]:
@@ -149,6 +148,12 @@ def shuffled(
     """Returns a random order of batches in which those that share a program stay together."""
     groups = group(shapes, batches)
     return [position for place in random.permutation(len(groups)) for position in groups[place]]
+
+
+@jax.jit
+def _unstack(stacked: Sequence[jax.Array]) -> list[tuple[jax.Array, ...]]:
+    """Splits arrays [n, ...] into n tuples."""
+    return list(zip(*stacked, strict=True))
 
 
 def _neighbours(batches: Iterable[PyTree], limit: int) -> Iterator[list[PyTree]]:

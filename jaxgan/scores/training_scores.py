@@ -53,9 +53,7 @@ class TrainingScores:
         self._on_host = [name for name in names if name not in self.device_scores]
         self._pool = pool
         self._mesh = mesh
-        self._device_program = jax.jit(
-            lambda *pair: {name: score(*pair) for name, score in self.device_scores.items()}
-        )
+        self._device_program = jax.jit(self._on_devices)
         self._join = jax.jit(self._in_order)
 
     def in_step(
@@ -75,17 +73,13 @@ class TrainingScores:
             The raw scores and the mapped ones, float32 [B, S] each, NaN for a pair without a score.
         """
         pair = jax.lax.stop_gradient((reference, estimate))
-        columns: dict[str, tuple[jax.Array, jax.Array]] = {}
+        raw, mapped = None, None
         if self._on_host:
             maps = [self._scores[name].normalise for name in self._on_host]
             raw, mapped = score_in_step(self._pool, *pair, lengths, self._mesh, self._on_host, maps)
-            for place, name in enumerate(self._on_host):
-                columns[name] = raw[:, place], mapped[:, place]
-        for name, device_score in self.device_scores.items():
-            found = device_score(*pair, lengths)
-            columns[name] = found, self._scores[name].normalise(found)
-        raw_columns, mapped_columns = zip(*(columns[name] for name in self.names), strict=True)
-        return jnp.stack(raw_columns, axis=1), jnp.stack(mapped_columns, axis=1)
+        found = self._on_devices(*pair, lengths)
+        mapped_there = {name: self._scores[name].normalise(found[name]) for name in found}
+        return self._in_order(raw, found), self._in_order(mapped, mapped_there)
 
     def submit(
         self, reference: jax.Array, estimate: jax.Array, lengths: jax.Array
@@ -103,6 +97,14 @@ class TrainingScores:
         )
 
         return lambda: self._join(pending.collect() if pending else None, on_devices)
+
+    def _on_devices(
+        self, reference: jax.Array, estimate: jax.Array, lengths: jax.Array
+    ) -> dict[str, jax.Array]:
+        """Returns the raw scores float32 [B] that the devices compute, by name."""
+        return {
+            name: score(reference, estimate, lengths) for name, score in self.device_scores.items()
+        }
 
     def _in_order(self, on_host: jax.Array | None, on_devices: dict[str, jax.Array]) -> jax.Array:
         """Returns float32 [B, S] in the order of the names."""

@@ -49,11 +49,13 @@ class Lessons:
 
     Attributes:
         kinds: the kinds of candidates in their order: clean, enhanced, noisy, or some of them.
+        denoiser: applies the generator.
     """
 
     def __init__(self, config: ConfigDict, training: Training) -> None:
         learns = {"clean": config.clean_teaches, "enhanced": True, "noisy": config.noisy_teaches}
         self.kinds = tuple(kind for kind, included in learns.items() if included)
+        self.denoiser = training.denoiser
         self._enhanced = self.kinds.index("enhanced")
         self._config = config
         self._training = training

@@ -10,7 +10,15 @@ import pytest
 
 from jaxgan.core import devices
 from jaxgan.core.state import RunState, descend, make_player, make_run_state
-from jaxgan.core.steps import BATCHES, Steps, by_step, group, shuffled, unstack
+from jaxgan.core.steps import (
+    BATCHES,
+    StepMetrics,
+    Steps,
+    by_step,
+    group,
+    shuffled,
+    take_outputs,
+)
 
 OPTIMIZER = optax.adam(0.1)
 
@@ -173,8 +181,10 @@ def test_the_order_of_groups_is_random():
     assert len({tuple(shuffled("abcd", random)) for _ in range(50)}) > 10
 
 
-def test_unstack_splits_along_the_first_axis():
-    stacked = {"x": jnp.arange(6).reshape(3, 2), "y": jnp.arange(3)}
-    parts = unstack(stacked)
-    assert [int(part["y"]) for part in parts] == [0, 1, 2]
-    np.testing.assert_array_equal(parts[1]["x"], [2, 3])
+def test_outputs_are_taken_step_by_step():
+    stacked = {"x": jnp.arange(6).reshape(3, 2), "y": jnp.arange(3), "loss": jnp.ones(3)}
+    reports = [StepMetrics(dict(stacked), 3), StepMetrics(dict(stacked), 2)]
+    parts = take_outputs(reports, "x", "y")
+    assert [int(y) for _, y in parts] == [0, 1, 2, 0, 1]
+    np.testing.assert_array_equal(parts[1][0], [2, 3])
+    assert [set(report.metrics) for report in reports] == [{"loss"}, {"loss"}]

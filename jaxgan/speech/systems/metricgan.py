@@ -48,7 +48,7 @@ from jaxgan.core.state import (
     make_run_state,
     step_key,
 )
-from jaxgan.core.steps import StepMetrics, Steps, by_step, unstack
+from jaxgan.core.steps import StepMetrics, Steps, by_step, take_outputs
 from jaxgan.core.timer import Timer
 from jaxgan.methods.adversarial import least_squares
 from jaxgan.scores.registry import check_scores, score_names
@@ -61,8 +61,6 @@ from jaxgan.speech.losses import mask_distance
 from jaxgan.speech.networks.masking import (
     Masking,
     as_float,
-    as_int16,
-    enhance,
     init_generator,
     make_denoiser,
     make_masking,
@@ -73,7 +71,7 @@ from jaxgan.speech.networks.optimizers import adam
 from jaxgan.speech.networks.spectrogram import MetricDiscriminator, check_discriminator
 from jaxgan.speech.networks.stft import magnitude, stft
 from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES
-from jaxgan.speech.training import Training, check, open_training
+from jaxgan.speech.training import Training, check, enhance_step, open_training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,16 +184,16 @@ def first_step(
         lessons: makes the lesson.
 
     Returns:
-        As `discriminator_step`, and the `lesson`, and `raw` float32 [B, S], the raw scores of the
-        enhanced speech.
+        As `discriminator_step`, and `enhanced` int16 [B, T], `labels` float32 [B, K, S], and `raw`
+        float32 [B, S], the raw scores of the enhanced speech.
     """
     batch, known = inputs
     params = run_state.players["generator"].params
-    enhanced = as_int16(enhance(system.masking, params, as_float(batch.noisy), batch.lengths))
+    enhanced = enhance_step(params, batch, denoiser=lessons.denoiser)
     labels, raw = lessons.in_step(batch, enhanced, known)
     lesson = lessons.make(batch, enhanced, labels)
     run_state, metrics = discriminator_step(run_state, lesson, system=system)
-    return run_state, {**metrics, "lesson": lesson, "raw": raw}
+    return run_state, {**metrics, "enhanced": enhanced, "labels": labels, "raw": raw}
 
 
 def generator_step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
@@ -264,7 +262,7 @@ class MetricGAN:
         whole = devices.replicated(mesh)
         rows = NamedSharding(mesh, jax.P(None, devices.DATA))
         outputs = {"d_loss": whole, "prediction": rows}
-        first_outputs = {**outputs, "lesson": rows, "raw": rows}
+        first_outputs = {**outputs, "enhanced": rows, "labels": rows, "raw": rows}
         self.init = jax.jit(bind(init, system=system), out_shardings=whole)
         self.warmup_steps = Steps(bind(warmup_step, system=system), mesh, ("generator",))
         self.generator_steps = Steps(bind(generator_step, system=system), mesh, ("generator",))
@@ -325,11 +323,8 @@ class MetricGAN:
         """
         known = devices.put_sharded(list(map(self.lessons.known, rows)), self.training.mesh)
         state, reports = self.first_steps(state, zip(batches, known, strict=True))
-        lessons = [
-            lesson
-            for report in reports
-            for lesson in unstack(report.metrics.pop("lesson"))[: report.steps]
-        ]
+        made = take_outputs(reports, "enhanced", "labels")
+        lessons = [self.lessons.make(batch, *of) for batch, of in zip(batches, made, strict=True)]
         raw = [step["raw"] for step in by_step(self.training.fetch(reports))]
         return state, reports, lessons, raw
 
