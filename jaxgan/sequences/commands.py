@@ -1,7 +1,6 @@
 """What sample.py and eval.py do with a trained generator of sequences."""
 
 import contextlib
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, writable
 from jaxgan.core.recipe import Declaration, Evaluation, Recipe
 from jaxgan.core.state import PyTree
+from jaxgan.reporting.tables import or_none, write_json
 from jaxgan.sequences.data.corpora import Corpus, open_corpus
 from jaxgan.sequences.evaluation import sampler
 
@@ -85,12 +85,11 @@ def sample(
         UserError: there is no such checkpoint, or the file cannot be written.
     """
     trained = sampler.load(workdir, checkpoint)
-    text = _as_text(trained.lines(trained.draw(count, seed, temperature)))
+    lines = trained.lines(trained.draw(count, seed, temperature))
     if output is None:
-        sys.stdout.write(text)
+        sys.stdout.write(_as_text(lines))
     else:
-        path = Path(output).expanduser()
-        _write(path.parent, {path.name: text})
+        _write(Path(output).expanduser(), lines)
 
 
 def _evaluate(
@@ -119,13 +118,13 @@ def _evaluate(
         samples = validation.draw(trained.params, 0)
         found = validation.measure(trained.params, samples).metrics
     summary = {"count": len(samples)} | {
-        name.removeprefix("eval/"): value if np.isfinite(value) else None
-        for name, value in found.items()
+        name.removeprefix("eval/"): or_none(value) for name, value in found.items()
     }
     destination = Path(output).expanduser() if output else Path(str(folder / "eval"))
-    files = {SAMPLES: _as_text(trained.lines(samples)), SUMMARY: _as_json(summary)}
     if jax.process_index() == 0:
-        _write(destination, files)
+        _write(destination / SAMPLES, trained.lines(samples))
+        with writable(destination):
+            write_json(destination / SUMMARY, summary)
         sys.stdout.write("".join(f"{name:<16}{value}\n" for name, value in summary.items()))
         print(f"wrote {destination / SAMPLES} and {destination / SUMMARY}")
 
@@ -145,12 +144,7 @@ def _as_text(lines: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _as_json(summary: Mapping[str, float | None]) -> str:
-    return json.dumps(summary, indent=2) + "\n"
-
-
-def _write(folder: Path, files: Mapping[str, str]) -> None:
-    with writable(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
+def _write(path: Path, lines: Sequence[str]) -> None:
+    with writable(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(_as_text(lines), encoding="utf-8")

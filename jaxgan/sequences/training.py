@@ -13,10 +13,11 @@ from ml_collections import ConfigDict
 
 from jaxgan.core import devices, metrics
 from jaxgan.core.errors import UserError
-from jaxgan.core.state import RunState
+from jaxgan.core.state import RunState, make_player, make_run_state
 from jaxgan.core.steps import Step, StepMetrics, Steps, by_step
 from jaxgan.core.timer import Timer
 from jaxgan.sequences.data.corpora import Corpus
+from jaxgan.sequences.networks import roll_outs
 from jaxgan.sequences.networks.discriminator import Discriminator
 from jaxgan.sequences.networks.language_model import LanguageModel, SequenceModel
 
@@ -51,6 +52,27 @@ def clipped_adam(learning_rate: float, clip: float) -> optax.GradientTransformat
     return optax.chain(optax.clip_by_global_norm(clip or math.inf), optax.adam(learning_rate))
 
 
+def initial_state(
+    key: jax.Array,
+    generator: SequenceModel,
+    discriminator: Discriminator,
+    generator_optimizer: optax.GradientTransformation,
+    discriminator_optimizer: optax.GradientTransformation,
+) -> RunState:
+    """Returns the state before the first update; the roll-out policy is a copy of G."""
+    generator_key, discriminator_key, run_key = jax.random.split(key, 3)
+    tokens = jnp.zeros((1, generator.length), jnp.int32)
+    players = {
+        "generator": make_player(
+            generator.network.init(generator_key, tokens), generator_optimizer
+        ),
+        "discriminator": make_player(
+            discriminator.init(discriminator_key, tokens), discriminator_optimizer
+        ),
+    }
+    return make_run_state(run_key, players, roll_outs.roll_out_memory(players["generator"]))
+
+
 def select(rows: jax.Array, real: jax.Array, generated: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns the sequences of a batch of D, int32 [B, T], and which of them are real, bool [B].
 
@@ -72,16 +94,24 @@ class Training:
         config: of the run.
         mesh: the devices.
         corpus: the data.
+        init: (key) -> the state before the first update.
         likelihood_step: (state, rows int32 [B], data int32 [N, T], truth float32 []) -> (state,
             metrics); moves G.
         discriminator_step: (state, rows int32 [B], real int32 [N, T], generated int32 [M, T]) ->
             (state, metrics); moves D; see `select`.
+        policy_step: (state, (sequences int32 [B, T], rewards float32 [B, T])) -> (state, metrics);
+            moves G.
         generate: (state, rows int32 [M]) -> int32 [M, T], what G draws.
+        policy_optimizer: of G in the adversarial rounds.
 
     Attributes:
         mesh: the devices.
         rows: int32 [B], the rows of one batch that G draws.
-        generate: as given, compiled.
+        init: as given, compiled, like all of the following.
+        generate: as given.
+        policy_steps: `policy_step`.
+        start_adversarial: `roll_outs.start_adversarial`.
+        follow: `roll_outs.follow`.
     """
 
     def __init__(
@@ -90,9 +120,12 @@ class Training:
         mesh: Mesh,
         corpus: Corpus,
         *,
+        init: Callable[[jax.Array], RunState],
         likelihood_step: Step,
         discriminator_step: Step,
+        policy_step: Step,
         generate: Callable[[RunState, jax.Array], jax.Array],
+        policy_optimizer: optax.GradientTransformation,
     ) -> None:
         self.mesh = mesh
         self.rows = devices.put_sharded(np.arange(config.batch_size, dtype=np.int32), mesh)
@@ -114,7 +147,15 @@ class Training:
             moves=("discriminator",),
             batches=_per_program(2 * self._half // config.batch_size),
         )
-        self.generate = jax.jit(generate, out_shardings=devices.replicated(mesh))
+        self.policy_steps = steps(policy_step, moves=("generator",), batches=1)
+        whole = devices.replicated(mesh)
+        self.init = jax.jit(init, out_shardings=whole)
+        self.generate = jax.jit(generate, out_shardings=whole)
+        change = functools.partial(jax.jit, donate_argnums=0, out_shardings=whole)
+        self.start_adversarial = change(
+            functools.partial(roll_outs.start_adversarial, optimizer=policy_optimizer)
+        )
+        self.follow = change(functools.partial(roll_outs.follow, decay=config.roll_out_decay))
 
     def likelihood_epoch(
         self, state: RunState, number: int, timer: Timer

@@ -55,7 +55,6 @@ def make_system(**changes):
         "discriminator": make_discriminator(),
         "judge": "discriminator",
         "roll_outs": 2,
-        "roll_out_decay": 0.8,
         "baseline": True,
         "likelihood_optimizer": optax.sgd(1.0),
         "policy_optimizer": optax.sgd(1.0),

@@ -1,11 +1,13 @@
 """Monte Carlo search: completions of every prefix by a roll-out policy, and their judgement."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from jaxgan.core.state import PyTree
+from jaxgan.core.state import Player, PyTree, RunState
 from jaxgan.sequences.networks.discriminator import Discriminator, realness, to_unit_interval
 from jaxgan.sequences.networks.language_model import SequenceModel, with_params
 from jaxgan.sequences.networks.sampling import complete
@@ -78,6 +80,27 @@ def expected_judgements(
     judged = to_unit_interval(raw, discriminator)
     means = jnp.mean(judged[:, :-1].reshape(batch, length - 1, roll_outs), axis=-1)
     return jnp.concatenate([means, judged[:, -1:]], axis=1)
+
+
+def start_adversarial(run_state: RunState, *, optimizer: optax.GradientTransformation) -> RunState:
+    """Gives G a new optimizer and makes a copy of G the roll-out policy."""
+    player = run_state.players["generator"]
+    fresh = dataclasses.replace(player, opt_state=optimizer.init(player.params))
+    players = {**run_state.players, "generator": fresh}
+    return dataclasses.replace(run_state, players=players, memory=roll_out_memory(player))
+
+
+def follow(run_state: RunState, *, decay: float) -> RunState:
+    """Moves the roll-out policy towards G, once a round (Yu et al., algorithm 1)."""
+    params, policy = run_state.players["generator"].params, run_state.memory["roll_out"]
+    memory = {"roll_out": move_towards(policy, params, decay)}
+    return dataclasses.replace(run_state, memory=memory)
+
+
+def roll_out_memory(generator: Player) -> dict[str, PyTree]:
+    """Returns the memory of a run whose roll-out policy is a copy of G."""
+    # Steps overwrite both in place, so they cannot share arrays.
+    return {"roll_out": jax.tree.map(jnp.copy, generator.params)}
 
 
 def move_towards(policy: PyTree, generator: PyTree, decay: float) -> PyTree:

@@ -22,6 +22,7 @@ learning, with a share of 1 SeqGAN. With BLEU against the data as the objective 
 is the PG-BLEU of SeqGAN's paper. A sequence that the objective cannot rate counts as 0.
 """
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
@@ -44,11 +45,9 @@ from jaxgan.core.state import (
     Record,
     RunState,
     descend,
-    make_player,
-    make_run_state,
     step_key,
 )
-from jaxgan.core.steps import Steps, by_step
+from jaxgan.core.steps import by_step
 from jaxgan.core.timer import Timer
 from jaxgan.sequences import losses
 from jaxgan.sequences.commands import declare
@@ -57,12 +56,13 @@ from jaxgan.sequences.evaluation.objectives import ObjectiveValidation, Ratings
 from jaxgan.sequences.networks.discriminator import Discriminator
 from jaxgan.sequences.networks.inference import generate
 from jaxgan.sequences.networks.language_model import SequenceModel, previous_tokens
-from jaxgan.sequences.networks.roll_outs import expected_judgements, move_towards, roll_out
+from jaxgan.sequences.networks.roll_outs import expected_judgements, roll_out
 from jaxgan.sequences.networks.sampling import scheduled_inputs
 from jaxgan.sequences.settings import MAY_CHANGE, OBJECTIVE_RANGES, check
 from jaxgan.sequences.training import (
     Training,
     clipped_adam,
+    initial_state,
     make_discriminator,
     make_generator,
     select,
@@ -84,7 +84,6 @@ class System:
         share: of the judgements in the reward; the objective's is 1 - share.
         repetition_penalty: whether sequences that occur several times in a batch are worth less.
         roll_outs: N, completions of each prefix.
-        roll_out_decay: the share of itself that the roll-out policy keeps when it moves towards G.
         baseline: whether the mean reward of the other sequences is subtracted.
         likelihood_optimizer: of G in pretraining.
         policy_optimizer: of G in the adversarial rounds.
@@ -100,7 +99,6 @@ class System:
     share: float
     repetition_penalty: bool
     roll_outs: int
-    roll_out_decay: float
     baseline: bool
     likelihood_optimizer: optax.GradientTransformation
     policy_optimizer: optax.GradientTransformation
@@ -112,17 +110,13 @@ class System:
 
 def init(key: jax.Array, *, system: System) -> RunState:
     """Returns the state before the first update; the roll-out policy is a copy of G."""
-    generator_key, discriminator_key, run_key = jax.random.split(key, 3)
-    tokens = jnp.zeros((1, system.generator.length), jnp.int32)
-    generator = system.generator.network.init(generator_key, tokens)
-    discriminator = system.discriminator.init(discriminator_key, tokens)
-    players = {
-        "generator": make_player(generator, system.likelihood_optimizer),
-        "discriminator": make_player(discriminator, system.discriminator_optimizer),
-    }
-    # Steps overwrite both in place, so they cannot share arrays.
-    memory = {"roll_out": jax.tree.map(jnp.copy, players["generator"].params)}
-    return make_run_state(run_key, players, memory)
+    return initial_state(
+        key,
+        system.generator,
+        system.discriminator,
+        system.likelihood_optimizer,
+        system.discriminator_optimizer,
+    )
 
 
 def likelihood_step(
@@ -294,22 +288,6 @@ def policy_step(
     return descend(run_state, {"generator": system.policy_optimizer}, loss)
 
 
-def start_adversarial(run_state: RunState, *, system: System) -> RunState:
-    """Gives G a new optimizer and makes a copy of G the roll-out policy."""
-    player = run_state.players["generator"]
-    fresh = dataclasses.replace(player, opt_state=system.policy_optimizer.init(player.params))
-    players = {**run_state.players, "generator": fresh}
-    memory = {"roll_out": jax.tree.map(jnp.copy, player.params)}
-    return dataclasses.replace(run_state, players=players, memory=memory)
-
-
-def follow(run_state: RunState, *, system: System) -> RunState:
-    """Moves the roll-out policy towards G, once a round (Yu et al., algorithm 1)."""
-    params, policy = run_state.players["generator"].params, run_state.memory["roll_out"]
-    moved = move_towards(policy, params, system.roll_out_decay)
-    return dataclasses.replace(run_state, memory={"roll_out": moved})
-
-
 class Organ:
     """The recipe; see `jaxgan.core.recipe.Recipe`.
 
@@ -330,24 +308,21 @@ class Organ:
         self.validation = validation
         self._config = config
         self._system = system
+        bind = functools.partial(functools.partial, system=system)
         self.training = Training(
             config,
             system.mesh,
             corpus,
-            likelihood_step=functools.partial(likelihood_step, system=system),
-            discriminator_step=functools.partial(discriminator_step, system=system),
-            generate=functools.partial(sample, system=system),
+            init=bind(init),
+            likelihood_step=bind(likelihood_step),
+            discriminator_step=bind(discriminator_step),
+            policy_step=bind(policy_step),
+            generate=bind(sample),
+            policy_optimizer=system.policy_optimizer,
         )
-        whole, rows = devices.replicated(system.mesh), devices.sharded(system.mesh)
-        change = functools.partial(jax.jit, donate_argnums=0, out_shardings=whole)
-        self.init = jax.jit(functools.partial(init, system=system), out_shardings=whole)
-        self.explore = jax.jit(functools.partial(explore, system=system), out_shardings=rows)
-        self._gather = jax.jit(lambda arrays: arrays, out_shardings=whole)
-        self._policy_steps = Steps(
-            functools.partial(policy_step, system=system), system.mesh, ("generator",), batches=1
-        )
-        self._start_adversarial = change(functools.partial(start_adversarial, system=system))
-        self._follow = change(functools.partial(follow, system=system))
+        self.init = self.training.init
+        self.explore = jax.jit(bind(explore), out_shardings=devices.sharded(system.mesh))
+        self._gather = jax.jit(lambda arrays: arrays, out_shardings=devices.replicated(system.mesh))
 
     def round(
         self, state: RunState, history: History, number: int, timer: Timer
@@ -363,9 +338,9 @@ class Organ:
             state, found = training.discriminator_pass(state, number, 0, timer)
             return state, {}, found
         if number == first_adversarial:
-            state = self._start_adversarial(state)
+            state = training.start_adversarial(state)
         state, found = self.generator_pass(state, timer)
-        state = self._follow(state)
+        state = training.follow(state)
         if self._system.judge == "discriminator":
             for repetition in range(config.d_steps):
                 state, of_d = training.discriminator_pass(state, number, repetition, timer)
@@ -382,7 +357,7 @@ class Organ:
             with timer.part("reward"):
                 rewards, of_objective = self.rewards(*explored)
             with timer.part("policy"):
-                state, report = self._policy_steps(state, [(explored[0], rewards)])
+                state, report = self.training.policy_steps(state, [(explored[0], rewards)])
                 [of_step] = by_step(jax.device_get(report))
             steps.append(of_step | of_objective)
         calls = float(self.validation.ratings.calls - calls_before)
@@ -427,7 +402,6 @@ def make(config: ConfigDict, mesh: Mesh) -> Organ:
         share=config.share,
         repetition_penalty=config.repetition_penalty,
         roll_outs=config.roll_outs,
-        roll_out_decay=config.roll_out_decay,
         baseline=config.baseline,
         likelihood_optimizer=clipped_adam(config.generator_learning_rate, config.gradient_clip),
         policy_optimizer=clipped_adam(config.policy_learning_rate, config.gradient_clip),
@@ -436,19 +410,24 @@ def make(config: ConfigDict, mesh: Mesh) -> Organ:
         gradient_penalty=config.gradient_penalty,
         mesh=mesh,
     )
-    validation = open_validation(config, mesh, corpus)
-    validation.print_bounds()
-    return Organ(config, system, corpus, validation)
+    with contextlib.ExitStack() as stack:
+        validation = open_validation(config, mesh, corpus)
+        stack.callback(validation.close)
+        validation.print_bounds()
+        recipe = Organ(config, system, corpus, validation)
+        stack.pop_all()
+    return recipe
 
 
 def open_validation(config: ConfigDict, mesh: Mesh, corpus: Corpus) -> ObjectiveValidation:
     """Returns what measures the generators of a config, with its worker processes started."""
-    ratings = Ratings(config, corpus)
-    try:
-        return ObjectiveValidation(config, make_generator(config, corpus), corpus, mesh, ratings)
-    except BaseException:
-        ratings.close()
-        raise
+    with contextlib.ExitStack() as stack:
+        ratings = Ratings(config, corpus)
+        stack.callback(ratings.close)
+        generator = make_generator(config, corpus)
+        validation = ObjectiveValidation(config, generator, corpus, mesh, ratings)
+        stack.pop_all()
+    return validation
 
 
 DECLARATION = declare(make, open_validation, MAY_CHANGE)

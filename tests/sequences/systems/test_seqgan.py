@@ -225,7 +225,7 @@ def test_the_adversarial_rounds_start_with_a_new_optimizer_and_roll_out_policy(r
 
 def test_a_round_logs_the_means_over_its_steps_of_g(recipe, monkeypatch):
     """And its transfers between host and devices are explicit, as the run loop demands."""
-    steps, reports = recipe._policy_steps, []
+    steps, reports = recipe.training.policy_steps, []
 
     def record(*arguments):
         state, report = steps(*arguments)
@@ -233,7 +233,7 @@ def test_a_round_logs_the_means_over_its_steps_of_g(recipe, monkeypatch):
         return state, report
 
     config = tiny_config(g_steps=3)
-    monkeypatch.setattr(recipe, "_policy_steps", record)
+    monkeypatch.setattr(recipe.training, "policy_steps", record)
     monkeypatch.setattr(recipe, "_config", config)
     state = recipe.init(jax.random.key(0))
     with jax.transfer_guard("disallow"):
