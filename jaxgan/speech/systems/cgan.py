@@ -41,10 +41,9 @@ from jaxgan.core.state import (
     make_run_state,
     step_key,
 )
-from jaxgan.methods.adversarial import least_squares
-from jaxgan.nn.masked import masked_mean
 from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch
+from jaxgan.speech.losses import discriminator_loss, generator_loss
 from jaxgan.speech.networks.masking import (
     Masking,
     as_float,
@@ -57,9 +56,6 @@ from jaxgan.speech.networks.optimizers import adam
 from jaxgan.speech.networks.spectrogram import MetricDiscriminator, check_discriminator
 from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES
 from jaxgan.speech.training import check, open_training
-
-REAL, FAKE = 1.0, 0.0
-"""D's labels of clean and of enhanced speech."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,12 +157,7 @@ def discriminator_step(run_state: RunState, batch: Batch, *, system: System) -> 
         of_enhanced, state = judge(
             system, dataclasses.replace(player, state=state), enhanced, features
         )
-        value = least_squares(of_clean, REAL, filled) + least_squares(of_enhanced, FAKE, filled)
-        metrics = {
-            "d_loss": value,
-            "d_clean": masked_mean(of_clean, filled),
-            "d_enhanced": masked_mean(of_enhanced, filled),
-        }
+        value, metrics = discriminator_loss(of_clean, of_enhanced, filled)
         return value, ({"discriminator": state}, metrics)
 
     return descend(run_state, {"discriminator": system.discriminator_optimizer}, loss)
@@ -186,13 +177,11 @@ def generator_step(run_state: RunState, batch: Batch, *, system: System) -> Step
         params = players["generator"].params
         enhanced = masked_feature(system.masking, params, features.noisy, features.lengths, key)
         output, _ = judge(system, players["discriminator"], enhanced, features)
-        adversarial = least_squares(output, REAL, features.lengths > 0)
-        distance = masked_mean(jnp.abs(enhanced - features.clean), valid[..., None])
-        value = adversarial + system.l1_weight * distance
-        return value, (
-            {},
-            {"g_loss": value, "g_adversarial": adversarial, "g_distance": distance},
+        filled, difference = features.lengths > 0, enhanced - features.clean
+        value, metrics = generator_loss(
+            output, filled, difference, valid[..., None], system.l1_weight
         )
+        return value, ({}, metrics)
 
     return descend(run_state, {"generator": system.generator_optimizer}, loss, system.average_decay)
 

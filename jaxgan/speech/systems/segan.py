@@ -39,10 +39,9 @@ from jaxgan.core.state import (
     make_run_state,
     step_key,
 )
-from jaxgan.methods.adversarial import least_squares
-from jaxgan.nn.masked import masked_mean
 from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch
+from jaxgan.speech.losses import discriminator_loss, generator_loss
 from jaxgan.speech.networks.masking import as_float
 from jaxgan.speech.networks.segan import (
     WaveDiscriminator,
@@ -54,9 +53,6 @@ from jaxgan.speech.networks.segan import (
 )
 from jaxgan.speech.settings import CHOICES, RANGES
 from jaxgan.speech.training import Training, check, open_training
-
-REAL, FAKE = 1.0, 0.0
-"""D's labels of clean and of enhanced speech."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,12 +173,7 @@ def discriminator_step(run_state: RunState, batch: Batch, *, system: System) -> 
     def loss(players: Players) -> LossResult:
         of_clean = judge(system, players["discriminator"], windows.clean, windows)
         of_enhanced = judge(system, players["discriminator"], enhanced, windows)
-        value = least_squares(of_clean, REAL, filled) + least_squares(of_enhanced, FAKE, filled)
-        metrics = {
-            "d_loss": value,
-            "d_clean": masked_mean(of_clean, filled),
-            "d_enhanced": masked_mean(of_enhanced, filled),
-        }
+        value, metrics = discriminator_loss(of_clean, of_enhanced, filled)
         return value, ({}, metrics)
 
     return descend(run_state, {"discriminator": system.discriminator_optimizer}, loss)
@@ -201,13 +192,9 @@ def generator_step(run_state: RunState, batch: Batch, *, system: System) -> Step
         params = players["generator"].params
         enhanced = enhance_windows(system.waveforms, params, windows, key)
         output = judge(system, players["discriminator"], enhanced, windows)
-        adversarial = least_squares(output, REAL, windows.lengths > 0)
-        distance = masked_mean(jnp.abs(enhanced - windows.clean), windows.valid)
-        value = adversarial + system.l1_weight * distance
-        return value, (
-            {},
-            {"g_loss": value, "g_adversarial": adversarial, "g_distance": distance},
-        )
+        filled, difference = windows.lengths > 0, enhanced - windows.clean
+        value, metrics = generator_loss(output, filled, difference, windows.valid, system.l1_weight)
+        return value, ({}, metrics)
 
     return descend(run_state, {"generator": system.generator_optimizer}, loss, system.average_decay)
 
