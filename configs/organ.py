@@ -29,8 +29,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config = seqgan.settings()
     config.recipe = "organ"
     config.objective = "tonality"  # a name of docs/sequences.md, or an import path
-    # Of D in the reward; 0: only the objective. The authors' code has 0.5 and scales the ratings of
-    # each batch to 0..1.
+    # The share of D in the reward; 0: only the objective. The authors' code has 0.5 and scales the
+    # ratings of each batch to 0..1.
     config.share = 0.3
     config.repetition_penalty = True  # repeated sequences of a batch are worth less, as in theirs
     config.scoring = ConfigDict()
