@@ -5,11 +5,11 @@ This is the one module that chooses between XLA's convolutions and the kernels f
 it. Programs for all other platforms contain only XLA's convolutions.
 
 XLA compiles two-dimensional convolutions with few channels, of which the discriminators of
-MetricGAN+ consist, to slow code for CPUs: it reaches a third of the machine's arithmetic in the
-forward pass, and less in the backward pass. A kernel in C++ replaces them there
-(`tile_convolution`). It also compiles the gradients of convolutions over time to slow code there,
-inside loops especially, so these are rewritten for CPUs (`strided_convolution`,
-`convolution_over_time`).
+MetricGAN consist, to slow code for CPUs: it reaches a third of the machine's arithmetic in the
+forward pass, and less in the backward pass. Those of MetricGAN+ become a kernel in C++ there
+(`tile_convolution`), and larger ones matrix products (`convolution_as_product`). XLA also compiles
+the gradients of convolutions over time to slow code there, inside loops especially, so these are
+rewritten for CPUs too (`strided_convolution`, `convolution_as_product`).
 """
 
 import functools
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nn.cpu import convolution_over_time, strided_convolution, tile_convolution
+from jaxgan.nn.cpu import convolution_as_product, strided_convolution, tile_convolution
 
 TIME_AXES = ("NWC", "WIO", "NWC")
 
@@ -36,7 +36,7 @@ def leaky_convolution(
 
     The function is differentiable in reverse mode, and B may be sharded over devices. The C++
     kernel serves 5x5 kernels of at most 16 channels; its rounding errors are at most about 5e-6 of
-    the largest value. In bfloat16 it computes in float32 and rounds the result.
+    the largest value. In bfloat16, CPUs compute in float32 and round the result.
 
     Args:
         x: [B, H, W, C_in], float32 or bfloat16.
@@ -50,11 +50,15 @@ def leaky_convolution(
         [B, H - kh + 1, W - kw + 1, C_out]. Values that depend on padding are finite but otherwise
         unspecified, and their gradient must be 0.
     """
-    plain = functools.partial(_plain, slope)
-    if not tile_convolution.fits(x, kernel) or not tile_convolution.available():
-        return plain(x, kernel, bias, rows)
-    on_cpu = functools.partial(_on_cpu, slope)
-    y: jax.Array = jax.lax.platform_dependent(x, kernel, bias, rows, cpu=on_cpu, default=plain)
+    in_cpp = tile_convolution.fits(x, kernel) and tile_convolution.available()
+    y: jax.Array = jax.lax.platform_dependent(
+        x,
+        kernel,
+        bias,
+        rows,
+        cpu=functools.partial(_in_cpp if in_cpp else _as_products, slope),
+        default=functools.partial(_plain, slope),
+    )
     return y
 
 
@@ -103,7 +107,7 @@ def highest_over_time(x: jax.Array, kernels: Sequence[jax.Array]) -> list[jax.Ar
 
     def convolve(kernel: jax.Array) -> jax.Array:
         y: jax.Array = jax.lax.platform_dependent(
-            x, kernel, cpu=convolution_over_time.convolve, default=_convolve_over_time
+            x, kernel, cpu=convolution_as_product.over_time, default=_convolve_over_time
         )
         return y
 
@@ -132,7 +136,16 @@ def _plain(
     return jax.nn.leaky_relu(sums + bias, slope)
 
 
-def _on_cpu(
+def _as_products(
+    slope: float, x: jax.Array, kernel: jax.Array, bias: jax.Array, rows: jax.Array | None
+) -> jax.Array:
+    del rows
+    inputs = (array.astype(jnp.float32) for array in (x, kernel))
+    sums = convolution_as_product.over_images(*inputs)
+    return jax.nn.leaky_relu(sums + bias, slope).astype(x.dtype)
+
+
+def _in_cpp(
     slope: float, x: jax.Array, kernel: jax.Array, bias: jax.Array, rows: jax.Array | None
 ) -> jax.Array:
     if rows is None:
