@@ -7,13 +7,12 @@ The same rules apply everywhere: channels are averaged, other rates are resample
 import contextlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
 
-from jaxgan.core import files
+from jaxgan.core import data_files, files
 
 SAMPLE_RATE = 16000
 """Hz. The whole speech package works at this rate."""
@@ -111,22 +110,5 @@ def writable(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def find(folder: str | os.PathLike[str]) -> list[str]:
-    """Lists the audio files under a folder at any depth, following links to folders.
-
-    Returns:
-        Sorted paths relative to the folder, with "/" between their parts. Hidden files are ignored.
-    """
-    return sorted(_walk(Path(folder)))
-
-
-def _walk(folder: Path) -> Iterator[str]:
-    seen = set()
-    for current, subfolders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(current)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(current, name).relative_to(folder).as_posix()
+    """Lists the audio files under a folder; see `data_files.find`."""
+    return data_files.find(folder, SUFFIXES)

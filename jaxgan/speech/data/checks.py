@@ -1,11 +1,10 @@
 """Finds audio that cannot be trained on, and reports it before training."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from jaxgan.core.errors import UserError
+from jaxgan.core.data_files import Problem, count_files
 from jaxgan.speech.data.audio import FULL_SCALE, SAMPLE_RATE
 
 HOP = 256
@@ -16,30 +15,8 @@ FEWEST_FRAMES = 29
 """The discriminator's convolutions consume 28 frames."""
 SILENT_PEAK = 32
 """A file counts as silent if its loudest int16 sample is below this (-60 dB of full scale)."""
-SKIPPED = "skipped"
 PAIR_SKIPPED = "skipped with its counterpart"
 TRIMMED = "both trimmed to the shorter length"
-LISTED_IN_ERROR = 10
-"""Files that the error of `refuse` names; it only counts the others."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A file that cannot be used as it is.
-
-    Attributes:
-        path: the file.
-        reason: why it cannot be used.
-        action: what is done about it.
-    """
-
-    path: str
-    reason: str
-    action: str = SKIPPED
-
-    def __str__(self) -> str:
-        """Returns one line: the file, the reason and the action."""
-        return f"{self.path}: {self.reason}; {self.action}"
 
 
 def frame_count(samples: int) -> int:
@@ -89,23 +66,6 @@ class DataReport:
         """Returns one line per set and, under a heading, one per problem."""
         lines = list(self.summary)
         if self.problems:
-            lines.append(f"{_files(len(self.problems))} cannot be used as found:")
+            lines.append(f"{count_files(len(self.problems))} cannot be used as found:")
             lines.extend(f"  {problem}" for problem in self.problems)
         return "\n".join(lines)
-
-
-def refuse(problems: Sequence[Problem]) -> None:
-    """Raises UserError if there are any problems, as config.data.strict=True requires."""
-    if not problems:
-        return
-    named = "; ".join(f"{problem.path}: {problem.reason}" for problem in problems[:LISTED_IN_ERROR])
-    more = len(problems) - LISTED_IN_ERROR
-    rest = f"; and {more} more, named in the report above" if more > 0 else ""
-    raise UserError(
-        f"config.data.strict=True refuses {_files(len(problems))}: {named}{rest}. "
-        "Fix or remove them, or set config.data.strict=False to train without them"
-    )
-
-
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from ml_collections import ConfigDict
 
+from jaxgan.core.data_files import Problem, refuse
 from jaxgan.core.errors import UserError
 from jaxgan.speech.data import demo, mix, pairs, voicebank
 from jaxgan.speech.data.audio import SAMPLE_RATE
-from jaxgan.speech.data.checks import DataReport, Problem, refuse
+from jaxgan.speech.data.checks import DataReport
 from jaxgan.speech.data.corpus import PairCorpus, choose_buckets, spread
 from jaxgan.speech.data.mix import MixCorpus
 

@@ -20,9 +20,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxgan.core import cache
+from jaxgan.core.data_files import Problem
 from jaxgan.core.errors import UserError
 from jaxgan.speech.data import audio, espeak, noises
-from jaxgan.speech.data.checks import Problem
 from jaxgan.speech.data.corpus import Conditions, PairCorpus, random_generator, shuffled_passes
 from jaxgan.speech.data.mix import active_power, mix
 from jaxgan.speech.data.pairs import write_conditions

@@ -1,7 +1,6 @@
 """Decodes and checks folders of audio, and divides them into training and validation files."""
 
 import hashlib
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,9 +10,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from ml_collections import ConfigDict
 
+from jaxgan.core.data_files import Problem, existing_folder
 from jaxgan.core.errors import UserError
 from jaxgan.speech.data import audio
-from jaxgan.speech.data.checks import Problem
 from jaxgan.speech.data.waves import Waves, load
 
 
@@ -38,24 +37,6 @@ class Folder:
             self.waves.select(indices),
             self.problems,
         )
-
-
-def existing_folder(key: str, folder: str | os.PathLike[str]) -> Path:
-    """Returns the path of a folder, with ~ expanded.
-
-    Args:
-        key: the config key or flag that names the folder, for messages.
-        folder: its value.
-
-    Raises:
-        UserError: the value is empty, or there is no such folder.
-    """
-    if not str(folder):
-        raise UserError(f"{key} is not set: give the folder")
-    path = Path(folder).expanduser()
-    if not path.is_dir():
-        raise UserError(f"{key}={folder}: there is no such folder")
-    return path
 
 
 def read_folder(folder: Path, check: Callable[[np.ndarray], str]) -> Folder:

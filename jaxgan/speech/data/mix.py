@@ -13,9 +13,10 @@ from ml_collections import ConfigDict
 from scipy.ndimage import maximum_filter1d
 from scipy.signal import lfilter
 
+from jaxgan.core.data_files import Problem
 from jaxgan.core.errors import UserError
 from jaxgan.speech.data.audio import FULL_SCALE, SAMPLE_RATE
-from jaxgan.speech.data.checks import SHORTEST_SECONDS, Problem, reason_silent, reason_unusable
+from jaxgan.speech.data.checks import SHORTEST_SECONDS, reason_silent, reason_unusable
 from jaxgan.speech.data.corpus import (
     NO_BUCKETS,
     DrawnPairs,

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from jaxgan.core.data_files import Problem, existing_folder
 from jaxgan.core.errors import UserError
 from jaxgan.speech.data import audio
 from jaxgan.speech.data.audio import SAMPLE_RATE
-from jaxgan.speech.data.checks import PAIR_SKIPPED, TRIMMED, Problem, reason_unusable
+from jaxgan.speech.data.checks import PAIR_SKIPPED, TRIMMED, reason_unusable
 from jaxgan.speech.data.corpus import Conditions, PairCorpus
-from jaxgan.speech.data.folders import existing_folder, hold_out, require_usable, stems
+from jaxgan.speech.data.folders import hold_out, require_usable, stems
 from jaxgan.speech.data.waves import Waves, join, load
 
 SIDES = ("clean", "noisy")

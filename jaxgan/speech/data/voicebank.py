@@ -29,12 +29,13 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from jaxgan.core.data_files import Problem, existing_folder
 from jaxgan.core.download import fetch
 from jaxgan.core.errors import UserError
 from jaxgan.speech.data import audio
-from jaxgan.speech.data.checks import Problem, reason_unusable
+from jaxgan.speech.data.checks import reason_unusable
 from jaxgan.speech.data.corpus import PairCorpus
-from jaxgan.speech.data.folders import existing_folder, require_usable
+from jaxgan.speech.data.folders import require_usable
 from jaxgan.speech.data.pairs import VOICEBANK_TEST, VOICEBANK_TRAIN, read_sides, sides_in
 
 BASE_URL = "https://datashare.ed.ac.uk/bitstream/handle/10283/2791"

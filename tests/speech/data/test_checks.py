@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from jaxgan.core.errors import UserError
+from jaxgan.core.data_files import Problem
 from jaxgan.speech.data import checks
-from jaxgan.speech.data.checks import DataReport, Problem
+from jaxgan.speech.data.checks import DataReport
 
 
 def noise(n):
@@ -45,15 +45,3 @@ def test_the_report_names_every_file_and_the_action():
         "  b.wav: silent; both trimmed",
     ]
     assert str(DataReport(("train: 3 utterances",), ())) == "train: 3 utterances"
-
-
-def test_strict_refuses_in_one_line_that_lists_the_files():
-    checks.refuse(())
-    with pytest.raises(UserError) as caught:
-        checks.refuse([Problem(f"{number}.wav", "silent") for number in range(12)])
-    message = str(caught.value)
-    assert "\n" not in message
-    assert "12 files: 0.wav: silent; 1.wav: silent" in message
-    assert "9.wav" in message
-    assert "10.wav" not in message
-    assert "and 2 more" in message

@@ -1,0 +1,95 @@
+"""Files of data that a user gives: finds them, and reports those that cannot be used."""
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxgan.core.errors import UserError
+
+SKIPPED = "skipped"
+LISTED_IN_ERROR = 10
+"""Files that the error of `refuse` names; it only counts the others."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that cannot be used as it is.
+
+    Attributes:
+        path: the file.
+        reason: why it cannot be used.
+        action: what is done about it.
+    """
+
+    path: str
+    reason: str
+    action: str = SKIPPED
+
+    def __str__(self) -> str:
+        """Returns one line: the file, the reason and the action."""
+        return f"{self.path}: {self.reason}; {self.action}"
+
+
+def refuse(problems: Sequence[Problem]) -> None:
+    """Raises UserError if there are any problems, as config.data.strict=True requires."""
+    if not problems:
+        return
+    named = "; ".join(f"{problem.path}: {problem.reason}" for problem in problems[:LISTED_IN_ERROR])
+    more = len(problems) - LISTED_IN_ERROR
+    rest = f"; and {more} more" if more > 0 else ""
+    raise UserError(
+        f"config.data.strict=True refuses {count_files(len(problems))}: {named}{rest}. "
+        "Fix or remove them, or set config.data.strict=False to train without them"
+    )
+
+
+def count_files(count: int) -> str:
+    """Returns a number of files in words: "1 file", "2 files"."""
+    return "1 file" if count == 1 else f"{count} files"
+
+
+def existing_folder(key: str, folder: str | os.PathLike[str]) -> Path:
+    """Returns the path of a folder, with ~ expanded.
+
+    Args:
+        key: the config key or flag that names the folder, for messages.
+        folder: its value.
+
+    Raises:
+        UserError: the value is empty, or there is no such folder.
+    """
+    if not str(folder):
+        raise UserError(f"{key} is not set: give the folder")
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        raise UserError(f"{key}={folder}: there is no such folder")
+    return path
+
+
+def find(folder: str | os.PathLike[str], suffixes: Collection[str]) -> list[str]:
+    """Lists files under a folder at any depth, following links to folders.
+
+    Args:
+        folder: where to look.
+        suffixes: of the wanted files, in lower case and with their dot; case does not matter.
+
+    Returns:
+        Sorted paths relative to the folder, with "/" between their parts. Hidden files, and the
+        files in hidden folders are ignored.
+    """
+    return sorted(_walk(Path(folder), suffixes))
+
+
+def _walk(folder: Path, suffixes: Collection[str]) -> Iterator[str]:
+    seen = set()
+    for current, subfolders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(current)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
+                yield Path(current, name).relative_to(folder).as_posix()
