@@ -1,0 +1,1 @@
+"""Generative adversarial networks of images and of points in the plane."""

@@ -1,0 +1,1 @@
+"""Data sets of images: reads, generates, checks and batches them."""

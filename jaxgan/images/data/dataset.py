@@ -1,0 +1,79 @@
+"""A set of images or of points in the plane, with or without labels."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxgan.core.data_files import Problem
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images, or points in the plane, which most systems treat alike.
+
+    Attributes:
+        values: uint8 [n, H, W, C] with C = 1 (grey) or 3 (RGB); or float32 [n, 2], points. May be a
+            read-only memory map.
+        labels: int32 [n], the class of each, from 0; `UNLABELLED` where it is not known.
+        classes: the names of the classes; empty if none are known.
+    """
+
+    values: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Returns n."""
+        return len(self.values)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one of them: (H, W, C) or (2,)."""
+        return self.values.shape[1:]
+
+    def select(self, indices: np.ndarray) -> "Images":
+        """Returns those with these indices, in this order."""
+        return Images(self.values[indices], self.labels[indices], self.classes)
+
+
+class Opened(NamedTuple):
+    """What a kind of data returns.
+
+    Attributes:
+        train: the training set.
+        valid: the validation set, of the same shape and classes.
+        problems: the files that cannot be used.
+        notes: further lines for the report.
+    """
+
+    train: Images
+    valid: Images
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def without_labels(values: np.ndarray) -> Images:
+    """Returns images or points of no known class."""
+    return Images(values, np.full(len(values), UNLABELLED, np.int32))
+
+
+def digests(train: Images, valid: Images) -> bytes:
+    """Returns a JSON file that identifies the data of a run by digests, for `Recipe.files`."""
+    sets = {"train": train, "valid": valid}
+    plain = {
+        name: {"count": len(images), "shape": list(images.shape), "sha256": _digest(images)}
+        for name, images in sets.items()
+    }
+    return (json.dumps(plain, indent=1) + "\n").encode()
+
+
+def _digest(images: Images) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(images.values))
+    digest.update(np.ascontiguousarray(images.labels))
+    digest.update(json.dumps(images.classes).encode())
+    return digest.hexdigest()

@@ -1,0 +1,96 @@
+"""Opens and checks the data that a config asks for."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ml_collections import ConfigDict
+
+from jaxgan.core.data_files import Problem, count_files, refuse
+from jaxgan.core.errors import UserError
+from jaxgan.images.data import cifar, folder, glyphs, idx, toys
+from jaxgan.images.data.dataset import Images, Opened
+from jaxgan.images.data.labelled import keep_labels
+
+NAMED = 5
+"""Files that the report names; it only counts the others."""
+
+
+def open_glyphs(data: ConfigDict) -> Opened:
+    """Returns drawn digits, which never have problems."""
+    return Opened(
+        glyphs.open_set("train", data.train, data.seed),
+        glyphs.open_set("valid", data.valid, data.seed),
+    )
+
+
+KINDS: Mapping[str, Callable[[ConfigDict], Opened]] = {
+    "glyphs": open_glyphs,
+    "mnist": idx.open_idx,
+    "fashion_mnist": idx.open_idx,
+    "cifar10": cifar.open_cifar10,
+    "folder": folder.open_folder,
+    "ring": toys.open_ring,
+    "grid25": toys.open_grid25,
+    "points": toys.open_points,
+}
+"""For each `config.data.kind`, a function of `config.data`."""
+
+
+def open_data(
+    config: ConfigDict, print_report: Callable[[str], None] = print
+) -> tuple[Images, Images]:
+    """Reads and checks all data of a run.
+
+    Args:
+        config: a config whose `data` section has the keys of `settings.data_settings`.
+        print_report: called once with the text of the report.
+
+    Returns:
+        The training set, of which `config.data.labelled` keep their label if that is not 0; and the
+        validation set.
+
+    Raises:
+        UserError: a file is missing or damaged, a set has no usable image, a setting is invalid, a
+            batch is larger than the training set, or, with `config.data.strict`, a file cannot be
+            used.
+    """
+    data = config.data
+    if data.kind not in KINDS:
+        raise UserError(f"config.data.kind={data.kind!r}: choose one of {', '.join(KINDS)}")
+    train, valid, problems, notes = KINDS[data.kind](data)
+    if data.labelled:
+        train = keep_labels(train, data.labelled, data.seed)
+    print_report(report(train, valid, problems, notes))
+    if data.strict:
+        refuse(problems)
+    if config.batch_size > len(train):
+        raise UserError(
+            f"config.batch_size={config.batch_size}: the training set has only {len(train)} "
+            f"{_unit(train)}; choose a smaller batch or give more data"
+        )
+    return train, valid
+
+
+def report(train: Images, valid: Images, problems: Sequence[Problem], notes: Sequence[str]) -> str:
+    """Returns one line for each set, and one for each of what is wrong."""
+    lines = [f"train: {describe(train)}", f"valid: {describe(valid)}", *notes]
+    if problems:
+        named = "; ".join(f"{problem.path} {problem.reason}" for problem in problems[:NAMED])
+        more = len(problems) - NAMED
+        rest = f"; and {more} more" if more > 0 else ""
+        lines.append(f"{count_files(len(problems))} cannot be used and left out: {named}{rest}")
+    return "\n".join(lines)
+
+
+def describe(images: Images) -> str:
+    """Returns in one line how many images there are, their size, and what is known of classes."""
+    size = "" if images.shape == (2,) else f" of {'x'.join(map(str, images.shape))}"
+    known = int((images.labels >= 0).sum())
+    classes = f"{len(images.classes)} class{'es' * (len(images.classes) != 1)}"
+    if known < len(images):
+        classes = f"{known} labelled, {classes}" if images.classes else "no classes"
+    return f"{len(images)} {_unit(images)}{size}, {classes}"
+
+
+def _unit(images: Images) -> str:
+    name = "point" if images.shape == (2,) else "image"
+    return name if len(images) == 1 else f"{name}s"

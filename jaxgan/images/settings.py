@@ -1,0 +1,73 @@
+"""The data settings that every config of images has, and the values that they may take."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from jaxgan.core import config as configs
+from jaxgan.core import settings
+from jaxgan.core.errors import UserError
+
+CHOICES: Mapping[str, tuple[Any, ...]] = {
+    **settings.CHOICES,
+    "data.channels": (1, 3),
+}
+"""The allowed values of a key."""
+RANGES: Mapping[str, tuple[float, float]] = {
+    **settings.RANGES,
+    "data.seed": (0, math.inf),
+    "data.train": (1, math.inf),
+    "data.valid": (1, math.inf),
+    "data.labelled": (0, math.inf),
+    "data.valid_share": (0, 0.99),
+    "data.size": (1, 1024),
+    "data.ring.radius": (1e-6, math.inf),
+    "data.ring.sd": (0, math.inf),
+    "data.grid25.spacing": (1e-6, math.inf),
+    "data.grid25.sd": (0, math.inf),
+}
+"""The lowest and the highest allowed value of a key."""
+
+
+def data_settings() -> ConfigDict:
+    """Returns the default data settings: digits that are drawn on first use."""
+    data = ConfigDict()
+    # glyphs | mnist | fashion_mnist | cifar10 | folder | ring | grid25 | points
+    data.kind = "glyphs"
+    data.root = ""  # folder of mnist, fashion_mnist, cifar10 and folder; file of points
+    data.seed = 0  # decides glyphs, ring and grid25, the held-out share and the labelled images
+    data.train = 20000  # images or points; kinds glyphs, ring and grid25
+    data.valid = 2000
+    data.labelled = 0  # training images that keep their label, equally many of a class; 0: all
+    data.valid_share = 0.1  # held out; kinds points, and folder if it has no valid folder
+    data.size = 64  # pixels of a side, kind folder; DCGAN's (Radford et al. 2016)
+    data.channels = 3  # 1: grey, 3: RGB; kind folder
+    data.strict = False  # True: refuse to start if any file of a folder cannot be used
+    # Eight modes on a circle and 25 on a 5x5 grid, as in PacGAN (Lin et al. 2018, section 4.1).
+    data.ring = ConfigDict({"radius": 1.0, "sd": 0.01})
+    data.grid25 = ConfigDict({"spacing": 2.0, "sd": 0.05})
+    return data
+
+
+def check(
+    config: ConfigDict,
+    mesh: Mesh,
+    choices: Mapping[str, tuple[Any, ...]] = CHOICES,
+    ranges: Mapping[str, tuple[float, float]] = RANGES,
+) -> None:
+    """Raises UserError, naming the key, if a setting has a value that it may not have.
+
+    Args:
+        config: of the run.
+        mesh: the devices.
+        choices: `CHOICES` and those of the system.
+        ranges: `RANGES` and those of the system.
+    """
+    configs.check_values(config, choices, ranges)
+    if config.batch_size % mesh.size:
+        raise UserError(
+            f"config.batch_size={config.batch_size}: must be a multiple of the {mesh.size} devices"
+        )
