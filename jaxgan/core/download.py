@@ -8,7 +8,15 @@ import urllib.request
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from rich.progress import Progress, TaskID
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from jaxgan.core.checksums import digest
 from jaxgan.core.errors import UserError
@@ -19,6 +27,17 @@ ATTEMPTS = 6
 PAUSE_SECONDS = 2.0
 """The pause before the second connection; it doubles before each further one."""
 TIMEOUT_SECONDS = 60
+
+
+def progress_bars() -> Progress:
+    """Returns the display for `fetch`: one bar for each file, with its size, speed and time."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
 
 
 def fetch(url: str, target: Path, progress: Progress, sha256: str | None = None) -> None:

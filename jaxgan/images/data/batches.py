@@ -85,7 +85,8 @@ def gather(resident: Resident, index: jax.Array, low: float = -1.0) -> tuple[jax
     """
     values = resident.values[index]
     if values.dtype == jnp.uint8:
-        values = values.astype(jnp.float32) / WHITE * (1 - low) + low
+        # In this order the numerator is exact, and so are black and white after the division.
+        values = (values.astype(jnp.float32) * (1 - low) + WHITE * low) / WHITE
     return values, resident.labels[index]
 
 

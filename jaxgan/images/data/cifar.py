@@ -101,7 +101,8 @@ def read_npz(path: Path) -> Images:
         UserError: the file is missing or damaged, or an array does not fit the others.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # From memory, since np.load does not close a file that it cannot read.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             packed, offsets, labels, names = (
                 file[name] for name in ("jpeg", "offsets", "labels", "names")
             )

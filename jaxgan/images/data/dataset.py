@@ -73,7 +73,7 @@ def digests(train: Images, valid: Images) -> bytes:
 
 
 def _digest(images: Images) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(images.values))
-    digest.update(np.ascontiguousarray(images.labels))
+    digest = hashlib.sha256(np.ascontiguousarray(images.values).data)
+    digest.update(np.ascontiguousarray(images.labels).data)
     digest.update(json.dumps(images.classes).encode())
     return digest.hexdigest()

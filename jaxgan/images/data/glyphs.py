@@ -8,7 +8,6 @@ shifted places, and a random amount added to the distance makes the strokes thic
 import functools
 import logging
 import shutil
-import zipfile
 from pathlib import Path
 
 import matplotlib
@@ -195,22 +194,25 @@ def open_set(name: str, count: int, seed: int) -> Images:
     entry = cache.folder() / "glyphs" / label
     if entry.is_dir():
         try:
-            return _read_entry(entry / "images.npz", count)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            return _read_entry(entry, count)
+        except (OSError, ValueError, EOFError) as error:
             log.warning("drawing the glyphs again because %s is damaged: %s", entry, error)
             shutil.rmtree(entry, ignore_errors=True)
     images = make(name, count, seed)
-    cache.put(entry, lambda folder: _save(folder / "images.npz", images))
+    cache.put(entry, lambda folder: _save(folder, images))
     return images
 
 
-def _save(path: Path, images: Images) -> None:
-    np.savez(path, values=images.values, labels=images.labels)
+def _save(folder: Path, images: Images) -> None:
+    np.save(folder / "values.npy", images.values)
+    np.save(folder / "labels.npy", images.labels)
 
 
-def _read_entry(path: Path, count: int) -> Images:
-    with np.load(path, allow_pickle=False) as file:
-        images = Images(file["values"], file["labels"], CLASSES)
+def _read_entry(entry: Path, count: int) -> Images:
+    values, labels = (
+        np.load(entry / f"{name}.npy", allow_pickle=False) for name in ("values", "labels")
+    )
+    images = Images(values, labels, CLASSES)
     if images.values.shape != (count, SIZE, SIZE, 1) or len(images.labels) != count:
         raise ValueError("it has another number of images")
     return images

@@ -77,7 +77,7 @@ def report(train: Images, valid: Images, problems: Sequence[Problem], notes: Seq
         named = "; ".join(f"{problem.path} {problem.reason}" for problem in problems[:NAMED])
         more = len(problems) - NAMED
         rest = f"; and {more} more" if more > 0 else ""
-        lines.append(f"{count_files(len(problems))} cannot be used and left out: {named}{rest}")
+        lines.append(f"left out {count_files(len(problems))} that cannot be used: {named}{rest}")
     return "\n".join(lines)
 
 

@@ -20,17 +20,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from ml_collections import ConfigDict
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import Progress
 
 from jaxgan.core.data_files import Problem, existing_folder
-from jaxgan.core.download import fetch
+from jaxgan.core.download import fetch, progress_bars
 from jaxgan.core.errors import UserError
 from jaxgan.speech.data import audio
 from jaxgan.speech.data.checks import reason_unusable
@@ -165,15 +158,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--base-url", default=BASE_URL, help="another URL with the same zip files")
     parser.add_argument("--keep-zips", action="store_true", help="do not delete the zip files")
     options = parser.parse_args(arguments)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
     try:
-        with Progress(*columns) as progress:
+        with progress_bars() as progress:
             download(options.folder, options.base_url, options.keep_zips, progress)
     except UserError as error:
         print(error, file=sys.stderr)

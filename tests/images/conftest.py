@@ -1,0 +1,16 @@
+"""Keeps the tests off the user's cache, and lets them import the helpers in image_configs.py."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """The cache folder of this test alone."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("JAXGAN_CACHE", str(folder))
+    return folder
