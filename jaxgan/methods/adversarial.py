@@ -215,4 +215,4 @@ def gradient_penalty(slopes: jax.Array, valid: jax.Array | bool = True) -> jax.A
             `jaxgan.methods.regularisers.slopes_between`.
         valid: bool [B]; all by default.
     """
-    return masked_mean((slopes - 1) ** 2, valid)
+    return masked_mean((slopes - 1) ** 2, jnp.asarray(valid))
