@@ -12,7 +12,9 @@ from jaxgan.recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "jaxgan"
-DOMAINS = sorted(path.parent.name for path in PACKAGE.glob("*/systems"))
+DOMAINS = sorted(
+    {path.parent.name for part in ("systems", "evaluation") for path in PACKAGE.glob(f"*/{part}")}
+)
 ORDER = ["core", "nn", "methods", "scores", "reporting", *DOMAINS, "recipes"]
 """A package may import those before it, but not another domain. Anything else at the top of
 jaxgan, and the programs next to it, is an entry point."""

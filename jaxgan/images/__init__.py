@@ -1,1 +1,1 @@
-"""Generative adversarial networks of images and of points in the plane."""
+"""Systems that generate and translate images."""
