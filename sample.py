@@ -18,7 +18,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     """
     parser = Parser(
         description="Draws from a trained generator. Generators of sequences write one sequence "
-        "per line: text, or the tokens of an oracle as numbers.",
+        "per line: text, or the tokens of an oracle as numbers. Generators of images write a grid "
+        "and an .npz file.",
         epilog="The same flags draw the same.",
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the training")
@@ -26,21 +27,23 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--temperature",
         type=float,
-        default=1.0,
         metavar="T",
-        help="below 1 for likelier samples, above 1 for rarer ones; default: 1",
+        help="of sequences: below 1 for likelier ones, above 1 for rarer ones; default: 1",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the draw; default: 0")
     parser.add_argument(
         "--checkpoint", default="last", metavar="last|best|ROUND", help="default: last"
     )
     parser.add_argument(
-        "--output", metavar="PATH", help="of a file for sequences; default: standard output"
+        "--output",
+        metavar="PATH",
+        help="a folder for images; a file for sequences, default: standard output",
     )
+    parser.add_argument("--label", metavar="CLASS", help="of images, if the system knows classes")
     flags = parser.parse_args(argv)
     if flags.count < 1:
         raise UserError(f"--count={flags.count}: must be 1 or more")
-    if not 0 < flags.temperature < float("inf"):
+    if flags.temperature is not None and not 0 < flags.temperature < float("inf"):
         raise UserError(f"--temperature={flags.temperature}: must be above 0")
     return flags
 
@@ -51,10 +54,12 @@ def sample(argv: list[str] | None) -> None:
 
     from jaxgan import recipes
     from jaxgan.core import devices
+    from jaxgan.core.recipe import SampleRequest
 
     devices.prepare()
     draw = recipes.command(flags.workdir, "sample")
-    draw(flags.workdir, flags.checkpoint, flags.count, flags.seed, flags.temperature, flags.output)
+    request = SampleRequest(flags.count, flags.seed, flags.output, flags.temperature, flags.label)
+    draw(flags.workdir, flags.checkpoint, request)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -94,6 +94,25 @@ class Recipe(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+class SampleRequest:
+    """What sample.py asks for. A system refuses what it does not know.
+
+    Attributes:
+        count: how many samples, at least 1.
+        seed: of the draw.
+        output: a file or folder; None for standard output.
+        temperature: divides the logits of sequences; None if it was not given.
+        label: the class of the samples; None for any.
+    """
+
+    count: int
+    seed: int
+    output: str | None
+    temperature: float | None = None
+    label: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Declaration:
     """What a system can do. Each system's file has one, named DECLARATION, for the commands.
 
@@ -103,8 +122,8 @@ class Declaration:
             for eval.py; None if the system cannot.
         enhance: (workdir, checkpoint) -> the trained enhancer, for enhance.py; None if the system
             cannot.
-        sample: (workdir, checkpoint, count, seed, temperature, output) draws from a trained run,
-            for sample.py; None if the system cannot.
+        sample: (workdir, checkpoint, request) draws from a trained run, for sample.py; None if the
+            system cannot.
         may_change: config keys that influence no number, such as a count of worker processes. A run
             may continue with other values for them.
     """

@@ -18,6 +18,9 @@ CHOICES: Mapping[str, tuple[Any, ...]] = {
 """The allowed values of a key."""
 RANGES: Mapping[str, tuple[float, float]] = {
     **settings.RANGES,
+    "steps_per_round": (1, math.inf),
+    "validation.samples": (2, math.inf),
+    "average_decay": (0, 1),
     "data.seed": (0, math.inf),
     "data.train": (1, math.inf),
     "data.valid": (1, math.inf),
@@ -50,6 +53,38 @@ def data_settings() -> ConfigDict:
     data.ring = ConfigDict({"radius": 1.0, "sd": 0.01})
     data.grid25 = ConfigDict({"spacing": 2.0, "sd": 0.05})
     return data
+
+
+def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
+    """Returns the settings that every config of a system of images has, with their usual values.
+
+    Args:
+        recipe: a name of `jaxgan.recipes`, or the import path of a system's module.
+        rounds: how many rounds the run has.
+        batch_size: samples of a minibatch.
+    """
+    config = settings.run_settings(recipe, rounds, batch_size)
+    config.steps_per_round = 1000
+    config.data = data_settings()
+    # The decay of the running average of G's parameters, which validation and sampling use (Yazıcı
+    # et al. 2019). 0: no average.
+    config.average_decay = 0.999
+    config.validation.samples = 2500  # that each validation draws and measures
+    return config
+
+
+def tiny(config: ConfigDict) -> None:
+    """Shrinks the data and the rounds of a config to a run of seconds, for tests.
+
+    The caller shrinks the networks. Eight samples in a batch divide over up to eight devices.
+    """
+    config.rounds = 2
+    config.steps_per_round = 3
+    config.batch_size = 8
+    config.data.train, config.data.valid = 64, 32
+    config.validation.every = 2
+    config.validation.samples = 32
+    config.checkpoint.every = 1
 
 
 def check(

@@ -16,7 +16,7 @@ from jaxgan.core import config as configs
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, writable
-from jaxgan.core.recipe import Declaration, Evaluation, Recipe
+from jaxgan.core.recipe import Declaration, Evaluation, Recipe, SampleRequest
 from jaxgan.core.state import PyTree
 from jaxgan.reporting.tables import or_none, write_json
 from jaxgan.sequences.data.corpora import Corpus, open_corpus
@@ -63,33 +63,26 @@ def declare(
     return Declaration(make, evaluate=evaluate, sample=sample, may_change=tuple(may_change))
 
 
-def sample(
-    workdir: epath.PathLike,
-    checkpoint: str,
-    count: int,
-    seed: int,
-    temperature: float,
-    output: str | None,
-) -> None:
+def sample(workdir: epath.PathLike, checkpoint: str, request: SampleRequest) -> None:
     """Draws sequences and writes them, one a line: text, or an oracle's tokens as numbers.
 
     Args:
         workdir: the folder of the run.
         checkpoint: "last", "best" or a round.
-        count: how many sequences.
-        seed: of the draw.
-        temperature: divides the logits.
-        output: a file; None for standard output.
+        request: how many; the output is a file.
 
     Raises:
-        UserError: there is no such checkpoint, or the file cannot be written.
+        UserError: a label is asked for, there is no such checkpoint, or the file cannot be written.
     """
+    if request.label is not None:
+        raise UserError(f"--label={request.label}: generators of sequences know no classes")
+    temperature = 1.0 if request.temperature is None else request.temperature
     trained = sampler.load(workdir, checkpoint)
-    lines = trained.lines(trained.draw(count, seed, temperature))
-    if output is None:
+    lines = trained.lines(trained.draw(request.count, request.seed, temperature))
+    if request.output is None:
         sys.stdout.write(_as_text(lines))
     else:
-        _write(Path(output).expanduser(), lines)
+        _write(Path(request.output).expanduser(), lines)
 
 
 def _evaluate(

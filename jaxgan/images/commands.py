@@ -1,0 +1,156 @@
+"""What sample.py and eval.py do with a trained generator of images or points."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+from etils import epath
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from jaxgan.core import config as configs
+from jaxgan.core import devices
+from jaxgan.core.errors import UserError
+from jaxgan.core.files import absolute, writable
+from jaxgan.core.players import load_players
+from jaxgan.core.recipe import Declaration, Recipe, SampleRequest
+from jaxgan.images.data.dataset import digests
+from jaxgan.images.data.opening import open_data
+from jaxgan.images.evaluation.grids import image_grid, png
+from jaxgan.images.evaluation.validation import Sample, Sampler, every_class, measure
+from jaxgan.reporting.tables import or_none, write_json
+
+DATA, GRID, SAMPLES, SUMMARY = "data.json", "samples.png", "samples.npz", "summary.json"
+SHOWN = 400
+"""The most images in the grid that a command writes."""
+
+MakeSample = Callable[[ConfigDict, tuple[int, ...]], Sample]
+"""(config, shape of a sample) -> what draws from a trained generator."""
+
+
+def declare(
+    make: Callable[[ConfigDict, Mesh], Recipe], make_sample: MakeSample, conditional: bool = False
+) -> Declaration:
+    """Returns the declaration of a system that trains a generator of images or points.
+
+    Args:
+        make: makes the recipe.
+        make_sample: see `MakeSample`.
+        conditional: whether the generator can be asked for a class.
+    """
+
+    def sample(workdir: epath.PathLike, checkpoint: str, request: SampleRequest) -> None:
+        _sample(workdir, checkpoint, request, make_sample, conditional)
+
+    def evaluate(
+        workdir: epath.PathLike,
+        checkpoint: str,
+        data: str | None,
+        output: str | None,
+        scores: str,
+    ) -> None:
+        _evaluate(workdir, checkpoint, data, output, scores, make_sample)
+
+    return Declaration(make, evaluate=evaluate, sample=sample)
+
+
+def _draw(
+    folder: epath.Path, checkpoint: str, labels: np.ndarray, seed: int, make_sample: MakeSample
+) -> np.ndarray:
+    """Returns samples of a trained generator: uint8 [n, H, W, C] or float32 [n, 2]."""
+    shape = json.loads((folder / DATA).read_text())["train"]["shape"]
+    mesh = devices.make_mesh()
+    sampler = Sampler(make_sample(configs.read(folder), tuple(shape)), mesh)
+    player = load_players(folder, checkpoint)["generator"]
+    deployed = devices.put_replicated(
+        {"params": player.deployed, "state": player.state}, mesh
+    )
+    generator = player.__class__(**deployed, opt_state=())
+    return sampler(generator, labels, seed)()
+
+
+def _sample(
+    workdir: epath.PathLike,
+    checkpoint: str,
+    request: SampleRequest,
+    make_sample: MakeSample,
+    conditional: bool,
+) -> None:
+    """Draws images or points and writes samples.npz, and images as samples.png too.
+
+    Raises:
+        UserError: a flag does not fit the system, there is no such checkpoint, or the folder cannot
+            be written.
+    """
+    folder = absolute(workdir)
+    classes = json.loads((folder / DATA).read_text())["train"]["classes"]
+    if request.temperature is not None:
+        raise UserError(f"--temperature={request.temperature}: only sequences have a temperature")
+    if request.output is None:
+        raise UserError("--output: name the folder that images or points are written to")
+    labels = every_class(request.count, len(classes) if conditional else 1)
+    if request.label is not None:
+        if not conditional:
+            raise UserError(f"--label={request.label}: this system's generator knows no classes")
+        if request.label not in classes:
+            raise UserError(f"--label={request.label}: choose one of {', '.join(classes)}")
+        labels[:] = classes.index(request.label)
+    samples = _draw(folder, checkpoint, labels, request.seed, make_sample)
+    destination = Path(request.output).expanduser()
+    _write(destination, samples, labels if conditional else None)
+    print(f"wrote {request.count} samples to {destination}")
+
+
+def _evaluate(
+    workdir: epath.PathLike,
+    checkpoint: str,
+    data: str | None,
+    output: str | None,
+    scores: str,
+    make_sample: MakeSample,
+) -> None:
+    """Measures a trained generator as validation does, and writes its samples and a summary.
+
+    Raises:
+        UserError: a flag does not fit, or the data are not those of the training.
+    """
+    for flag, value in (("data", data), ("scores", scores)):
+        if value:
+            raise UserError(
+                f"--{flag}={value}: a generator is measured by the metrics of its validation "
+                f"against the held-out data of its training; leave --{flag} out"
+            )
+    folder = absolute(workdir)
+    config = configs.read(folder)
+    train, valid = open_data(config, lambda _: None)
+    if (folder / DATA).read_bytes() != digests(train, valid):
+        raise UserError(
+            f"{folder / DATA} does not match the data that config.data describes: restore the data "
+            "that the run was trained with"
+        )
+    # No validation of the training has used this seed.
+    labels = every_class(config.validation.samples, len(valid.classes))
+    samples = _draw(folder, checkpoint, labels, config.seed + 1, make_sample)
+    metrics, _ = measure(samples, valid, config)
+    summary = {"count": len(samples)} | {
+        name.removeprefix("eval/"): or_none(value) for name, value in metrics.items()
+    }
+    destination = Path(output).expanduser() if output else Path(str(folder / "eval"))
+    if jax.process_index() == 0:
+        _write(destination, samples, None)
+        with writable(destination):
+            write_json(destination / SUMMARY, summary)
+        print("\n".join(f"{name:<16}{value}" for name, value in summary.items()))
+        print(f"wrote {destination}")
+
+
+def _write(folder: Path, samples: np.ndarray, labels: np.ndarray | None) -> None:
+    """Writes samples.npz, with the labels if there are any, and a grid of images."""
+    arrays = {"samples": samples} | ({} if labels is None else {"labels": labels})
+    with writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(folder / SAMPLES, **arrays)
+        if samples.ndim == 4:
+            (folder / GRID).write_bytes(png(image_grid(samples[:SHOWN])))

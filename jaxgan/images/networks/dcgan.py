@@ -1,0 +1,127 @@
+"""The convolutional networks of DCGAN (Radford, Metz and Chintala, ICLR 2016), for any image size.
+
+The guidelines of the paper's section 3: strided convolutions instead of pooling; batch
+normalisation everywhere except in the generator's last and the discriminator's first layer; ReLUs
+and a tanh in the generator, LeakyReLUs of slope 0.2 in the discriminator; weights drawn from
+N(0, 0.02).
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+SMALLEST = 4
+"""The least side of a feature map, as in the paper (4 x 4 for images of 64 x 64)."""
+KERNEL = (5, 5)
+INIT = nn.initializers.normal(0.02)
+SLOPE = 0.2
+
+
+def sizes(side: int) -> list[int]:
+    """Returns the sides of the generator's feature maps, from the smallest to the image.
+
+    Each is half of the next one, rounded up: 64 gives 4, 8, 16, 32, 64; 28 gives 4, 7, 14, 28.
+    """
+    found = [side]
+    while found[0] > SMALLEST:
+        found.insert(0, -(-found[0] // 2))
+    return found
+
+
+def normalise(kind: str, train: bool, dtype: jnp.dtype) -> Callable[[jax.Array], jax.Array]:
+    """Returns a normalisation layer.
+
+    Args:
+        kind: "batch", "layer" (over all values of one image) or "none".
+        train: batch normalisation uses the batch's own statistics, not the running ones.
+        dtype: of the result.
+    """
+    if kind == "batch":
+        return nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=dtype)
+    if kind == "layer":
+        return nn.LayerNorm(reduction_axes=(1, 2, 3), dtype=dtype)
+    return lambda x: x
+
+
+class Generator(nn.Module):
+    """Maps latent codes to images.
+
+    Attributes:
+        shape: (H, W, C) of an image, H equal to W.
+        features: channels of the largest hidden map; each smaller map has twice as many. The paper
+            has 128.
+        normalisation: see `normalise`.
+        dtype: of the convolutions.
+    """
+
+    shape: tuple[int, ...]
+    features: int
+    normalisation: str = "batch"
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, z: jax.Array, train: bool = True) -> jax.Array:
+        """Returns float32 [B, H, W, C] from -1 to 1 for z [B, ...]."""
+        sides = sizes(self.shape[0])
+        channels = [self.features * 2**level for level in reversed(range(len(sides) - 1))]
+        bias = self.normalisation == "none"
+        x = z.reshape(len(z), -1).astype(self.dtype)
+        x = nn.Dense(sides[0] ** 2 * channels[0], bias, self.dtype, kernel_init=INIT)(x)
+        x = x.reshape(len(z), sides[0], sides[0], channels[0])
+        x = nn.relu(normalise(self.normalisation, train, self.dtype)(x))
+        for side, width in zip(sides[1:], [*channels[1:], self.shape[-1]], strict=True):
+            last = side == sides[-1]
+            x = nn.ConvTranspose(
+                width, KERNEL, (2, 2), use_bias=bias or last, dtype=self.dtype, kernel_init=INIT
+            )(x)[:, :side, :side]
+            if not last:
+                x = nn.relu(normalise(self.normalisation, train, self.dtype)(x))
+        return jnp.tanh(x.astype(jnp.float32))
+
+
+class Discriminator(nn.Module):
+    """Maps images to numbers.
+
+    Attributes:
+        features: channels of the first layer; each further layer has twice as many. The paper has
+            64 for images of 64 x 64.
+        normalisation: see `normalise`.
+        outputs: of the last layer.
+        spectral: divide every kernel by its largest singular value (Miyato et al. 2018).
+        dtype: of the convolutions.
+    """
+
+    features: int
+    normalisation: str = "batch"
+    outputs: int = 1
+    spectral: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = True) -> jax.Array:
+        """Returns the raw outputs, float32 [B], or [B, outputs] if there are several.
+
+        Args:
+            x: float32 [B, H, W, C].
+            train: use the batch's own statistics, and update spectral norms.
+        """
+        x = x.astype(self.dtype)
+        for level in range(len(sizes(x.shape[1])) - 1):
+            normal = self.normalisation if level else "none"
+            width, bias = self.features * 2**level, normal == "none"
+            layer = nn.Conv(
+                width, KERNEL, (2, 2), use_bias=bias, dtype=self.dtype, kernel_init=INIT
+            )
+            x = normalise(normal, train, self.dtype)(self._bounded(layer, train)(x))
+            x = nn.leaky_relu(x, SLOPE)
+        last = nn.Dense(self.outputs, dtype=self.dtype, kernel_init=INIT)
+        x = self._bounded(last, train)(x.reshape(len(x), -1)).astype(jnp.float32)
+        return x[:, 0] if self.outputs == 1 else x
+
+    def _bounded(self, layer: nn.Module, train: bool) -> Callable[[jax.Array], jax.Array]:
+        if not self.spectral:
+            return layer
+        bounded = nn.SpectralNorm(layer)
+        return lambda x: bounded(x, update_stats=train)

@@ -1,0 +1,163 @@
+"""A generator and a discriminator: the networks of a config, and how steps call them."""
+
+import dataclasses
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+from jaxgan.core.errors import UserError
+from jaxgan.core.state import Player, PyTree, RunState, make_player, make_run_state
+from jaxgan.images.networks import dcgan, mlp
+
+GENERATORS = {"mlp": mlp.MLPGenerator, "dcgan": dcgan.Generator}
+DISCRIMINATORS = {"mlp": mlp.MLPDiscriminator, "dcgan": dcgan.Discriminator}
+CHOICES = {
+    "network": tuple(GENERATORS),
+    "prior": ("normal", "uniform"),
+}
+RANGES = {"latent": (1, float("inf"))}
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """What is fixed about the two networks.
+
+    Attributes:
+        generator: (z [B, latent], train) -> samples float32 [B, *shape].
+        discriminator: (samples, train) -> raw outputs float32 [B].
+        shape: of a sample.
+        latent: numbers in a latent code.
+        prior: of latent codes: "normal", or "uniform" from -1 to 1.
+        packing: samples that D sees together, joined along the channels (PacGAN).
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    shape: tuple[int, ...]
+    latent: int
+    prior: str
+    packing: int = 1
+
+
+def network_settings(config: ConfigDict, network: str) -> None:
+    """Adds the settings of two networks to a config: "mlp", or those of "dcgan"."""
+    config.network = network
+    config.prior = "normal"
+    config.generator, config.discriminator = ConfigDict(), ConfigDict()
+    if network == "mlp":
+        config.latent = 2
+        config.generator.widths = config.discriminator.widths = (128, 128, 128)
+    else:
+        config.latent = 100  # Radford et al. 2016, as are the numbers of features
+        config.generator.features = 128
+        config.discriminator.features = 64
+        config.generator.normalisation = config.discriminator.normalisation = "batch"
+        config.discriminator.spectral = False
+
+
+def make_networks(config: ConfigDict, shape: tuple[int, ...], packing: int = 1) -> Networks:
+    """Returns the networks of a config for samples of a shape.
+
+    Raises:
+        UserError: convolutions are asked for, but the samples are points, or not square.
+    """
+    if config.network == "dcgan" and (len(shape) != 3 or shape[0] != shape[1]):
+        raise UserError(
+            f"config.network=dcgan: the samples have the shape {list(shape)}, but convolutional "
+            "networks need square images; choose mlp, or other data"
+        )
+    dtype = jnp.dtype(config.dtype)
+    return Networks(
+        generator=GENERATORS[config.network](shape=shape, dtype=dtype, **config.generator),
+        discriminator=DISCRIMINATORS[config.network](dtype=dtype, **config.discriminator),
+        shape=shape,
+        latent=config.latent,
+        prior=config.prior,
+        packing=packing,
+    )
+
+
+def initial_state(
+    key: jax.Array,
+    networks: Networks,
+    generator_optimizer: optax.GradientTransformation,
+    discriminator_optimizer: optax.GradientTransformation,
+    averaged: bool,
+) -> RunState:
+    """Returns the state before the first update.
+
+    Args:
+        key: of the run.
+        networks: of the two players, "generator" and "discriminator".
+        generator_optimizer: of G.
+        discriminator_optimizer: of D.
+        averaged: whether G keeps a running average of its parameters.
+    """
+    generator_key, discriminator_key, run_key = jax.random.split(key, 3)
+    generator = networks.generator.init(generator_key, jnp.zeros((1, networks.latent)))
+    *size, channels = networks.shape
+    seen = jnp.zeros((1, *size, networks.packing * channels))
+    discriminator = networks.discriminator.init(discriminator_key, seen)
+    return make_run_state(
+        run_key,
+        {
+            "generator": make_player(generator, generator_optimizer, averaged),
+            "discriminator": make_player(discriminator, discriminator_optimizer),
+        },
+    )
+
+
+def draw_codes(networks: Networks, key: jax.Array, count: int) -> jax.Array:
+    """Returns latent codes, float32 [count, latent]."""
+    shape = (count, networks.latent)
+    if networks.prior == "normal":
+        return jax.random.normal(key, shape)
+    return jax.random.uniform(key, shape, minval=-1.0)
+
+
+def generate(
+    networks: Networks, generator: Player, key: jax.Array, count: int
+) -> tuple[jax.Array, PyTree]:
+    """Returns samples as in training, float32 [count, *shape], and G's state after the call."""
+    codes = draw_codes(networks, key, count)
+    return networks.generator.apply(generator.variables, codes, mutable=list(generator.state))
+
+
+def judge(
+    networks: Networks, discriminator: Player, *batches: jax.Array
+) -> tuple[list[jax.Array], PyTree]:
+    """Returns D's raw outputs for batches of samples, and D's state after the calls.
+
+    Each batch has its own call, so batch normalisation does not mix real and generated samples.
+
+    Args:
+        networks: the two networks.
+        discriminator: D's parameters and state.
+        batches: float32 [B, ...] each.
+
+    Returns:
+        float32 [B] for each batch, and the state.
+    """
+    outputs = []
+    for batch in batches:
+        output, state = networks.discriminator.apply(
+            discriminator.variables, batch, mutable=list(discriminator.state)
+        )
+        discriminator = dataclasses.replace(discriminator, state=state)
+        outputs.append(output)
+    return outputs, discriminator.state
+
+
+def sampler(networks: Networks) -> Callable[[Player, jax.Array, jax.Array], jax.Array]:
+    """Returns a function that draws from a trained generator; see `validation.Sample`."""
+
+    def sample(generator: Player, key: jax.Array, labels: jax.Array) -> jax.Array:
+        codes = draw_codes(networks, key, len(labels))
+        samples: jax.Array = networks.generator.apply(generator.variables, codes, train=False)
+        return samples
+
+    return sample
