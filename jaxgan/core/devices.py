@@ -156,7 +156,7 @@ def on_each(
 
 
 def put_replicated(tree: Any, mesh: Mesh) -> Any:
-    """Copies host arrays, which are equal in every process, to every device."""
+    """Copies arrays of the host, which are equal in every process, to every device."""
     return _put(tree, replicated(mesh))
 
 
@@ -170,6 +170,9 @@ def put_sharded(tree: Any, mesh: Mesh) -> Any:
 
 def _put(tree: Any, sharding: NamedSharding) -> Any:
     def place(array: Any) -> jax.Array:
+        if isinstance(array, jax.Array) and jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+            data = place(jax.random.key_data(array))
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))
         array = np.asarray(array)
         return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 

@@ -20,7 +20,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from jaxgan.core import checkpoint, profiling, progress, settings, signals
+from jaxgan.core import checkpoint, compiling, profiling, progress, settings, signals
 from jaxgan.core import config as configs
 from jaxgan.core import history as history_files
 from jaxgan.core.checkpoint import Checkpoints, Position
@@ -113,6 +113,7 @@ def run(
             with writable(workdir):
                 workdir.mkdir(parents=True, exist_ok=True)
             stack.enter_context(claimed(workdir))
+        stack.enter_context(compiling.reported(display.compiling))
         _write_config(config, workdir)
         _write_files(recipe.files, workdir, done)
         checkpoints = stack.enter_context(

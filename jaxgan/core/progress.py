@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column
 
 _RECENT = 20
+_COMPILING_SECONDS = 10.0
 
 
 class Display:
@@ -37,6 +38,7 @@ class Display:
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._seconds: deque[float] = deque(maxlen=_RECENT)
         self._values: dict[str, float] = {}
+        self._said_compiling: float | None = None
         self._bar: Progress | None = None
         if live and not silent:
             self._bar = Progress(
@@ -86,6 +88,26 @@ class Display:
             self._bar.update(self._task, completed=number, values=shown, left=left)
         else:
             self.say(f"round {number}/{self._rounds}  {shown}  {seconds:.1f} s  {left}".rstrip())
+
+    def compiling(self, done: int, requested: int, seconds: float) -> None:
+        """Shows how far compiling is, in plain output every ten seconds and at the end.
+
+        Args:
+            done: compiled programs.
+            requested: programs that are or will be compiled.
+            seconds: since the first of them was requested.
+        """
+        busy = done < requested
+        text = f"compiling {done + 1} of {requested}, {duration(seconds)}"
+        if self._bar:
+            self.part(text if busy else "")
+        elif not busy:
+            if self._said_compiling is not None:
+                self.say(f"compiled {requested} programs in {duration(seconds)}")
+            self._said_compiling = None
+        elif self._said_compiling is None or seconds >= self._said_compiling + _COMPILING_SECONDS:
+            self.say(text)
+            self._said_compiling = seconds
 
     def say(self, text: str) -> None:
         """Prints one line of text, above the bar if there is one."""

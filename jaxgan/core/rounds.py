@@ -12,9 +12,10 @@ import jax
 from jax.sharding import Mesh
 
 from jaxgan.core import devices, metrics
+from jaxgan.core.compiling import init_on_host
 from jaxgan.core.recipe import Evaluation
 from jaxgan.core.state import History, PyTree, Record, RunState
-from jaxgan.core.steps import Step, Steps, by_step
+from jaxgan.core.steps import BATCHES, Step, Steps, by_step
 from jaxgan.core.timer import Timer
 
 
@@ -37,8 +38,8 @@ class StepRecipe:
     Args:
         mesh: the devices.
         init: (key) -> the state before the first update; pure.
-        step: (state, batch) -> (state, metrics); pure. Metrics are scalars or the accumulators of
-            `core.metrics`.
+        step: (state, batch, *shared) -> (state, metrics); pure. Metrics are scalars or the
+            accumulators of `core.metrics`.
         moves: the names of the players that the step changes.
         draw: (round number) -> the data of the round.
         evaluate: as `Recipe.evaluate`.
@@ -46,6 +47,9 @@ class StepRecipe:
         close: stops what the data started.
         files: as `Recipe.files`.
         optional_players: as `Recipe.optional_players`.
+        shared: pytrees of arrays on the devices that every step receives after its batch, such as
+            data that the batches index.
+        batches: how many batches one program has room for.
     """
 
     history_window: int | None = 0
@@ -63,12 +67,15 @@ class StepRecipe:
         close: Callable[[], None] | None = None,
         files: Mapping[str, bytes] | None = None,
         optional_players: Sequence[str] = (),
+        shared: Sequence[PyTree] = (),
+        batches: int = BATCHES,
     ) -> None:
-        self.init = jax.jit(init, out_shardings=devices.replicated(mesh))
+        self.init = init_on_host(init, mesh)
         self.evaluate = evaluate
         self.files = files or {}
         self.optional_players = tuple(optional_players)
-        self._steps = Steps(step, mesh, moves)
+        self._steps = Steps(step, mesh, moves, batches)
+        self._shared = shared
         self._draw = draw
         self._check = check
         self._close = close
@@ -80,7 +87,7 @@ class StepRecipe:
         with timer.part("data"):
             batches, amounts = self._draw(number)
         with timer.part("steps"):
-            state, reports = self._steps(state, batches)
+            state, reports = self._steps(state, batches, *self._shared)
             found = metrics.of_round(by_step(jax.device_get(reports)))
         if self._check:
             self._check(found)

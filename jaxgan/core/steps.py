@@ -3,9 +3,11 @@
 A program that makes one update leaves the devices idle whenever the update is shorter than the time
 the host takes to start it: batch 1, small networks, fast accelerators. So batches of one shape run
 in a loop that is compiled into the program. The program always has room for the same number of
-batches and skips the ones that are missing, so every shape is compiled once.
+batches and skips the ones that are missing, so every shape is compiled once. All shapes of a list
+of batches are compiled at the same time, before the first step.
 """
 
+import functools
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -16,6 +18,7 @@ from flax import struct
 from jax.sharding import Mesh
 
 from jaxgan.core import devices
+from jaxgan.core.compiling import Program
 from jaxgan.core.state import Metrics, PyTree, RunState
 from jaxgan.core.timer import Timer
 
@@ -71,12 +74,21 @@ class Steps:
         ) -> tuple[RunState, Metrics]:
             return _scan(_only_moving(step, self.moves), run_state, batches, count, shared)
 
-        compiled = jax.jit(
-            program,
-            donate_argnums=0,
-            out_shardings=out_shardings or replicated,
-        )
-        self._program = devices.under(mesh, compiled)
+        program.__name__ = _name(step)  # in profiles and in logs of compilations
+        shardings = out_shardings or replicated
+        self._program = Program(program, mesh, donate_argnums=0, out_shardings=shardings)
+
+    def prepare(self, run_state: RunState, batches: Sequence[PyTree], *shared: Any) -> None:
+        """Starts to compile the programs for these batches in the background.
+
+        Args:
+            run_state: only its shapes matter.
+            batches: pytrees of arrays on the devices, or of `jax.ShapeDtypeStruct` with shardings.
+            shared: as in a call.
+        """
+        count = jax.ShapeDtypeStruct((), np.int32, sharding=devices.replicated(self._mesh))
+        for batch in {_shape(batch): batch for batch in batches}.values():
+            self._program.prepare(run_state, (batch,) * self._batches, count, shared)
 
     def __call__(
         self, run_state: RunState, batches: Iterable[PyTree], *shared: Any
@@ -86,13 +98,15 @@ class Steps:
         Args:
             run_state: donated, so it must not be used afterwards.
             batches: pytrees of arrays on the devices. Neighbours of one shape share a program; see
-                `group`. They are requested as late as the devices allow.
+                `group`. An iterator is asked for them as late as the devices allow.
             shared: pytrees of arrays on the devices that every step receives after its batch, such
                 as a corpus that the batches index.
 
         Returns:
             The new state, and the metrics, still on the devices; `by_step` separates them.
         """
+        if isinstance(batches, Sequence):
+            self.prepare(run_state, batches, *shared)
         reports = []
         for together in _neighbours(batches, self._batches):
             count = devices.put_replicated(np.int32(len(together)), self._mesh)
@@ -166,6 +180,13 @@ def _neighbours(batches: Iterable[PyTree], limit: int) -> Iterator[list[PyTree]]
         run.append(batch)
     if run:
         yield run
+
+
+def _name(step: Step) -> str:
+    """Returns the name of a function, also if some of its arguments have been bound."""
+    while isinstance(step, functools.partial):
+        step = step.func
+    return getattr(step, "__name__", "steps")
 
 
 def _shape(batch: PyTree) -> Hashable:

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core import devices, metrics
+from jaxgan.core.compiling import init_on_host
 from jaxgan.core.errors import UserError
 from jaxgan.core.state import RunState, make_player, make_run_state
 from jaxgan.core.steps import Step, StepMetrics, Steps, by_step
@@ -149,7 +150,7 @@ class Training:
         )
         self.policy_steps = steps(policy_step, moves=("generator",), batches=1)
         whole = devices.replicated(mesh)
-        self.init = jax.jit(init, out_shardings=whole)
+        self.init = init_on_host(init, mesh)
         self.generate = jax.jit(generate, out_shardings=whole)
         change = functools.partial(jax.jit, donate_argnums=0, out_shardings=whole)
         self.start_adversarial = change(

@@ -7,7 +7,7 @@ is replayed in later rounds.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -74,6 +74,24 @@ class Lessons:
         candidates = {"clean": batch.clean, "enhanced": enhanced, "noisy": batch.noisy}
         kinds = tuple(candidates[kind] for kind in self.kinds)
         return Lesson(batch.clean, kinds, labels, batch.lengths)
+
+    def like(self, batches: Sequence[Batch], replays: bool) -> list[Lesson]:
+        """Returns lessons with the shapes, but not the values, of those of a round.
+
+        Args:
+            batches: of the round.
+            replays: include the shapes of replayed lessons.
+        """
+        counts = {len(self.kinds), *([1 + self._config.replay.clean] if replays else [])}
+        sharding = devices.sharded(self._training.mesh)
+        scores = len(self._training.scores.names)
+
+        def lesson(batch: Batch, kinds: int) -> Lesson:
+            shape = (len(batch.lengths), kinds, scores)
+            labels: Any = jax.ShapeDtypeStruct(shape, np.float32, sharding=sharding)
+            return Lesson(batch.clean, (batch.clean,) * kinds, labels, batch.lengths)
+
+        return [lesson(batch, kinds) for batch in batches for kinds in sorted(counts, reverse=True)]
 
     def known(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Returns the labels of a batch's noisy speech that earlier rounds have computed.

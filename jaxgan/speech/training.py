@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
 from jaxgan.core import devices, settings
+from jaxgan.core.compiling import Program
 from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Evaluation
 from jaxgan.core.rounds import Draw, StepRecipe
@@ -97,10 +98,9 @@ class Training:
             for loader in self._valid_loaders
         ]
 
-    def by_rows(self, program: Callable[..., Any]) -> Callable[..., Any]:
-        """Compiles a function whose results are rows of a batch, cut over the devices."""
-        compiled = jax.jit(program, out_shardings=devices.sharded(self.mesh))
-        return devices.under(self.mesh, compiled)
+    def by_rows(self, function: Callable[..., Any]) -> Program:
+        """Returns the program of a function whose results are rows, cut over the devices."""
+        return Program(function, self.mesh, out_shardings=devices.sharded(self.mesh))
 
     def fetch(self, tree: Any) -> Any:
         """Copies arrays, which may be on the devices of any process, to every host."""
@@ -133,12 +133,12 @@ class Training:
         After the last round all held-out utterances are scored as well, and those metrics have the
         prefix "all_". They do not decide which checkpoint is best, since earlier rounds lack them.
         """
-        enhance = functools.partial(self._enhance, run_state.players["generator"].deployed)
+        deployed = run_state.players["generator"].deployed
         some, *every = self._validations
-        of_some = some(enhance, number)
+        of_some = some(self._enhance, deployed, number)
         if not every or number < self._rounds:
             return of_some
-        of_all = every[0](enhance, number)
+        of_all = every[0](self._enhance, deployed, number)
 
         def wait() -> Evaluation:
             evaluation = of_some()

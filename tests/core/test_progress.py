@@ -66,3 +66,15 @@ def test_there_is_no_bar_without_a_terminal(capsys):
 )
 def test_durations(seconds, text):
     assert progress.duration(seconds) == text
+
+
+def test_compilations_in_plain_output(capsys):
+    display = Display(3, 0, live=False)
+    for report in ((0, 2, 1.0), (0, 2, 2.0), (1, 2, 11.2), (2, 2, 12.0), (0, 1, 1.0)):
+        display.compiling(*report)
+    assert capsys.readouterr().out.splitlines() == [
+        "compiling 1 of 2, 1 s",
+        "compiling 2 of 2, 11 s",
+        "compiled 2 programs in 12 s",
+        "compiling 1 of 1, 1 s",
+    ]

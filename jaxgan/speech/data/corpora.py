@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -55,6 +56,11 @@ KINDS: dict[str, Callable[[ConfigDict], Opened]] = {
 validation set (both without bucket lengths) and the problems."""
 
 
+BUCKETS, BUCKETS_ON_CPU = 2, 4
+"""The number of padded lengths where the config leaves it open. Each is compiled once, which takes
+accelerators longer, whereas a CPU computes padding more slowly."""
+
+
 def open_corpora(config: ConfigDict, print_report: Callable[[str], None] = print) -> Corpora:
     """Reads and checks all data of a run.
 
@@ -69,8 +75,8 @@ def open_corpora(config: ConfigDict, print_report: Callable[[str], None] = print
     data = config.data
     if data.kind not in KINDS:
         raise UserError(f"config.data.kind={data.kind!r}: choose one of {', '.join(KINDS)}")
-    if data.buckets < 1:
-        raise UserError(f"config.data.buckets={data.buckets}: give at least 1")
+    if data.buckets < 0:
+        raise UserError(f"config.data.buckets={data.buckets}: give at least 1, or 0 to choose")
     train, valid, problems = KINDS[data.kind](data)
     if data.valid_utterances:
         valid = valid.select(spread(len(valid), data.valid_utterances))
@@ -82,7 +88,8 @@ def open_corpora(config: ConfigDict, print_report: Callable[[str], None] = print
     if data.strict:
         refuse(problems)
     # Both sets share the buckets, so that a network compiled for one also serves the other.
-    buckets = choose_buckets(np.concatenate([train.lengths, valid.lengths]), data.buckets)
+    count = data.buckets or (BUCKETS_ON_CPU if jax.default_backend() == "cpu" else BUCKETS)
+    buckets = choose_buckets(np.concatenate([train.lengths, valid.lengths]), count)
     return Corpora(
         replace(train, bucket_lengths=buckets), replace(valid, bucket_lengths=buckets), report
     )

@@ -8,7 +8,9 @@ import jax
 import numpy as np
 from matplotlib import colormaps
 
+from jaxgan.core.compiling import Program
 from jaxgan.core.recipe import Evaluation, Media
+from jaxgan.core.state import PyTree
 from jaxgan.reporting import media
 from jaxgan.scores.beside_step import submit_shards
 from jaxgan.scores.pool import ScorePool
@@ -57,20 +59,21 @@ class Validation:
         self._device_score = jax.jit(device_score) if device_score else None
         self._noisy: dict[str, float] = {}
 
-    def __call__(
-        self, enhance: Callable[[Batch], jax.Array], number: int
-    ) -> Callable[[], Evaluation]:
+    def __call__(self, enhance: Program, params: PyTree, number: int) -> Callable[[], Evaluation]:
         """Enhances the set and sends it to be scored.
 
         Args:
-            enhance: batch -> int16 [B, T].
+            enhance: (params, batch) -> int16 [B, T].
+            params: of the generator.
             number: of the round.
 
         Returns:
             A function that waits for the scores.
         """
         batches, rows = zip(*self._loader.all(), strict=True)
-        enhanced = [enhance(batch) for batch in batches]
+        for batch in batches:
+            enhance.prepare(params, batch)
+        enhanced = [enhance(params, batch) for batch in batches]
         noisy = None
         if not self._noisy:
             noisy = self._submit(batches, rows, [batch.noisy for batch in batches])

@@ -32,6 +32,7 @@ from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
 
 from jaxgan.core import devices
+from jaxgan.core.compiling import init_on_host
 from jaxgan.core.metrics import of_round
 from jaxgan.core.state import (
     History,
@@ -263,7 +264,7 @@ class MetricGAN:
         rows = NamedSharding(mesh, jax.P(None, devices.DATA))
         outputs = {"d_loss": whole, "prediction": rows}
         first_outputs = {**outputs, "enhanced": rows, "labels": rows, "raw": rows}
-        self.init = jax.jit(bind(init, system=system), out_shardings=whole)
+        self.init = init_on_host(bind(init, system=system), mesh)
         self.warmup_steps = Steps(bind(warmup_step, system=system), mesh, ("generator",))
         self.generator_steps = Steps(bind(generator_step, system=system), mesh, ("generator",))
         first = bind(first_step, system=system, lessons=self.lessons)
@@ -277,16 +278,23 @@ class MetricGAN:
         """Trains one round of the algorithm at the top of this file."""
         warming = number <= self.config.warmup_rounds
         generator_first = self.config.order == "generator_first"
-        generator_steps = self.warmup_steps if warming else self.generator_steps
-        part = "warmup" if warming else "generator"
+        steps = self.warmup_steps if warming else self.generator_steps
+        move = functools.partial(steps.timed, timer, "warmup" if warming else "generator")
+        # In its first round D has nothing to teach yet.
+        teaches = warming or not generator_first or number > 1
         generator: list[StepMetrics] = []
         with timer.part("data"):
             batches, rows = self.training.draw(number)
+            known = devices.put_sharded(list(map(self.lessons.known, rows)), self.training.mesh)
+            inputs = list(zip(batches, known, strict=True))
             replayed = self.lessons.replayed(history, number)
-
-        # In its first round D has nothing to teach yet.
-        if warming or (generator_first and number > 1):
-            state, generator = generator_steps.timed(timer, part, state, batches)
+            if not self.config.scoring.delay:
+                self.first_steps.prepare(state, inputs)
+            self.discriminator_steps.prepare(state, self.lessons.like(batches, bool(history)))
+            if teaches:
+                steps.prepare(state, batches)
+        if teaches and (warming or generator_first):
+            state, generator = move(state, batches)
 
         learn = functools.partial(self.discriminator_steps.timed, timer)
         if self.config.scoring.delay:
@@ -298,22 +306,21 @@ class MetricGAN:
             state, first = learn("discriminator", state, lessons)
         else:
             with timer.part("discriminator"):
-                state, first, lessons, raw = self.first_pass(state, batches, rows)
+                state, first, lessons, raw = self.first_pass(state, inputs)
             state, replay = learn("replay", state, replayed)
         labels = self.training.fetch([lesson.labels for lesson in lessons])
         self.lessons.require_scores(labels, history)
         self.lessons.remember(rows, labels)
         state, again = learn("discriminator", state, lessons)
-
         if not (warming or generator_first):
-            state, generator = generator_steps.timed(timer, part, state, batches)
+            state, generator = move(state, batches)
         with timer.part("record"):
             record = self.lessons.record(lessons, labels, rows)
             found = self.metrics((first, again, replay, generator), labels, raw, rows)
         return state, record, found
 
     def first_pass(
-        self, state: RunState, batches: Sequence[Batch], rows: Sequence[Rows]
+        self, state: RunState, inputs: Sequence[tuple[Batch, tuple[jax.Array, jax.Array]]]
     ) -> tuple[RunState, list[StepMetrics], list[Lesson], list[np.ndarray]]:
         """Makes `first_step` for every batch.
 
@@ -321,10 +328,10 @@ class MetricGAN:
             The state; the metrics of D's steps; what D learned; and the raw scores of the enhanced
             speech, float32 [B, S] of each batch.
         """
-        known = devices.put_sharded(list(map(self.lessons.known, rows)), self.training.mesh)
-        state, reports = self.first_steps(state, zip(batches, known, strict=True))
+        state, reports = self.first_steps(state, inputs)
         made = take_outputs(reports, "enhanced", "labels")
-        lessons = [self.lessons.make(batch, *of) for batch, of in zip(batches, made, strict=True)]
+        pairs = zip(inputs, made, strict=True)
+        lessons = [self.lessons.make(batch, *of) for (batch, _), of in pairs]
         raw = [step["raw"] for step in by_step(self.training.fetch(reports))]
         return state, reports, lessons, raw
 

@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pytest
 from corpora import config, save, tone
@@ -73,9 +74,19 @@ def test_an_unknown_kind_is_a_user_error():
         open_corpora(config(kind="timit"))
 
 
-def test_no_buckets_are_a_user_error(root):
-    with pytest.raises(UserError, match=r"config.data.buckets=0: give at least 1"):
-        open_corpora(config(kind="pairs", root=str(root), buckets=0))
+def test_a_negative_number_of_buckets_is_a_user_error(root):
+    with pytest.raises(UserError, match=r"config.data.buckets=-1: give at least 1"):
+        open_corpora(config(kind="pairs", root=str(root), buckets=-1))
+
+
+def test_accelerators_get_fewer_buckets(root, monkeypatch):
+    def count():
+        corpora = open_corpora(config(kind="pairs", root=str(root), buckets=0), lambda _: None)
+        return len(corpora.train.bucket_lengths)
+
+    on_cpu = count()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert count() == 2 < on_cpu <= 4
 
 
 def test_the_demo_corpus_is_the_default():

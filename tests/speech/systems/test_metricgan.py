@@ -285,7 +285,8 @@ def test_several_scores_train_together():
                 for score in map(get, score_names(config.score))
             ]
             assert record["labels"][item] == pytest.approx(truth, abs=1e-5)
-        evaluation = recipe.evaluate(state, 2)()
+        on_devices = devices.put_replicated(state, recipe.training.mesh)
+        evaluation = recipe.evaluate(on_devices, 2)()
     assert set(state.players) == {
         "generator",
         "discriminator_tiny_scores_correlation",

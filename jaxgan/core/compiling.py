@@ -1,0 +1,177 @@
+"""Programs that are compiled in the background, several at a time, and how far that is.
+
+Compiling can take longer than the first rounds of a run, above all for accelerators. It occupies
+about one core for each program, so a system that knows what a round will need asks for all of it
+at once (`Program.prepare`).
+"""
+
+import contextlib
+import functools
+import os
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from jaxgan.core import devices
+
+THREADS = max(1, min(8, os.cpu_count() or 1))
+"""The most programs that are compiled at the same time; each may need a gigabyte of memory."""
+OPTIONS = {
+    "gpu": {
+        # Matrix products by cuBLAS: searching for a Triton kernel compiles dozens of candidates.
+        "xla_gpu_enable_triton_gemm": False,
+    }
+}
+"""XLA's options for the programs of a platform."""
+INIT_OPTIONS = {"xla_backend_optimization_level": 0}
+"""XLA's options for a program that a CPU runs once: it compiles in half the time."""
+SECONDS_BETWEEN_REPORTS = 1.0
+
+Report = Callable[[int, int, float], None]
+"""(compiled programs, requested programs, seconds since the first request) -> None."""
+
+
+class _Queue:
+    """Compiles what is requested, and counts."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="compile")
+        self._lock = threading.Lock()
+        self._requested = 0
+        self._done = 0
+        self._since = 0.0
+
+    def submit(self, compile_program: Callable[[], Any]) -> Future[Any]:
+        """Requests a compilation."""
+        with self._lock:
+            if self._requested == self._done:
+                self._requested, self._done, self._since = 0, 0, time.perf_counter()
+            self._requested += 1
+        future = self._pool.submit(compile_program)
+        future.add_done_callback(self._count)
+        return future
+
+    def _count(self, _: Future[Any]) -> None:
+        with self._lock:
+            self._done += 1
+
+    def progress(self) -> tuple[int, int, float]:
+        """Returns (compiled programs, requested programs, seconds since the first request)."""
+        with self._lock:
+            return self._done, self._requested, time.perf_counter() - self._since
+
+
+@functools.cache
+def _queue() -> _Queue:
+    """Returns the one queue of this process, since all programs share its cores."""
+    return _Queue()
+
+
+@contextlib.contextmanager
+def reported(report: Report) -> Iterator[None]:
+    """Reports about once a second, and once at the end, what is being compiled during the block."""
+    stop = threading.Event()
+
+    def watch() -> None:
+        busy = False
+        while not stop.wait(SECONDS_BETWEEN_REPORTS):
+            done, requested, seconds = _queue().progress()
+            before, busy = busy, done < requested
+            if busy or before:
+                report(done, requested, seconds)
+
+    watcher = threading.Thread(target=watch, name="compilation reports", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join()
+
+
+class Program:
+    """A jitted function that is compiled once for each shape of its arguments.
+
+    The arguments are pytrees of arrays on the devices; there are no keyword arguments.
+
+    Args:
+        function: pure.
+        mesh: the devices, whose mesh is set while the function is traced and called; see
+            `devices.under`.
+        options: those of `jax.jit`.
+    """
+
+    def __init__(self, function: Callable[..., Any], mesh: Mesh, **options: Any) -> None:
+        platform = mesh.devices.flat[0].platform
+        self._jitted = jax.jit(function, compiler_options=OPTIONS.get(platform), **options)
+        self._mesh = mesh
+        self._compiled: dict[Hashable, Future[Any]] = {}
+
+    def prepare(self, *arguments: Any) -> Future[Any]:
+        """Starts to compile for arguments like these, unless that has been done, and returns.
+
+        Args:
+            arguments: those of a call; instead of an array each leaf may be a
+                `jax.ShapeDtypeStruct` with its sharding.
+        """
+        leaves, structure = jax.tree.flatten(arguments)
+        key = (
+            structure,
+            tuple(
+                (leaf.shape, leaf.dtype, leaf.sharding.shard_shape(leaf.shape)) for leaf in leaves
+            ),
+        )
+        if key not in self._compiled:
+            shapes = jax.tree.map(_without_values, arguments)
+            self._compiled[key] = _queue().submit(functools.partial(self._compile, shapes))
+        return self._compiled[key]
+
+    def _compile(self, shapes: tuple[Any, ...]) -> Any:
+        with jax.set_mesh(self._mesh):
+            return self._jitted.lower(*shapes).compile()
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Calls the function, after it has been compiled for these shapes."""
+        if jax.config.jax_debug_nans:  # type: ignore[attr-defined]
+            # Only a jitted function looks for the operation that made a NaN.
+            return devices.under(self._mesh, self._jitted)(*arguments)
+        return self.prepare(*arguments).result()(*arguments)
+
+
+def init_on_host(init: Callable[[jax.Array], Any], mesh: Mesh) -> Callable[[jax.Array], Any]:
+    """Returns `init`, computed by the host's CPU; every device gets the whole result.
+
+    An initial state is computed once, and a program for the CPU compiles in a few seconds. For an
+    accelerator it takes longer, because of a QR decomposition for each orthogonal matrix.
+
+    Args:
+        init: (key) -> state; pure.
+        mesh: the devices.
+    """
+    program = jax.jit(init, compiler_options=INIT_OPTIONS)
+
+    def place(key: jax.Array) -> Any:
+        if isinstance(key, jax.core.Tracer):  # such as jax.eval_shape, which computes nothing
+            return init(key)
+        key = jax.device_put(key, _host_device())
+        compiled = _queue().submit(lambda: program.lower(key).compile()).result()
+        return devices.put_replicated(compiled(key), mesh)
+
+    return place
+
+
+def _host_device() -> jax.Device:
+    """Returns the host's CPU, or the default device if jax may not use the CPU."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        return jax.local_devices()[0]
+
+
+def _without_values(leaf: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
