@@ -1,10 +1,10 @@
 """Generative adversarial network (Goodfellow et al. 2014) with a choice of losses.
 
-    python train.py --config=configs/gan.py            digits, fully connected networks
-    python train.py --config=configs/gan.py:quick      the same, a few minutes on a CPU
-    python train.py --config=configs/gan.py:ring       eight Gaussians on a circle, a minute
-    python train.py --config=configs/gan.py:grid25     25 Gaussians
-    python train.py --config=configs/gan.py:tiny       seconds; for tests
+python train.py --config=configs/gan.py            digits, fully connected networks
+python train.py --config=configs/gan.py:quick      the same, a few minutes on a CPU
+python train.py --config=configs/gan.py:ring       eight Gaussians on a circle, a minute
+python train.py --config=configs/gan.py:grid25     25 Gaussians
+python train.py --config=configs/gan.py:tiny       seconds; for tests
 """
 
 from ml_collections import ConfigDict

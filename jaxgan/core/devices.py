@@ -157,7 +157,7 @@ def on_each(
 
 def put_replicated(tree: Any, mesh: Mesh) -> Any:
     """Copies arrays of the host, which are equal in every process, to every device."""
-    return _put(tree, replicated(mesh))
+    return put(tree, replicated(mesh))
 
 
 def put_sharded(tree: Any, mesh: Mesh) -> Any:
@@ -165,10 +165,15 @@ def put_sharded(tree: Any, mesh: Mesh) -> Any:
 
     Each process copies only what its own devices hold.
     """
-    return _put(tree, sharded(mesh))
+    return put(tree, sharded(mesh))
 
 
-def _put(tree: Any, sharding: NamedSharding) -> Any:
+def put(tree: Any, sharding: NamedSharding) -> Any:
+    """Places host arrays, which are equal in every process, with a sharding.
+
+    Each process copies only what its own devices hold.
+    """
+
     def place(array: Any) -> jax.Array:
         if isinstance(array, jax.Array) and jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
             data = place(jax.random.key_data(array))

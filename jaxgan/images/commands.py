@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, writable
 from jaxgan.core.players import load_players
 from jaxgan.core.recipe import Declaration, Recipe, SampleRequest
+from jaxgan.core.state import Player
 from jaxgan.images.data.dataset import digests
 from jaxgan.images.data.opening import open_data
 from jaxgan.images.evaluation.grids import image_grid, png
@@ -64,10 +66,8 @@ def _draw(
     mesh = devices.make_mesh()
     sampler = Sampler(make_sample(configs.read(folder), tuple(shape)), mesh)
     player = load_players(folder, checkpoint)["generator"]
-    deployed = devices.put_replicated(
-        {"params": player.deployed, "state": player.state}, mesh
-    )
-    generator = player.__class__(**deployed, opt_state=())
+    deployed = devices.put_replicated({"params": player.deployed, "state": player.state}, mesh)
+    generator = Player(**deployed, opt_state=())
     return sampler(generator, labels, seed)()
 
 
@@ -148,7 +148,7 @@ def _evaluate(
 
 def _write(folder: Path, samples: np.ndarray, labels: np.ndarray | None) -> None:
     """Writes samples.npz, with the labels if there are any, and a grid of images."""
-    arrays = {"samples": samples} | ({} if labels is None else {"labels": labels})
+    arrays: dict[str, Any] = {"samples": samples} | ({} if labels is None else {"labels": labels})
     with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(folder / SAMPLES, **arrays)

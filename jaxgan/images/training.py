@@ -21,7 +21,6 @@ PER_PROGRAM = 100
 """The most steps in one compiled program. A batch is only its indices, so many fit."""
 
 
-
 def open_training(
     config: ConfigDict,
     mesh: Mesh,

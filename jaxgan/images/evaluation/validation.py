@@ -51,9 +51,7 @@ class Sampler:
         self._program = Program(batch, mesh, out_shardings=devices.replicated(mesh))
         self._mesh = mesh
 
-    def __call__(
-        self, player: Player, labels: np.ndarray, seed: int
-    ) -> Callable[[], np.ndarray]:
+    def __call__(self, player: Player, labels: np.ndarray, seed: int) -> Callable[[], np.ndarray]:
         """Starts to draw one sample for each label.
 
         Args:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -157,7 +158,8 @@ def sampler(networks: Networks) -> Callable[[Player, jax.Array, jax.Array], jax.
 
     def sample(generator: Player, key: jax.Array, labels: jax.Array) -> jax.Array:
         codes = draw_codes(networks, key, len(labels))
-        samples: jax.Array = networks.generator.apply(generator.variables, codes, train=False)
+        made: Any = networks.generator.apply(generator.variables, codes, train=False)
+        samples: jax.Array = made
         return samples
 
     return sample
