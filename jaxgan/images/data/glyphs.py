@@ -8,11 +8,12 @@ shifted places, and a random amount added to the distance makes the strokes thic
 import functools
 import logging
 import shutil
-from pathlib import Path
+from pathlib import Path as FilePath
 
 import matplotlib
 import numpy as np
 from matplotlib.font_manager import FontProperties
+from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 
 from jaxgan.core import cache
@@ -30,9 +31,9 @@ FACES = (
     *("DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique"),
     *("DejaVuSansMono-BoldOblique", "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic"),
     *("DejaVuSerif-BoldItalic", "STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic"),
-    *("STIXGeneralBolIta", "cmr10", "cmb10", "cmss10", "cmti10", "cmtt10"),
+    *("STIXGeneralBolIta", "cmr10", "cmb10", "cmss10", "cmtt10"),
 )
-"""Files of matplotlib's font folder, without suffix."""
+"""Files of the font folder of every matplotlib from 3.9 on, without suffix."""
 STREAMS = {"train": 0, "valid": 1}
 """Part of the seed, so that the two sets differ."""
 
@@ -144,7 +145,7 @@ def _grid_position(place: np.ndarray) -> np.ndarray:
 @functools.cache
 def _fields() -> np.ndarray:
     """Returns the distance fields, in heights of a digit: float32 [faces, 10, GRID, GRID]."""
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    folder = FilePath(matplotlib.get_data_path()) / "fonts" / "ttf"
     axis = np.linspace(-EXTENT, EXTENT, GRID)
     return np.stack(
         [
@@ -154,14 +155,16 @@ def _fields() -> np.ndarray:
     )
 
 
-def _outline(font: Path, digit: str) -> tuple[np.ndarray, np.ndarray]:
+def _outline(font: FilePath, digit: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns where the sides of a digit's outline start and end: two float64 [n, 2], in heights.
 
     The digit's bounding box is centred at 0, since old typefaces place it differently.
     """
     path = TextPath((0, 0), digit, size=100, prop=FontProperties(fname=font))
+    # FreeType 2.6 and 2.14 differ by 1/64 in a few corners; rounded, they give the same images.
+    rounded = Path(np.round(path.vertices * 5) / 5, path.codes)
     # Each is closed: its last corner is its first.
-    polygons = [np.asarray(polygon) for polygon in path.to_polygons()]
+    polygons = [np.asarray(polygon) for polygon in rounded.to_polygons()]
     corners = np.concatenate(polygons)
     low, high = corners.min(axis=0), corners.max(axis=0)
     centre, height = (low + high) / 2, high[1] - low[1]
@@ -203,12 +206,12 @@ def open_set(name: str, count: int, seed: int) -> Images:
     return images
 
 
-def _save(folder: Path, images: Images) -> None:
+def _save(folder: FilePath, images: Images) -> None:
     np.save(folder / "values.npy", images.values)
     np.save(folder / "labels.npy", images.labels)
 
 
-def _read_entry(entry: Path, count: int) -> Images:
+def _read_entry(entry: FilePath, count: int) -> Images:
     values, labels = (
         np.load(entry / f"{name}.npy", allow_pickle=False) for name in ("values", "labels")
     )

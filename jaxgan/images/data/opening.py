@@ -71,14 +71,15 @@ def open_data(
 
 
 def report(train: Images, valid: Images, problems: Sequence[Problem], notes: Sequence[str]) -> str:
-    """Returns one line for each set, and one for each of what is wrong."""
+    """Returns one line for each set, and one for each thing that is wrong."""
     lines = [f"train: {describe(train)}", f"valid: {describe(valid)}", *notes]
     if problems:
         named = "; ".join(f"{problem.path} {problem.reason}" for problem in problems[:NAMED])
         more = len(problems) - NAMED
         rest = f"; and {more} more" if more > 0 else ""
         lines.append(f"left out {count_files(len(problems))} that cannot be used: {named}{rest}")
-    return "\n".join(lines)
+    # File names may hold bytes that are no UTF-8, which cannot be printed.
+    return "\n".join(lines).encode(errors="backslashreplace").decode()
 
 
 def describe(images: Images) -> str:

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from image_configs import config
@@ -167,6 +169,15 @@ def test_bad_files_are_left_out_and_named_in_one_line(tmp_path):
     )
     assert "cut.png cannot be decoded" in third
     assert third.endswith("; and 1 more")
+
+
+def test_a_file_name_that_is_not_utf_8_can_be_printed(tmp_path):
+    write(tmp_path, *CATS_AND_DOGS)
+    (tmp_path / "cat" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"x")
+    reports = []
+    open_data(config(kind="folder", root=str(tmp_path), size=8), reports.append)
+    assert r"cat/caf\udce9.png is not a picture" in reports[0]
+    assert reports[0].encode()
 
 
 def test_strict_refuses_bad_files(tmp_path):
