@@ -9,7 +9,7 @@ python train.py --config=configs/gan.py:tiny       seconds; for tests
 
 from ml_collections import ConfigDict
 
-from jaxgan.images.networks.pair import network_settings
+from jaxgan.images.networks.pair import pair_settings
 from jaxgan.images.settings import run_settings, tiny
 
 PRESETS = ("quick", "ring", "grid25", "tiny")
@@ -24,7 +24,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     if preset not in (None, *PRESETS):
         raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     config = run_settings("gan", rounds=50, batch_size=64)
-    network_settings(config, "mlp")
+    pair_settings(config, "mlp")
     config.latent = 64
     config.generator.widths = config.discriminator.widths = (512, 512)
     config.loss = "non_saturating"  # minimax | non_saturating | least_squares | hinge
@@ -32,9 +32,6 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.noise = 0.0  # standard deviation of the instance noise at the start
     config.noise_steps = 10_000  # updates of both players after which there is no noise
     config.packing = 1  # samples that D sees together; Lin et al. 2018 use 2 to 4
-    # Radford et al. 2016: a momentum of 0.5 instead of 0.9 makes training stable.
-    config.adam_b1 = 0.5
-    config.generator_learning_rate = config.discriminator_learning_rate = 2e-4
 
     if preset == "quick":
         config.rounds = 10

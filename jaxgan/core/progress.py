@@ -103,7 +103,7 @@ class Display:
             self.part(text if busy else "")
         elif not busy:
             if self._said_compiling is not None:
-                self.say(f"compiled {requested} programs in {duration(seconds)}")
+                self.say(f"compiled {requested} of {requested} in {duration(seconds)}")
             self._said_compiling = None
         elif self._said_compiling is None or seconds >= self._said_compiling + _COMPILING_SECONDS:
             self.say(text)

@@ -75,6 +75,6 @@ def test_compilations_in_plain_output(capsys):
     assert capsys.readouterr().out.splitlines() == [
         "compiling 1 of 2, 1 s",
         "compiling 2 of 2, 11 s",
-        "compiled 2 programs in 12 s",
+        "compiled 2 of 2 in 12 s",
         "compiling 1 of 1, 1 s",
     ]

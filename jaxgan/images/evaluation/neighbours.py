@@ -149,12 +149,14 @@ def closest_pairs(features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndar
     squares, pairs = np.zeros(0), np.zeros((0, 2), int)
     columns = np.arange(len(features))
     for rows, distances in _blocks(features, features):
+        limit = squares[-1] if len(squares) == count else np.inf
         later = columns > columns[rows, None]
-        distances = np.where(later, distances, np.inf).ravel()
-        chosen = np.argpartition(distances, min(count, len(distances)) - 1)[:count]
-        chosen = chosen[np.isfinite(distances[chosen])]
-        first, second = np.divmod(chosen, len(features))
-        squares = np.concatenate([squares, distances[chosen]])
+        first, second = np.nonzero(later & (distances < limit))
+        found = distances[first, second]
+        if len(found) > count:
+            chosen = np.argpartition(found, count - 1)[:count]
+            first, second, found = first[chosen], second[chosen], found[chosen]
+        squares = np.concatenate([squares, found])
         pairs = np.concatenate([pairs, np.stack([first + rows.start, second], axis=1)])
         best = np.argsort(squares, kind="stable")[:count]
         squares, pairs = squares[best], pairs[best]

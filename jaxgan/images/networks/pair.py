@@ -1,6 +1,7 @@
 """A generator and a discriminator: the networks of a config, and how steps call them."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,16 @@ CHOICES = {
     "network": tuple(GENERATORS),
     "prior": ("normal", "uniform"),
 }
-RANGES = {"latent": (1, float("inf"))}
+RANGES = {
+    "latent": (1, math.inf),
+    "generator_learning_rate": (0, math.inf),
+    "discriminator_learning_rate": (0, math.inf),
+    "adam_b1": (0, 1),
+    "adam_b2": (0, 1),
+}
+
+Optimizers = dict[str, optax.GradientTransformation]
+"""The optimizer of each player."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +54,11 @@ class Networks:
     packing: int = 1
 
 
-def network_settings(config: ConfigDict, network: str) -> None:
-    """Adds the settings of two networks to a config: "mlp", or those of "dcgan"."""
+def pair_settings(config: ConfigDict, network: str) -> None:
+    """Adds the settings of two networks, "mlp" or "dcgan", and of their optimizers to a config."""
+    # Radford et al. 2016: a momentum of 0.5 instead of 0.9 makes training stable.
+    config.adam_b1, config.adam_b2 = 0.5, 0.999
+    config.generator_learning_rate = config.discriminator_learning_rate = 2e-4
     config.network = network
     config.prior = "normal"
     config.generator, config.discriminator = ConfigDict(), ConfigDict()
@@ -82,21 +95,24 @@ def make_networks(config: ConfigDict, shape: tuple[int, ...], packing: int = 1) 
     )
 
 
+def make_optimizers(config: ConfigDict) -> Optimizers:
+    """Returns Adam for the two players of a config, each with its own learning rate."""
+    return {
+        player: optax.adam(config[f"{player}_learning_rate"], config.adam_b1, config.adam_b2)
+        for player in ("generator", "discriminator")
+    }
+
+
 def initial_state(
-    key: jax.Array,
-    networks: Networks,
-    generator_optimizer: optax.GradientTransformation,
-    discriminator_optimizer: optax.GradientTransformation,
-    averaged: bool,
+    key: jax.Array, networks: Networks, optimizers: Optimizers, average_decay: float
 ) -> RunState:
     """Returns the state before the first update.
 
     Args:
         key: of the run.
         networks: of the two players, "generator" and "discriminator".
-        generator_optimizer: of G.
-        discriminator_optimizer: of D.
-        averaged: whether G keeps a running average of its parameters.
+        optimizers: of both.
+        average_decay: of the running average of G's parameters; 0: none is kept.
     """
     generator_key, discriminator_key, run_key = jax.random.split(key, 3)
     generator = networks.generator.init(generator_key, jnp.zeros((1, networks.latent)))
@@ -106,8 +122,8 @@ def initial_state(
     return make_run_state(
         run_key,
         {
-            "generator": make_player(generator, generator_optimizer, averaged),
-            "discriminator": make_player(discriminator, discriminator_optimizer),
+            "generator": make_player(generator, optimizers["generator"], average_decay > 0),
+            "discriminator": make_player(discriminator, optimizers["discriminator"]),
         },
     )
 

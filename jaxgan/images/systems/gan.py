@@ -23,7 +23,6 @@ import functools
 import math
 
 import jax
-import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -33,7 +32,15 @@ from jaxgan.images.commands import declare
 from jaxgan.images.data.batches import Resident, gather
 from jaxgan.images.evaluation.validation import Sample
 from jaxgan.images.networks import pair
-from jaxgan.images.networks.pair import Networks, generate, initial_state, judge, make_networks
+from jaxgan.images.networks.pair import (
+    Networks,
+    Optimizers,
+    generate,
+    initial_state,
+    judge,
+    make_networks,
+    make_optimizers,
+)
 from jaxgan.images.training import open_training
 from jaxgan.methods.adversarial import LABELLED, LOSSES, check_combination
 from jaxgan.methods.regularisers import annealed, instance_noise, pack
@@ -52,8 +59,7 @@ class System:
         smoothing: by which the label of real samples is lowered.
         noise: the standard deviation of the instance noise at the start.
         noise_steps: updates, of both players together, after which there is no noise.
-        generator_optimizer: of G.
-        discriminator_optimizer: of D.
+        optimizers: of both players.
         average_decay: of the running average of G's parameters; 0: none is kept.
     """
 
@@ -62,20 +68,13 @@ class System:
     smoothing: float
     noise: float
     noise_steps: int
-    generator_optimizer: optax.GradientTransformation
-    discriminator_optimizer: optax.GradientTransformation
+    optimizers: Optimizers
     average_decay: float
 
 
 def init(key: jax.Array, *, system: System) -> RunState:
     """Returns the state before the first update."""
-    return initial_state(
-        key,
-        system.networks,
-        system.generator_optimizer,
-        system.discriminator_optimizer,
-        system.average_decay > 0,
-    )
+    return initial_state(key, system.networks, system.optimizers, system.average_decay)
 
 
 def shown(system: System, run_state: RunState, samples: jax.Array, stream: int) -> jax.Array:
@@ -108,7 +107,7 @@ def discriminator_step(run_state: RunState, real: jax.Array, *, system: System) 
         metrics = {"d_loss": value, "d_real": on_real.mean(), "d_fake": on_fake.mean()}
         return value, ({"discriminator": state}, metrics)
 
-    return descend(run_state, {"discriminator": system.discriminator_optimizer}, loss)
+    return descend(run_state, {"discriminator": system.optimizers["discriminator"]}, loss)
 
 
 def generator_step(run_state: RunState, count: int, *, system: System) -> StepResult:
@@ -122,7 +121,8 @@ def generator_step(run_state: RunState, count: int, *, system: System) -> StepRe
         value = LOSSES[system.loss].generator(on_fake)
         return value, ({"generator": state}, {"g_loss": value})
 
-    return descend(run_state, {"generator": system.generator_optimizer}, loss, system.average_decay)
+    moving = {"generator": system.optimizers["generator"]}
+    return descend(run_state, moving, loss, system.average_decay)
 
 
 def step(run_state: RunState, rows: jax.Array, data: Resident, *, system: System) -> StepResult:
@@ -139,9 +139,9 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     Raises:
         UserError: a setting or the data cannot be used; the message says which.
     """
-    losses = ("minimax", "non_saturating", "least_squares", "hinge")
+    choices = {"loss": ("minimax", "non_saturating", "least_squares", "hinge")}
     ranges = {"smoothing": (0, 0.5), "noise": (0, math.inf), "packing": (1, math.inf)}
-    training = open_training(config, mesh, pair.CHOICES | {"loss": losses}, pair.RANGES | ranges)
+    training = open_training(config, mesh, pair.CHOICES | choices, pair.RANGES | ranges)
     check_combination(config.loss, smoothing=config.smoothing)
     system = System(
         networks=make_networks(config, training.shape, config.packing),
@@ -149,8 +149,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
         smoothing=config.smoothing,
         noise=config.noise,
         noise_steps=config.noise_steps,
-        generator_optimizer=optax.adam(config.generator_learning_rate, config.adam_b1),
-        discriminator_optimizer=optax.adam(config.discriminator_learning_rate, config.adam_b1),
+        optimizers=make_optimizers(config),
         average_decay=config.average_decay,
     )
     return training.recipe(

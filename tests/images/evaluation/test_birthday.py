@@ -62,10 +62,10 @@ def test_the_size_is_where_half_of_the_repeats_collide():
 
 def test_the_threshold_lets_through_as_many_pairs_as_it_should():
     held_out = np.random.default_rng(3).normal(size=(100, 4))
-    # 0.5 pairs of 40 samples, of which there are 780, are 3 pairs of 100 samples, of 4950.
-    threshold = collision_threshold(held_out, samples=40, false_collisions=0.5)
-    distances, _ = closest_pairs(held_out, 5)
-    assert threshold == distances[2]
+    # 0.05 of the 45 pairs of 10 samples are as frequent as 5.5 of the 4950 pairs of 100 samples.
+    threshold = collision_threshold(held_out, samples=10, false_collisions=0.05)
+    distances, _ = closest_pairs(held_out, 6)
+    assert threshold == distances[4]
 
 
 def test_the_rate_of_false_collisions_is_the_one_that_was_asked_for():
