@@ -63,10 +63,15 @@ def without_labels(values: np.ndarray) -> Images:
 
 
 def digests(train: Images, valid: Images) -> bytes:
-    """Returns a JSON file that identifies the data of a run by digests, for `Recipe.files`."""
+    """Returns a JSON file that describes and identifies the data of a run, for `Recipe.files`."""
     sets = {"train": train, "valid": valid}
     plain = {
-        name: {"count": len(images), "shape": list(images.shape), "sha256": _digest(images)}
+        name: {
+            "count": len(images),
+            "shape": list(images.shape),
+            "classes": list(images.classes),
+            "sha256": _digest(images),
+        }
         for name, images in sets.items()
     }
     return (json.dumps(plain, indent=1) + "\n").encode()

@@ -77,8 +77,13 @@ def make_networks(config: ConfigDict, shape: tuple[int, ...], packing: int = 1) 
     """Returns the networks of a config for samples of a shape.
 
     Raises:
-        UserError: convolutions are asked for, but the samples are points, or not square.
+        UserError: convolutions are asked for, but the samples are points, or not square; or a batch
+            cannot be divided into packs.
     """
+    if config.batch_size % packing:
+        raise UserError(
+            f"config.packing={packing}: must divide config.batch_size={config.batch_size}"
+        )
     if config.network == "dcgan" and (len(shape) != 3 or shape[0] != shape[1]):
         raise UserError(
             f"config.network=dcgan: the samples have the shape {list(shape)}, but convolutional "
@@ -103,29 +108,31 @@ def make_optimizers(config: ConfigDict) -> Optimizers:
     }
 
 
-def initial_state(
-    key: jax.Array, networks: Networks, optimizers: Optimizers, average_decay: float
-) -> RunState:
-    """Returns the state before the first update.
+def initial(
+    networks: Networks, optimizers: Optimizers, average_decay: float
+) -> Callable[[jax.Array], RunState]:
+    """Returns the function of the run's key that makes the state before the first update.
 
     Args:
-        key: of the run.
         networks: of the two players, "generator" and "discriminator".
         optimizers: of both.
         average_decay: of the running average of G's parameters; 0: none is kept.
     """
-    generator_key, discriminator_key, run_key = jax.random.split(key, 3)
-    generator = networks.generator.init(generator_key, jnp.zeros((1, networks.latent)))
-    *size, channels = networks.shape
-    seen = jnp.zeros((1, *size, networks.packing * channels))
-    discriminator = networks.discriminator.init(discriminator_key, seen)
-    return make_run_state(
-        run_key,
-        {
-            "generator": make_player(generator, optimizers["generator"], average_decay > 0),
+
+    def init(key: jax.Array) -> RunState:
+        generator_key, discriminator_key, run_key = jax.random.split(key, 3)
+        generator = networks.generator.init(generator_key, jnp.zeros((1, networks.latent)))
+        *size, channels = networks.shape
+        seen = jnp.zeros((1, *size, networks.packing * channels))
+        discriminator = networks.discriminator.init(discriminator_key, seen)
+        averaged = average_decay > 0
+        players = {
+            "generator": make_player(generator, optimizers["generator"], averaged),
             "discriminator": make_player(discriminator, optimizers["discriminator"]),
-        },
-    )
+        }
+        return make_run_state(run_key, players)
+
+    return init
 
 
 def draw_codes(networks: Networks, key: jax.Array, count: int) -> jax.Array:

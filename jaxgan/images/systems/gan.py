@@ -13,9 +13,9 @@ In every step D moves once, then G, on one minibatch of real samples each:
     hinge           D: max(0, 1 - r) + max(0, 1 + f) G: -f                      (Lim and Ye 2017)
 
 Three options change what D sees or learns. `smoothing` lowers the label of real samples only
-(Salimans et al. 2016). `instance_noise` adds Gaussian noise to real and generated samples, annealed
-to nothing (Arjovsky and Bottou 2017). `packing` shows D several samples at once, so that it notices
-a lack of variety (PacGAN, Lin et al. 2018).
+(Salimans et al. 2016). `noise` is added to real and generated samples and annealed to nothing
+(Arjovsky and Bottou 2017). `packing` shows D several samples at once, so that it notices a lack of
+variety (PacGAN, Lin et al. 2018).
 """
 
 import dataclasses
@@ -32,15 +32,6 @@ from jaxgan.images.commands import declare
 from jaxgan.images.data.batches import Resident, gather
 from jaxgan.images.evaluation.validation import Sample
 from jaxgan.images.networks import pair
-from jaxgan.images.networks.pair import (
-    Networks,
-    Optimizers,
-    generate,
-    initial_state,
-    judge,
-    make_networks,
-    make_optimizers,
-)
 from jaxgan.images.training import open_training
 from jaxgan.methods.adversarial import LABELLED, LOSSES, check_combination
 from jaxgan.methods.regularisers import annealed, instance_noise, pack
@@ -55,26 +46,21 @@ class System:
 
     Attributes:
         networks: of G and D.
+        optimizers: of G and D.
         loss: a name in `LOSSES`.
         smoothing: by which the label of real samples is lowered.
         noise: the standard deviation of the instance noise at the start.
         noise_steps: updates, of both players together, after which there is no noise.
-        optimizers: of both players.
         average_decay: of the running average of G's parameters; 0: none is kept.
     """
 
-    networks: Networks
+    networks: pair.Networks
+    optimizers: pair.Optimizers
     loss: str
     smoothing: float
     noise: float
     noise_steps: int
-    optimizers: Optimizers
     average_decay: float
-
-
-def init(key: jax.Array, *, system: System) -> RunState:
-    """Returns the state before the first update."""
-    return initial_state(key, system.networks, system.optimizers, system.average_decay)
 
 
 def shown(system: System, run_state: RunState, samples: jax.Array, stream: int) -> jax.Array:
@@ -86,18 +72,13 @@ def shown(system: System, run_state: RunState, samples: jax.Array, stream: int) 
 
 
 def discriminator_step(run_state: RunState, real: jax.Array, *, system: System) -> StepResult:
-    """Moves D once.
-
-    Returns:
-        The state, and `d_loss`, `d_real` and `d_fake`, each []: the loss, and the means of D's
-        outputs.
-    """
+    """Moves D once. Returns the state, `d_loss` [], and D's mean outputs `d_real` and `d_fake`."""
     generator, key = run_state.players["generator"], step_key(run_state, CODES)
-    fake, _ = generate(system.networks, generator, key, len(real))
+    fake, _ = pair.generate(system.networks, generator, key, len(real))
     options = {"smoothing": system.smoothing} if system.loss in LABELLED else {}
 
     def loss(players: Players) -> LossResult:
-        (on_real, on_fake), state = judge(
+        (on_real, on_fake), state = pair.judge(
             system.networks,
             players["discriminator"],
             shown(system, run_state, real, NOISE_ON_REAL),
@@ -115,9 +96,9 @@ def generator_step(run_state: RunState, count: int, *, system: System) -> StepRe
 
     def loss(players: Players) -> LossResult:
         key = step_key(run_state, CODES)
-        fake, state = generate(system.networks, players["generator"], key, count)
+        fake, state = pair.generate(system.networks, players["generator"], key, count)
         seen = shown(system, run_state, fake, NOISE_ON_FAKE)
-        (on_fake,), _ = judge(system.networks, players["discriminator"], seen)
+        (on_fake,), _ = pair.judge(system.networks, players["discriminator"], seen)
         value = LOSSES[system.loss].generator(on_fake)
         return value, ({"generator": state}, {"g_loss": value})
 
@@ -144,16 +125,16 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     training = open_training(config, mesh, pair.CHOICES | choices, pair.RANGES | ranges)
     check_combination(config.loss, smoothing=config.smoothing)
     system = System(
-        networks=make_networks(config, training.shape, config.packing),
+        networks=pair.make_networks(config, training.shape, config.packing),
+        optimizers=pair.make_optimizers(config),
         loss=config.loss,
         smoothing=config.smoothing,
         noise=config.noise,
         noise_steps=config.noise_steps,
-        optimizers=make_optimizers(config),
         average_decay=config.average_decay,
     )
     return training.recipe(
-        init=functools.partial(init, system=system),
+        init=pair.initial(system.networks, system.optimizers, system.average_decay),
         step=functools.partial(step, system=system),
         moves=("discriminator", "generator"),
         sample=make_sample(config, training.shape),
@@ -162,7 +143,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
     """Returns what draws from the generator of a config."""
-    return pair.sampler(make_networks(config, shape, config.packing))
+    return pair.sampler(pair.make_networks(config, shape, config.packing))
 
 
 DECLARATION = declare(make, make_sample)

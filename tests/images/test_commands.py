@@ -1,0 +1,84 @@
+"""sample.py and eval.py on trained generators of points and images."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import eval as evaluation
+import sample
+import train
+from configs import gan as gan_config
+
+TINY = ["--config=configs/gan.py:tiny"]
+GLYPHS = [
+    *("--config.data.kind=glyphs", "--config.network=mlp", "--config.rounds=1"),
+    "--config.validation.every=1",
+]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    for name, flags in {"points": [], "images": GLYPHS}.items():
+        assert train.main([*TINY, f"--workdir={folder / name}", *flags]) == 0
+    return folder
+
+
+def arguments(runs, name, output, *more):
+    return [f"--workdir={runs / name}", f"--output={output}", *more]
+
+
+def test_images_become_a_grid_and_an_npz_file(runs, tmp_path):
+    for folder in ("one", "two"):
+        assert sample.main(arguments(runs, "images", tmp_path / folder, "--count=5")) == 0
+    one, two = (np.load(tmp_path / folder / "samples.npz") for folder in ("one", "two"))
+    assert one["samples"].shape == (5, 28, 28, 1)
+    assert one["samples"].dtype == np.uint8
+    np.testing.assert_array_equal(one["samples"], two["samples"])
+    with Image.open(tmp_path / "one" / "samples.png") as grid:
+        assert grid.size == (3 * 30 - 2, 2 * 30 - 2)
+    assert sample.main(arguments(runs, "images", tmp_path / "other", "--count=5", "--seed=1")) == 0
+    other = np.load(tmp_path / "other" / "samples.npz")["samples"]
+    assert (other != one["samples"]).any()
+
+
+def test_points_become_an_npz_file(runs, tmp_path):
+    assert sample.main(arguments(runs, "points", tmp_path / "new", "--count=7")) == 0
+    assert np.load(tmp_path / "new" / "samples.npz")["samples"].shape == (7, 2)
+    assert not (tmp_path / "new" / "samples.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--temperature=2"], "--temperature=2.0: only sequences have a temperature"),
+        (["--label=3"], "--label=3: this system's generator knows no classes"),
+    ],
+)
+def test_flags_that_do_not_fit(runs, tmp_path, capsys, flags, message):
+    assert sample.main(arguments(runs, "images", tmp_path, *flags)) == 2
+    assert message in capsys.readouterr().err
+    assert sample.main([f"--workdir={runs / 'images'}"]) == 2
+    assert "--output: name the folder" in capsys.readouterr().err
+
+
+def test_evaluation_writes_what_validation_measures(runs, tmp_path):
+    assert evaluation.main(arguments(runs, "points", tmp_path / "points")) == 0
+    summary = json.loads((tmp_path / "points" / "summary.json").read_text())
+    assert set(summary) == {"count", "modes", "high_quality", "loose_modes", "reverse_kl"}
+    assert summary["count"] == gan_config.get_config("tiny").validation.samples
+    assert evaluation.main(arguments(runs, "images", tmp_path / "images")) == 0
+    assert (tmp_path / "images" / "samples.png").exists()
+
+
+def test_other_data_are_refused(runs, tmp_path, capsys):
+    folder = runs / "points"
+    before = (folder / "data.json").read_text()
+    (folder / "data.json").write_text(before.replace('"count": 64', '"count": 65'))
+    try:
+        assert evaluation.main(arguments(runs, "points", tmp_path)) == 2
+    finally:
+        (folder / "data.json").write_text(before)
+    assert "does not match the data" in capsys.readouterr().err
