@@ -93,6 +93,13 @@ class Lessons:
 
         return [lesson(batch, kinds) for batch in batches for kinds in sorted(counts, reverse=True)]
 
+    def with_known_labels(
+        self, batches: Sequence[Batch], rows: Sequence[Rows]
+    ) -> list[tuple[Batch, tuple[jax.Array, jax.Array]]]:
+        """Returns batches with what `known` returns for their rows, on the devices."""
+        known = devices.put_sharded(list(map(self.known, rows)), self._training.mesh)
+        return list(zip(batches, known, strict=True))
+
     def known(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Returns the labels of a batch's noisy speech that earlier rounds have computed.
 

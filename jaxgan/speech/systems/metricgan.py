@@ -281,21 +281,21 @@ class MetricGAN:
         steps = self.warmup_steps if warming else self.generator_steps
         move = functools.partial(steps.timed, timer, "warmup" if warming else "generator")
         # In its first round D has nothing to teach yet.
-        teaches = warming or not generator_first or number > 1
+        begins, ends = warming or (generator_first and number > 1), not (warming or generator_first)
         generator: list[StepMetrics] = []
         with timer.part("data"):
             batches, rows = self.training.draw(number)
-            known = devices.put_sharded(list(map(self.lessons.known, rows)), self.training.mesh)
-            inputs = list(zip(batches, known, strict=True))
+            inputs = self.lessons.with_known_labels(batches, rows)
             replayed = self.lessons.replayed(history, number)
+            if begins:
+                steps.prepare(state, batches)
             if not self.config.scoring.delay:
                 self.first_steps.prepare(state, inputs)
             self.discriminator_steps.prepare(state, self.lessons.like(batches, bool(history)))
-            if teaches:
+            if ends:
                 steps.prepare(state, batches)
-        if teaches and (warming or generator_first):
+        if begins:
             state, generator = move(state, batches)
-
         learn = functools.partial(self.discriminator_steps.timed, timer)
         if self.config.scoring.delay:
             with timer.part("enhance"):
@@ -312,7 +312,7 @@ class MetricGAN:
         self.lessons.require_scores(labels, history)
         self.lessons.remember(rows, labels)
         state, again = learn("discriminator", state, lessons)
-        if not (warming or generator_first):
+        if ends:
             state, generator = move(state, batches)
         with timer.part("record"):
             record = self.lessons.record(lessons, labels, rows)
