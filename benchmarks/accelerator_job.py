@@ -105,8 +105,9 @@ class Run:
 
     def _read(self) -> None:
         assert self.process.stdout
-        for line in self.process.stdout:
-            self.lines.append((time.monotonic(), line.rstrip()))
+        with self.process.stdout as output:
+            for line in output:
+                self.lines.append((time.monotonic(), line.rstrip()))
 
     def wait(self, timeout: float | None = None) -> "Run":
         """Waits for the end. Raises RuntimeError with the last line if the run fails."""
@@ -142,18 +143,23 @@ class Busy:
             self._process = subprocess.Popen(
                 ["nvidia-smi", *query, "-lms", "200"], stdout=subprocess.PIPE, text=True
             )
-            threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
+            output = self._process.stdout
+            self._reader = threading.Thread(target=self._read, args=(output,), daemon=True)
+            self._reader.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stops."""
         if self._process:
             self._process.terminate()
+            self._process.wait()
+            self._reader.join()
 
     def _read(self, output: IO[str]) -> None:
-        for line in output:
-            with contextlib.suppress(ValueError):
-                self.samples.append((time.monotonic(), float(line) / 100))
+        with output:
+            for line in output:
+                with contextlib.suppress(ValueError):
+                    self.samples.append((time.monotonic(), float(line) / 100))
 
     def share(self, begin: float, end: float) -> float | None:
         """Returns the mean between two moments of time.monotonic; None without samples."""

@@ -227,3 +227,51 @@ def test_the_cost_of_replay_is_that_of_the_recipe():
     replayed = sum(round(0.2 * 100 * (number - 1)) for number in range(1, 751))
     assert figures["hours"] == pytest.approx((750 + 0.001 * replayed) / 3600)
     assert f"{replayed} items x 1 ms" in figures["750 rounds"]
+
+
+NVIDIA_SMI = """#!/bin/sh
+case "$1" in
+  *utilization*) for load in 40 80 60; do echo $load; done; exec sleep 100 ;;
+  *) echo "NVIDIA H200, 143771 MiB, 570.1" ;;
+esac
+"""
+
+
+def test_the_card_and_its_load_are_what_nvidia_smi_says(tmp_path, monkeypatch):
+    from accelerator_job import Busy
+    from accelerator_parts import card
+
+    with Busy() as busy:
+        pass
+    assert busy.share(0, float("inf")) is None
+    (tmp_path / "nvidia-smi").write_text(NVIDIA_SMI)
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert card()["memory.total"] == "143771 MiB"
+    with Busy() as busy:
+        while len(busy.samples) < 3:
+            time.sleep(0.01)
+    assert busy.share(0, float("inf")) == pytest.approx(0.6)
+    assert busy.share(0, 0) is None
+
+
+def test_rounds_are_summarised_without_those_that_compile_or_validate(tmp_path):
+    from accelerator_job import Busy, Run
+    from accelerator_parts import round_figures
+
+    run, busy = Run.__new__(Run), Busy()
+    run.workdir, run.begin = tmp_path, 100.0
+    run.lines = [(100.0 + number, f"round {number}/6  d_loss 1") for number in range(1, 7)]
+    busy.samples = [(101.0, 0.0), (102.5, 0.5), (104.5, 1.0), (105.5, 0.0)]
+    speed = "throughput/audio_seconds_per_second"
+    rows = [
+        {"round": number, "time/round": seconds, "time/compile": 0.0, speed: 100 / seconds}
+        for number, seconds in enumerate([50.0, 20.0, 1.0, 2.0, 4.0, 30.0], start=1)
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    figures = round_figures(run, busy)
+    assert (figures["rounds"], figures["time/round s"]) == (3, 2.0)
+    assert figures["audio seconds a second"] == 50.0
+    assert figures["device busy (nvidia-smi)"] == 0.75
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    assert round_figures(run, busy) == {"reason": "only 1 rounds were done"}
