@@ -261,13 +261,12 @@ def train(job: Job) -> None:
     """Reports the validation scores of metricgan_plus after the time that is left, and eval.py."""
     left = job.end - time.monotonic()
     reserve = left * (0.3 if job.pairs else 0.1)
-    flags = ["--config.rounds=3"] if job.rehearse else []
+    flags = [f"--config.rounds={ROUNDS}", "--config.checkpoint.every=5"]
     flags += [f"--config.validation.every={job.sized(5, 1)}", "--config.validation.utterances=32"]
-    flags += ["--config.checkpoint.every=5"]
     run = train_py(job, "train", flags)
     try:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            run.wait(left - reserve)
+            run.wait(min(left - reserve, job.sized(left, 45)))
         if run.process.poll() is None:
             run.process.send_signal(signal.SIGTERM)  # it finishes its round
         run.wait()
