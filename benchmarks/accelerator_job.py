@@ -67,7 +67,9 @@ def reason(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         return f"the package {error.name} is not installed"
     lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[-1]}"[:300]
+    # Run.wait raises a RuntimeError with the last line of train.py, which names its own error.
+    kind = "" if type(error) is RuntimeError else f"{type(error).__name__}: "
+    return f"{kind}{lines[-1]}"[:300]
 
 
 class Run:
