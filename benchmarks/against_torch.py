@@ -1,19 +1,20 @@
 """Compares a round of MetricGAN+ in jaxgan with the same round in plain PyTorch.
 
     pip install -e ".[benchmarks]"
-    python benchmarks/against_torch.py [--config.key=value ...] [--rounds=3] [--replayed=0]
-        [--threads=2] [--json=FILE]
+    python benchmarks/against_torch.py [--config.key=value ...] [--rounds=3] [--warmup=2]
+        [--replayed=0] [--threads=2] [--json=FILE]
 
 Three loops make the updates of configs/metricgan_plus.py, from the same initial networks, on the
 same utterances, with the same scores (see torch_metricgan.py):
 
+    jaxgan, batch N   what `train.py` runs; N is config.batch_size
+    torch, batch N    batches that respect lengths, one update for all kinds, worker processes
     torch, batch 1    one utterance at a time, a separate update for every kind of speech, scores in
                       this process, as in the usual implementation
-    torch, batch N    batches that respect lengths, one update for all kinds, worker processes
-    jaxgan, batch N   what `train.py` runs; N is config.batch_size
 
-They take turns, a round each. The first `--warmup` rounds are not counted; `--replayed=N` adds N
-rounds to the history of each loop, as there would be later in a run. CPU seconds are those of this
+They take turns, a round each. The first `--warmup` rounds are not counted; with `--warmup=0` jaxgan
+compiles its programs before round 1, which then is counted. `--replayed=N` adds N rounds to the
+history of each loop, as there would be later in a run. CPU seconds are those of this
 process and its workers. On a busy machine set OMP_WAIT_POLICY=passive, so that PyTorch's threads
 spend no CPU time on waiting for each other. On a GPU set XLA_PYTHON_CLIENT_PREALLOCATE=false, so
 that there is memory for both.
@@ -28,7 +29,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -95,7 +96,11 @@ class JaxganLoop:
 
     def __init__(self, recipe: MetricGAN) -> None:
         self.recipe = recipe
-        self.state = recipe.init(jax.random.key(recipe.config.seed))
+        self.start()
+
+    def start(self) -> None:
+        """Starts again from the initial networks, with an empty history."""
+        self.state = self.recipe.init(jax.random.key(self.recipe.config.seed))
         self.history: History = ()
 
     def round(self, number: int, timer: Timer) -> Mapping[str, float]:
@@ -132,6 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of PyTorch")
     parser.add_argument("--json", type=Path, help="file for the same figures as JSON")
     options, overrides = parser.parse_known_args(arguments)
+    if options.replayed and not options.warmup:
+        parser.error("--replayed needs --warmup: it repeats the history of those rounds")
     sys.path.append(str(ROOT))  # the config imports one beside it
     try:
         config = configs.load(str(CONFIG), overrides)
@@ -156,8 +163,24 @@ def check(config: ConfigDict) -> None:
             )
 
 
-def compare(config: ConfigDict, options: argparse.Namespace) -> dict[str, Any]:
-    """Returns the figures of all loops."""
+def print_row(number: int, name: str, row: Mapping[str, float]) -> None:
+    """Prints the times of a loop's round as soon as they are known."""
+    times = f"{row['round s']:.1f} s, {row['round CPU s']:.1f} CPU s"
+    print(f"round {number}: {name}: {times}", file=sys.stderr)
+
+
+def compare(
+    config: ConfigDict,
+    options: argparse.Namespace,
+    report: Callable[[int, str, Mapping[str, float]], None] = print_row,
+) -> dict[str, Any]:
+    """Returns the figures of all loops.
+
+    Args:
+        config: of all loops.
+        options: `rounds`, `warmup`, `replayed` and `threads` of the command line.
+        report: called after every round with its number, the loop's name, and the figures.
+    """
     devices.start()
     torch.set_num_threads(options.threads)
     scoring = config.scoring
@@ -168,13 +191,18 @@ def compare(config: ConfigDict, options: argparse.Namespace) -> dict[str, Any]:
     ):
         assert isinstance(recipe, MetricGAN)
         loops = make_loops(config, recipe, pool)
+        if not options.warmup:
+            ours = loops[OURS]
+            assert isinstance(ours, JaxganLoop)
+            ours.round(1, Timer())
+            ours.start()
+            compilations.take()
         rows: dict[str, list[dict[str, float]]] = {name: [] for name in loops}
         for number in range(1, options.warmup + options.rounds + 1):
             for name, loop in loops.items():
                 row = measured(loop, number)
                 rows[name].append(row)
-                times = f"{row['round s']:.1f} s, {row['round CPU s']:.1f} CPU s"
-                print(f"round {number}: {name}: {times}", file=sys.stderr)
+                report(number, name, row)
             if number == options.warmup:
                 compilations.take()
                 for loop in loops.values():
@@ -214,7 +242,7 @@ def make_loops(config: ConfigDict, recipe: MetricGAN, pool: ScorePool) -> dict[s
     batched = TorchMetricGAN(config, corpus, size, True, by_workers, place())
     for loop in (known, batched):
         loop.start_from(players)
-    return {"torch, batch 1": known, f"torch, batch {size}": batched, OURS: ours}
+    return {OURS: ours, f"torch, batch {size}": batched, "torch, batch 1": known}
 
 
 def place() -> torch.device:

@@ -7,8 +7,9 @@
 Both compute the same float32 function of the same parameters and inputs, alternately, each on
 `--cores` cores (jaxgan as in training, with the batch divided over them; PyTorch with as many
 threads) or on the GPU. "forward" computes the outputs, "and backward" also the gradients with
-respect to all parameters and the input. "blstm-cudnn", on a GPU only, is jaxgan's layer computed by
-cuDNN, which PyTorch always uses. CPU seconds are those of all threads of the process. On a busy
+respect to all parameters and the input. In the cases "-ragged" the utterances have different
+lengths. "blstm-cudnn", on a GPU only, is jaxgan's layer computed by cuDNN, which PyTorch always
+uses. CPU seconds are those of all threads of the process. On a busy
 machine set OMP_WAIT_POLICY=passive, so that PyTorch's threads do not spend CPU time waiting for
 each other. On a GPU set XLA_PYTHON_CLIENT_PREALLOCATE=false, so that both have memory.
 
@@ -45,7 +46,10 @@ FRAMES_COMPARED = 40
 """Frames for comparing the discriminators. With more, some input of a LeakyReLU is so close to 0
 that rounding decides its slope, and two correct gradients differ."""
 CUDNN = "blstm-cudnn"
-CASES = ("blstm", "blstm-ragged", "discriminator", "discriminator-paper", CUDNN)
+CASES = (
+    *("blstm", "blstm-ragged", "discriminator", "discriminator-paper"),
+    *(CUDNN, f"{CUDNN}-ragged"),
+)
 
 Thunk = Callable[[], Any]
 
@@ -101,7 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start(options.cores)
 
     rows = []
-    everywhere = [name for name in CASES if name != CUDNN or place().type == "cuda"]
+    gpu = place().type == "cuda"
+    everywhere = [name for name in CASES if gpu or not name.startswith(CUDNN)]
     for name in options.only or everywhere:
         rows += rows_of(name, options.batch, options.frames, options.repeats)
         print(table(rows[-2:]), flush=True)
@@ -143,8 +148,9 @@ def make(name: str, batch: int, frames: int) -> Case:
     ).astype(np.float32)
     if name.startswith("discriminator"):
         return discriminator(SMALL if name == "discriminator" else PAPER, x, clean)
-    shortest = frames // 2 if name == "blstm-ragged" else frames
-    return blstm(x, np.linspace(frames, shortest, batch).astype(np.int32), name == CUDNN)
+    shortest = frames // 2 if name.endswith("-ragged") else frames
+    lengths = np.linspace(frames, shortest, batch).astype(np.int32)
+    return blstm(x, lengths, name.startswith(CUDNN))
 
 
 def blstm(x: np.ndarray, lengths: np.ndarray, cudnn: bool) -> Case:
@@ -257,9 +263,9 @@ def of_torch(case: Case, dtype: torch.dtype) -> Side:
     return Side(forward, backward, arrays)
 
 
-def agreement(case: Case) -> dict[str, tuple[float, float]]:
+def agreement(case: Case, ours: Side) -> dict[str, tuple[float, float]]:
     """Errors of jaxgan and of PyTorch, both in float32, by part: "forward" and "backward"."""
-    sides = of_torch(case, torch.float64), of_jaxgan(case), of_torch(case, torch.float32)
+    sides = of_torch(case, torch.float64), ours, of_torch(case, torch.float32)
     exact, *found = (side.arrays(side.forward(), side.backward()) for side in sides)
     gradients = [name for name in exact if name != "output"]
 
@@ -270,9 +276,9 @@ def agreement(case: Case) -> dict[str, tuple[float, float]]:
     return {"forward": largest(["output"]), "backward": largest(gradients)}
 
 
-def measure(case: Case, repeats: int) -> dict[str, np.ndarray]:
+def measure(case: Case, ours: Side, repeats: int) -> dict[str, np.ndarray]:
     """Milliseconds [jaxgan, PyTorch] by [clock, CPU], by part; medians of repeats in turn."""
-    sides = of_jaxgan(case), of_torch(case, torch.float32)
+    sides = ours, of_torch(case, torch.float32)
     medians = {}
     for part in ("forward", "backward"):
         runs = [getattr(side, part) for side in sides]
@@ -286,9 +292,10 @@ def measure(case: Case, repeats: int) -> dict[str, np.ndarray]:
 def rows_of(name: str, batch: int, frames: int, repeats: int) -> list[dict[str, Any]]:
     """Two rows of the table."""
     few = min(frames, FRAMES_COMPARED) if name.startswith("discriminator") else frames
-    errors = agreement(make(name, 2, few))
+    small, case = make(name, 2, few), make(name, batch, frames)
+    errors = agreement(small, of_jaxgan(small))
     rows = []
-    for part, times in measure(make(name, batch, frames), repeats).items():
+    for part, times in measure(case, of_jaxgan(case), repeats).items():
         (wall, cpu), (torch_wall, torch_cpu) = times.tolist()
         rows.append(
             {

@@ -86,6 +86,14 @@ def test_the_table_of_recipes_imports_no_system():
     assert not {"espeakng_loader", "soundfile", "pesq"} & set(modules)
 
 
+def test_training_on_own_data_does_not_need_the_synthesiser_of_the_demo_corpus():
+    systems = sorted(path for path in RECIPES.values() if path.startswith("jaxgan.speech"))
+    assert systems
+    modules = run(f"import sys, {', '.join(systems)}; print(*sys.modules)").split()
+    assert "jaxgan.speech.data.demo" in modules
+    assert not [name for name in modules if name.startswith("espeakng")]
+
+
 def test_every_recipe_can_be_imported():
     for name, path in RECIPES.items():
         assert importlib.util.find_spec(path), name

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import espeakng_loader
 import numpy as np
 
 from jaxgan.core.errors import UserError
@@ -51,8 +50,18 @@ class Line:
 
 
 def version() -> str:
-    """Returns the version of the wheel that contains the synthesiser."""
-    return importlib.metadata.version("espeakng-loader")
+    """Returns the version of the wheel that contains the synthesiser.
+
+    Raises:
+        UserError: the wheel is not installed.
+    """
+    try:
+        return importlib.metadata.version("espeakng-loader")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise UserError(
+            "config.data.kind='demo' needs the package espeakng-loader, which is not installed: "
+            "install it, or choose another config.data.kind"
+        ) from error
 
 
 def synthesise(lines: Sequence[Line]) -> tuple[list[np.ndarray], int]:
@@ -90,6 +99,9 @@ def synthesise(lines: Sequence[Line]) -> tuple[list[np.ndarray], int]:
 
 
 def _main(script: str, spoken: str) -> None:
+    # Only this process needs the wheel, so training on other data works without it.
+    import espeakng_loader
+
     lines = [Line(**fields) for fields in json.loads(Path(script).read_text())]
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     data = espeakng_loader.get_data_path().encode()

@@ -1,3 +1,4 @@
+import importlib.metadata
 import subprocess
 import sys
 
@@ -115,6 +116,15 @@ def test_a_synthesiser_that_fails_is_a_user_error_in_one_line(monkeypatch):
     monkeypatch.setattr(subprocess, "run", crash)
     with pytest.raises(UserError, match=r"does not run here \(status -11\)"):
         espeak.synthesise([line])
+
+
+def test_a_missing_synthesiser_is_a_user_error(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    with pytest.raises(UserError, match="needs the package espeakng-loader, which is not inst"):
+        demo.open_set("train", 1, 0)
 
 
 def test_the_synthesiser_runs_without_jax():
