@@ -109,8 +109,22 @@ def test_rounds_are_finite_move_only_declared_players_and_equal_those_on_eight_d
             assert np.isfinite(leaf).all()
     assert one.step > before.step
 
-    monkeypatch.setattr(Steps, "__call__", call)
+    texts = {}
+
+    def compiled(steps, state, batches, *shared):
+        batches = list(batches)
+        if batches and steps not in texts:
+            lowered = steps.lower(state, batches[0], *shared)
+            texts[steps] = lowered.compile().as_text()
+        return call(steps, state, batches, *shared)
+
+    monkeypatch.setattr(Steps, "__call__", compiled)
     _, eight, other_rows = play(name, 8)
+    # Devices exchange only sums, never rows of a batch.
+    assert texts
+    for steps, text in texts.items():
+        for exchange in ("all-gather", "all-to-all", "collective-permute"):
+            assert f" {exchange}(" not in text, steps.moves
     # Adam divides by |g|: if a gradient is nearly zero, its sign is rounding.
     a, b = (
         np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(state.players)])

@@ -71,12 +71,12 @@ class Steps:
         ) -> tuple[RunState, Metrics]:
             return _scan(_only_moving(step, self.moves), run_state, batches, count, shared)
 
-        compiled = jax.jit(
+        self._compiled = jax.jit(
             program,
             donate_argnums=0,
             out_shardings=out_shardings or replicated,
         )
-        self._program = devices.under(mesh, compiled)
+        self._program = devices.under(mesh, self._compiled)
 
     def __call__(
         self, run_state: RunState, batches: Iterable[PyTree], *shared: Any
@@ -96,10 +96,23 @@ class Steps:
         reports = []
         for together in _neighbours(batches, self._batches):
             count = devices.put_replicated(np.int32(len(together)), self._mesh)
-            filled = (*together, *[together[-1]] * (self._batches - len(together)))
+            filled = self._filled(together)
             run_state, metrics = self._program(run_state, filled, count, shared)
             reports.append(StepMetrics(metrics, len(together)))
         return run_state, reports
+
+    def lower(self, run_state: RunState, batch: PyTree, *shared: Any) -> jax.stages.Lowered:
+        """Returns the program of the steps, which has not been compiled yet.
+
+        Args:
+            run_state: as for a call, like the other arguments, or `jax.ShapeDtypeStruct`s of it.
+            batch: one of the batches; the program has room for several of its shape.
+            shared: what every step receives after its batch.
+        """
+        count = jax.ShapeDtypeStruct((), jnp.int32, sharding=devices.replicated(self._mesh))
+        lower = devices.under(self._mesh, self._compiled.lower)
+        lowered: jax.stages.Lowered = lower(run_state, self._filled([batch]), count, shared)
+        return lowered
 
     def timed(
         self, timer: Timer, part: str, run_state: RunState, batches: Iterable[PyTree], *shared: Any
@@ -109,6 +122,10 @@ class Steps:
             run_state, reports = self(run_state, batches, *shared)
             jax.block_until_ready(run_state.step)
         return run_state, reports
+
+    def _filled(self, together: Sequence[PyTree]) -> tuple[PyTree, ...]:
+        """Returns the batches, and the last one again in the places that are left."""
+        return (*together, *[together[-1]] * (self._batches - len(together)))
 
 
 def by_step(reports: Sequence[StepMetrics]) -> list[Metrics]:
