@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import json
+import re
 from pathlib import Path
 
 import jax
@@ -30,6 +31,9 @@ def tiny_configs():
 
 
 CONFIGS = tiny_configs()
+EXCHANGE_ROWS = {"segan"}
+"""Devices exchange rows of a batch, not only sums: SEGAN's D appends a batch, which is divided over
+them, to its reference batch, which each of them holds."""
 
 
 @pytest.fixture(autouse=True)
@@ -120,11 +124,10 @@ def test_rounds_are_finite_move_only_declared_players_and_equal_those_on_eight_d
 
     monkeypatch.setattr(Steps, "__call__", compiled)
     _, eight, other_rows = play(name, 8)
-    # Devices exchange only sums, never rows of a batch.
     assert texts
-    for steps, text in texts.items():
-        for exchange in ("all-gather", "all-to-all", "collective-permute"):
-            assert f" {exchange}(" not in text, steps.moves
+    for text in texts.values():
+        exchanged = re.findall(" (?:all-gather|all-to-all|collective-permute)\\(", text)
+        assert not exchanged or name in EXCHANGE_ROWS
     # Adam divides by |g|: if a gradient is nearly zero, its sign is rounding.
     a, b = (
         np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(state.players)])
