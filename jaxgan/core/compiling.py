@@ -110,9 +110,9 @@ class Program:
         platform = mesh.devices.flat[0].platform
         self._jitted = jax.jit(function, compiler_options=OPTIONS.get(platform), **options)
         self._mesh = mesh
-        self._compiled: dict[Hashable, Future[Any]] = {}
+        self._compiled: dict[Hashable, Future[jax.stages.Compiled]] = {}
 
-    def prepare(self, *arguments: Any) -> Future[Any]:
+    def prepare(self, *arguments: Any) -> Future[jax.stages.Compiled]:
         """Starts to compile for arguments like these, unless that has been done, and returns.
 
         Args:
@@ -127,13 +127,15 @@ class Program:
             ),
         )
         if key not in self._compiled:
-            shapes = jax.tree.map(_without_values, arguments)
-            self._compiled[key] = _queue().submit(functools.partial(self._compile, shapes))
+            # The arrays themselves may be donated before the program is lowered.
+            lower = functools.partial(self.lower, *jax.tree.map(_without_values, arguments))
+            self._compiled[key] = _queue().submit(lambda: lower().compile())
         return self._compiled[key]
 
-    def _compile(self, shapes: tuple[Any, ...]) -> Any:
+    def lower(self, *arguments: Any) -> jax.stages.Lowered:
+        """Returns the program for arguments like those of `prepare`, before it is compiled."""
         with jax.set_mesh(self._mesh):
-            return self._jitted.lower(*shapes).compile()
+            return self._jitted.lower(*jax.tree.map(_without_values, arguments))
 
     def __call__(self, *arguments: Any) -> Any:
         """Calls the function, after it has been compiled for these shapes."""

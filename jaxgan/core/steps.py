@@ -9,6 +9,7 @@ of batches are compiled at the same time, before the first step.
 
 import functools
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import jax
@@ -78,17 +79,23 @@ class Steps:
         shardings = out_shardings or replicated
         self._program = Program(program, mesh, donate_argnums=0, out_shardings=shardings)
 
-    def prepare(self, run_state: RunState, batches: Sequence[PyTree], *shared: Any) -> None:
+    def prepare(
+        self, run_state: RunState, batches: Sequence[PyTree], *shared: Any
+    ) -> list[Future[jax.stages.Compiled]]:
         """Starts to compile the programs for these batches in the background.
 
         Args:
             run_state: only its shapes matter.
             batches: pytrees of arrays on the devices, or of `jax.ShapeDtypeStruct` with shardings.
             shared: as in a call.
+
+        Returns:
+            The program of each shape, once it is compiled.
         """
-        count = jax.ShapeDtypeStruct((), np.int32, sharding=devices.replicated(self._mesh))
-        for batch in {_shape(batch): batch for batch in batches}.values():
-            self._program.prepare(run_state, (batch,) * self._batches, count, shared)
+        return [
+            self._program.prepare(run_state, self._filled([batch]), self._count(), shared)
+            for batch in {_shape(batch): batch for batch in batches}.values()
+        ]
 
     def __call__(
         self, run_state: RunState, batches: Iterable[PyTree], *shared: Any
@@ -110,10 +117,20 @@ class Steps:
         reports = []
         for together in _neighbours(batches, self._batches):
             count = devices.put_replicated(np.int32(len(together)), self._mesh)
-            filled = (*together, *[together[-1]] * (self._batches - len(together)))
+            filled = self._filled(together)
             run_state, metrics = self._program(run_state, filled, count, shared)
             reports.append(StepMetrics(metrics, len(together)))
         return run_state, reports
+
+    def lower(self, run_state: RunState, batch: PyTree, *shared: Any) -> jax.stages.Lowered:
+        """Returns the program for batches of this shape, before it is compiled; for its analysis.
+
+        Args:
+            run_state: as for a call, like the other arguments, or `jax.ShapeDtypeStruct`s of it.
+            batch: one of the batches; the program has room for several of its shape.
+            shared: what every step receives after its batch.
+        """
+        return self._program.lower(run_state, self._filled([batch]), self._count(), shared)
 
     def timed(
         self, timer: Timer, part: str, run_state: RunState, batches: Iterable[PyTree], *shared: Any
@@ -123,6 +140,14 @@ class Steps:
             run_state, reports = self(run_state, batches, *shared)
             jax.block_until_ready(run_state.step)
         return run_state, reports
+
+    def _count(self) -> jax.ShapeDtypeStruct:
+        """Returns the shape of the number of batches that a program's call makes steps for."""
+        return jax.ShapeDtypeStruct((), np.int32, sharding=devices.replicated(self._mesh))
+
+    def _filled(self, together: Sequence[PyTree]) -> tuple[PyTree, ...]:
+        """Returns the batches, and the last one again in the places that are left."""
+        return (*together, *[together[-1]] * (self._batches - len(together)))
 
 
 def by_step(reports: Sequence[StepMetrics]) -> list[Metrics]:

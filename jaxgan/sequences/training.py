@@ -110,6 +110,8 @@ class Training:
         rows: int32 [B], the rows of one batch that G draws.
         init: as given, compiled, like all of the following.
         generate: as given.
+        likelihood_steps: `likelihood_step`.
+        discriminator_steps: `discriminator_step`.
         policy_steps: `policy_step`.
         start_adversarial: `roll_outs.start_adversarial`.
         follow: `roll_outs.follow`.
@@ -138,12 +140,12 @@ class Training:
         if config.discriminator_batches:
             self._half = min(self._half, config.discriminator_batches * config.batch_size // 2)
         steps = functools.partial(Steps, mesh=mesh)
-        self._likelihood_steps = steps(
+        self.likelihood_steps = steps(
             likelihood_step,
             moves=("generator",),
             batches=_per_program(self._count // config.batch_size),
         )
-        self._discriminator_steps = steps(
+        self.discriminator_steps = steps(
             discriminator_step,
             moves=("discriminator",),
             batches=_per_program(2 * self._half // config.batch_size),
@@ -167,7 +169,7 @@ class Training:
         placed = devices.put_replicated(np.float32(truth), self.mesh)
         with timer.part("likelihood"):
             batches = self._in_batches(order)
-            state, reports = self._likelihood_steps(state, batches, self._data, placed)
+            state, reports = self.likelihood_steps(state, batches, self._data, placed)
             found = average(reports)
         tokens = float(len(batches) * self._config.batch_size * self._length)
         return state, {**found, "truth": truth, "throughput/tokens": tokens}
@@ -205,7 +207,7 @@ class Training:
     ) -> tuple[RunState, list[StepMetrics]]:
         """Moves D once for each batch of the rows `order`, int [n]; see `select`."""
         batches = self._in_batches(order)
-        return self._discriminator_steps(state, batches, self._data, generated)
+        return self.discriminator_steps(state, batches, self._data, generated)
 
     def _random(self, number: int, stream: int) -> np.random.Generator:
         """Returns the generator of the host's random draws in a round."""

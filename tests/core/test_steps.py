@@ -188,3 +188,22 @@ def test_outputs_are_taken_step_by_step():
     assert [int(y) for _, y in parts] == [0, 1, 2, 0, 1]
     np.testing.assert_array_equal(parts[1][0], [2, 3])
     assert [set(report.metrics) for report in reports] == [{"loss"}, {"loss"}]
+
+
+def test_programs_are_lowered_for_described_arrays():
+    mesh = devices.make_mesh(8)
+    steps = Steps(step, mesh, ["fit"], 3)
+    state, (batch,) = fresh(mesh), batches_of(8, mesh=mesh)
+    described = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding),
+        (state, batch),
+    )
+    lowered = steps.lower(*described)
+    assert lowered.as_text() == steps.lower(state, batch).as_text()
+    count = devices.put_replicated(np.int32(1), mesh)
+    expected, _ = one_by_one(mesh, [batch])
+    found, _ = lowered.compile()(state, (batch,) * 3, count, ())
+    np.testing.assert_array_equal(
+        found.players["fit"].params["weight"], expected.players["fit"].params["weight"]
+    )
+    assert state.step.is_deleted()

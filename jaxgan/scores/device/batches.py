@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxgan.core import devices
 from jaxgan.scores.score import INT16_SCALE
 
 _CPU_GROUP = 4
@@ -73,7 +74,8 @@ def score_batch(
 ) -> jax.Array:
     """Returns the scores [B] of a batch, computed a few pairs at a time.
 
-    A pair in which a sample is not finite or a signal is silent is NaN.
+    A pair in which a sample is not finite or a signal is silent is NaN. Under `jax.set_mesh`, each
+    device scores its own rows.
 
     Args:
         score: the score; it receives float32 pairs, or float64 pairs if both signals are float64.
@@ -93,6 +95,23 @@ def score_batch(
     batch = reference.shape[0]
     if lengths.shape != (batch,):
         raise ValueError(f"lengths must be [B] = [{batch}], not {lengths.shape}")
+
+    # Pairs share loops and conditionals, for which devices would exchange signals and wait.
+    def score_rows(rows: tuple[jax.Array, jax.Array, jax.Array], _: tuple[()]) -> jax.Array:
+        return _score_groups(score, *rows, group)
+
+    scores: jax.Array = devices.on_each(score_rows, (reference, estimate, lengths), ())
+    return scores
+
+
+def _score_groups(
+    score: PairScore,
+    reference: jax.Array,
+    estimate: jax.Array,
+    lengths: jax.Array,
+    group: int | None,
+) -> jax.Array:
+    batch = reference.shape[0]
     if group is None:
         group = _CPU_GROUP if jax.default_backend() == "cpu" else batch
     group = max(1, min(group, batch))

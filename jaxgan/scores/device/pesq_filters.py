@@ -191,16 +191,16 @@ def _biquad(signals: jax.Array, unfused: bool) -> jax.Array:
     The signal is split into chunks that are filtered in parallel. The state at the start of a chunk
     (the inner signal and its last step) is a linear function of the samples before it.
     """
-    shape = signals.shape
-    chunks = -(-shape[-1] // _CHUNK)
-    rows = signals.reshape(-1, shape[-1])
-    rows = jnp.pad(rows, ((0, 0), (0, chunks * _CHUNK - shape[-1])))
-    rows = rows.reshape(-1, chunks, _CHUNK)
+    size = signals.shape[-1]
+    chunks = -(-size // _CHUNK)
+    padding = [(0, 0)] * (signals.ndim - 1)
+    rows = jnp.pad(signals, [*padding, (0, chunks * _CHUNK - size)])
+    rows = rows.reshape(*signals.shape[:-1], chunks, _CHUNK)
     value, step = _states(rows)
-    lanes = rows.reshape(-1, _CHUNK).T
-    start = (value.reshape(-1), (value - step).reshape(-1))
-    _, filtered = lax.scan(functools.partial(_biquad_step, unfused), start, lanes, unroll=2)
-    return filtered.T.reshape(-1, chunks * _CHUNK)[:, : shape[-1]].reshape(shape)
+    start = value, value - step
+    samples = jnp.moveaxis(rows, -1, 0)
+    _, filtered = lax.scan(functools.partial(_biquad_step, unfused), start, samples, unroll=2)
+    return jnp.moveaxis(filtered, 0, -1).reshape(*signals.shape[:-1], -1)[..., :size]
 
 
 def _biquad_forward(signals: jax.Array, unfused: bool) -> tuple[jax.Array, None]:
@@ -232,7 +232,7 @@ def _biquad_step(
 
 
 def _states(chunks: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Returns the inner signal before each chunk and its last step, [rows, chunks] each."""
+    """Returns the inner signal before each chunk [..., chunks, 64], and its last step."""
     contribution, transition = _state_weights()
     state = jnp.matmul(
         chunks, jnp.asarray(contribution, chunks.dtype), precision=lax.Precision.HIGHEST
@@ -274,5 +274,6 @@ def _state_weights() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _delay(values: jax.Array, chunks: int) -> jax.Array:
-    """Returns values [rows, chunks, 2] moved to later positions by `chunks`; zeros move in."""
-    return jnp.pad(values, ((0, 0), (chunks, 0), (0, 0)))[:, : values.shape[1]]
+    """Returns values [..., chunks, 2] moved to later positions by `chunks`; zeros move in."""
+    padding = [(0, 0)] * (values.ndim - 2)
+    return jnp.pad(values, [*padding, (chunks, 0), (0, 0)])[..., : values.shape[-2], :]

@@ -328,7 +328,15 @@ def make(config: ConfigDict, mesh: Mesh) -> SeqGAN:
     """
     check(config, mesh, RANGES)
     corpus = open_corpus(config, mesh)
-    system = System(
+    system = make_system(config, mesh, corpus)
+    validation = open_validation(config, mesh, corpus)
+    validation.print_bounds()
+    return SeqGAN(config, system, corpus, validation)
+
+
+def make_system(config: ConfigDict, mesh: Mesh, corpus: Corpus) -> System:
+    """Returns the networks and optimizers of a config for a corpus."""
+    return System(
         generator=make_generator(config, corpus),
         discriminator=make_discriminator(config, corpus),
         judge=config.judge,
@@ -341,9 +349,6 @@ def make(config: ConfigDict, mesh: Mesh) -> SeqGAN:
         gradient_penalty=config.gradient_penalty,
         mesh=mesh,
     )
-    validation = open_validation(config, mesh, corpus)
-    validation.print_bounds()
-    return SeqGAN(config, system, corpus, validation)
 
 
 def open_validation(config: ConfigDict, mesh: Mesh, corpus: Corpus) -> Validation:

@@ -7,11 +7,15 @@ exactly the frames that it has by itself, followed by frames of zeros.
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from jaxgan.core import devices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +63,7 @@ def stft(signal: jax.Array, front_end: FrontEnd) -> jax.Array:
     hop = front_end.hop
     blocks = jnp.pad(signal, ((0, 0), (hop, hop))).reshape(signal.shape[0], -1, hop)
     frames = jnp.concatenate([blocks[:, :-1], blocks[:, 1:]], axis=-1)
-    return jnp.fft.rfft(frames * front_end.weights, axis=-1)
+    return _transform(jnp.fft.rfft, frames * front_end.weights)
 
 
 def istft(spectrum: jax.Array, lengths: jax.Array, front_end: FrontEnd) -> jax.Array:
@@ -75,10 +79,17 @@ def istft(spectrum: jax.Array, lengths: jax.Array, front_end: FrontEnd) -> jax.A
     """
     hop = front_end.hop
     first, second = front_end.weights[:hop], front_end.weights[hop:]
-    frames = jnp.fft.irfft(spectrum, n=front_end.window, axis=-1)
+    frames = _transform(functools.partial(jnp.fft.irfft, n=front_end.window), spectrum)
     overlapped = frames[:, :-1, hop:] * second + frames[:, 1:, :hop] * first
     signal = (overlapped / (first**2 + second**2)).reshape(spectrum.shape[0], -1)
     return jnp.where(jnp.arange(signal.shape[1]) < lengths[:, None], signal, 0)
+
+
+def _transform(transform: Callable[[jax.Array], jax.Array], rows: jax.Array) -> jax.Array:
+    """Returns the transform of rows [B, ...] along the last axis."""
+    # Up to jax 0.11, XLA does not divide it: every device would fetch and transform all rows.
+    transformed: jax.Array = devices.on_each(lambda own, _: transform(*own), (rows,), ())
+    return transformed
 
 
 def magnitude(spectrum: jax.Array) -> jax.Array:

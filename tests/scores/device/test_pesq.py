@@ -10,7 +10,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import jaxgan.scores
 from jaxgan.core.errors import UserError
-from jaxgan.scores.device import pesq_nb, pesq_wb
+from jaxgan.scores.device import pesq_nb, pesq_wb, stoi
 
 SECONDS = (2.0, 1.4, 2.9, 2.2, 0.9, 2.6, 1.7, 3.0)
 
@@ -62,6 +62,21 @@ def test_eight_devices_with_longer_padding_give_the_same(pairs, batch):
     scores = jax.jit(jax.shard_map(pesq_wb, mesh=mesh, in_specs=rows, out_specs=rows))(*sharded)
     assert scores.sharding.spec == rows
     np.testing.assert_allclose(scores, pesq_wb(*batch(pairs, 48000)), atol=1e-4)
+
+
+@pytest.mark.parametrize("score", [pesq_wb, stoi])
+def test_devices_score_their_own_rows(score, pairs, batch):
+    arrays = batch(pairs, 48000)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    rows = NamedSharding(mesh, PartitionSpec("data"))
+    sharded = jax.device_put(arrays, rows)
+    with jax.set_mesh(mesh):
+        compiled = score.lower(*sharded).compile()
+        scores = compiled(*sharded)
+    for collective in ("all-gather", "all-reduce", "all-to-all", "collective-permute"):
+        assert collective not in compiled.as_text()
+    assert scores.sharding.is_equivalent_to(rows, 1)
+    np.testing.assert_allclose(scores, score(*arrays), atol=1e-5)
 
 
 def test_identical_signals_have_the_highest_score(pairs, batch):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
+from jaxgan.core import devices
 from jaxgan.scores.device import pesq_constants, pesq_filters
 
 
@@ -76,3 +77,13 @@ def test_gradient_of_the_filter_is_its_transpose():
     np.testing.assert_allclose(
         np.vdot(back(cotangent)[0], signal), np.vdot(cotangent, filtered), rtol=1e-3
     )
+
+
+def test_the_wide_band_filter_keeps_a_batch_on_its_devices():
+    mesh = devices.make_mesh(8)
+    signals = np.random.default_rng(0).standard_normal((2, 8, 1000)).astype(np.float32)
+    placed = jax.device_put(signals, jax.NamedSharding(mesh, jax.P(None, devices.DATA)))
+    biquad = jax.jit(lambda x: pesq_filters._biquad(x, True))
+    compiled = biquad.lower(placed).compile()
+    assert "all-gather" not in compiled.as_text()
+    np.testing.assert_array_equal(compiled(placed), biquad(signals))
