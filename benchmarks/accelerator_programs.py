@@ -155,7 +155,7 @@ def scores(job: Job) -> None:
     from jaxgan.core import devices
 
     devices.prepare()
-    sets = benchmark.make_mixtures(Path(job.speech), Path(job.noise), job.sized(48, 6))
+    sets = benchmark.make_mixtures(Path(job.speech), Path(job.noise), job.sized(60, 6))
     if job.pairs:
         sets["pairs"] = benchmark.first_pairs(benchmark.read_pairs(Path(job.pairs))[0], 16)
     longest, most = 4 * SAMPLE_RATE, job.sized(64, 6)
