@@ -26,6 +26,7 @@ RECIPES = {
     "score_loss": "jaxgan.speech.systems.score_loss",
     "segan": "jaxgan.speech.systems.segan",
     "seqgan": "jaxgan.sequences.systems.seqgan",
+    "wgan": "jaxgan.images.systems.wgan",
 }
 
 
