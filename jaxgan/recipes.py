@@ -27,6 +27,7 @@ RECIPES = {
     "segan": "jaxgan.speech.systems.segan",
     "seqgan": "jaxgan.sequences.systems.seqgan",
     "wgan": "jaxgan.images.systems.wgan",
+    "wgan_gp": "jaxgan.images.systems.wgan_gp",
 }
 
 
