@@ -19,6 +19,7 @@ from jaxgan.core.recipe import Declaration, Recipe
 RECIPES = {
     "cgan": "jaxgan.speech.systems.cgan",
     "gan": "jaxgan.images.systems.gan",
+    "loss_sensitive": "jaxgan.images.systems.loss_sensitive",
     "mask_regression": "jaxgan.speech.systems.mask_regression",
     "metricgan": "jaxgan.speech.systems.metricgan",
     "organ": "jaxgan.sequences.systems.organ",
@@ -26,6 +27,8 @@ RECIPES = {
     "score_loss": "jaxgan.speech.systems.score_loss",
     "segan": "jaxgan.speech.systems.segan",
     "seqgan": "jaxgan.sequences.systems.seqgan",
+    "wgan": "jaxgan.images.systems.wgan",
+    "wgan_gp": "jaxgan.images.systems.wgan_gp",
 }
 
 

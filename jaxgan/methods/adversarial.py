@@ -159,8 +159,9 @@ def check_combination(
         )
     if gradient_penalty and batch_norm:
         raise UserError(
-            "config.batch_norm: the gradient penalty is of one sample at a time, and batch "
-            "normalisation mixes the samples; use layer normalisation, or config.gradient_penalty=0"
+            "config.discriminator.normalisation=batch: the gradient penalty is of one sample at a "
+            "time, and batch normalisation mixes the samples; choose layer or none, or "
+            "config.gradient_penalty=0"
         )
     if gradient_penalty and minibatch_discrimination:
         raise UserError(

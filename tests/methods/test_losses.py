@@ -192,7 +192,7 @@ WRONG = {
     "sigmoid": ({"loss": "least_squares", "sigmoid": True}, "config.sigmoid: 'least_squares'"),
     "batch norm": (
         {"loss": "wasserstein", "gradient_penalty": 10.0, "batch_norm": True},
-        "config.batch_norm: the gradient penalty",
+        "config.discriminator.normalisation=batch: the gradient penalty",
     ),
     "minibatch": (
         {"loss": "wasserstein", "gradient_penalty": 10.0, "minibatch_discrimination": True},

@@ -2,8 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import flax.linen as nn
 import jax
@@ -12,7 +12,17 @@ import optax
 from ml_collections import ConfigDict
 
 from jaxgan.core.errors import UserError
-from jaxgan.core.state import Player, PyTree, RunState, make_player, make_run_state
+from jaxgan.core.state import (
+    LossResult,
+    Player,
+    Players,
+    PyTree,
+    RunState,
+    StepResult,
+    descend,
+    make_player,
+    make_run_state,
+)
 from jaxgan.images.networks import dcgan, mlp
 
 GENERATORS = {"mlp": mlp.MLPGenerator, "dcgan": dcgan.Generator}
@@ -21,13 +31,12 @@ CHOICES = {
     "network": tuple(GENERATORS),
     "prior": ("normal", "uniform"),
 }
-RANGES = {
+NETWORK_RANGES = {
     "latent": (1, math.inf),
     "generator_learning_rate": (0, math.inf),
     "discriminator_learning_rate": (0, math.inf),
-    "adam_b1": (0, 1),
-    "adam_b2": (0, 1),
 }
+RANGES = NETWORK_RANGES | {"adam_b1": (0, 1), "adam_b2": (0, 1)}
 
 Optimizers = dict[str, optax.GradientTransformation]
 """The optimizer of each player."""
@@ -54,10 +63,37 @@ class Networks:
     packing: int = 1
 
 
+class System(Protocol):
+    """What is fixed during a run of a system that trains a generator and a discriminator.
+
+    Attributes:
+        networks: of both.
+        optimizers: of both.
+        average_decay: of the running average of G's parameters; 0: none is kept.
+    """
+
+    @property
+    def networks(self) -> Networks:
+        """See above."""
+
+    @property
+    def optimizers(self) -> Optimizers:
+        """See above."""
+
+    @property
+    def average_decay(self) -> float:
+        """See above."""
+
+
 def pair_settings(config: ConfigDict, network: str) -> None:
-    """Adds the settings of two networks, "mlp" or "dcgan", and of their optimizers to a config."""
+    """Adds the settings of two networks, "mlp" or "dcgan", and of Adam for both to a config."""
     # Radford et al. 2016: a momentum of 0.5 instead of 0.9 makes training stable.
     config.adam_b1, config.adam_b2 = 0.5, 0.999
+    network_settings(config, network)
+
+
+def network_settings(config: ConfigDict, network: str) -> None:
+    """Adds the settings of two networks, "mlp" or "dcgan", and their learning rates to a config."""
     config.generator_learning_rate = config.discriminator_learning_rate = 2e-4
     config.network = network
     config.prior = "normal"
@@ -73,8 +109,21 @@ def pair_settings(config: ConfigDict, network: str) -> None:
         config.discriminator.spectral = False
 
 
-def make_networks(config: ConfigDict, shape: tuple[int, ...], packing: int = 1) -> Networks:
-    """Returns the networks of a config for samples of a shape.
+def make_networks(
+    config: ConfigDict,
+    shape: tuple[int, ...],
+    packing: int = 1,
+    generators: Mapping[str, Callable[..., nn.Module]] = GENERATORS,
+    discriminators: Mapping[str, Callable[..., nn.Module]] = DISCRIMINATORS,
+) -> Networks:
+    """Returns the networks of a config.
+
+    Args:
+        config: of the run.
+        shape: of a sample.
+        packing: see `Networks`.
+        generators: the classes that `config.network` chooses from.
+        discriminators: likewise.
 
     Raises:
         UserError: convolutions are asked for, but the samples are points, or not square; or a batch
@@ -84,15 +133,15 @@ def make_networks(config: ConfigDict, shape: tuple[int, ...], packing: int = 1) 
         raise UserError(
             f"config.packing={packing}: must divide config.batch_size={config.batch_size}"
         )
-    if config.network == "dcgan" and (len(shape) != 3 or shape[0] != shape[1]):
+    if config.network != "mlp" and (len(shape) != 3 or shape[0] != shape[1]):
         raise UserError(
-            f"config.network=dcgan: the samples have the shape {list(shape)}, but convolutional "
+            f"config.network={config.network}: the samples have the shape {list(shape)}, but convolutional "
             "networks need square images; choose mlp, or other data"
         )
     dtype = jnp.dtype(config.dtype)
     return Networks(
-        generator=GENERATORS[config.network](shape=shape, dtype=dtype, **config.generator),
-        discriminator=DISCRIMINATORS[config.network](dtype=dtype, **config.discriminator),
+        generator=generators[config.network](shape=shape, dtype=dtype, **config.generator),
+        discriminator=discriminators[config.network](dtype=dtype, **config.discriminator),
         shape=shape,
         latent=config.latent,
         prior=config.prior,
@@ -108,8 +157,17 @@ def make_optimizers(config: ConfigDict) -> Optimizers:
     }
 
 
+def make_rmsprop(config: ConfigDict) -> Optimizers:
+    """Returns RMSprop for the two players of a config, each with its own learning rate."""
+    decay, momentum = config.rmsprop_decay, config.momentum or None
+    return {
+        player: optax.rmsprop(config[f"{player}_learning_rate"], decay, momentum=momentum)
+        for player in ("generator", "discriminator")
+    }
+
+
 def initial(
-    networks: Networks, optimizers: Optimizers, average_decay: float
+    networks: Networks, optimizers: Optimizers, average_decay: float, memory: PyTree = ()
 ) -> Callable[[jax.Array], RunState]:
     """Returns the function of the run's key that makes the state before the first update.
 
@@ -117,6 +175,7 @@ def initial(
         networks: of the two players, "generator" and "discriminator".
         optimizers: of both.
         average_decay: of the running average of G's parameters; 0: none is kept.
+        memory: of the run's state.
     """
 
     def init(key: jax.Array) -> RunState:
@@ -130,7 +189,7 @@ def initial(
             "generator": make_player(generator, optimizers["generator"], averaged),
             "discriminator": make_player(discriminator, optimizers["discriminator"]),
         }
-        return make_run_state(run_key, players)
+        return make_run_state(run_key, players, memory)
 
     return init
 
@@ -174,6 +233,36 @@ def judge(
         discriminator = dataclasses.replace(discriminator, state=state)
         outputs.append(output)
     return outputs, discriminator.state
+
+
+def move_generator(
+    system: System,
+    run_state: RunState,
+    loss: Callable[[jax.Array], jax.Array],
+    key: jax.Array,
+    count: int,
+) -> StepResult:
+    """Moves G once down a loss of D's raw outputs for its samples.
+
+    Args:
+        system: of the players "generator" and "discriminator".
+        run_state: the state before the step.
+        loss: (float32 [count]) -> loss [].
+        key: of the latent codes.
+        count: how many samples.
+
+    Returns:
+        The state, and the metric `g_loss` [].
+    """
+
+    def of_players(players: Players) -> LossResult:
+        fake, state = generate(system.networks, players["generator"], key, count)
+        (on_fake,), _ = judge(system.networks, players["discriminator"], fake)
+        value = loss(on_fake)
+        return value, ({"generator": state}, {"g_loss": value})
+
+    moving = {"generator": system.optimizers["generator"]}
+    return descend(run_state, moving, of_players, system.average_decay)
 
 
 def sampler(networks: Networks) -> Callable[[Player, jax.Array, jax.Array], jax.Array]:
