@@ -19,6 +19,7 @@ from jaxgan.core.recipe import Declaration, Recipe
 RECIPES = {
     "cgan": "jaxgan.speech.systems.cgan",
     "gan": "jaxgan.images.systems.gan",
+    "improved_gan": "jaxgan.images.systems.improved_gan",
     "loss_sensitive": "jaxgan.images.systems.loss_sensitive",
     "mask_regression": "jaxgan.speech.systems.mask_regression",
     "metricgan": "jaxgan.speech.systems.metricgan",

@@ -18,10 +18,16 @@ from jaxgan.core.files import absolute, writable
 from jaxgan.core.players import load_players
 from jaxgan.core.recipe import Declaration, Recipe, SampleRequest
 from jaxgan.core.state import Player
-from jaxgan.images.data.dataset import digests
+from jaxgan.images.data.dataset import Images, digests
 from jaxgan.images.data.opening import open_data
 from jaxgan.images.evaluation.grids import image_grid, png
-from jaxgan.images.evaluation.validation import Sample, Sampler, every_class, measure
+from jaxgan.images.evaluation.validation import (
+    MeasurePlayers,
+    Sample,
+    Sampler,
+    every_class,
+    measure,
+)
 from jaxgan.reporting.tables import or_none, write_json
 
 DATA, GRID, SAMPLES, SUMMARY = "data.json", "samples.png", "samples.npz", "summary.json"
@@ -30,10 +36,15 @@ SHOWN = 400
 
 MakeSample = Callable[[ConfigDict, tuple[int, ...]], Sample]
 """(config, shape of a sample) -> what draws from a trained generator."""
+MakeMeasure = Callable[[ConfigDict, Images, Mesh], MeasurePlayers]
+"""(config, held-out data, devices) -> what measures the players beside the samples."""
 
 
 def declare(
-    make: Callable[[ConfigDict, Mesh], Recipe], make_sample: MakeSample, conditional: bool = False
+    make: Callable[[ConfigDict, Mesh], Recipe],
+    make_sample: MakeSample,
+    conditional: bool = False,
+    make_measure: MakeMeasure | None = None,
 ) -> Declaration:
     """Returns the declaration of a system that trains a generator of images or points.
 
@@ -41,6 +52,7 @@ def declare(
         make: makes the recipe.
         make_sample: see `MakeSample`.
         conditional: whether the generator can be asked for a class.
+        make_measure: makes what measures the other players, for systems that train a classifier.
     """
 
     def sample(workdir: epath.PathLike, checkpoint: str, request: SampleRequest) -> None:
@@ -53,7 +65,7 @@ def declare(
         output: str | None,
         scores: str,
     ) -> None:
-        _evaluate(workdir, checkpoint, data, output, scores, make_sample)
+        _evaluate(workdir, checkpoint, data, output, scores, make_sample, make_measure)
 
     return Declaration(make, evaluate=evaluate, sample=sample)
 
@@ -65,10 +77,14 @@ def _draw(
     shape = json.loads((folder / DATA).read_text())["train"]["shape"]
     mesh = devices.make_mesh()
     sampler = Sampler(make_sample(configs.read(folder), tuple(shape)), mesh)
-    player = load_players(folder, checkpoint)["generator"]
-    deployed = devices.put_replicated({"params": player.deployed, "state": player.state}, mesh)
-    generator = Player(**deployed, opt_state=())
+    generator = _deployed(load_players(folder, checkpoint)["generator"], mesh)
     return sampler(generator, labels, seed)()
+
+
+def _deployed(player: Player, mesh: Mesh) -> Player:
+    """Returns a player of a checkpoint on the devices, with the parameters to use."""
+    placed = devices.put_replicated({"params": player.deployed, "state": player.state}, mesh)
+    return Player(**placed, opt_state=())
 
 
 def _sample(
@@ -110,6 +126,7 @@ def _evaluate(
     output: str | None,
     scores: str,
     make_sample: MakeSample,
+    make_measure: MakeMeasure | None,
 ) -> None:
     """Measures a trained generator as validation does, and writes its samples and a summary.
 
@@ -134,6 +151,12 @@ def _evaluate(
     labels = every_class(config.validation.samples, len(valid.classes))
     samples = _draw(folder, checkpoint, labels, config.seed + 1, make_sample)
     metrics, _ = measure(samples, valid, config)
+    if make_measure:
+        mesh = devices.make_mesh()
+        players = load_players(folder, checkpoint)
+        deployed = {name: _deployed(player, mesh) for name, player in players.items()}
+        of_players, _ = make_measure(config, valid, mesh)(deployed)()
+        metrics = of_players | metrics
     summary = {"count": len(samples)} | {
         name.removeprefix("eval/"): or_none(value) for name, value in metrics.items()
     }

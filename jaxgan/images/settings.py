@@ -33,6 +33,10 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "data.grid25.sd": (0, math.inf),
 }
 """The lowest and the highest allowed value of a key."""
+FEW_LABELS_CHOICES: Mapping[str, tuple[Any, ...]] = {"unlabelled": (True, False)}
+"""Those of the systems that learn from few labels."""
+FEW_LABELS_RANGES: Mapping[str, tuple[float, float]] = {"labelled_batch_size": (1, math.inf)}
+"""Those of the systems that learn from few labels."""
 
 
 def data_settings() -> ConfigDict:
@@ -71,6 +75,14 @@ def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
     config.average_decay = 0.999
     config.validation.samples = 2500  # that each validation draws and measures
     return config
+
+
+def few_labels(config: ConfigDict) -> None:
+    """Adds the settings of a system that learns to classify from few labels and other images."""
+    config.data.labelled = 100  # of all classes together, as Salimans et al. 2016 for MNIST
+    config.labelled_batch_size = 100  # labelled images in a step, beside those of all data
+    # False: the control, which trains the same classifier on the labelled images and nothing else.
+    config.unlabelled = True
 
 
 def tiny(config: ConfigDict) -> None:

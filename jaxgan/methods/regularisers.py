@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from jaxgan.core.errors import UserError
 from jaxgan.core.state import PyTree
@@ -112,6 +113,33 @@ def historical_averaging(params: PyTree, mean: PyTree) -> jax.Array:
     """
     squares = jax.tree.map(lambda x, y: jnp.sum((x - jax.lax.stop_gradient(y)) ** 2), params, mean)
     return jax.tree.reduce(jnp.add, squares)
+
+
+def average_historically(
+    weight: float, optimizer: optax.GradientTransformation
+) -> optax.GradientTransformation:
+    """Returns the optimizer of a loss plus `weight` times `historical_averaging`.
+
+    Its state holds the mean of all parameters so far.
+
+    Args:
+        weight: 0 or more; with 0 the optimizer is returned as it is.
+        optimizer: of the loss.
+    """
+
+    def init(params: PyTree) -> PyTree:
+        return {"mean": jax.tree.map(jnp.zeros_like, params), "count": jnp.zeros((), jnp.int32)}
+
+    def update(gradient: PyTree, state: PyTree, params: PyTree) -> tuple[PyTree, PyTree]:
+        count = state["count"] + 1
+        mean = running_mean(state["mean"], params, count)
+        pull = jax.grad(historical_averaging)(params, mean)
+        total = jax.tree.map(lambda of_loss, of_pull: of_loss + weight * of_pull, gradient, pull)
+        return total, {"mean": mean, "count": count}
+
+    if not weight:
+        return optimizer
+    return optax.chain(optax.GradientTransformation(init, update), optimizer)
 
 
 def pack(samples: jax.Array, count: int) -> jax.Array:

@@ -82,3 +82,14 @@ def test_other_data_are_refused(runs, tmp_path, capsys):
     finally:
         (folder / "data.json").write_text(before)
     assert "does not match the data" in capsys.readouterr().err
+
+
+def test_evaluation_measures_the_error_of_a_classifier(tmp_path):
+    flags = ["--config.rounds=1", "--config.steps_per_round=1", f"--workdir={tmp_path / 'run'}"]
+    assert train.main(["--config=configs/improved_gan.py:tiny", *flags]) == 0
+    flags = [f"--workdir={tmp_path / 'run'}", f"--output={tmp_path / 'out'}"]
+    assert evaluation.main(flags) == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    metrics = (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert summary["error"] == json.loads(metrics)["eval/error"]
+    assert {"count", "modes"} <= set(summary)

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxgan.core.errors import UserError
@@ -164,16 +165,27 @@ def test_historical_averaging_is_a_squared_distance():
 def test_historical_averaging_solves_the_game_of_one_product(weight, low, high):
     """min over x, max over y of x y, by simultaneous gradients: without it the orbit grows."""
 
-    def step(state, count):
-        point, mean = state
-        mean = regularisers.running_mean(mean, point, count)
-        pull = jax.grad(regularisers.historical_averaging)(point, mean)
+    optimizer = regularisers.average_historically(weight, optax.sgd(0.05))
+
+    def step(state, _):
+        point, opt_state = state
         gradient = jnp.array([point[1], -point[0]])
-        return (point - 0.05 * (gradient + weight * pull), mean), None
+        updates, opt_state = optimizer.update(gradient, opt_state, point)
+        return (optax.apply_updates(point, updates), opt_state), None
 
     start = jnp.array([1.0, 1.0])
-    (end, _), _ = jax.lax.scan(step, (start, start), jnp.arange(1.0, 2001.0))
+    (end, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), length=2000)
     assert low <= float(jnp.linalg.norm(end) / jnp.linalg.norm(start)) < high
+
+
+def test_the_optimizer_with_historical_averaging_moves_toward_the_mean_by_hand():
+    optimizer = regularisers.average_historically(0.5, optax.sgd(1.0))
+    points, gradients = np.array([[1.0, 4.0], [3.0, 0.0]]), np.array([[1.0, 2.0], [3.0, 4.0]])
+    state = optimizer.init(jnp.zeros(2))
+    for number, (point, gradient) in enumerate(zip(points, gradients, strict=True), 1):
+        updates, state = optimizer.update(jnp.asarray(gradient), state, jnp.asarray(point))
+        expected = -(gradient + 2 * 0.5 * (point - points[:number].mean(0)))
+        np.testing.assert_allclose(updates, expected, rtol=1e-6)
 
 
 def test_packed_samples_share_their_channels():

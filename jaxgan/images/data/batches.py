@@ -15,8 +15,8 @@ from jax.sharding import Mesh
 from jaxgan.core import devices
 from jaxgan.images.data.dataset import Images
 
-STREAM = 3
-"""Part of the seed, which distinguishes the order of the data from other draws."""
+STREAM, LABELLED_STREAM = 3, 4
+"""Parts of the seed: of the order of all data, and of the order of the labelled ones."""
 WHITE = 255
 
 
@@ -37,7 +37,9 @@ def place(images: Images, mesh: Mesh) -> Resident:
     return Resident(*devices.put_replicated((images.values, images.labels), mesh))
 
 
-def schedule(count: int, batch_size: int, steps: int, seed: int, round_number: int) -> np.ndarray:
+def schedule(
+    count: int, batch_size: int, steps: int, seed: int, round_number: int, stream: int = STREAM
+) -> np.ndarray:
     """Returns the indices of the batches of one round: int32 [steps, batch_size].
 
     Rounds cut an endless series of epochs. An epoch is a new random order of all the data, of which
@@ -51,6 +53,7 @@ def schedule(count: int, batch_size: int, steps: int, seed: int, round_number: i
         steps: batches of a round, the same in every round.
         seed: any number from 0.
         round_number: from 1.
+        stream: distinguishes orders of the same seed from each other.
 
     Raises:
         ValueError: the batch is larger than the data.
@@ -60,14 +63,14 @@ def schedule(count: int, batch_size: int, steps: int, seed: int, round_number: i
     per_epoch = count // batch_size
     first = (round_number - 1) * steps
     epochs = range(first // per_epoch, (first + steps - 1) // per_epoch + 1)
-    rows = np.concatenate([_epoch(count, batch_size, seed, epoch) for epoch in epochs])
+    rows = np.concatenate([_epoch(count, batch_size, (seed, stream, epoch)) for epoch in epochs])
     start = first - epochs[0] * per_epoch
     return rows[start : start + steps]
 
 
-def _epoch(count: int, batch_size: int, seed: int, epoch: int) -> np.ndarray:
+def _epoch(count: int, batch_size: int, seed: tuple[int, int, int]) -> np.ndarray:
     """Returns all whole batches of an epoch: int32 [n // B, B]."""
-    order = np.random.default_rng((seed, STREAM, epoch)).permutation(count).astype(np.int32)
+    order = np.random.default_rng(seed).permutation(count).astype(np.int32)
     return order[: count // batch_size * batch_size].reshape(-1, batch_size)
 
 

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from jaxgan.core import devices
 from jaxgan.core.compiling import Program
 from jaxgan.core.recipe import Evaluation
-from jaxgan.core.state import Player, RunState
+from jaxgan.core.state import Player, Players, RunState
 from jaxgan.images.data import toys
 from jaxgan.images.data.batches import WHITE, to_bytes
 from jaxgan.images.data.dataset import Images
@@ -33,6 +33,9 @@ grid."""
 Sample = Callable[[Player, jax.Array, jax.Array], jax.Array]
 """(the generator, whose `params` are those to use; key; int32 [B], the class of each sample, which
 unconditional systems ignore) -> float32 [B, *shape], images from -1 to 1 or points; pure."""
+MeasurePlayers = Callable[[Players], Callable[[], tuple[dict[str, float], float]]]
+"""(the players) -> a function that waits for metrics by name and for the objective, of which higher
+is better and which replaces that of the samples. What needs the players is dispatched at once."""
 
 
 class Sampler:
@@ -78,21 +81,33 @@ class Validation:
         config: of the run; `validation.samples` is how many samples are measured.
         valid: the held-out data.
         sampler: draws from the generator.
+        measure_players: measures something else, such as a classifier.
     """
 
-    def __init__(self, config: ConfigDict, valid: Images, sampler: Sampler) -> None:
+    def __init__(
+        self,
+        config: ConfigDict,
+        valid: Images,
+        sampler: Sampler,
+        measure_players: MeasurePlayers | None = None,
+    ) -> None:
         self._config = config
         self._valid = valid
         self._sampler = sampler
+        self._measure_players = measure_players
 
     def __call__(self, state: RunState, number: int) -> Callable[[], Evaluation]:
         """Starts the validation of round `number`. The latent codes are the same in all rounds."""
         labels = every_class(self._config.validation.samples, len(self._valid.classes))
         drawn = self._sampler(state.players["generator"], labels, self._config.seed)
+        measured = self._measure_players(state.players) if self._measure_players else None
 
         def wait() -> Evaluation:
             samples = drawn()
             metrics, objective = measure(samples, self._valid, self._config)
+            if measured:
+                of_players, objective = measured()
+                metrics = of_players | metrics
             shown = {}
             if samples.ndim == 4:
                 shown = {"samples": media.image(image_grid(samples[:SHOWN]))}

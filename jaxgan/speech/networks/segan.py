@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.core.state import PyTree
 from jaxgan.nn.convolution import double, halve
+from jaxgan.nn.virtual_batch_norm import VirtualBatchNorm
 from jaxgan.speech.networks.denoiser import Denoiser
 from jaxgan.speech.networks.stft import FrontEnd
 
@@ -103,34 +104,6 @@ class WaveGenerator(nn.Module):
             x = jnp.concatenate([PReLU()(x), skip], axis=-1)
         x = Strided(double, 1, self.kernel, self.dtype)(x)
         return jnp.tanh(x[..., 0].astype(jnp.float32))
-
-
-class VirtualBatchNorm(nn.Module):
-    """Normalises each example with a fixed reference batch and itself (Salimans et al. 2016, 3.4).
-
-    D's output for a window then does not depend on the other windows of its batch.
-
-    Attributes:
-        epsilon: added to the variance.
-    """
-
-    epsilon: float = 1e-5
-
-    @nn.compact
-    def __call__(self, x: jax.Array, reference: int) -> jax.Array:
-        """Normalises [reference + N, T, C] to float32; the first rows are the reference batch."""
-        channels = x.shape[-1]
-        scale = self.param("scale", nn.initializers.ones, (channels,), jnp.float32)
-        offset = self.param("offset", nn.initializers.zeros, (channels,), jnp.float32)
-        x = x.astype(jnp.float32)
-        moments = jnp.stack([jnp.mean(x, axis=1), jnp.mean(x**2, axis=1)])
-        fixed = jnp.mean(moments[:, :reference], axis=1, keepdims=True)
-        share = 1 / (reference + 1)
-        own = share * moments[:, reference:] + (1 - share) * fixed
-        both = jnp.concatenate([jnp.broadcast_to(fixed, (2, reference, channels)), own], axis=1)
-        mean, square = both[:, :, None]
-        normal = (x - mean) * lax.rsqrt(jnp.maximum(square - mean**2, 0) + self.epsilon)
-        return normal * scale + offset
 
 
 class WaveDiscriminator(nn.Module):

@@ -33,6 +33,12 @@ def test_an_epoch_that_batches_divide_has_every_index_once():
     assert batches.schedule(5, 5, 1, 0, 1).shape == (1, 5)
 
 
+def test_streams_of_one_seed_differ():
+    all_data = batches.schedule(50, 8, 6, 0, 1)
+    labelled = batches.schedule(50, 8, 6, 0, 1, batches.LABELLED_STREAM)
+    assert (all_data != labelled).any()
+
+
 @pytest.mark.parametrize("steps", [1, 4, 6, 7, 20])
 def test_rounds_of_any_length_cut_the_same_series(steps):
     """As many rounds of one step as of several give the same batches; so does a resumed run."""

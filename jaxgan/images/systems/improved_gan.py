@@ -1,0 +1,152 @@
+"""Improved GAN (Salimans et al., NeurIPS 2016): K + 1 classes, feature matching, few labels.
+
+D has one logit l_k for each of the K classes. The logit of the class "generated" is fixed at 0, so
+a sample is real with probability Z / (Z + 1), where Z = sum exp(l_k) (section 5). In every step
+
+    D goes down   CE(l(x), y) on labelled images x, y
+                  + 1/2 (E -log D(u) + E -log(1 - D(G(z))))   on all images u, D = s(log Z)
+    G goes down   |E h(u') - E h(G(z))|^2    h: D's last hidden layer, u' another minibatch
+
+The factor 1/2 is that of the authors' code. They test with a running average of D's parameters.
+With `unlabelled=False`, D learns from the labelled images only and G stays as it is: the control.
+
+The paper's other techniques are options. `loss=non_saturating` with `discriminator.kernels=100` is
+minibatch discrimination: samples look better, D classifies worse (section 5.2).
+`historical_weight` is that of |theta - mean theta|^2 in both losses; some texts lack the square.
+`smoothing` lowers the label of real images only; raising that of generated ones would reward G
+where there are no data. `generator.reference` is the size of the reference batch of virtual batch
+normalisation, which the paper uses in G only.
+"""
+
+import dataclasses
+import functools
+import math
+
+import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+from optax.losses import softmax_cross_entropy_with_integer_labels
+
+from jaxgan.core.recipe import Recipe
+from jaxgan.core.state import LossResult, Players, RunState, StepResult, descend, step_key
+from jaxgan.images.commands import declare
+from jaxgan.images.data.batches import Resident, gather
+from jaxgan.images.data.dataset import Images
+from jaxgan.images.evaluation.classification import error_of
+from jaxgan.images.evaluation.validation import MeasurePlayers, Sample
+from jaxgan.images.networks import noisy_mlp, pair
+from jaxgan.images.settings import FEW_LABELS_CHOICES, FEW_LABELS_RANGES
+from jaxgan.images.training import Rows, open_training
+from jaxgan.methods.adversarial import LOSSES
+from jaxgan.methods.regularisers import average_historically, feature_matching
+
+CODES, ON_LABELLED, ON_REAL, ON_FAKE = range(4)
+"""Streams of random numbers in a step: the latent codes, and D's noise on each kind of sample."""
+REAL_OR_NOT = LOSSES["non_saturating"]
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """Everything that is fixed during a run; see the config for the numbers."""
+
+    networks: pair.Networks
+    optimizers: pair.Optimizers
+    loss: str
+    unlabelled: bool
+    smoothing: float
+    average_decay: float
+
+
+def discriminator_step(
+    run_state: RunState, images: jax.Array, labels: jax.Array, real: jax.Array, *, system: System
+) -> StepResult:
+    """Moves D once. Returns the state, `d_loss` [] and its `supervised` part []."""
+    networks, key = system.networks, functools.partial(step_key, run_state)
+    fake, _ = pair.generate(networks, run_state.players["generator"], key(CODES), len(real))
+
+    def loss(players: Players) -> LossResult:
+        discriminator = players["discriminator"]
+        logits, _ = noisy_mlp.judge(networks, discriminator, images, key(ON_LABELLED))
+        value = supervised = softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+        if system.unlabelled:
+            on_real, on_fake = (
+                jax.nn.logsumexp(noisy_mlp.judge(networks, discriminator, batch, key(stream))[0], 1)
+                for batch, stream in ((real, ON_REAL), (fake, ON_FAKE))
+            )
+            value += REAL_OR_NOT.discriminator(on_real, on_fake, smoothing=system.smoothing) / 2
+        return value, ({}, {"d_loss": value, "supervised": supervised})
+
+    moving = {"discriminator": system.optimizers["discriminator"]}
+    return descend(run_state, moving, loss, system.average_decay)
+
+
+def generator_step(run_state: RunState, real: jax.Array, *, system: System) -> StepResult:
+    """Moves G once. Returns the state, and `g_loss` []."""
+    networks, key = system.networks, functools.partial(step_key, run_state)
+
+    def loss(players: Players) -> LossResult:
+        discriminator, generator = players["discriminator"], players["generator"]
+        fake, state = pair.generate(networks, generator, key(CODES), len(real))
+        logits, of_fake = noisy_mlp.judge(networks, discriminator, fake, key(ON_FAKE))
+        if system.loss == "feature_matching":
+            _, of_real = noisy_mlp.judge(networks, discriminator, real, key(ON_REAL))
+            value = feature_matching(of_real, of_fake)
+        else:
+            value = REAL_OR_NOT.generator(jax.nn.logsumexp(logits, axis=1))
+        return value, ({"generator": state}, {"g_loss": value})
+
+    moving = {"generator": system.optimizers["generator"]}
+    return descend(run_state, moving, loss, system.average_decay)
+
+
+def step(run_state: RunState, rows: Rows, data: Resident, *, system: System) -> StepResult:
+    """Moves D, then G. Returns the state and the metrics of both steps."""
+    (real, _), (other, _) = gather(data, rows.all[0]), gather(data, rows.all[1])
+    images, labels = gather(data, rows.labelled)
+    run_state, metrics = discriminator_step(run_state, images, labels, real, system=system)
+    if system.unlabelled:
+        run_state, of_generator = generator_step(run_state, other, system=system)
+        metrics |= of_generator
+    return run_state, metrics
+
+
+def make(config: ConfigDict, mesh: Mesh) -> Recipe:
+    """Returns the recipe of a config, with its data read; UserError if it cannot be used."""
+    choices = {"loss": ("feature_matching", "non_saturating"), **FEW_LABELS_CHOICES}
+    ranges = {"smoothing": (0, 0.5), "historical_weight": (0, math.inf), **FEW_LABELS_RANGES}
+    training = open_training(config, mesh, noisy_mlp.CHOICES | choices, noisy_mlp.RANGES | ranges)
+    system = System(
+        networks=noisy_mlp.make_networks(config, training.shape, len(training.train.classes)),
+        optimizers={
+            name: average_historically(config.historical_weight, optimizer)
+            for name, optimizer in pair.make_optimizers(config).items()
+        },
+        loss=config.loss,
+        unlabelled=config.unlabelled,
+        smoothing=config.smoothing,
+        average_decay=config.average_decay,
+    )
+    examples, averaged = training.examples(noisy_mlp.EXAMPLES), config.average_decay > 0
+    return training.recipe(
+        init=noisy_mlp.initial(system.networks, system.optimizers, examples, averaged),
+        step=functools.partial(step, system=system),
+        moves=("discriminator", "generator"),
+        sample=make_sample(config, training.shape),
+        minibatches=2,
+        labelled=config.labelled_batch_size,
+        measure=make_measure(config, training.valid, mesh),
+    )
+
+
+def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
+    """Returns what draws from the generator of a config."""
+    return pair.sampler(noisy_mlp.make_networks(config, shape, 1))
+
+
+def make_measure(config: ConfigDict, valid: Images, mesh: Mesh) -> MeasurePlayers:
+    """Returns what measures the error of D's classes on held-out images."""
+    networks = noisy_mlp.make_networks(config, valid.shape, len(valid.classes))
+    return error_of("discriminator", noisy_mlp.classify(networks), valid, config.batch_size, mesh)
+
+
+DECLARATION = declare(make, make_sample, make_measure=make_measure)
