@@ -47,6 +47,28 @@ def over_images(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return convolved
 
 
+def halve_images(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolves with stride 2 and "SAME" padding, as one product of all windows with the kernel.
+
+    Args:
+        x: [B, H, W, C_in].
+        kernel: [kh, kw, C_in, C_out], same dtype.
+
+    Returns:
+        [B, ceil(H / 2), ceil(W / 2), C_out].
+    """
+    high, wide, _, filters = kernel.shape
+    pads = jax.lax.padtype_to_pads(x.shape[1:3], (high, wide), (2, 2), "SAME")
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    rows, columns = ((x.shape[1] - high) // 2 + 1, (x.shape[2] - wide) // 2 + 1)
+    windows = [
+        x[:, row : row + 2 * rows - 1 : 2, column : column + 2 * columns - 1 : 2]
+        for row in range(high)
+        for column in range(wide)
+    ]
+    return jnp.concatenate(windows, axis=-1) @ kernel.reshape(-1, filters)
+
+
 def _over_image(image: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolves an image [H, W, C_in]."""
     high, wide, _, filters = kernel.shape
