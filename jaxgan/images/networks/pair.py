@@ -135,8 +135,8 @@ def make_networks(
         )
     if config.network != "mlp" and (len(shape) != 3 or shape[0] != shape[1]):
         raise UserError(
-            f"config.network={config.network}: the samples have the shape {list(shape)}, but convolutional "
-            "networks need square images; choose mlp, or other data"
+            f"config.network={config.network}: the samples have the shape {list(shape)}, but "
+            "convolutional networks need square images; choose mlp, or other data"
         )
     dtype = jnp.dtype(config.dtype)
     return Networks(

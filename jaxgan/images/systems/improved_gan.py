@@ -13,9 +13,8 @@ With `unlabelled=False`, D learns from the labelled images only and G stays as i
 The paper's other techniques are options. `loss=non_saturating` with `discriminator.kernels=100` is
 minibatch discrimination: samples look better, D classifies worse (section 5.2).
 `historical_weight` is that of |theta - mean theta|^2 in both losses; some texts lack the square.
-`smoothing` lowers the label of real images only; raising that of generated ones would reward G
-where there are no data. `generator.reference` is the size of the reference batch of virtual batch
-normalisation, which the paper uses in G only.
+`smoothing` lowers the label of real images only. `generator.reference` is the size of the reference
+batch of virtual batch normalisation, which the paper uses in G only.
 """
 
 import dataclasses
