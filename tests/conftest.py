@@ -20,11 +20,11 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 # With one thread per device, collectives and host callbacks can block each other (core.devices).
 os.environ["NPROC"] = "16"
 os.environ["MPLBACKEND"] = "agg"
-# Many tests compile the same small programs.
+# Many tests compile the same programs, most of them tiny.
 OWN_CACHE = "" if "JAX_COMPILATION_CACHE_DIR" in os.environ else tempfile.mkdtemp("-jaxgan-tests")
 if OWN_CACHE:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = OWN_CACHE
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 
 def pytest_unconfigure(config):
