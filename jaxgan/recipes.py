@@ -18,6 +18,7 @@ from jaxgan.core.recipe import Declaration, Recipe
 
 RECIPES = {
     "cgan": "jaxgan.speech.systems.cgan",
+    "classifier": "jaxgan.images.systems.classifier",
     "gan": "jaxgan.images.systems.gan",
     "mask_regression": "jaxgan.speech.systems.mask_regression",
     "metricgan": "jaxgan.speech.systems.metricgan",

@@ -4,17 +4,26 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
 
 from jaxgan.core import devices
+from jaxgan.core.errors import UserError
 from jaxgan.core.rounds import Draw, StepRecipe
 from jaxgan.core.state import RunState
 from jaxgan.core.steps import Step
 from jaxgan.images.data.batches import place, schedule
 from jaxgan.images.data.dataset import Images, digests
 from jaxgan.images.data.opening import open_data
-from jaxgan.images.evaluation.validation import Sample, Sampler, Validation
+from jaxgan.images.evaluation.validation import (
+    Evaluate,
+    Sample,
+    SampleMetrics,
+    Sampler,
+    Validation,
+    both,
+)
 from jaxgan.images.settings import CHOICES, RANGES, check
 
 PER_PROGRAM = 100
@@ -26,6 +35,7 @@ def open_training(
     mesh: Mesh,
     choices: Mapping[str, tuple[Any, ...]] | None = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
+    labelled: bool = False,
 ) -> "Training":
     """Checks the settings of a run and reads its data.
 
@@ -34,6 +44,7 @@ def open_training(
         mesh: the devices.
         choices: the allowed values of the system's own keys.
         ranges: the lowest and highest allowed values of the system's own keys.
+        labelled: whether minibatches hold only data with a label.
 
     Raises:
         UserError: a setting or the data cannot be used; the message says which.
@@ -41,7 +52,21 @@ def open_training(
     check(config, mesh, {**CHOICES, **(choices or {})}, {**RANGES, **(ranges or {})})
     # Every process checks the data; one report is enough.
     print_report = print if jax.process_index() == 0 else lambda _: None
-    return Training(config, mesh, *open_data(config, print_report))
+    train, valid = open_data(config, print_report)
+    rows = np.arange(len(train), dtype=np.int32)
+    if labelled:
+        rows = rows[train.labels >= 0]
+        if not len(rows):
+            raise UserError(
+                f"config.data.kind={config.data.kind}: these data have no labels, and "
+                f"{config.recipe} learns from labels; choose other data"
+            )
+        if config.batch_size > len(rows):
+            raise UserError(
+                f"config.batch_size={config.batch_size}: only {len(rows)} training images have a "
+                "label; choose a smaller batch"
+            )
+    return Training(config, mesh, train, valid, rows)
 
 
 class Training:
@@ -52,6 +77,7 @@ class Training:
         mesh: the devices.
         train: the training set, which is placed on every device.
         valid: the held-out set.
+        rows: int32, the indices of the training set that minibatches are drawn from.
 
     Attributes:
         train: as given.
@@ -59,9 +85,11 @@ class Training:
         shape: (H, W, C) of an image, or (2,) of a point.
     """
 
-    def __init__(self, config: ConfigDict, mesh: Mesh, train: Images, valid: Images) -> None:
+    def __init__(
+        self, config: ConfigDict, mesh: Mesh, train: Images, valid: Images, rows: np.ndarray
+    ) -> None:
         self.train, self.valid, self.shape = train, valid, train.shape
-        self._config, self._mesh = config, mesh
+        self._config, self._mesh, self._rows = config, mesh, rows
         self._resident = place(train, mesh)
 
     def recipe(
@@ -70,7 +98,9 @@ class Training:
         init: Callable[[jax.Array], RunState],
         step: Step,
         moves: Sequence[str],
-        sample: Sample,
+        sample: Sample | None = None,
+        conditional: bool = False,
+        evaluate: Evaluate | None = None,
         minibatches: int = 1,
         optional_players: Sequence[str] = (),
     ) -> StepRecipe:
@@ -81,7 +111,11 @@ class Training:
             step: (state, rows int32 [minibatches, B], data) -> (state, metrics); pure. The rows are
                 those of fresh minibatches of the data; see `batches.gather`.
             moves: the names of the players that the step changes.
-            sample: draws from the player "generator"; see `validation.Sample`.
+            sample: draws from the player "generator"; see `validation.Sample`. Validation measures
+                the samples. None for a system that generates nothing.
+            conditional: whether samples are asked for by their class.
+            evaluate: a validation of the system's own, beside that of the samples; see
+                `validation.both` for the objective.
             minibatches: how many minibatches a step needs.
             optional_players: as `Recipe.optional_players`.
         """
@@ -90,9 +124,20 @@ class Training:
         sharding = NamedSharding(mesh, jax.P(None, devices.DATA))
 
         def draw(number: int) -> Draw:
-            rows = schedule(len(self.train), size, steps * minibatches, config.seed, number)
-            batches = devices.put(list(rows.reshape(steps, minibatches, size)), sharding)
+            order = schedule(len(self._rows), size, steps * minibatches, config.seed, number)
+            rows = self._rows[order].reshape(steps, minibatches, size)
+            batches = devices.put(list(rows), sharding)
             return Draw(batches, {"images": float(rows.size)})
+
+        files = {"data.json": digests(self.train, self.valid)}
+        if sample:
+            metrics = SampleMetrics(config, self.train, self.valid, mesh, conditional)
+            classes = len(self.valid.classes)
+            of_samples = Validation(config, classes, Sampler(sample, mesh), metrics)
+            evaluate = both(evaluate, of_samples) if evaluate else of_samples
+            files.update(metrics.files)
+        if evaluate is None:
+            raise ValueError("give `sample`, `evaluate`, or both")
 
         return StepRecipe(
             mesh,
@@ -100,8 +145,8 @@ class Training:
             step=step,
             moves=moves,
             draw=draw,
-            evaluate=Validation(config, self.valid, Sampler(sample, mesh)),
-            files={"data.json": digests(self.train, self.valid)},
+            evaluate=evaluate,
+            files=files,
             optional_players=optional_players,
             shared=(self._resident,),
             batches=min(PER_PROGRAM, steps),
