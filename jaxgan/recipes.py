@@ -19,6 +19,7 @@ from jaxgan.core.recipe import Declaration, Recipe
 RECIPES = {
     "cgan": "jaxgan.speech.systems.cgan",
     "classifier": "jaxgan.images.systems.classifier",
+    "conditional_gan": "jaxgan.images.systems.conditional_gan",
     "gan": "jaxgan.images.systems.gan",
     "mask_regression": "jaxgan.speech.systems.mask_regression",
     "metricgan": "jaxgan.speech.systems.metricgan",
