@@ -17,6 +17,7 @@ from jaxgan.core.files import absolute
 from jaxgan.core.recipe import Declaration, Recipe
 
 RECIPES = {
+    "acgan": "jaxgan.images.systems.acgan",
     "cgan": "jaxgan.speech.systems.cgan",
     "classifier": "jaxgan.images.systems.classifier",
     "conditional_gan": "jaxgan.images.systems.conditional_gan",
