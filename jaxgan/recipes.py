@@ -22,6 +22,7 @@ RECIPES = {
     "classifier": "jaxgan.images.systems.classifier",
     "conditional_gan": "jaxgan.images.systems.conditional_gan",
     "gan": "jaxgan.images.systems.gan",
+    "infogan": "jaxgan.images.systems.infogan",
     "mask_regression": "jaxgan.speech.systems.mask_regression",
     "metricgan": "jaxgan.speech.systems.metricgan",
     "organ": "jaxgan.sequences.systems.organ",
