@@ -30,6 +30,7 @@ RECIPES = {
     "score_loss": "jaxgan.speech.systems.score_loss",
     "segan": "jaxgan.speech.systems.segan",
     "seqgan": "jaxgan.sequences.systems.seqgan",
+    "vae": "jaxgan.images.systems.vae",
 }
 
 
