@@ -11,21 +11,19 @@ from scipy.special import softmax
 from jaxgan.core.errors import UserError
 from jaxgan.images.data.dataset import Images
 from jaxgan.images.evaluation.classifier import class_coverage, classifier_score
+from jaxgan.images.evaluation.features import checked_pair
 from jaxgan.images.evaluation.frechet import (
     Moments,
     frechet_distance,
     frechet_floor,
     moments,
 )
-from jaxgan.images.evaluation.kernel import kernel_distance
+from jaxgan.images.evaluation.kernel import squared_discrepancy
 from jaxgan.images.evaluation.neighbours import density_coverage, precision_recall
 from jaxgan.images.evaluation.trained_classifier import Answers, load_classifier
 
-SUBSET, SUBSETS = 1000, 20
-"""Samples in a subset of the kernel distance, if there are so many; and the number of subsets,
-fewer than papers use, since every validation computes it."""
-NEIGHBOURS = 2500
-"""The most real images whose neighbours are searched: time grows with the square."""
+COMPARED = 2500
+"""The most images, real and generated, of which every pair is compared; a second of a CPU."""
 SPLITS = 10
 """Of the classifier score, as in Salimans et al. 2016."""
 LEAST_SHARE = 0.3
@@ -95,17 +93,16 @@ class FeatureMetrics:
         """
         answers, real, name = self._classifier(samples), self._real, self._classifier.name
         distance = frechet_distance(self._real_moments, moments(answers.features, "samples"))
-        size = min(SUBSET, len(samples), len(real.features))
-        kernel = kernel_distance(real.features, answers.features, self._seed, size, SUBSETS)
-        neighbours = real.features[:NEIGHBOURS], answers.features
+        pair = checked_pair(real.features[:COMPARED], answers.features[:COMPARED])
+        kernel = squared_discrepancy(*pair)
         found: dict[str, float] = {
             f"fid_{name}": distance.value,
             f"fid_{name}_floor": self._floor,
             f"fid_{name}_real_count": distance.real_count,
             f"fid_{name}_fake_count": distance.fake_count,
-            f"kid_{name}": kernel.mean,
-            **precision_recall(*neighbours)._asdict(),
-            **density_coverage(*neighbours)._asdict(),
+            f"kid_{name}": kernel,
+            **precision_recall(*pair)._asdict(),
+            **density_coverage(*pair)._asdict(),
         }
         count, chosen = len(self._classifier.classes), answers.logits.argmax(axis=-1)
         probabilities = softmax(answers.logits.astype(np.float64), axis=-1)
@@ -113,7 +110,7 @@ class FeatureMetrics:
         found["class_coverage"] = class_coverage(chosen, count, LEAST_SHARE / count)
         if self._conditional:
             found["label_agreement"] = float(np.mean(chosen == labels))
-        return {f"eval/{metric}": value for metric, value in found.items()}, -kernel.mean
+        return {f"eval/{metric}": value for metric, value in found.items()}, -kernel
 
     @functools.cached_property
     def _real(self) -> Answers:

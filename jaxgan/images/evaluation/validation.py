@@ -18,8 +18,9 @@ from jaxgan.images.data.batches import WHITE, to_bytes
 from jaxgan.images.data.dataset import Images
 from jaxgan.images.evaluation.diversity import class_diversity
 from jaxgan.images.evaluation.feature_metrics import FeatureMetrics
+from jaxgan.images.evaluation.features import checked_pair
 from jaxgan.images.evaluation.grids import image_grid
-from jaxgan.images.evaluation.kernel import kernel_distance
+from jaxgan.images.evaluation.kernel import squared_discrepancy
 from jaxgan.images.evaluation.modes import mode_coverage
 from jaxgan.images.evaluation.neighbours import nearest
 from jaxgan.reporting import media
@@ -28,8 +29,8 @@ BATCH = 500
 """The most samples that one call of a program draws."""
 SHOWN = 64
 """Images in the grid that TensorBoard shows."""
-SUBSET, SUBSETS = 500, 20
-"""Samples in a subset of the kernel distance, if there are so many, and the number of subsets."""
+SUBSET = 1000
+"""The most images or points, real and generated, in the kernel distance."""
 LOOSE = 0.35
 """How near to a mode a sample counts for a loose mode, in radii of the ring or spacings of the
 grid."""
@@ -226,9 +227,8 @@ def measure(
         found = mode_coverage(samples, centres, sd, LOOSE * unit)
         metrics = {f"eval/{name}": float(value) for name, value in found._asdict().items()}
         return metrics, -found.reverse_kl
-    real, fake = (_flat(values) for values in (valid.values, samples))
-    size = min(SUBSET, len(real), len(fake))
-    distance = kernel_distance(real, fake, config.seed, size, SUBSETS).mean
+    real, fake = (_flat(values[:SUBSET]) for values in (valid.values, samples))
+    distance = squared_discrepancy(*checked_pair(real, fake))
     name = "eval/kid_pixels" if samples.ndim == 4 else "eval/kid_points"
     return {name: distance}, -distance
 

@@ -10,8 +10,9 @@ of real samples x with their classes y:
 s is the sigmoid. Equation 2 of the paper has log(1 - s(D(G(z, y), y))) for G, which loses its
 gradient when D rejects every sample; the loss above is what Goodfellow et al. 2014 train with.
 
-The class enters G as a one-hot row after the latent code, and D as a one-hot row after the values
-of a sample or, for convolutions, as a channel for each class that is 1 or 0 everywhere.
+The class enters G as a one-hot row after the latent code, and D as a channel for each class that is
+1 or 0 everywhere. Without convolutions that is one number, the root of how many values a sample
+has: a 1 among hundreds of pixels is hardly noticed, and the paper gives x and y a layer each.
 
 If only G is given the class, D cannot notice a wrong one, and G learns to ignore the class.
 """
@@ -61,7 +62,8 @@ def shown(system: System, samples: jax.Array, conditions: jax.Array) -> jax.Arra
     That is [B, H, W, C + classes] for convolutions, otherwise [B, values + classes].
     """
     if not system.convolutional:
-        return jnp.concatenate([samples.reshape(len(samples), -1), conditions], axis=-1)
+        values = samples.reshape(len(samples), -1)
+        return jnp.concatenate([values, values.shape[-1] ** 0.5 * conditions], axis=-1)
     maps = jnp.broadcast_to(conditions[:, None, None], (*samples.shape[:-1], system.classes))
     return jnp.concatenate([samples, maps], axis=-1)
 

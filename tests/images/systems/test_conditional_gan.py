@@ -48,7 +48,7 @@ def test_the_losses_of_both_steps_by_hand():
         fake = system.networks.generator.apply(generator.variables, joined)
         return [
             system.networks.discriminator.apply(
-                discriminator.variables, jnp.concatenate([x, conditions], axis=1)
+                discriminator.variables, jnp.concatenate([x, 2**0.5 * conditions], axis=1)
             )
             for x in (real, fake)
         ]
@@ -75,7 +75,7 @@ def test_convolutions_see_a_class_as_a_channel():
     np.testing.assert_array_equal(seen[0, :, :, 1:], np.broadcast_to([1, 0], (8, 8, 2)))
     np.testing.assert_array_equal(seen[1, :, :, 1:], np.broadcast_to([0, 1], (8, 8, 2)))
     rows = conditional_gan.shown(system, images, conditions)
-    np.testing.assert_array_equal(rows[1], [*np.arange(64, 128), 0, 1])
+    np.testing.assert_array_equal(rows[1], [*np.arange(64, 128), 0, 8])
 
 
 def test_samples_have_the_class_that_was_asked_for():
