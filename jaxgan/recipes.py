@@ -17,9 +17,13 @@ from jaxgan.core.files import absolute
 from jaxgan.core.recipe import Declaration, Recipe
 
 RECIPES = {
+    "acgan": "jaxgan.images.systems.acgan",
     "cgan": "jaxgan.speech.systems.cgan",
+    "classifier": "jaxgan.images.systems.classifier",
+    "conditional_gan": "jaxgan.images.systems.conditional_gan",
     "gan": "jaxgan.images.systems.gan",
     "improved_gan": "jaxgan.images.systems.improved_gan",
+    "infogan": "jaxgan.images.systems.infogan",
     "loss_sensitive": "jaxgan.images.systems.loss_sensitive",
     "mask_regression": "jaxgan.speech.systems.mask_regression",
     "metricgan": "jaxgan.speech.systems.metricgan",
@@ -28,6 +32,7 @@ RECIPES = {
     "score_loss": "jaxgan.speech.systems.score_loss",
     "segan": "jaxgan.speech.systems.segan",
     "seqgan": "jaxgan.sequences.systems.seqgan",
+    "vae": "jaxgan.images.systems.vae",
     "wgan": "jaxgan.images.systems.wgan",
     "wgan_gp": "jaxgan.images.systems.wgan_gp",
 }

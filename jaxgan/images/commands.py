@@ -1,9 +1,9 @@
 """What sample.py and eval.py do with a trained generator of images or points."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -24,9 +24,9 @@ from jaxgan.images.evaluation.grids import image_grid, png
 from jaxgan.images.evaluation.validation import (
     MeasurePlayers,
     Sample,
+    SampleMetrics,
     Sampler,
     every_class,
-    measure,
 )
 from jaxgan.reporting.tables import or_none, write_json
 
@@ -34,8 +34,12 @@ DATA, GRID, SAMPLES, SUMMARY = "data.json", "samples.png", "samples.npz", "summa
 SHOWN = 400
 """The most images in the grid that a command writes."""
 
-MakeSample = Callable[[ConfigDict, tuple[int, ...]], Sample]
-"""(config, shape of a sample) -> what draws from a trained generator."""
+GENERATOR = "generator"
+"""The player that samples."""
+
+MakeSample = Callable[..., Sample]
+"""(config, shape of a sample), and the number of classes if the generator can be asked for one ->
+what draws from a trained generator."""
 MakeMeasure = Callable[[ConfigDict, Images, Mesh], MeasurePlayers]
 """(config, held-out data, devices) -> what measures the players beside the samples."""
 
@@ -65,19 +69,104 @@ def declare(
         output: str | None,
         scores: str,
     ) -> None:
-        _evaluate(workdir, checkpoint, data, output, scores, make_sample, make_measure)
+        _evaluate(workdir, checkpoint, data, output, scores, make_sample, conditional, make_measure)
 
     return Declaration(make, evaluate=evaluate, sample=sample)
 
 
+class Opened(NamedTuple):
+    """A trained run with its data.
+
+    Attributes:
+        folder: of the run.
+        config: of the run.
+        train: its training data.
+        valid: its held-out data.
+    """
+
+    folder: epath.Path
+    config: ConfigDict
+    train: Images
+    valid: Images
+
+
+def open_run(workdir: epath.PathLike, data: str | None, scores: str) -> Opened:
+    """Returns the run that eval.py measures.
+
+    Args:
+        workdir: its folder.
+        data: the flag --data, which images do not have.
+        scores: the flag --scores, which images do not have.
+
+    Raises:
+        UserError: a flag does not fit, or the data are not those of the training.
+    """
+    for flag, value in (("data", data), ("scores", scores)):
+        if value:
+            raise UserError(
+                f"--{flag}={value}: this run is measured by the metrics of its validation on the "
+                f"held-out data of its training; leave --{flag} out"
+            )
+    folder = absolute(workdir)
+    config = configs.read(folder)
+    train, valid = open_data(config, lambda _: None)
+    if (folder / DATA).read_bytes() != digests(train, valid):
+        raise UserError(
+            f"{folder / DATA} does not match the data that config.data describes: restore the data "
+            "that the run was trained with"
+        )
+    return Opened(folder, config, train, valid)
+
+
+def report(
+    folder: epath.Path, output: str | None, count: int, metrics: Mapping[str, float]
+) -> None:
+    """Prints metrics and writes them as summary.json, in the first process.
+
+    Args:
+        folder: of the run.
+        output: the flag --output; by default the folder "eval" in that of the run.
+        count: of what was measured.
+        metrics: by name; a prefix "eval/" is removed.
+    """
+    summary = {"count": count} | {
+        name.removeprefix("eval/"): or_none(value) for name, value in metrics.items()
+    }
+    if jax.process_index() == 0:
+        destination = _destination(folder, output)
+        with writable(destination):
+            destination.mkdir(parents=True, exist_ok=True)
+            write_json(destination / SUMMARY, summary)
+        width = max(map(len, summary)) + 2
+        print("\n".join(f"{name:<{width}}{value}" for name, value in summary.items()))
+        print(f"wrote {destination}")
+
+
 def _draw(
-    folder: epath.Path, checkpoint: str, labels: np.ndarray, seed: int, make_sample: MakeSample
+    folder: epath.Path,
+    checkpoint: str,
+    labels: np.ndarray,
+    seed: int,
+    make_sample: MakeSample,
+    conditional: bool,
 ) -> np.ndarray:
-    """Returns samples of a trained generator: uint8 [n, H, W, C] or float32 [n, 2]."""
-    shape = json.loads((folder / DATA).read_text())["train"]["shape"]
+    """Returns samples of a trained generator: uint8 [n, H, W, C] or float32 [n, 2].
+
+    Raises:
+        UserError: there is no such checkpoint, or it has no generator.
+    """
+    described = _described(folder)
     mesh = devices.make_mesh()
-    sampler = Sampler(make_sample(configs.read(folder), tuple(shape)), mesh)
-    generator = _deployed(load_players(folder, checkpoint)["generator"], mesh)
+    players = load_players(folder, checkpoint)
+    if GENERATOR not in players:
+        raise UserError(
+            f"{folder}: samples come from a player named {GENERATOR!r}, and this run has only "
+            f"{', '.join(sorted(players))}"
+        )
+    classes = (len(described["classes"]),) if conditional else ()
+    sample = make_sample(configs.read(folder), tuple(described["shape"]), *classes)
+    sampler = Sampler(sample, mesh)
+    generator = _deployed(players[GENERATOR], mesh)
     return sampler(generator, labels, seed)()
 
 
@@ -101,7 +190,7 @@ def _sample(
             be written.
     """
     folder = absolute(workdir)
-    classes = json.loads((folder / DATA).read_text())["train"]["classes"]
+    classes = _described(folder)["classes"]
     if request.temperature is not None:
         raise UserError(f"--temperature={request.temperature}: only sequences have a temperature")
     if request.output is None:
@@ -113,7 +202,7 @@ def _sample(
         if request.label not in classes:
             raise UserError(f"--label={request.label}: choose one of {', '.join(classes)}")
         labels[:] = classes.index(request.label)
-    samples = _draw(folder, checkpoint, labels, request.seed, make_sample)
+    samples = _draw(folder, checkpoint, labels, request.seed, make_sample, conditional)
     destination = Path(request.output).expanduser()
     _write(destination, samples, labels if conditional else None)
     print(f"wrote {request.count} samples to {destination}")
@@ -126,6 +215,7 @@ def _evaluate(
     output: str | None,
     scores: str,
     make_sample: MakeSample,
+    conditional: bool,
     make_measure: MakeMeasure | None,
 ) -> None:
     """Measures a trained generator as validation does, and writes its samples and a summary.
@@ -133,40 +223,30 @@ def _evaluate(
     Raises:
         UserError: a flag does not fit, or the data are not those of the training.
     """
-    for flag, value in (("data", data), ("scores", scores)):
-        if value:
-            raise UserError(
-                f"--{flag}={value}: a generator is measured by the metrics of its validation "
-                f"against the held-out data of its training; leave --{flag} out"
-            )
-    folder = absolute(workdir)
-    config = configs.read(folder)
-    train, valid = open_data(config, lambda _: None)
-    if (folder / DATA).read_bytes() != digests(train, valid):
-        raise UserError(
-            f"{folder / DATA} does not match the data that config.data describes: restore the data "
-            "that the run was trained with"
-        )
+    folder, config, train, valid = open_run(workdir, data, scores)
+    metrics = SampleMetrics(config, train, valid, devices.make_mesh(), conditional)
     # No validation of the training has used this seed.
     labels = every_class(config.validation.samples, len(valid.classes))
-    samples = _draw(folder, checkpoint, labels, config.seed + 1, make_sample)
-    metrics, _ = measure(samples, valid, config)
+    samples = _draw(folder, checkpoint, labels, config.seed + 1, make_sample, conditional)
+    found, _ = metrics(samples, labels)
     if make_measure:
         mesh = devices.make_mesh()
         players = load_players(folder, checkpoint)
         deployed = {name: _deployed(player, mesh) for name, player in players.items()}
-        of_players, _ = make_measure(config, valid, mesh)(deployed)()
-        metrics = of_players | metrics
-    summary = {"count": len(samples)} | {
-        name.removeprefix("eval/"): or_none(value) for name, value in metrics.items()
-    }
-    destination = Path(output).expanduser() if output else Path(str(folder / "eval"))
+        found = make_measure(config, valid, mesh)(deployed)()[0] | found
     if jax.process_index() == 0:
-        _write(destination, samples, None)
-        with writable(destination):
-            write_json(destination / SUMMARY, summary)
-        print("\n".join(f"{name:<16}{value}" for name, value in summary.items()))
-        print(f"wrote {destination}")
+        _write(_destination(folder, output), samples, labels if conditional else None)
+    report(folder, output, len(samples), found)
+
+
+def _described(folder: epath.Path) -> dict[str, Any]:
+    """Returns what data.json says about the training data of a run."""
+    described: dict[str, Any] = json.loads((folder / DATA).read_text())["train"]
+    return described
+
+
+def _destination(folder: epath.Path, output: str | None) -> Path:
+    return Path(output).expanduser() if output else Path(str(folder / "eval"))
 
 
 def _write(folder: Path, samples: np.ndarray, labels: np.ndarray | None) -> None:

@@ -70,6 +70,8 @@ def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
     config = settings.run_settings(recipe, rounds, batch_size)
     config.steps_per_round = 1000
     config.data = data_settings()
+    # The folder of a run of configs/classifier.py, in whose features validation measures samples.
+    config.features = ""
     # The decay of the running average of G's parameters, which validation and sampling use (Yazıcı
     # et al. 2019). 0: no average.
     config.average_decay = 0.999
@@ -107,13 +109,18 @@ def check(
 ) -> None:
     """Raises UserError, naming the key, if a setting has a value that it may not have.
 
+    A key of `RANGES` that the config lacks is not checked: a classifier draws no samples.
+
     Args:
         config: of the run.
         mesh: the devices.
         choices: `CHOICES` and those of the system.
         ranges: `RANGES` and those of the system.
     """
-    configs.check_values(config, choices, ranges)
+    present = configs.flat(config)
+    absent = {key for key in RANGES if key not in present}
+    kept = {key: limits for key, limits in ranges.items() if key not in absent}
+    configs.check_values(config, choices, kept)
     if config.batch_size % mesh.size:
         raise UserError(
             f"config.batch_size={config.batch_size}: must be a multiple of the {mesh.size} devices"

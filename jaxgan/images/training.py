@@ -17,7 +17,14 @@ from jaxgan.core.steps import Step
 from jaxgan.images.data.batches import LABELLED_STREAM, Resident, gather, place, schedule
 from jaxgan.images.data.dataset import Images, digests
 from jaxgan.images.data.opening import open_data
-from jaxgan.images.evaluation.validation import MeasurePlayers, Sample, Sampler, Validation
+from jaxgan.images.evaluation.validation import (
+    Evaluate,
+    Sample,
+    SampleMetrics,
+    Sampler,
+    Validation,
+    both,
+)
 from jaxgan.images.settings import CHOICES, RANGES, check
 
 PER_PROGRAM = 100
@@ -41,6 +48,7 @@ def open_training(
     mesh: Mesh,
     choices: Mapping[str, tuple[Any, ...]] | None = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
+    labelled: bool = False,
 ) -> "Training":
     """Checks the settings of a run and reads its data.
 
@@ -49,6 +57,7 @@ def open_training(
         mesh: the devices.
         choices: the allowed values of the system's own keys.
         ranges: the lowest and highest allowed values of the system's own keys.
+        labelled: whether minibatches hold only data with a label.
 
     Raises:
         UserError: a setting or the data cannot be used; the message says which.
@@ -56,7 +65,21 @@ def open_training(
     check(config, mesh, {**CHOICES, **(choices or {})}, {**RANGES, **(ranges or {})})
     # Every process checks the data; one report is enough.
     print_report = print if jax.process_index() == 0 else lambda _: None
-    return Training(config, mesh, *open_data(config, print_report))
+    train, valid = open_data(config, print_report)
+    rows = np.arange(len(train), dtype=np.int32)
+    if labelled:
+        rows = rows[train.labels >= 0]
+        if not len(rows):
+            raise UserError(
+                f"config.data.kind={config.data.kind}: these data have no labels, and "
+                f"{config.recipe} learns from labels; choose other data"
+            )
+        if config.batch_size > len(rows):
+            raise UserError(
+                f"config.batch_size={config.batch_size}: only {len(rows)} training images have a "
+                "label; choose a smaller batch"
+            )
+    return Training(config, mesh, train, valid, rows)
 
 
 class Training:
@@ -67,6 +90,7 @@ class Training:
         mesh: the devices.
         train: the training set, which is placed on every device.
         valid: the held-out set.
+        rows: int32, the indices of the training set that minibatches are drawn from.
 
     Attributes:
         train: as given.
@@ -74,9 +98,11 @@ class Training:
         shape: (H, W, C) of an image, or (2,) of a point.
     """
 
-    def __init__(self, config: ConfigDict, mesh: Mesh, train: Images, valid: Images) -> None:
+    def __init__(
+        self, config: ConfigDict, mesh: Mesh, train: Images, valid: Images, rows: np.ndarray
+    ) -> None:
         self.train, self.valid, self.shape = train, valid, train.shape
-        self._config, self._mesh = config, mesh
+        self._config, self._mesh, self._rows = config, mesh, rows
         self._resident = place(train, mesh)
 
     def examples(self, count: int) -> np.ndarray:
@@ -95,10 +121,11 @@ class Training:
         init: Callable[[jax.Array], RunState],
         step: Step,
         moves: Sequence[str],
-        sample: Sample,
+        sample: Sample | None = None,
+        conditional: bool = False,
+        evaluate: Evaluate | None = None,
         minibatches: int = 1,
         labelled: int = 0,
-        measure: MeasurePlayers | None = None,
         optional_players: Sequence[str] = (),
     ) -> StepRecipe:
         """Returns a recipe whose round is `config.steps_per_round` steps.
@@ -109,11 +136,14 @@ class Training:
                 those of fresh minibatches of the data; see `batches.gather`. With `labelled`, the
                 step receives `Rows` in their place.
             moves: the names of the players that the step changes.
-            sample: draws from the player "generator"; see `validation.Sample`.
+            sample: draws from the player "generator"; see `validation.Sample`. Validation measures
+                the samples. None for a system that generates nothing.
+            conditional: whether samples are asked for by their class.
+            evaluate: a validation of the system's own, beside that of the samples; see
+                `validation.both` for the objective.
             minibatches: how many minibatches a step needs.
             labelled: L, how many labelled samples a step needs beside them: config's
                 `labelled_batch_size`; 0 for a system without labels.
-            measure: what validation measures beside the samples; see `validation.MeasurePlayers`.
             optional_players: as `Recipe.optional_players`.
 
         Raises:
@@ -125,8 +155,9 @@ class Training:
         known = self._labelled(labelled) if labelled else None
 
         def draw(number: int) -> Draw:
-            rows = schedule(len(self.train), size, steps * minibatches, config.seed, number)
-            batches = devices.put(list(rows.reshape(steps, minibatches, size)), sharding)
+            order = schedule(len(self._rows), size, steps * minibatches, config.seed, number)
+            rows = self._rows[order].reshape(steps, minibatches, size)
+            batches = devices.put(list(rows), sharding)
             amounts = {"images": float(rows.size)}
             if known is None:
                 return Draw(batches, amounts)
@@ -134,14 +165,24 @@ class Training:
             with_labels = devices.put_sharded(list(known[order]), mesh)
             return Draw(list(map(Rows, batches, with_labels)), amounts)
 
+        files = {"data.json": digests(self.train, self.valid)}
+        if sample:
+            metrics = SampleMetrics(config, self.train, self.valid, mesh, conditional)
+            classes = len(self.valid.classes)
+            of_samples = Validation(config, classes, Sampler(sample, mesh), metrics)
+            evaluate = both(evaluate, of_samples) if evaluate else of_samples
+            files.update(metrics.files)
+        if evaluate is None:
+            raise ValueError("give `sample`, `evaluate`, or both")
+
         return StepRecipe(
             mesh,
             init=init,
             step=step,
             moves=moves,
             draw=draw,
-            evaluate=Validation(config, self.valid, Sampler(sample, mesh), measure),
-            files={"data.json": digests(self.train, self.valid)},
+            evaluate=evaluate,
+            files=files,
             optional_players=optional_players,
             shared=(self._resident,),
             batches=min(PER_PROGRAM, steps),

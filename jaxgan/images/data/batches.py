@@ -86,11 +86,15 @@ def gather(resident: Resident, index: jax.Array, low: float = -1.0) -> tuple[jax
         A pair: float32 [B, H, W, C], where white is 1, or float32 [B, 2], points as they are; and
         int32 [B].
     """
-    values = resident.values[index]
+    return to_floats(resident.values[index], low), resident.labels[index]
+
+
+def to_floats(values: jax.Array, low: float = -1.0) -> jax.Array:
+    """Returns images, uint8 [...], as float32 from `low` to 1, and points as they are."""
     if values.dtype == jnp.uint8:
         # In this order the numerator is exact, and so are black and white after the division.
         values = (values.astype(jnp.float32) * (1 - low) + WHITE * low) / WHITE
-    return values, resident.labels[index]
+    return values
 
 
 def to_bytes(images: jax.Array, low: float = -1.0) -> jax.Array:

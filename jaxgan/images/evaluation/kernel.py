@@ -70,7 +70,8 @@ def squared_discrepancy(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return (x @ y.T / x.shape[1] + 1) ** 3
+    base = x @ y.T / x.shape[1] + 1
+    return base * base * base  # NumPy's power takes several times as long
 
 
 def _mean_of_others(x: np.ndarray) -> float:

@@ -1,7 +1,8 @@
 """Validation of a generator: samples from fixed latent codes, measured against held-out data."""
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
@@ -15,27 +16,39 @@ from jaxgan.core.state import Player, Players, RunState
 from jaxgan.images.data import toys
 from jaxgan.images.data.batches import WHITE, to_bytes
 from jaxgan.images.data.dataset import Images
+from jaxgan.images.evaluation.diversity import class_diversity
+from jaxgan.images.evaluation.feature_metrics import FeatureMetrics
+from jaxgan.images.evaluation.features import checked_pair
 from jaxgan.images.evaluation.grids import image_grid
-from jaxgan.images.evaluation.kernel import kernel_distance
+from jaxgan.images.evaluation.kernel import squared_discrepancy
 from jaxgan.images.evaluation.modes import mode_coverage
+from jaxgan.images.evaluation.neighbours import nearest
 from jaxgan.reporting import media
 
 BATCH = 500
 """The most samples that one call of a program draws."""
 SHOWN = 64
 """Images in the grid that TensorBoard shows."""
-SUBSET, SUBSETS = 500, 20
-"""Samples in a subset of the kernel distance, if there are so many, and the number of subsets."""
+SUBSET = 1000
+"""The most images or points, real and generated, in the kernel distance."""
 LOOSE = 0.35
 """How near to a mode a sample counts for a loose mode, in radii of the ring or spacings of the
 grid."""
+COMPARED, LEAST_COMPARED = 250, 16
+"""The most samples that are compared with all training images; and the least that say anything."""
+PRODUCTS = 5e9
+"""The most products of pixels in that comparison, less than a second of two cores."""
+CHUNK = 5000
+"""Training images that are compared at a time."""
 
+Evaluate = Callable[[RunState, int], Callable[[], Evaluation]]
+"""As `Recipe.evaluate`."""
 Sample = Callable[[Player, jax.Array, jax.Array], jax.Array]
 """(the generator, whose `params` are those to use; key; int32 [B], the class of each sample, which
 unconditional systems ignore) -> float32 [B, *shape], images from -1 to 1 or points; pure."""
 MeasurePlayers = Callable[[Players], Callable[[], tuple[dict[str, float], float]]]
 """(the players) -> a function that waits for metrics by name and for the objective, of which higher
-is better and which replaces that of the samples. What needs the players is dispatched at once."""
+is better. What needs the players is dispatched at once."""
 
 
 class Sampler:
@@ -74,46 +87,132 @@ class Sampler:
         return lambda: np.concatenate(jax.device_get(drawn))[:count]
 
 
+class SampleMetrics:
+    """Measures samples of a run.
+
+    Args:
+        config: of the run; with `features`, samples are also measured in the features of that
+            classifier.
+        train: the training data.
+        valid: the held-out data.
+        mesh: the devices.
+        conditional: whether samples are asked for by their class.
+
+    Attributes:
+        files: what identifies the classifier, for `Recipe.files`.
+
+    Raises:
+        UserError: `config.features` cannot be used.
+    """
+
+    def __init__(
+        self, config: ConfigDict, train: Images, valid: Images, mesh: Mesh, conditional: bool
+    ) -> None:
+        self._config, self._train, self._valid = config, train, valid
+        self._conditional = conditional
+        self._in_features: FeatureMetrics | None = None
+        self._held_out: float | None = None
+        self.files: Mapping[str, bytes] = {}
+        if config.features:
+            self._in_features = FeatureMetrics(config, valid, mesh, conditional)
+            self.files = self._in_features.files
+
+    def __call__(self, samples: np.ndarray, labels: np.ndarray) -> tuple[dict[str, float], float]:
+        """Returns the metrics of samples by name, and the objective, of which higher is better.
+
+        Args:
+            samples: uint8 [n, H, W, C] or float32 [n, 2].
+            labels: int [n], the classes that were asked for, if the system is conditional.
+        """
+        metrics, objective = measure(samples, self._valid, self._config)
+        if self._in_features:
+            in_features, objective = self._in_features(samples, labels)
+            metrics = in_features | metrics
+        metrics = metrics | self._distances(samples)
+        if self._conditional:
+            real, fake = _flat(self._valid.values), _flat(samples)
+            metrics["eval/class_diversity"] = class_diversity(
+                real, self._valid.labels, fake, labels
+            )
+        return metrics, objective
+
+    def _distances(self, samples: np.ndarray) -> dict[str, float]:
+        """How near samples are to training images, in pixels, if there is time to find out."""
+        count = min(COMPARED, int(PRODUCTS / self._train.values.size), len(samples))
+        count = min(count, len(self._valid))
+        if samples.ndim != 4 or count < LEAST_COMPARED:
+            return {}
+        if self._held_out is None:
+            self._held_out = _nearest(self._valid.values[:count], self._train.values)
+        distance = _nearest(samples[:count], self._train.values)
+        return {
+            "eval/training_distance": distance,
+            "eval/training_distance_ratio": distance / self._held_out,
+        }
+
+
 class Validation:
     """Validates the generators of a run.
 
     Args:
         config: of the run; `validation.samples` is how many samples are measured.
-        valid: the held-out data.
+        classes: how many classes the data have.
         sampler: draws from the generator.
-        measure_players: measures something else, such as a classifier.
+        metrics: of the samples.
     """
 
     def __init__(
-        self,
-        config: ConfigDict,
-        valid: Images,
-        sampler: Sampler,
-        measure_players: MeasurePlayers | None = None,
+        self, config: ConfigDict, classes: int, sampler: Sampler, metrics: SampleMetrics
     ) -> None:
-        self._config = config
-        self._valid = valid
-        self._sampler = sampler
-        self._measure_players = measure_players
+        self._seed = config.seed
+        self._labels = every_class(config.validation.samples, classes)
+        self._sampler, self._metrics = sampler, metrics
 
     def __call__(self, state: RunState, number: int) -> Callable[[], Evaluation]:
         """Starts the validation of round `number`. The latent codes are the same in all rounds."""
-        labels = every_class(self._config.validation.samples, len(self._valid.classes))
-        drawn = self._sampler(state.players["generator"], labels, self._config.seed)
-        measured = self._measure_players(state.players) if self._measure_players else None
+        drawn = self._sampler(state.players["generator"], self._labels, self._seed)
 
         def wait() -> Evaluation:
             samples = drawn()
-            metrics, objective = measure(samples, self._valid, self._config)
-            if measured:
-                of_players, objective = measured()
-                metrics = of_players | metrics
+            metrics, objective = self._metrics(samples, self._labels)
             shown = {}
             if samples.ndim == 4:
                 shown = {"samples": media.image(image_grid(samples[:SHOWN]))}
             return Evaluation(metrics, objective, shown)
 
         return wait
+
+
+def of_players(measure_players: MeasurePlayers) -> Evaluate:
+    """Returns a validation that measures the players, not their samples."""
+
+    def evaluate(state: RunState, number: int) -> Callable[[], Evaluation]:
+        measured = measure_players(state.players)
+        return lambda: Evaluation(*measured())
+
+    return evaluate
+
+
+def both(first: Evaluate, second: Evaluate) -> Evaluate:
+    """Returns a validation that reports what both do.
+
+    The objective is that of the first, or, if that is NaN, that of the second.
+    """
+
+    def evaluate(state: RunState, number: int) -> Callable[[], Evaluation]:
+        waits = first(state, number), second(state, number)
+
+        def wait() -> Evaluation:
+            one, other = (wait() for wait in waits)
+            return Evaluation(
+                {**one.metrics, **other.metrics},
+                other.objective if math.isnan(one.objective) else one.objective,
+                {**one.media, **other.media},
+            )
+
+        return wait
+
+    return evaluate
 
 
 def every_class(count: int, classes: int) -> np.ndarray:
@@ -141,9 +240,8 @@ def measure(
         found = mode_coverage(samples, centres, sd, LOOSE * unit)
         metrics = {f"eval/{name}": float(value) for name, value in found._asdict().items()}
         return metrics, -found.reverse_kl
-    real, fake = (_flat(values) for values in (valid.values, samples))
-    size = min(SUBSET, len(real), len(fake))
-    distance = kernel_distance(real, fake, config.seed, size, SUBSETS).mean
+    real, fake = (_flat(values[:SUBSET]) for values in (valid.values, samples))
+    distance = squared_discrepancy(*checked_pair(real, fake))
     name = "eval/kid_pixels" if samples.ndim == 4 else "eval/kid_points"
     return {name: distance}, -distance
 
@@ -156,6 +254,14 @@ def _mixture(config: ConfigDict) -> tuple[np.ndarray, float, float] | None:
     if data.kind == "grid25":
         return toys.grid_centres(data.grid25.spacing), data.grid25.sd, data.grid25.spacing
     return None
+
+
+def _nearest(queries: np.ndarray, train: np.ndarray) -> float:
+    """Returns the mean Euclidean distance of images to the nearest training image."""
+    rows = _flat(queries)
+    chunks = (train[start : start + CHUNK] for start in range(0, len(train), CHUNK))
+    distances = [nearest(rows, _flat(chunk))[0] for chunk in chunks]
+    return float(np.min(distances, axis=0).mean())
 
 
 def _flat(values: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import flax.linen as nn
@@ -48,7 +48,7 @@ class Networks:
 
     Attributes:
         generator: (z [B, latent], train) -> samples float32 [B, *shape].
-        discriminator: (samples, train) -> raw outputs float32 [B].
+        discriminator: (samples, train) -> raw outputs float32 [B], or [B, outputs].
         shape: of a sample.
         latent: numbers in a latent code.
         prior: of latent codes: "normal", or "uniform" from -1 to 1.
@@ -113,6 +113,7 @@ def make_networks(
     config: ConfigDict,
     shape: tuple[int, ...],
     packing: int = 1,
+    outputs: int | None = None,
     generators: Mapping[str, Callable[..., nn.Module]] = GENERATORS,
     discriminators: Mapping[str, Callable[..., nn.Module]] = DISCRIMINATORS,
 ) -> Networks:
@@ -122,6 +123,7 @@ def make_networks(
         config: of the run.
         shape: of a sample.
         packing: see `Networks`.
+        outputs: of D; None leaves it to the network.
         generators: the classes that `config.network` chooses from.
         discriminators: likewise.
 
@@ -141,7 +143,11 @@ def make_networks(
     dtype = jnp.dtype(config.dtype)
     return Networks(
         generator=generators[config.network](shape=shape, dtype=dtype, **config.generator),
-        discriminator=discriminators[config.network](dtype=dtype, **config.discriminator),
+        discriminator=discriminators[config.network](
+            dtype=dtype,
+            **({} if outputs is None else {"outputs": outputs}),
+            **config.discriminator,
+        ),
         shape=shape,
         latent=config.latent,
         prior=config.prior,
@@ -167,7 +173,12 @@ def make_rmsprop(config: ConfigDict) -> Optimizers:
 
 
 def initial(
-    networks: Networks, optimizers: Optimizers, average_decay: float, memory: PyTree = ()
+    networks: Networks,
+    optimizers: Optimizers,
+    average_decay: float,
+    conditions: int = 0,
+    seen: Sequence[int] | None = None,
+    memory: PyTree = (),
 ) -> Callable[[jax.Array], RunState]:
     """Returns the function of the run's key that makes the state before the first update.
 
@@ -175,15 +186,18 @@ def initial(
         networks: of the two players, "generator" and "discriminator".
         optimizers: of both.
         average_decay: of the running average of G's parameters; 0: none is kept.
+        conditions: how many numbers are joined to latent codes; see `generate`.
+        seen: the shape of what D sees; by default that of a sample, or of a pack of them.
         memory: of the run's state.
     """
+    *size, channels = networks.shape
+    seen_shape = tuple(seen or (*size, networks.packing * channels))
 
     def init(key: jax.Array) -> RunState:
         generator_key, discriminator_key, run_key = jax.random.split(key, 3)
-        generator = networks.generator.init(generator_key, jnp.zeros((1, networks.latent)))
-        *size, channels = networks.shape
-        seen = jnp.zeros((1, *size, networks.packing * channels))
-        discriminator = networks.discriminator.init(discriminator_key, seen)
+        codes = jnp.zeros((1, networks.latent + conditions))
+        generator = networks.generator.init(generator_key, codes)
+        discriminator = networks.discriminator.init(discriminator_key, jnp.zeros((1, *seen_shape)))
         averaged = average_decay > 0
         players = {
             "generator": make_player(generator, optimizers["generator"], averaged),
@@ -203,10 +217,24 @@ def draw_codes(networks: Networks, key: jax.Array, count: int) -> jax.Array:
 
 
 def generate(
-    networks: Networks, generator: Player, key: jax.Array, count: int
+    networks: Networks,
+    generator: Player,
+    key: jax.Array,
+    count: int,
+    conditions: jax.Array | None = None,
 ) -> tuple[jax.Array, PyTree]:
-    """Returns samples as in training, float32 [count, *shape], and G's state after the call."""
+    """Returns samples as in training, float32 [count, *shape], and G's state after the call.
+
+    Args:
+        networks: the two networks.
+        generator: G's parameters and state.
+        key: of the latent codes.
+        count: of samples.
+        conditions: float32 [count, k], joined to the latent codes, such as classes as one-hot rows.
+    """
     codes = draw_codes(networks, key, count)
+    if conditions is not None:
+        codes = jnp.concatenate([codes, conditions], axis=-1)
     return networks.generator.apply(generator.variables, codes, mutable=list(generator.state))
 
 
@@ -223,7 +251,7 @@ def judge(
         batches: float32 [B, ...] each.
 
     Returns:
-        float32 [B] for each batch, and the state.
+        float32 [B], or [B, outputs], for each batch; and the state.
     """
     outputs = []
     for batch in batches:
@@ -265,13 +293,34 @@ def move_generator(
     return descend(run_state, moving, of_players, system.average_decay)
 
 
-def sampler(networks: Networks) -> Callable[[Player, jax.Array, jax.Array], jax.Array]:
-    """Returns a function that draws from a trained generator; see `validation.Sample`."""
+def sampler(
+    networks: Networks, classes: int = 0
+) -> Callable[[Player, jax.Array, jax.Array], jax.Array]:
+    """Returns a function that draws from a trained generator; see `validation.Sample`.
+
+    Args:
+        networks: the two networks.
+        classes: how many G can be asked for, by a one-hot row after the latent code; 0: none.
+    """
 
     def sample(generator: Player, key: jax.Array, labels: jax.Array) -> jax.Array:
-        codes = draw_codes(networks, key, len(labels))
-        made: Any = networks.generator.apply(generator.variables, codes, train=False)
-        samples: jax.Array = made
-        return samples
+        return deploy(networks, generator, key, jax.nn.one_hot(labels, classes))
 
     return sample
+
+
+def deploy(
+    networks: Networks, generator: Player, key: jax.Array, conditions: jax.Array
+) -> jax.Array:
+    """Returns samples of a trained generator, float32 [B, *shape].
+
+    Args:
+        networks: the two networks.
+        generator: G's parameters and state, which stay as they are.
+        key: of the latent codes.
+        conditions: as for `generate`, float32 [B, k]; k is 0 if there are none.
+    """
+    codes = jnp.concatenate([draw_codes(networks, key, len(conditions)), conditions], axis=-1)
+    made: Any = networks.generator.apply(generator.variables, codes, train=False)
+    samples: jax.Array = made
+    return samples

@@ -32,7 +32,7 @@ from jaxgan.images.commands import declare
 from jaxgan.images.data.batches import Resident, gather
 from jaxgan.images.data.dataset import Images
 from jaxgan.images.evaluation.classification import error_of
-from jaxgan.images.evaluation.validation import MeasurePlayers, Sample
+from jaxgan.images.evaluation.validation import MeasurePlayers, Sample, of_players
 from jaxgan.images.networks import noisy_mlp, pair
 from jaxgan.images.settings import FEW_LABELS_CHOICES, FEW_LABELS_RANGES
 from jaxgan.images.training import Rows, open_training
@@ -133,7 +133,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
         sample=make_sample(config, training.shape),
         minibatches=2,
         labelled=config.labelled_batch_size,
-        measure=make_measure(config, training.valid, mesh),
+        evaluate=of_players(make_measure(config, training.valid, mesh)),
     )
 
 

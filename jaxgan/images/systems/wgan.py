@@ -135,7 +135,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     )
     memory = {"generator_updates": jnp.zeros((), jnp.int32)}
     return training.recipe(
-        init=pair.initial(system.networks, system.optimizers, system.average_decay, memory),
+        init=pair.initial(system.networks, system.optimizers, system.average_decay, memory=memory),
         step=functools.partial(step, system=system),
         moves=("discriminator", "generator"),
         sample=make_sample(config, training.shape),

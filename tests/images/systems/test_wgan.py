@@ -27,7 +27,7 @@ def tiny_system(more=0, **values):
     optimizers = pair.make_rmsprop(config)
     system = wgan.System(networks, optimizers, config.clip, more, config.average_decay)
     memory = {"generator_updates": jnp.zeros((), jnp.int32)}
-    init = jax.jit(pair.initial(networks, optimizers, config.average_decay, memory))
+    init = jax.jit(pair.initial(networks, optimizers, config.average_decay, memory=memory))
     return system, init(jax.random.key(0))
 
 

@@ -1,0 +1,59 @@
+"""InfoGAN (Chen et al. 2016): a GAN whose codes explain its samples, without labels.
+
+python train.py --config=configs/infogan.py           digits, convolutional networks; for a GPU
+python train.py --config=configs/infogan.py:quick     fully connected, a few minutes on a CPU
+python train.py --config=configs/infogan.py:ring      a category for each of eight Gaussians
+python train.py --config=configs/infogan.py:tiny      seconds; for tests
+"""
+
+from ml_collections import ConfigDict
+
+from jaxgan.images.networks.pair import pair_settings
+from jaxgan.images.settings import run_settings, tiny
+
+PRESETS = ("quick", "ring", "tiny")
+
+
+def get_config(preset: str | None = None) -> ConfigDict:
+    """Returns the config, or one of `PRESETS`.
+
+    Raises:
+        ValueError: another preset.
+    """
+    if preset not in (None, *PRESETS):
+        raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
+    # The authors' code for MNIST: 50 epochs of 100 updates on batches of 128, 62 uniform latent
+    # numbers, a category of ten and two continuous codes, Adam with b1 0.5 at 2e-4 for D and 1e-3
+    # for G, D with 64 channels in its first layer. G is DCGAN's with as many.
+    config = run_settings("infogan", rounds=50, batch_size=128)
+    config.steps_per_round = 100
+    pair_settings(config, "dcgan" if preset is None else "mlp")
+    config.latent, config.prior = 62, "uniform"
+    config.categories, config.continuous = 10, 2
+    config.generator_learning_rate = 1e-3
+    config.category_weight = 1.0  # the paper's lambda for discrete codes
+    config.continuous_weight = 0.1  # smaller for continuous ones, as the paper says
+    if preset is None:
+        config.generator.features = config.discriminator.features = 64
+
+    if preset == "quick":
+        # Chosen here: enough for categories that resemble classes.
+        config.rounds, config.steps_per_round = 8, 500
+        config.generator.widths = config.discriminator.widths = (256, 256)
+        config.average_decay = 0.99
+    elif preset == "ring":
+        # The setting in which configs/gan.py compares losses, at a quarter of its length.
+        config.data.kind = "ring"
+        config.rounds, config.steps_per_round = 4, 250
+        config.batch_size, config.latent = 256, 2
+        config.categories, config.continuous = 8, 0
+        config.generator.widths = config.discriminator.widths = (128, 128, 128)
+        config.generator_learning_rate = config.discriminator_learning_rate = 1e-3
+        config.data.ring.radius, config.data.ring.sd = 2 / 1.414, 0.02 / 1.414
+        config.average_decay = 0.0
+    elif preset == "tiny":
+        tiny(config)
+        config.data.kind = "ring"
+        config.latent, config.categories, config.continuous = 2, 4, 1
+        config.generator.widths = config.discriminator.widths = (16,)
+    return config

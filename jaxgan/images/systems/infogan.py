@@ -1,0 +1,163 @@
+"""InfoGAN (Chen et al., NeurIPS 2016): a GAN whose codes explain its samples.
+
+G makes a sample of a latent code z and of codes c: a category, and numbers from U[-1, 1]. Q, which
+is further outputs of D's network, guesses c from the sample. That bounds the mutual information of
+codes and samples from below (`networks.codes.bounds`),
+
+    L_I = E log Q(c|G(z, c)) + H(c)  <=  I(c; G(z, c)),
+
+and the game is  min over G and Q, max over D, of  V(D, G) - weight L_I. In every step:
+
+    D and Q take a step down  -log s(D(x)) - log(1 - s(D(G(z, c)))) - weight L_I
+    G takes a step down       -log s(D(G(z, c)))                    - weight L_I      with new z, c
+
+The bound holds for every Q and says little for a bad one, so Q maximises it too. The layers that D
+and Q share follow both losses, as in the authors' code.
+
+No label is used in training. Validation assigns each held-out image to the category that Q finds
+most likely: `eval/clustering_accuracy`.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from jaxgan.core.recipe import Recipe
+from jaxgan.core.state import LossResult, Player, Players, RunState, StepResult, descend, step_key
+from jaxgan.images.commands import declare
+from jaxgan.images.data.batches import Resident, gather
+from jaxgan.images.evaluation.clustering import validate_clustering
+from jaxgan.images.evaluation.validation import Sample
+from jaxgan.images.networks import codes, pair
+from jaxgan.images.training import open_training
+from jaxgan.methods.adversarial import LOSSES
+
+LATENT, CODES = range(2)
+"""Streams of random numbers in a step."""
+LOSS = LOSSES["non_saturating"]
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """Everything that is fixed during a run.
+
+    Attributes:
+        networks: of G and D; the first output of D is its own, all others are Q's guesses.
+        optimizers: of G and D.
+        prior: of the codes.
+        weights: of the bounds of the categorical and of the continuous codes.
+        average_decay: of the running average of G's parameters; 0: none is kept.
+    """
+
+    networks: pair.Networks
+    optimizers: pair.Optimizers
+    prior: codes.Prior
+    weights: codes.Bounds
+    average_decay: float
+
+
+def generate(
+    system: System, run_state: RunState, generator: Player, count: int
+) -> tuple[jax.Array, codes.Codes, Any]:
+    """Returns samples [count, *shape], their codes, and G's state."""
+    drawn = codes.draw(system.prior, step_key(run_state, CODES), count)
+    key, conditions = step_key(run_state, LATENT), codes.conditions(system.prior, drawn)
+    fake, state = pair.generate(system.networks, generator, key, count, conditions)
+    return fake, drawn, state
+
+
+def discriminator_step(run_state: RunState, real: jax.Array, *, system: System) -> StepResult:
+    """Moves D and Q once. Returns the state, `d_loss` [] without the bounds, and the bounds []."""
+    fake, drawn, _ = generate(system, run_state, run_state.players["generator"], len(real))
+
+    def loss(players: Players) -> LossResult:
+        player = players["discriminator"]
+        (on_real, on_fake), state = pair.judge(system.networks, player, real, fake)
+        value = LOSS.discriminator(on_real[:, 0], on_fake[:, 0])
+        found = codes.bounds(system.prior, on_fake[:, 1:], drawn)
+        named = {f"{name}_bound": bound for name, bound in found._asdict().items()}
+        total = value - codes.weighted(found, system.weights)
+        return total, ({"discriminator": state}, {"d_loss": value, **named})
+
+    return descend(run_state, {"discriminator": system.optimizers["discriminator"]}, loss)
+
+
+def generator_step(run_state: RunState, count: int, *, system: System) -> StepResult:
+    """Moves G once, on `count` samples. Returns the state, and `g_loss` [] without the bounds."""
+
+    def loss(players: Players) -> LossResult:
+        fake, drawn, state = generate(system, run_state, players["generator"], count)
+        (on_fake,), _ = pair.judge(system.networks, players["discriminator"], fake)
+        value = LOSS.generator(on_fake[:, 0])
+        found = codes.bounds(system.prior, on_fake[:, 1:], drawn)
+        total = value - codes.weighted(found, system.weights)
+        return total, ({"generator": state}, {"g_loss": value})
+
+    moving = {"generator": system.optimizers["generator"]}
+    return descend(run_state, moving, loss, system.average_decay)
+
+
+def step(run_state: RunState, rows: jax.Array, data: Resident, *, system: System) -> StepResult:
+    """Moves D with Q, then G. Returns the state and the metrics of both steps."""
+    real, _ = gather(data, rows[0])
+    run_state, of_discriminator = discriminator_step(run_state, real, system=system)
+    run_state, of_generator = generator_step(run_state, len(real), system=system)
+    return run_state, of_discriminator | of_generator
+
+
+def make_system(config: ConfigDict, shape: tuple[int, ...]) -> System:
+    """Returns the system of a config for samples of a shape."""
+    prior = codes.Prior(config.categories, config.continuous)
+    return System(
+        networks=pair.make_networks(config, shape, outputs=1 + prior.width),
+        optimizers=pair.make_optimizers(config),
+        prior=prior,
+        weights=codes.Bounds(config.category_weight, config.continuous_weight),
+        average_decay=config.average_decay,
+    )
+
+
+def make(config: ConfigDict, mesh: Mesh) -> Recipe:
+    """Returns the recipe of a config, with its data read.
+
+    Raises:
+        UserError: a setting or the data cannot be used; the message says which.
+    """
+    ranges = {"categories": (2, math.inf), "continuous": (0, math.inf)}
+    ranges |= {f"{name}_weight": (0, math.inf) for name in codes.Bounds._fields}
+    training = open_training(config, mesh, pair.CHOICES, pair.RANGES | ranges)
+    system = make_system(config, training.shape)
+    networks, prior, decay = system.networks, system.prior, system.average_decay
+
+    def guess(variables: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        outputs: Any = networks.discriminator.apply(variables, images, train=False)
+        return outputs[:, 1 : 1 + prior.categories], outputs
+
+    return training.recipe(
+        init=pair.initial(networks, system.optimizers, decay, prior.width),
+        step=functools.partial(step, system=system),
+        moves=("discriminator", "generator"),
+        sample=make_sample(config, training.shape),
+        evaluate=validate_clustering(guess, "discriminator", training.valid, mesh),
+    )
+
+
+def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
+    """Returns what draws from the generator of a config, with random codes."""
+    system = make_system(config, shape)
+
+    def sample(generator: Player, key: jax.Array, labels: jax.Array) -> jax.Array:
+        latent_key, code_key = jax.random.split(key)
+        drawn = codes.draw(system.prior, code_key, len(labels))
+        conditions = codes.conditions(system.prior, drawn)
+        return pair.deploy(system.networks, generator, latent_key, conditions)
+
+    return sample
+
+
+DECLARATION = declare(make, make_sample)
