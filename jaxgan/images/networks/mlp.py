@@ -55,18 +55,26 @@ class MLPGenerator(nn.Module):
 
 
 class MLPDiscriminator(nn.Module):
-    """Maps images or points to one number.
+    """Maps images or points to numbers.
 
     Attributes:
         widths: of the hidden layers.
+        outputs: of the last layer.
         dtype: of the matrix products.
     """
 
     widths: Sequence[int]
+    outputs: int = 1
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = True) -> jax.Array:
-        """Returns the raw outputs, float32 [B], for x [B, ...]; `train` changes nothing."""
+        """Returns the raw outputs, float32 [B], or [B, outputs] if there are several.
+
+        Args:
+            x: [B, ...].
+            train: changes nothing.
+        """
         del train
-        return MLP(self.widths, 1, slope=0.2, dtype=self.dtype)(x)[:, 0]
+        x = MLP(self.widths, self.outputs, slope=0.2, dtype=self.dtype)(x)
+        return x[:, 0] if self.outputs == 1 else x

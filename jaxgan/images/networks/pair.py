@@ -39,7 +39,7 @@ class Networks:
 
     Attributes:
         generator: (z [B, latent], train) -> samples float32 [B, *shape].
-        discriminator: (samples, train) -> raw outputs float32 [B].
+        discriminator: (samples, train) -> raw outputs float32 [B], or [B, outputs].
         shape: of a sample.
         latent: numbers in a latent code.
         prior: of latent codes: "normal", or "uniform" from -1 to 1.
@@ -73,8 +73,10 @@ def pair_settings(config: ConfigDict, network: str) -> None:
         config.discriminator.spectral = False
 
 
-def make_networks(config: ConfigDict, shape: tuple[int, ...], packing: int = 1) -> Networks:
-    """Returns the networks of a config for samples of a shape.
+def make_networks(
+    config: ConfigDict, shape: tuple[int, ...], packing: int = 1, outputs: int = 1
+) -> Networks:
+    """Returns the networks of a config for samples of a shape; D has `outputs` outputs.
 
     Raises:
         UserError: convolutions are asked for, but the samples are points, or not square; or a batch
@@ -92,7 +94,9 @@ def make_networks(config: ConfigDict, shape: tuple[int, ...], packing: int = 1) 
     dtype = jnp.dtype(config.dtype)
     return Networks(
         generator=GENERATORS[config.network](shape=shape, dtype=dtype, **config.generator),
-        discriminator=DISCRIMINATORS[config.network](dtype=dtype, **config.discriminator),
+        discriminator=DISCRIMINATORS[config.network](
+            dtype=dtype, outputs=outputs, **config.discriminator
+        ),
         shape=shape,
         latent=config.latent,
         prior=config.prior,
@@ -164,7 +168,7 @@ def judge(
         batches: float32 [B, ...] each.
 
     Returns:
-        float32 [B] for each batch, and the state.
+        float32 [B], or [B, outputs], for each batch; and the state.
     """
     outputs = []
     for batch in batches:
