@@ -31,6 +31,7 @@ RECIPES = {
     "policy_gradient": "jaxgan.speech.systems.policy_gradient",
     "score_loss": "jaxgan.speech.systems.score_loss",
     "segan": "jaxgan.speech.systems.segan",
+    "semi_supervised": "jaxgan.images.systems.semi_supervised",
     "seqgan": "jaxgan.sequences.systems.seqgan",
     "vae": "jaxgan.images.systems.vae",
     "wgan": "jaxgan.images.systems.wgan",

@@ -1,0 +1,47 @@
+"""Semi-supervised GAN (Odena 2016): a discriminator with a class for generated images.
+
+python train.py --config=configs/semi_supervised.py \\
+    --config.data.kind=mnist --config.data.root=DIR   the paper's data, 100 labels
+python train.py --config=configs/semi_supervised.py:quick     drawn digits, minutes on a CPU
+python train.py --config=configs/semi_supervised.py:tiny      seconds; for tests
+
+--config.unlabelled=False is the control, --config.data.labelled=50 the number of labels. The paper
+gives no networks and no optimizer; these are DCGAN's (Radford et al. 2016).
+"""
+
+from ml_collections import ConfigDict
+
+from jaxgan.images.networks.pair import pair_settings
+from jaxgan.images.settings import few_labels, run_settings, tiny
+
+PRESETS = ("quick", "tiny")
+
+
+def get_config(preset: str | None = None) -> ConfigDict:
+    """Returns the config, or one of `PRESETS`.
+
+    Raises:
+        ValueError: another preset.
+    """
+    if preset not in (None, *PRESETS):
+        raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
+    config = run_settings("semi_supervised", rounds=50, batch_size=64)
+    few_labels(config)
+    config.labelled_batch_size = 20  # a fifth of the labels, so that each step is another batch
+    pair_settings(config, "mlp" if preset == "tiny" else "dcgan")
+    config.loss = "minimax"  # or non_saturating
+
+    if preset == "quick":
+        # Small networks for time, and G's loss that is not the paper's but keeps its gradient.
+        config.rounds, config.steps_per_round = 5, 300
+        config.loss = "non_saturating"
+        config.latent = 32
+        config.generator.features = config.discriminator.features = 16
+        config.average_decay = 0.99
+        config.generator_learning_rate = config.discriminator_learning_rate = 5e-4
+    elif preset == "tiny":
+        tiny(config)
+        config.data.kind = "ring"
+        config.data.labelled, config.labelled_batch_size = 16, 8
+        config.generator.widths = config.discriminator.widths = (16,)
+    return config
