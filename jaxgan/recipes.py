@@ -18,6 +18,7 @@ from jaxgan.core.recipe import Declaration, Recipe
 
 RECIPES = {
     "cgan": "jaxgan.speech.systems.cgan",
+    "ebgan": "jaxgan.images.systems.ebgan",
     "gan": "jaxgan.images.systems.gan",
     "loss_sensitive": "jaxgan.images.systems.loss_sensitive",
     "mask_regression": "jaxgan.speech.systems.mask_regression",

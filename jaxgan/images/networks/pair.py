@@ -135,8 +135,8 @@ def make_networks(
         )
     if config.network != "mlp" and (len(shape) != 3 or shape[0] != shape[1]):
         raise UserError(
-            f"config.network={config.network}: the samples have the shape {list(shape)}, but convolutional "
-            "networks need square images; choose mlp, or other data"
+            f"config.network={config.network}: the samples have the shape {list(shape)}, but "
+            "convolutional networks need square images; choose mlp, or other data"
         )
     dtype = jnp.dtype(config.dtype)
     return Networks(
@@ -212,7 +212,7 @@ def generate(
 
 def judge(
     networks: Networks, discriminator: Player, *batches: jax.Array
-) -> tuple[list[jax.Array], PyTree]:
+) -> tuple[list[Any], PyTree]:
     """Returns D's raw outputs for batches of samples, and D's state after the calls.
 
     Each batch has its own call, so batch normalisation does not mix real and generated samples.
@@ -223,7 +223,7 @@ def judge(
         batches: float32 [B, ...] each.
 
     Returns:
-        float32 [B] for each batch, and the state.
+        What D returns for each batch, usually float32 [B], and the state.
     """
     outputs = []
     for batch in batches:

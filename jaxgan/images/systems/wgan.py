@@ -120,8 +120,8 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     Raises:
         UserError: a setting or the data cannot be used; the message says which.
     """
-    ranges = {"critic_steps": (1, math.inf), "thorough_critic_steps": (0, math.inf)}
-    ranges |= {"clip": (1e-6, math.inf), "rmsprop_decay": (0, 1), "momentum": (0, 1)}
+    ranges = {"clip": (1e-6, math.inf), "rmsprop_decay": (0, 1), "momentum": (0, 1)}
+    ranges |= {"critic_steps": (1, math.inf), "thorough_critic_steps": (0, math.inf)}
     training = open_training(config, mesh, pair.CHOICES, pair.NETWORK_RANGES | ranges)
     if warning := check_combination("wasserstein", clip=config.clip, momentum=config.momentum):
         log.warning(warning)
