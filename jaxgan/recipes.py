@@ -17,6 +17,7 @@ from jaxgan.core.files import absolute
 from jaxgan.core.recipe import Declaration, Recipe
 
 RECIPES = {
+    "began": "jaxgan.images.systems.began",
     "cgan": "jaxgan.speech.systems.cgan",
     "ebgan": "jaxgan.images.systems.ebgan",
     "gan": "jaxgan.images.systems.gan",
