@@ -18,9 +18,11 @@ from jaxgan.core.recipe import Declaration, Recipe
 
 RECIPES = {
     "acgan": "jaxgan.images.systems.acgan",
+    "began": "jaxgan.images.systems.began",
     "cgan": "jaxgan.speech.systems.cgan",
     "classifier": "jaxgan.images.systems.classifier",
     "conditional_gan": "jaxgan.images.systems.conditional_gan",
+    "ebgan": "jaxgan.images.systems.ebgan",
     "gan": "jaxgan.images.systems.gan",
     "improved_gan": "jaxgan.images.systems.improved_gan",
     "infogan": "jaxgan.images.systems.infogan",

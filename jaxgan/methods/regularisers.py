@@ -28,7 +28,7 @@ def slopes_between(
     share = jax.random.uniform(key, (len(real),) + (1,) * (real.ndim - 1), real.dtype)
     between = share * real + (1 - share) * fake
     gradient = jax.grad(lambda x: jnp.sum(critic(x)))(between)
-    return _norms(gradient)
+    return norms(gradient)
 
 
 def clip_weights(params: PyTree, limit: float) -> PyTree:
@@ -59,7 +59,7 @@ def pull_away(codes: jax.Array) -> jax.Array:
     Args:
         codes: float [B, C]; B is at least 2.
     """
-    lengths = _norms(codes)[:, None]
+    lengths = norms(codes)[:, None]
     unit = codes / jnp.where(lengths > 0, lengths, 1)
     cosines = jnp.matmul(unit, unit.T, precision="highest")
     count = len(codes)
@@ -167,7 +167,7 @@ def pack(samples: jax.Array, count: int) -> jax.Array:
     return joined.reshape(*joined.shape[:-2], count * samples.shape[-1])
 
 
-def _norms(x: jax.Array) -> jax.Array:
+def norms(x: jax.Array) -> jax.Array:
     """Returns the Euclidean norms [B] of x [B, ...]; the derivative of a norm of 0 is 0."""
     squares = jnp.sum(x**2, axis=tuple(range(1, x.ndim)))
     positive = squares > 0

@@ -1,113 +1,142 @@
-"""The networks of a variational autoencoder, and the distributions that their outputs stand for."""
+"""Autoencoders, which EBGAN and BEGAN use as discriminators."""
 
-import dataclasses
-import math
-from typing import Any
-
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
+from flax import linen as nn
 
-from jaxgan.core.errors import UserError
-from jaxgan.core.state import Player
-from jaxgan.images.data.batches import to_floats
-from jaxgan.images.networks.mlp import MLP
-from jaxgan.methods.variational import log_bernoulli, log_normal
+from jaxgan.images.networks import dcgan, mlp
 
-DECODERS = ("bernoulli", "gaussian")
+SMALLEST = 8
+"""The least side of BEGAN's feature maps, in its section 3.5; 28 is halved down to 7."""
+KERNEL = (3, 3)
 
 
-@dataclasses.dataclass(frozen=True)
-class Model:
-    """A model of samples with latent codes.
+class MLPAutoencoder(nn.Module):
+    """Fully connected layers down to a code and up again.
 
     Attributes:
-        encoder: (x [B, values]) -> mean and log variance of q(z|x), together [B, 2 latent].
-        decoder: (z [B, latent]) -> a number for each value of a sample [B, values].
-        shape: of a sample.
-        latent: numbers in a latent code.
-        kind: of p(x|z), one of `DECODERS`.
-        sd: of a Gaussian p(x|z), in the units of `seen`.
-        binarise: whether pixels above 1/2 become 1 and all others 0.
+        widths: of the encoder's hidden layers; the decoder has them in reverse order.
+        code: numbers in a code.
+        dtype: of the matrix products.
     """
 
-    encoder: nn.Module
-    decoder: nn.Module
+    widths: tuple[int, ...]
+    code: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = True) -> tuple[jax.Array, jax.Array]:
+        """Returns the reconstructions and the codes; `train` changes nothing.
+
+        Args:
+            x: float32 [B, ...], points, or images from -1 to 1.
+            train: see above.
+
+        Returns:
+            float32 of x's shape, and float32 [B, code].
+        """
+        codes = mlp.MLP(self.widths, self.code, slope=0.2, dtype=self.dtype)(x)
+        decoder = mlp.MLPGenerator(self.widths[::-1], x.shape[1:], self.dtype)
+        return decoder(codes, train), codes
+
+
+class DCGANAutoencoder(nn.Module):
+    """DCGAN's discriminator as the encoder, and its generator as the decoder.
+
+    Attributes:
+        features: channels of the largest hidden map.
+        code: numbers in a code; at least 2.
+        normalisation: see `dcgan.normalise`.
+        dtype: of the convolutions.
+    """
+
+    features: int
+    code: int
+    normalisation: str = "batch"
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = True) -> tuple[jax.Array, jax.Array]:
+        """Returns the reconstructions and the codes.
+
+        Args:
+            x: float32 [B, H, W, C] from -1 to 1.
+            train: batch normalisation uses the batch's own statistics.
+
+        Returns:
+            float32 of x's shape, and float32 [B, code].
+        """
+        kind, dtype = self.normalisation, self.dtype
+        codes = dcgan.Discriminator(self.features, kind, self.code, dtype=dtype)(x, train)
+        return dcgan.Generator(x.shape[1:], self.features, kind, dtype)(codes, train), codes
+
+
+class Decoder(nn.Module):
+    """BEGAN's decoder, which is also its generator: convolutions, ELUs, nearest neighbours.
+
+    Attributes:
+        shape: (H, W, C) of an image, H equal to W.
+        features: channels of every hidden map; n of the paper.
+        dtype: of the convolutions.
+    """
+
     shape: tuple[int, ...]
-    latent: int
-    kind: str
-    sd: float
-    binarise: bool
+    features: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, z: jax.Array, train: bool = True) -> jax.Array:
+        """Returns images, float32 [B, H, W, C], without a bound, for z [B, ...].
+
+        `train` changes nothing.
+        """
+        del train
+        sides = dcgan.sizes(self.shape[0], SMALLEST)
+        x = z.reshape(len(z), -1).astype(self.dtype)
+        x = nn.Dense(sides[0] ** 2 * self.features, dtype=self.dtype)(x)
+        x = x.reshape(len(z), sides[0], sides[0], self.features)
+        for side in sides:
+            if side != sides[0]:
+                x = x.repeat(2, axis=1).repeat(2, axis=2)[:, :side, :side]
+            for _ in range(2):
+                x = nn.elu(nn.Conv(self.features, KERNEL, dtype=self.dtype)(x))
+        return nn.Conv(self.shape[-1], KERNEL, dtype=self.dtype)(x).astype(jnp.float32)
 
 
-def make_model(config: ConfigDict, shape: tuple[int, ...]) -> Model:
-    """Returns the model of a config for samples of a shape.
+class Autoencoder(nn.Module):
+    """BEGAN's discriminator (Berthelot, Schumm and Metz 2017, section 3.5).
 
-    Raises:
-        UserError: the samples are points, and the config asks for pixels from 0 to 1.
+    The encoder has two convolutions with ELUs at every size, and strided ones between them; n
+    features at the largest size, 2n at the next, 3n, ... There is no normalisation.
+
+    Attributes:
+        features: n.
+        code: numbers in a code.
+        dtype: of the convolutions.
     """
-    if len(shape) != 3 and (config.binarise or config.decoder == "bernoulli"):
-        raise UserError(
-            f"config.decoder={config.decoder}, config.binarise={config.binarise}: points are not "
-            "pixels from 0 to 1; choose gaussian and False, or other data"
-        )
-    dtype = jnp.dtype(config.dtype)
-    return Model(
-        encoder=MLP(config.encoder.widths, 2 * config.latent, dtype=dtype),
-        decoder=MLP(config.generator.widths, math.prod(shape), dtype=dtype),
-        shape=shape,
-        latent=config.latent,
-        kind=config.decoder,
-        sd=config.sd,
-        binarise=config.binarise,
-    )
 
+    features: int
+    code: int
+    dtype: jnp.dtype = jnp.float32
 
-def seen(model: Model, values: jax.Array) -> jax.Array:
-    """Returns images as rows of pixels from 0 to 1, and points as they are, float32 [B, values].
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = True) -> tuple[jax.Array, jax.Array]:
+        """Returns the reconstructions and the codes; `train` changes nothing.
 
-    Args:
-        model: the model.
-        values: uint8 [B, H, W, C] or float32 [B, 2].
-    """
-    x = to_floats(values, low=0.0).reshape(len(values), -1)
-    return (x > 0.5).astype(jnp.float32) if model.binarise else x
+        Args:
+            x: float32 [B, H, W, C] from -1 to 1.
+            train: see above.
 
-
-def encode(model: Model, encoder: Player, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Returns the mean and the log variance of q(z|x), float32 [B, latent] each."""
-    outputs: Any = model.encoder.apply(encoder.variables, x)
-    mean, log_variance = jnp.split(outputs, 2, axis=-1)
-    return mean, log_variance
-
-
-def decode(model: Model, decoder: Player, z: jax.Array) -> jax.Array:
-    """Returns logits of Bernoulli pixels, or the mean of a Gaussian, float32 [B, values].
-
-    The mean of pixels is kept from 0 to 1 by a sigmoid, as in Kingma and Welling 2014, section 5.
-    """
-    outputs: Any = model.decoder.apply(decoder.variables, z)
-    gaussian_pixels = model.kind == "gaussian" and len(model.shape) == 3
-    decoded: jax.Array = jax.nn.sigmoid(outputs) if gaussian_pixels else outputs
-    return decoded
-
-
-def log_likelihood(model: Model, decoder: Player, x: jax.Array, z: jax.Array) -> jax.Array:
-    """Returns log p(x|z) [B]."""
-    decoded = decode(model, decoder, z)
-    if model.kind == "bernoulli":
-        return log_bernoulli(x, decoded)
-    return log_normal(x, decoded, 2 * math.log(model.sd))
-
-
-def draw(model: Model, decoder: Player, key: jax.Array, count: int) -> jax.Array:
-    """Returns the means of p(x|z) for codes from the prior N(0, I).
-
-    Returns:
-        float32 [count, *shape], images from -1 to 1.
-    """
-    decoded = decode(model, decoder, jax.random.normal(key, (count, model.latent)))
-    mean = jax.nn.sigmoid(decoded) if model.kind == "bernoulli" else decoded
-    samples = mean.reshape(count, *model.shape)
-    return 2 * samples - 1 if len(model.shape) == 3 else samples
+        Returns:
+            float32 of x's shape, and float32 [B, code].
+        """
+        shape, sides = x.shape[1:], dcgan.sizes(x.shape[1], SMALLEST)
+        x = nn.elu(nn.Conv(self.features, KERNEL, dtype=self.dtype)(x.astype(self.dtype)))
+        for level in range(1, len(sides) + 1):
+            for _ in range(2):
+                x = nn.elu(nn.Conv(level * self.features, KERNEL, dtype=self.dtype)(x))
+            if level < len(sides):
+                width = (level + 1) * self.features
+                x = nn.elu(nn.Conv(width, KERNEL, (2, 2), dtype=self.dtype)(x))
+        codes = nn.Dense(self.code, dtype=self.dtype)(x.reshape(len(x), -1)).astype(jnp.float32)
+        return Decoder(shape, self.features, self.dtype)(codes, train), codes

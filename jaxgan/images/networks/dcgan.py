@@ -19,13 +19,13 @@ INIT = nn.initializers.normal(0.02)
 SLOPE = 0.2
 
 
-def sizes(side: int) -> list[int]:
+def sizes(side: int, smallest: int = SMALLEST) -> list[int]:
     """Returns the sides of the generator's feature maps, from the smallest to the image.
 
     Each is half of the next one, rounded up: 64 gives 4, 8, 16, 32, 64; 28 gives 4, 7, 14, 28.
     """
     found = [side]
-    while found[0] > SMALLEST:
+    while found[0] > smallest:
         found.insert(0, -(-found[0] // 2))
     return found
 

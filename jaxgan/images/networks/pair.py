@@ -240,7 +240,7 @@ def generate(
 
 def judge(
     networks: Networks, discriminator: Player, *batches: jax.Array
-) -> tuple[list[jax.Array], PyTree]:
+) -> tuple[list[Any], PyTree]:
     """Returns D's raw outputs for batches of samples, and D's state after the calls.
 
     Each batch has its own call, so batch normalisation does not mix real and generated samples.
@@ -251,7 +251,7 @@ def judge(
         batches: float32 [B, ...] each.
 
     Returns:
-        float32 [B], or [B, outputs], for each batch; and the state.
+        What D returns for each batch, usually float32 [B], or [B, outputs]; and the state.
     """
     outputs = []
     for batch in batches:

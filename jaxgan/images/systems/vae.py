@@ -45,7 +45,7 @@ from jaxgan.images.commands import declare
 from jaxgan.images.data.batches import Resident
 from jaxgan.images.evaluation.likelihood import validate_likelihood
 from jaxgan.images.evaluation.validation import Sample
-from jaxgan.images.networks import autoencoder
+from jaxgan.images.networks import vae as networks
 from jaxgan.images.training import open_training
 from jaxgan.methods.variational import draw_normal, kl_to_standard_normal, log_normal
 
@@ -60,7 +60,7 @@ class System:
         average_decay: of the running average of the parameters; 0: none is kept.
     """
 
-    model: autoencoder.Model
+    model: networks.Model
     optimizer: optax.GradientTransformation
     average_decay: float
 
@@ -72,13 +72,13 @@ def step(run_state: RunState, rows: jax.Array, data: Resident, *, system: System
         The state; and `loss` [], the negative bound in nats, with its parts `kl` and
         `reconstruction`.
     """
-    model, x = system.model, autoencoder.seen(system.model, data.values[rows[0]])
+    model, x = system.model, networks.seen(system.model, data.values[rows[0]])
 
     def loss(players: Players) -> LossResult:
-        mean, log_variance = autoencoder.encode(model, players["encoder"], x)
+        mean, log_variance = networks.encode(model, players["encoder"], x)
         z = draw_normal(mean, log_variance, step_key(run_state))
         kl = kl_to_standard_normal(mean, log_variance).mean()
-        reconstruction = -autoencoder.log_likelihood(model, players["generator"], x, z).mean()
+        reconstruction = -networks.log_likelihood(model, players["generator"], x, z).mean()
         value = kl + reconstruction
         return value, ({}, {"loss": value, "kl": kl, "reconstruction": reconstruction})
 
@@ -88,16 +88,16 @@ def step(run_state: RunState, rows: jax.Array, data: Resident, *, system: System
 
 def log_weight(players: Players, values: jax.Array, key: jax.Array, *, system: System) -> jax.Array:
     """Returns log p(x, z) - log q(z|x) [B] for one z from q for each x."""
-    model, x = system.model, autoencoder.seen(system.model, values)
-    mean, log_variance = autoencoder.encode(model, players["encoder"], x)
+    model, x = system.model, networks.seen(system.model, values)
+    mean, log_variance = networks.encode(model, players["encoder"], x)
     z = draw_normal(mean, log_variance, key)
-    likelihood = autoencoder.log_likelihood(model, players["generator"], x, z)
+    likelihood = networks.log_likelihood(model, players["generator"], x, z)
     return log_normal(z, 0.0, 0.0) + likelihood - log_normal(z, mean, log_variance)
 
 
 def make_system(config: ConfigDict, shape: tuple[int, ...]) -> System:
     """Returns the system of a config for samples of a shape."""
-    model = autoencoder.make_model(config, shape)
+    model = networks.make_model(config, shape)
     return System(model, optax.adam(config.learning_rate), config.average_decay)
 
 
@@ -122,7 +122,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     """
     least = {"latent": 1, "learning_rate": 0, "sd": 1e-6, "bound.images": 1, "bound.draws": 1}
     ranges = {key: (low, math.inf) for key, low in least.items()}
-    training = open_training(config, mesh, {"decoder": autoencoder.DECODERS}, ranges)
+    training = open_training(config, mesh, {"decoder": networks.DECODERS}, ranges)
     system = make_system(config, training.shape)
     weigh = functools.partial(log_weight, system=system)
     held_out = training.valid.values[: config.bound.images]
@@ -137,10 +137,10 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
     """Returns what draws from the decoder of a config."""
-    model = autoencoder.make_model(config, shape)
+    model = networks.make_model(config, shape)
 
     def sample(generator: Player, key: jax.Array, labels: jax.Array) -> jax.Array:
-        return autoencoder.draw(model, generator, key, len(labels))
+        return networks.draw(model, generator, key, len(labels))
 
     return sample
 

@@ -116,13 +116,8 @@ def step(state: RunState, rows: jax.Array, data: Resident, *, system: System) ->
 
 def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     """Returns the recipe of a config, with its data read; UserError if it cannot be used."""
-    ranges: dict[str, tuple[float, float]] = {
-        "critic_steps": (1, math.inf),
-        "thorough_critic_steps": (0, math.inf),
-        "clip": (1e-6, math.inf),
-        "rmsprop_decay": (0, 1),
-        "momentum": (0, 1),
-    }
+    ranges = {"clip": (1e-6, math.inf), "rmsprop_decay": (0, 1), "momentum": (0, 1)}
+    ranges |= {"critic_steps": (1, math.inf), "thorough_critic_steps": (0, math.inf)}
     training = open_training(config, mesh, pair.CHOICES, pair.NETWORK_RANGES | ranges)
     if warning := check_combination("wasserstein", clip=config.clip, momentum=config.momentum):
         log.warning(warning)

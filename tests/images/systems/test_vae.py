@@ -17,7 +17,7 @@ from jaxgan.core.log import read
 from jaxgan.core.state import step_key
 from jaxgan.images.data.batches import Resident
 from jaxgan.images.evaluation.likelihood import validate_likelihood
-from jaxgan.images.networks import autoencoder
+from jaxgan.images.networks import vae as networks
 from jaxgan.images.systems import vae
 from jaxgan.methods.variational import draw_normal
 from jaxgan.recipes import make
@@ -47,9 +47,9 @@ def test_the_loss_is_a_sum_over_pixels_by_hand(kind):
 
     @jax.jit
     def parts(state, x):
-        mean, log_variance = autoencoder.encode(system.model, state.players["encoder"], x)
+        mean, log_variance = networks.encode(system.model, state.players["encoder"], x)
         z = draw_normal(mean, log_variance, step_key(state))
-        decoded = autoencoder.decode(system.model, state.players["generator"], z)
+        decoded = networks.decode(system.model, state.players["generator"], z)
         return mean, log_variance, decoded
 
     x = values.reshape(4, 9) / 255
@@ -111,10 +111,10 @@ def test_the_importance_weights_are_exact_for_a_decoder_that_ignores_its_code():
 def test_pixels_are_binarised_and_points_are_not():
     system, _ = tiny_system()
     values = np.array([[0, 127, 128, 255, 3, 200, 9, 1, 130]], np.uint8).reshape(1, 3, 3, 1)
-    seen = autoencoder.seen(system.model, jnp.asarray(values))
+    seen = networks.seen(system.model, jnp.asarray(values))
     np.testing.assert_array_equal(seen, [[0, 0, 1, 1, 0, 1, 0, 0, 1]])
     points, _ = tiny_system((2,), decoder="gaussian", binarise=False)
-    seen = autoencoder.seen(points.model, jnp.array([[3.0, -4.0]]))
+    seen = networks.seen(points.model, jnp.array([[3.0, -4.0]]))
     np.testing.assert_array_equal(seen, [[3, -4]])
 
 

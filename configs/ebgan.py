@@ -1,0 +1,49 @@
+"""Energy-based GAN with an autoencoder and the pull-away term (Zhao, Mathieu and LeCun 2017).
+
+python train.py --config=configs/ebgan.py          DCGAN's networks; digits
+python train.py --config=configs/ebgan.py:quick    fully connected networks, minutes on a CPU
+python train.py --config=configs/ebgan.py:tiny     seconds; for tests
+
+For your pictures at 64 x 64, as in the paper: --config.data.kind=folder --config.data.root=DIR
+--config.margin=20 for faces, 80 for scenes. --config.pull_away=0 is the paper's EBGAN without PT.
+Points in the plane are not for this system: an autoencoder reconstructs every point of the plane.
+"""
+
+from ml_collections import ConfigDict
+
+from jaxgan.images.networks.pair import pair_settings
+from jaxgan.images.settings import run_settings, tiny
+
+PRESETS = ("quick", "tiny")
+
+
+def get_config(preset: str | None = None) -> ConfigDict:
+    """Returns the config, or one of `PRESETS`.
+
+    Raises:
+        ValueError: another preset.
+    """
+    if preset not in (None, *PRESETS):
+        raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
+    config = run_settings("ebgan", rounds=50, batch_size=64)
+    pair_settings(config, "dcgan")
+    del config.discriminator.spectral
+    config.discriminator.code = 128  # chosen here; it should be well below the number of pixels
+    config.margin = 10.0  # the paper's for MNIST
+    config.pull_away = 0.1  # weight of the pull-away term, the paper's
+
+    if preset is not None:
+        pair_settings(config, "mlp")
+        config.discriminator.code = 32
+    if preset == "quick":
+        config.latent = 64
+        config.rounds, config.steps_per_round = 6, 500
+        config.generator.widths = config.discriminator.widths = (256, 256)
+        # Five times DCGAN's, because a few thousand updates have to do.
+        config.generator_learning_rate = config.discriminator_learning_rate = 1e-3
+    elif preset == "tiny":
+        tiny(config)
+        config.data.kind = "ring"
+        config.generator.widths = config.discriminator.widths = (16,)
+        config.discriminator.code = 4
+    return config
