@@ -7,6 +7,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
+RANGES = {
+    "categories": (2, math.inf),
+    "continuous": (0, math.inf),
+    "category_weight": (0, math.inf),
+    "continuous_weight": (0, math.inf),
+}
+"""The lowest and the highest allowed value of a key of a config with codes."""
+
 
 class Prior(NamedTuple):
     """Where codes come from.

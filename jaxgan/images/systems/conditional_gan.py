@@ -12,9 +12,8 @@ gradient when D rejects every sample; the loss above is what Goodfellow et al. 2
 
 The class enters G as a one-hot row after the latent code, and D as a channel for each class that is
 1 or 0 everywhere. Without convolutions that is one number, the root of how many values a sample
-has: a 1 among hundreds of pixels is hardly noticed, and the paper gives x and y a layer each.
-
-If only G is given the class, D cannot notice a wrong one, and G learns to ignore the class.
+has: a 1 among hundreds of pixels is hardly noticed (the paper gives x and y a layer each), and G
+ignores a class that D does not notice.
 """
 
 import dataclasses
@@ -57,10 +56,7 @@ class System:
 
 
 def shown(system: System, samples: jax.Array, conditions: jax.Array) -> jax.Array:
-    """Returns samples [B, *shape] as D sees them, with their one-hot classes [B, classes].
-
-    That is [B, H, W, C + classes] for convolutions, otherwise [B, values + classes].
-    """
+    """Returns samples and one-hot classes as D sees them: [B, H, W, C + classes], or rows."""
     if not system.convolutional:
         values = samples.reshape(len(samples), -1)
         return jnp.concatenate([values, values.shape[-1] ** 0.5 * conditions], axis=-1)

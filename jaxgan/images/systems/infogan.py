@@ -11,16 +11,13 @@ and the game is  min over G and Q, max over D, of  V(D, G) - weight L_I. In ever
     D and Q take a step down  -log s(D(x)) - log(1 - s(D(G(z, c)))) - weight L_I
     G takes a step down       -log s(D(G(z, c)))                    - weight L_I      with new z, c
 
-The bound holds for every Q and says little for a bad one, so Q maximises it too. The layers that D
-and Q share follow both losses, as in the authors' code.
-
-No label is used in training. Validation assigns each held-out image to the category that Q finds
-most likely: `eval/clustering_accuracy`.
+The bound holds for every Q but is loose for a bad one, so Q maximises it too. The layers that D and
+Q share follow both losses, as in the authors' code. No label is used in training. Validation
+assigns each held-out image to the category that Q finds most likely (`eval/clustering_accuracy`).
 """
 
 import dataclasses
 import functools
-import math
 from typing import Any
 
 import jax
@@ -37,8 +34,6 @@ from jaxgan.images.networks import codes, pair
 from jaxgan.images.training import open_training
 from jaxgan.methods.adversarial import LOSSES
 
-LATENT, CODES = range(2)
-"""Streams of random numbers in a step."""
 LOSS = LOSSES["non_saturating"]
 
 
@@ -65,9 +60,10 @@ def generate(
     system: System, run_state: RunState, generator: Player, count: int
 ) -> tuple[jax.Array, codes.Codes, Any]:
     """Returns samples [count, *shape], their codes, and G's state."""
-    drawn = codes.draw(system.prior, step_key(run_state, CODES), count)
-    key, conditions = step_key(run_state, LATENT), codes.conditions(system.prior, drawn)
-    fake, state = pair.generate(system.networks, generator, key, count, conditions)
+    latent_key, code_key = jax.random.split(step_key(run_state))
+    drawn = codes.draw(system.prior, code_key, count)
+    conditions = codes.conditions(system.prior, drawn)
+    fake, state = pair.generate(system.networks, generator, latent_key, count, conditions)
     return fake, drawn, state
 
 
@@ -113,13 +109,9 @@ def step(run_state: RunState, rows: jax.Array, data: Resident, *, system: System
 def make_system(config: ConfigDict, shape: tuple[int, ...]) -> System:
     """Returns the system of a config for samples of a shape."""
     prior = codes.Prior(config.categories, config.continuous)
-    return System(
-        networks=pair.make_networks(config, shape, outputs=1 + prior.width),
-        optimizers=pair.make_optimizers(config),
-        prior=prior,
-        weights=codes.Bounds(config.category_weight, config.continuous_weight),
-        average_decay=config.average_decay,
-    )
+    networks = pair.make_networks(config, shape, outputs=1 + prior.width)
+    weights = codes.Bounds(config.category_weight, config.continuous_weight)
+    return System(networks, pair.make_optimizers(config), prior, weights, config.average_decay)
 
 
 def make(config: ConfigDict, mesh: Mesh) -> Recipe:
@@ -128,9 +120,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     Raises:
         UserError: a setting or the data cannot be used; the message says which.
     """
-    ranges = {"categories": (2, math.inf), "continuous": (0, math.inf)}
-    ranges |= {f"{name}_weight": (0, math.inf) for name in codes.Bounds._fields}
-    training = open_training(config, mesh, pair.CHOICES, pair.RANGES | ranges)
+    training = open_training(config, mesh, pair.CHOICES, pair.RANGES | codes.RANGES)
     system = make_system(config, training.shape)
     networks, prior, decay = system.networks, system.prior, system.average_decay
 
