@@ -28,6 +28,7 @@ RECIPES = {
     "segan": "jaxgan.speech.systems.segan",
     "semi_supervised": "jaxgan.images.systems.semi_supervised",
     "seqgan": "jaxgan.sequences.systems.seqgan",
+    "triple_gan": "jaxgan.images.systems.triple_gan",
 }
 
 

@@ -34,8 +34,9 @@ DATA, GRID, SAMPLES, SUMMARY = "data.json", "samples.png", "samples.npz", "summa
 SHOWN = 400
 """The most images in the grid that a command writes."""
 
-MakeSample = Callable[[ConfigDict, tuple[int, ...]], Sample]
-"""(config, shape of a sample) -> what draws from a trained generator."""
+MakeSample = Callable[..., Sample]
+"""(config, shape of a sample), and the number of classes if the generator can be asked for one ->
+what draws from a trained generator."""
 MakeMeasure = Callable[[ConfigDict, Images, Mesh], MeasurePlayers]
 """(config, held-out data, devices) -> what measures the players beside the samples."""
 
@@ -65,18 +66,25 @@ def declare(
         output: str | None,
         scores: str,
     ) -> None:
-        _evaluate(workdir, checkpoint, data, output, scores, make_sample, make_measure)
+        _evaluate(workdir, checkpoint, data, output, scores, make_sample, conditional, make_measure)
 
     return Declaration(make, evaluate=evaluate, sample=sample)
 
 
 def _draw(
-    folder: epath.Path, checkpoint: str, labels: np.ndarray, seed: int, make_sample: MakeSample
+    folder: epath.Path,
+    checkpoint: str,
+    labels: np.ndarray,
+    seed: int,
+    make_sample: MakeSample,
+    conditional: bool,
 ) -> np.ndarray:
     """Returns samples of a trained generator: uint8 [n, H, W, C] or float32 [n, 2]."""
-    shape = json.loads((folder / DATA).read_text())["train"]["shape"]
+    described = json.loads((folder / DATA).read_text())["train"]
     mesh = devices.make_mesh()
-    sampler = Sampler(make_sample(configs.read(folder), tuple(shape)), mesh)
+    classes = (len(described["classes"]),) if conditional else ()
+    sample = make_sample(configs.read(folder), tuple(described["shape"]), *classes)
+    sampler = Sampler(sample, mesh)
     generator = _deployed(load_players(folder, checkpoint)["generator"], mesh)
     return sampler(generator, labels, seed)()
 
@@ -113,7 +121,7 @@ def _sample(
         if request.label not in classes:
             raise UserError(f"--label={request.label}: choose one of {', '.join(classes)}")
         labels[:] = classes.index(request.label)
-    samples = _draw(folder, checkpoint, labels, request.seed, make_sample)
+    samples = _draw(folder, checkpoint, labels, request.seed, make_sample, conditional)
     destination = Path(request.output).expanduser()
     _write(destination, samples, labels if conditional else None)
     print(f"wrote {request.count} samples to {destination}")
@@ -126,6 +134,7 @@ def _evaluate(
     output: str | None,
     scores: str,
     make_sample: MakeSample,
+    conditional: bool,
     make_measure: MakeMeasure | None,
 ) -> None:
     """Measures a trained generator as validation does, and writes its samples and a summary.
@@ -149,7 +158,7 @@ def _evaluate(
         )
     # No validation of the training has used this seed.
     labels = every_class(config.validation.samples, len(valid.classes))
-    samples = _draw(folder, checkpoint, labels, config.seed + 1, make_sample)
+    samples = _draw(folder, checkpoint, labels, config.seed + 1, make_sample, conditional)
     metrics, _ = measure(samples, valid, config)
     if make_measure:
         mesh = devices.make_mesh()
@@ -162,7 +171,7 @@ def _evaluate(
     }
     destination = Path(output).expanduser() if output else Path(str(folder / "eval"))
     if jax.process_index() == 0:
-        _write(destination, samples, None)
+        _write(destination, samples, labels if conditional else None)
         with writable(destination):
             write_json(destination / SUMMARY, summary)
         print("\n".join(f"{name:<16}{value}" for name, value in summary.items()))
