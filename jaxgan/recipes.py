@@ -35,6 +35,7 @@ RECIPES = {
     "segan": "jaxgan.speech.systems.segan",
     "semi_supervised": "jaxgan.images.systems.semi_supervised",
     "seqgan": "jaxgan.sequences.systems.seqgan",
+    "triple_gan": "jaxgan.images.systems.triple_gan",
     "vae": "jaxgan.images.systems.vae",
     "wgan": "jaxgan.images.systems.wgan",
     "wgan_gp": "jaxgan.images.systems.wgan_gp",

@@ -33,9 +33,9 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "data.grid25.sd": (0, math.inf),
 }
 """The lowest and the highest allowed value of a key."""
-FEW_LABELS_CHOICES: Mapping[str, tuple[Any, ...]] = {"unlabelled": (True, False)}
+FEW_LABELS_CHOICES: dict[str, tuple[Any, ...]] = {"unlabelled": (True, False)}
 """Those of the systems that learn from few labels."""
-FEW_LABELS_RANGES: Mapping[str, tuple[float, float]] = {"labelled_batch_size": (1, math.inf)}
+FEW_LABELS_RANGES: dict[str, tuple[float, float]] = {"labelled_batch_size": (1, math.inf)}
 """Those of the systems that learn from few labels."""
 
 

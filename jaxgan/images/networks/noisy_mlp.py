@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.nn import one_hot
 from ml_collections import ConfigDict
 
 from jaxgan.core.state import Player, RunState, make_player, make_run_state
@@ -201,49 +202,87 @@ def initial(
     optimizers: pair.Optimizers,
     examples: np.ndarray,
     averaged: bool,
+    classes: int = 0,
+    classifier: nn.Module | None = None,
 ) -> Callable[[jax.Array], RunState]:
     """Returns the function of the run's key that makes the state before the first update.
 
     Args:
-        networks: of the two players, "generator" and "discriminator".
-        optimizers: of both.
-        examples: float32 [n, *shape], on which D's weights are normalised.
-        averaged: whether both players keep a running average of their parameters.
+        networks: of the players "generator" and "discriminator".
+        optimizers: of all players.
+        examples: float32 [n, *shape], on which D's and C's weights are normalised.
+        averaged: whether the players keep a running average of their parameters.
+        classes: how many there are, if G and D take a class as their condition.
+        classifier: C, if there is a third player, "classifier".
     """
 
     def init(key: jax.Array) -> RunState:
-        g_key, d_key, reference_key, run_key = jax.random.split(key, 4)
-        generator = networks.generator.init(g_key, jnp.zeros((1, networks.latent)))
+        g_key, d_key, c_key, reference_key, run_key = jax.random.split(key, 5)
+        each = jnp.arange(len(examples)) % max(classes, 1)
+        condition = one_hot(each, classes) if classes else None
+        codes = pair.draw_codes(networks, g_key, len(examples))
+        generator = networks.generator.init(g_key, codes, True, condition)
         if "reference" in generator:
             count = len(generator["reference"]["codes"])
             codes = pair.draw_codes(networks, reference_key, count)
             generator = {**generator, "reference": {"codes": codes}}
-        discriminator = networks.discriminator.init(d_key, examples, train=False)
+        variables = {
+            "generator": generator,
+            "discriminator": networks.discriminator.init(d_key, examples, False, condition),
+        }
+        if classifier:
+            variables["classifier"] = classifier.init(c_key, examples, False)
         players = {
-            "generator": make_player(generator, optimizers["generator"], averaged),
-            "discriminator": make_player(discriminator, optimizers["discriminator"], averaged),
+            name: make_player(values, optimizers[name], averaged)
+            for name, values in variables.items()
         }
         return make_run_state(run_key, players)
 
     return init
 
 
+def sampler(
+    networks: pair.Networks, classes: int
+) -> Callable[[Player, jax.Array, jax.Array], jax.Array]:
+    """Returns a function that draws images of given classes; see `validation.Sample`."""
+
+    def sample(generator: Player, key: jax.Array, labels: jax.Array) -> jax.Array:
+        codes, wanted = pair.draw_codes(networks, key, len(labels)), one_hot(labels, classes)
+        made: Any = networks.generator.apply(generator.variables, codes, False, wanted)
+        samples: jax.Array = made
+        return samples
+
+    return sample
+
+
 def judge(
-    networks: pair.Networks, discriminator: Player, samples: jax.Array, key: jax.Array
+    network: nn.Module,
+    player: Player,
+    samples: jax.Array,
+    key: jax.Array,
+    condition: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns D's outputs [B, outputs] and features [B, d] for samples, with fresh noise."""
-    outputs: Any = networks.discriminator.apply(
-        discriminator.variables, samples, rngs={"noise": key}
+    """Returns the outputs [B, outputs] and features [B, d] of D or C for samples, with noise.
+
+    Args:
+        network: D or C, a `NoisyMLP`.
+        player: the same one's parameters and state.
+        samples: float32 [B, ...].
+        key: of the noise.
+        condition: float32 [B, K], or none.
+    """
+    outputs: Any = network.apply(
+        player.variables, samples, condition=condition, rngs={"noise": key}
     )
     logits, features = outputs
     return logits, features
 
 
-def classify(networks: pair.Networks) -> Callable[[Player, jax.Array], jax.Array]:
+def classify(network: nn.Module) -> Callable[[Player, jax.Array], jax.Array]:
     """Returns the function that answers without noise; see `classification.Classify`."""
 
-    def answer(discriminator: Player, samples: jax.Array) -> jax.Array:
-        outputs: Any = networks.discriminator.apply(discriminator.variables, samples, train=False)
+    def answer(player: Player, samples: jax.Array) -> jax.Array:
+        outputs: Any = network.apply(player.variables, samples, train=False)
         logits, _ = outputs
         return logits
 

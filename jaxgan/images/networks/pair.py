@@ -155,11 +155,13 @@ def make_networks(
     )
 
 
-def make_optimizers(config: ConfigDict) -> Optimizers:
-    """Returns Adam for the two players of a config, each with its own learning rate."""
+def make_optimizers(
+    config: ConfigDict, players: Sequence[str] = ("generator", "discriminator")
+) -> Optimizers:
+    """Returns Adam for the players of a config, each with its own learning rate."""
     return {
         player: optax.adam(config[f"{player}_learning_rate"], config.adam_b1, config.adam_b2)
-        for player in ("generator", "discriminator")
+        for player in players
     }
 
 

@@ -13,8 +13,8 @@ With `unlabelled=False`, D learns from the labelled images only and G stays as i
 The paper's other techniques are options. `loss=non_saturating` with `discriminator.kernels=100` is
 minibatch discrimination: samples look better, D classifies worse (section 5.2).
 `historical_weight` is that of |theta - mean theta|^2 in both losses; some texts lack the square.
-`smoothing` lowers the label of real images only. `generator.reference` is the size of the reference
-batch of virtual batch normalisation, which the paper uses in G only.
+`smoothing` lowers the label of real images only: raising that of generated ones would reward G.
+`generator.reference` is the size of the reference batch of virtual batch normalisation, of G only.
 """
 
 import dataclasses
@@ -22,6 +22,7 @@ import functools
 import math
 
 import jax
+from jax.nn import logsumexp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from optax.losses import softmax_cross_entropy_with_integer_labels
@@ -39,8 +40,7 @@ from jaxgan.images.training import Rows, open_training
 from jaxgan.methods.adversarial import LOSSES
 from jaxgan.methods.regularisers import average_historically, feature_matching
 
-CODES, ON_LABELLED, ON_REAL, ON_FAKE = range(4)
-"""Streams of random numbers in a step: the latent codes, and D's noise on each kind of sample."""
+CODES, ON_LABELLED, ON_REAL, ON_FAKE = range(4)  # streams of random numbers in a step
 REAL_OR_NOT = LOSSES["non_saturating"]
 
 
@@ -64,14 +64,12 @@ def discriminator_step(
     fake, _ = pair.generate(networks, run_state.players["generator"], key(CODES), len(real))
 
     def loss(players: Players) -> LossResult:
-        discriminator = players["discriminator"]
-        logits, _ = noisy_mlp.judge(networks, discriminator, images, key(ON_LABELLED))
+        judge = functools.partial(noisy_mlp.judge, networks.discriminator, players["discriminator"])
+        logits, _ = judge(images, key(ON_LABELLED))
         value = supervised = softmax_cross_entropy_with_integer_labels(logits, labels).mean()
         if system.unlabelled:
-            on_real, on_fake = (
-                jax.nn.logsumexp(noisy_mlp.judge(networks, discriminator, batch, key(stream))[0], 1)
-                for batch, stream in ((real, ON_REAL), (fake, ON_FAKE))
-            )
+            (on_real, _), (on_fake, _) = judge(real, key(ON_REAL)), judge(fake, key(ON_FAKE))
+            on_real, on_fake = logsumexp(on_real, axis=1), logsumexp(on_fake, axis=1)
             value += REAL_OR_NOT.discriminator(on_real, on_fake, smoothing=system.smoothing) / 2
         return value, ({}, {"d_loss": value, "supervised": supervised})
 
@@ -84,14 +82,14 @@ def generator_step(run_state: RunState, real: jax.Array, *, system: System) -> S
     networks, key = system.networks, functools.partial(step_key, run_state)
 
     def loss(players: Players) -> LossResult:
-        discriminator, generator = players["discriminator"], players["generator"]
-        fake, state = pair.generate(networks, generator, key(CODES), len(real))
-        logits, of_fake = noisy_mlp.judge(networks, discriminator, fake, key(ON_FAKE))
+        judge = functools.partial(noisy_mlp.judge, networks.discriminator, players["discriminator"])
+        fake, state = pair.generate(networks, players["generator"], key(CODES), len(real))
+        logits, of_fake = judge(fake, key(ON_FAKE))
         if system.loss == "feature_matching":
-            _, of_real = noisy_mlp.judge(networks, discriminator, real, key(ON_REAL))
+            _, of_real = judge(real, key(ON_REAL))
             value = feature_matching(of_real, of_fake)
         else:
-            value = REAL_OR_NOT.generator(jax.nn.logsumexp(logits, axis=1))
+            value = REAL_OR_NOT.generator(logsumexp(logits, axis=1))
         return value, ({"generator": state}, {"g_loss": value})
 
     moving = {"generator": system.optimizers["generator"]}
@@ -145,7 +143,8 @@ def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
 def make_measure(config: ConfigDict, valid: Images, mesh: Mesh) -> MeasurePlayers:
     """Returns what measures the error of D's classes on held-out images."""
     networks = noisy_mlp.make_networks(config, valid.shape, len(valid.classes))
-    return error_of("discriminator", noisy_mlp.classify(networks), valid, config.batch_size, mesh)
+    answer = noisy_mlp.classify(networks.discriminator)
+    return error_of("discriminator", answer, valid, config.batch_size, mesh)
 
 
 DECLARATION = declare(make, make_sample, make_measure=make_measure)

@@ -11,9 +11,8 @@ D has N + 1 outputs, a softmax over the N classes and "generated". In every step
 With d = log sum exp(l_1, ..., l_N) - l_N+1, 1 - p(N+1) is the sigmoid of d, so these are a GAN's
 losses on d. The answer of the classifier is the most probable of the N classes.
 
-Implementations with a second output layer for the classes, or ones that give D every label, are
-other systems. With `unlabelled=False`, D learns from the labelled images only and G stays as it is:
-the control, which is the paper's comparison with a classifier of the same network.
+Implementations with a second output layer for the classes, or with every label, are other systems.
+With `unlabelled=False`, D learns from the labelled images only and G stays as it is: the control.
 """
 
 import dataclasses

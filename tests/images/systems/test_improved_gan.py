@@ -40,7 +40,7 @@ def tiny_system(**values):
 
 
 SYSTEM = tiny_system()
-CLASSIFY = jax.jit(noisy_mlp.classify(SYSTEM.networks))
+CLASSIFY = jax.jit(noisy_mlp.classify(SYSTEM.networks.discriminator))
 step = jax.jit(functools.partial(improved_gan.step, system=SYSTEM))
 
 
@@ -64,7 +64,7 @@ def test_the_losses_by_hand(state):
         codes = key(improved_gan.CODES)
         fake, _ = pair.generate(SYSTEM.networks, state.players["generator"], codes, 16)
         outputs = [
-            noisy_mlp.judge(SYSTEM.networks, discriminator, samples, key(stream))
+            noisy_mlp.judge(SYSTEM.networks.discriminator, discriminator, samples, key(stream))
             for samples, stream in (
                 (images, improved_gan.ON_LABELLED),
                 (real, improved_gan.ON_REAL),

@@ -1,0 +1,63 @@
+"""Triple-GAN (Li et al. 2017): a classifier, a generator and a judge of pairs, with few labels.
+
+python train.py --config=configs/triple_gan.py \\
+    --config.data.kind=mnist --config.data.root=DIR   the paper's MNIST experiment, 100 labels
+python train.py --config=configs/triple_gan.py:quick     drawn digits, minutes on a CPU
+python train.py --config=configs/triple_gan.py:tiny      seconds; for tests
+
+--config.unlabelled=False is the control. Two things differ from the authors' MNIST code: the
+classifier is fully connected here and a convolutional network there, and there it is trained on the
+labels for 30 epochs first, and all learning rates decay after epoch 300.
+"""
+
+from ml_collections import ConfigDict
+
+from jaxgan.images.networks.noisy_mlp import network_settings
+from jaxgan.images.settings import few_labels, run_settings, tiny
+
+PRESETS = ("quick", "tiny")
+
+
+def get_config(preset: str | None = None) -> ConfigDict:
+    """Returns the config, or one of `PRESETS`.
+
+    Numbers without another source are those of the authors' MNIST code.
+
+    Raises:
+        ValueError: another preset.
+    """
+    if preset not in (None, *PRESETS):
+        raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
+    config = run_settings("triple_gan", rounds=1000, batch_size=200)
+    config.steps_per_round = 300  # one epoch of MNIST
+    few_labels(config)
+    network_settings(config)  # of Salimans et al. 2016, which the authors build on
+    # The classifier of Salimans et al. 2016.
+    config.classifier = ConfigDict({"widths": (1000, 500, 250, 250, 250)})
+    config.classifier.input_noise, config.classifier.noise = 0.3, 0.5
+    config.generator_learning_rate = config.discriminator_learning_rate = 1e-3
+    config.classifier_learning_rate = 1e-3
+    config.share = 0.5  # of the classifier's pairs among those that the discriminator rejects
+    config.pseudo_weight = 0.1  # of generated images as training data of the classifier
+    config.pseudo_start = 90_000  # steps before that: 300 epochs
+    config.confidence_weight = 0.3
+    config.balance_weight = 1e-3
+
+    if preset == "quick":
+        # Half of the widths, smaller batches, generated images as training data from early on, and
+        # a running average that suits few updates: for time.
+        config.rounds, config.steps_per_round = 6, 500
+        config.batch_size = 100
+        config.average_decay = 0.99
+        config.generator.widths = (250, 250)
+        config.discriminator.widths = config.classifier.widths = (500, 250, 250)
+        config.pseudo_start = 1000
+    elif preset == "tiny":
+        tiny(config)
+        config.data.kind = "ring"
+        config.data.labelled, config.labelled_batch_size = 16, 8
+        config.latent = 4
+        config.generator.widths = config.discriminator.widths = (16,)
+        config.classifier.widths = (16,)
+        config.pseudo_start = 2
+    return config

@@ -1,0 +1,220 @@
+"""Triple-GAN (Li, Xu, Zhu and Zhang, NeurIPS 2017): a classifier, a generator and a judge of pairs.
+
+C classifies an image, G makes an image of a class, and D says whether a pair of an image and a
+class is one of the labelled data. In every step, D, C and G move in turn:
+
+    D goes down  E -log D(x, y) + (1 - a) E -log(1 - D(G(z, c), c)) + a E -log(1 - D(u, k))
+    C goes down  CE(C(x), y) + a E p(k|u) (-log D(u, k)) + b CE(C(G(z, c)), c)
+                 + w_h H(p(.|u)) + w_m CE(uniform, mean p(.|u))
+    G goes down  E -log D(G(z, c), c)
+
+x, y are labelled, u is any image, p(.|u) = C(u), k its most probable class, c a random class.
+
+The term of weight b, which makes G's samples training data for C, is missing from some texts; it
+begins when they are good enough, at `pseudo_start`. The last two are of the authors' code: C should
+be confident, and use all classes alike. The gradient of the second term flows through p(k|u) only.
+With `unlabelled=False`, C learns from labelled images, and G and D stay as they are: the control.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.nn import log_softmax, one_hot, softplus
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+from optax.losses import softmax_cross_entropy_with_integer_labels as softmax_cross_entropy
+
+from jaxgan.core.recipe import Recipe
+from jaxgan.core.state import LossResult, Player, Players, RunState, StepResult, descend, step_key
+from jaxgan.images.commands import declare
+from jaxgan.images.data.batches import Resident, gather
+from jaxgan.images.data.dataset import Images
+from jaxgan.images.evaluation.classification import error_of
+from jaxgan.images.evaluation.validation import MeasurePlayers, Sample, of_players
+from jaxgan.images.networks import noisy_mlp, pair
+from jaxgan.images.settings import FEW_LABELS_CHOICES, FEW_LABELS_RANGES
+from jaxgan.images.training import Rows, open_training
+
+CODES, CLASSES, NOISE_OF_D, NOISE_OF_C = range(4)  # streams of random numbers in a step
+PLAYERS = ("generator", "discriminator", "classifier")
+RANGES = {
+    "share": (0, 1),
+    "classifier_learning_rate": (0, math.inf),
+    **{f"{name}_weight": (0, math.inf) for name in ("pseudo", "confidence", "balance")},
+    "pseudo_start": (0, math.inf),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """Everything that is fixed during a run; G and D take a one-hot class as their condition."""
+
+    networks: pair.Networks
+    classifier: noisy_mlp.NoisyMLP
+    optimizers: pair.Optimizers
+    classes: int
+    share: float  # a
+    pseudo_weight: float  # b
+    pseudo_start: int
+    confidence_weight: float  # w_h
+    balance_weight: float  # w_m
+    unlabelled: bool
+    average_decay: float
+
+
+def generate(system: System, run_state: RunState, generator: Player, count: int) -> Any:
+    """Returns samples [count, *shape], their classes int32 [count], and G's state."""
+    codes = pair.draw_codes(system.networks, step_key(run_state, CODES), count)
+    wanted = jax.random.randint(step_key(run_state, CLASSES), (count,), 0, system.classes)
+    network, condition = system.networks.generator, one_hot(wanted, system.classes)
+    samples, state = network.apply(
+        generator.variables, codes, condition=condition, mutable=list(generator.state)
+    )
+    return samples, wanted, state
+
+
+def judge(
+    system: System, run_state: RunState, player: Player, *pairs: tuple[jax.Array, jax.Array]
+) -> list[jax.Array]:
+    """Returns D's raw outputs for batches of pairs of samples and classes, one array for each."""
+    samples, classes = (jnp.concatenate(part) for part in zip(*pairs, strict=True))
+    key, condition = step_key(run_state, NOISE_OF_D), one_hot(classes, system.classes)
+    network = system.networks.discriminator
+    outputs, _ = noisy_mlp.judge(network, player, samples, key, condition)
+    return _apart(outputs[:, 0], pairs)
+
+
+def discriminator_step(
+    run_state: RunState, images: jax.Array, labels: jax.Array, other: jax.Array, *, system: System
+) -> StepResult:
+    """Moves D once. Returns the state and `d_loss` []."""
+    fake, wanted, _ = generate(system, run_state, run_state.players["generator"], len(other))
+    answers = noisy_mlp.classify(system.classifier)(run_state.players["classifier"], other)
+    pairs = (images, labels), (fake, wanted), (other, answers.argmax(axis=-1))
+
+    def loss(players: Players) -> LossResult:
+        on_real, on_fake, on_pseudo = judge(system, run_state, players["discriminator"], *pairs)
+        rejected = (1 - system.share) * softplus(on_fake).mean()
+        rejected += system.share * softplus(on_pseudo).mean()
+        value = softplus(-on_real).mean() + rejected
+        return value, ({}, {"d_loss": value})
+
+    moving = {"discriminator": system.optimizers["discriminator"]}
+    return descend(run_state, moving, loss, system.average_decay)
+
+
+def classifier_step(
+    run_state: RunState, images: jax.Array, labels: jax.Array, other: jax.Array, *, system: System
+) -> StepResult:
+    """Moves C once. Returns the state, `c_loss` [] and its `supervised` part []."""
+    fake, wanted, _ = generate(system, run_state, run_state.players["generator"], len(other))
+    batches = (images, other, fake) if system.unlabelled else (images,)
+    key = step_key(run_state, NOISE_OF_C)
+    begun = run_state.step >= len(PLAYERS) * system.pseudo_start
+
+    def loss(players: Players) -> LossResult:
+        together = jnp.concatenate(batches)
+        logits, _ = noisy_mlp.judge(system.classifier, players["classifier"], together, key)
+        on_labelled, *others = _apart(logits, batches)
+        value = supervised = softmax_cross_entropy(on_labelled, labels).mean()
+        if system.unlabelled:
+            log_p = log_softmax(others[0])
+            of_fake = softmax_cross_entropy(others[1], wanted).mean()
+            pseudo = other, log_p.argmax(axis=-1)
+            (judged,) = judge(system, run_state, players["discriminator"], pseudo)
+            entropy = -jnp.sum(jnp.exp(log_p) * log_p, axis=-1).mean()
+            imbalance = -jnp.mean(jnp.log(jnp.mean(jnp.exp(log_p), axis=0)))
+            value += system.share * jnp.mean(jnp.exp(log_p.max(axis=-1)) * softplus(-judged))
+            value += system.confidence_weight * entropy + system.balance_weight * imbalance
+            value += jnp.where(begun, system.pseudo_weight, 0.0) * of_fake
+        return value, ({}, {"c_loss": value, "supervised": supervised})
+
+    moving = {"classifier": system.optimizers["classifier"]}
+    return descend(run_state, moving, loss, system.average_decay)
+
+
+def generator_step(run_state: RunState, count: int, *, system: System) -> StepResult:
+    """Moves G once, on `count` samples. Returns the state and `g_loss` []."""
+
+    def loss(players: Players) -> LossResult:
+        fake, wanted, state = generate(system, run_state, players["generator"], count)
+        (judged,) = judge(system, run_state, players["discriminator"], (fake, wanted))
+        value = softplus(-judged).mean()
+        return value, ({"generator": state}, {"g_loss": value})
+
+    moving = {"generator": system.optimizers["generator"]}
+    return descend(run_state, moving, loss, system.average_decay)
+
+
+def _apart(values: jax.Array, batches: Sequence[Any]) -> list[jax.Array]:
+    """Cuts what belongs to several batches into the parts of each; a pair counts as its first."""
+    firsts = [batch[0] if isinstance(batch, tuple) else batch for batch in batches]
+    return jnp.split(values, np.cumsum([len(first) for first in firsts])[:-1])
+
+
+def step(run_state: RunState, rows: Rows, data: Resident, *, system: System) -> StepResult:
+    """Moves D, then C, then G. Returns the state and the metrics of the three steps."""
+    other, _ = gather(data, rows.all[0])
+    batch = (*gather(data, rows.labelled), other)
+    if not system.unlabelled:
+        return classifier_step(run_state, *batch, system=system)
+    run_state, of_discriminator = discriminator_step(run_state, *batch, system=system)
+    run_state, of_classifier = classifier_step(run_state, *batch, system=system)
+    run_state, of_generator = generator_step(run_state, len(other), system=system)
+    return run_state, of_discriminator | of_classifier | of_generator
+
+
+def make_system(config: ConfigDict, shape: tuple[int, ...], classes: int) -> System:
+    """Returns the system of a config for samples of a shape."""
+    dtype = jnp.dtype(config.dtype)
+    names = ("share", "pseudo_weight", "pseudo_start", "confidence_weight", "balance_weight")
+    return System(
+        networks=noisy_mlp.make_networks(config, shape, 1),
+        classifier=noisy_mlp.NoisyMLP(outputs=classes, dtype=dtype, **config.classifier),
+        optimizers=pair.make_optimizers(config, PLAYERS),
+        classes=classes,
+        unlabelled=config.unlabelled,
+        average_decay=config.average_decay,
+        **{name: config[name] for name in names},
+    )
+
+
+def make(config: ConfigDict, mesh: Mesh) -> Recipe:
+    """Returns the recipe of a config, with its data read; UserError if it cannot be used."""
+    choices = {**noisy_mlp.CHOICES, **FEW_LABELS_CHOICES}
+    ranges = {**noisy_mlp.RANGES, **FEW_LABELS_RANGES, **RANGES}
+    training = open_training(config, mesh, choices, ranges)
+    classes = len(training.train.classes)
+    system = make_system(config, training.shape, classes)
+    examples, averaged = training.examples(noisy_mlp.EXAMPLES), config.average_decay > 0
+    return training.recipe(
+        init=noisy_mlp.initial(
+            system.networks, system.optimizers, examples, averaged, classes, system.classifier
+        ),
+        step=functools.partial(step, system=system),
+        moves=PLAYERS,
+        sample=make_sample(config, training.shape, classes),
+        labelled=config.labelled_batch_size,
+        evaluate=of_players(make_measure(config, training.valid, mesh)),
+    )
+
+
+def make_sample(config: ConfigDict, shape: tuple[int, ...], classes: int) -> Sample:
+    """Returns what draws images of given classes from the generator of a config."""
+    return noisy_mlp.sampler(noisy_mlp.make_networks(config, shape, 1), classes)
+
+
+def make_measure(config: ConfigDict, valid: Images, mesh: Mesh) -> MeasurePlayers:
+    """Returns what measures the error of C on held-out images."""
+    system = make_system(config, valid.shape, len(valid.classes))
+    answer = noisy_mlp.classify(system.classifier)
+    return error_of("classifier", answer, valid, config.batch_size, mesh)
+
+
+DECLARATION = declare(make, make_sample, conditional=True, make_measure=make_measure)
