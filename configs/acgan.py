@@ -4,6 +4,9 @@ python train.py --config=configs/acgan.py           digits, convolutional networ
 python train.py --config=configs/acgan.py:quick     fully connected, a few minutes on a CPU
 python train.py --config=configs/acgan.py:tiny      seconds; for tests
 python sample.py --workdir=DIR --label=3 --output=OUT
+
+In the features of configs/classifier.py:quick, `quick` reached eval/label_agreement 0.86,
+eval/class_diversity 0.86 and eval/fid_glyphs_cnn 26 (after its first round: 0.40, 0.44 and 959).
 """
 
 from ml_collections import ConfigDict
@@ -30,7 +33,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
 
     if preset == "quick":
         # Chosen here: enough for digits that a classifier recognises.
-        config.rounds, config.steps_per_round = 8, 500
+        config.rounds, config.steps_per_round = 16, 500
         config.latent = 32
         config.generator.widths = config.discriminator.widths = (256, 256)
         config.average_decay = 0.99

@@ -5,6 +5,9 @@ python train.py --config=configs/conditional_gan.py:quick     the same, a few mi
 python train.py --config=configs/conditional_gan.py:ring      eight Gaussians, each a class
 python train.py --config=configs/conditional_gan.py:tiny      seconds; for tests
 python sample.py --workdir=DIR --label=3 --output=OUT         samples of one class
+
+In the features of configs/classifier.py:quick, `quick` reached eval/label_agreement 0.84 and
+eval/fid_glyphs_cnn 31 (after half of its rounds: 0.77 and 105).
 """
 
 from ml_collections import ConfigDict

@@ -4,6 +4,9 @@ python train.py --config=configs/infogan.py           digits, convolutional netw
 python train.py --config=configs/infogan.py:quick     fully connected, a few minutes on a CPU
 python train.py --config=configs/infogan.py:ring      a category for each of eight Gaussians
 python train.py --config=configs/infogan.py:tiny      seconds; for tests
+
+`ring` reaches eval/clustering_accuracy 1.0 (0.51 with config.category_weight=0). `quick` reaches
+0.32 on drawn digits, from 0.20: fully connected networks learn categories of other kinds than ours.
 """
 
 from ml_collections import ConfigDict
@@ -37,7 +40,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.generator.features = config.discriminator.features = 64
 
     if preset == "quick":
-        # Chosen here: enough for categories that resemble classes.
+        # Chosen here: a few minutes of a CPU.
         config.rounds, config.steps_per_round = 8, 500
         config.generator.widths = config.discriminator.widths = (256, 256)
         config.average_decay = 0.99

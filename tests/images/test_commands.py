@@ -10,6 +10,7 @@ import eval as evaluation
 import sample
 import train
 from configs import gan as gan_config
+from jaxgan.images import commands
 
 TINY = ["--config=configs/gan.py:tiny"]
 GLYPHS = [
@@ -93,3 +94,10 @@ def test_evaluation_measures_the_error_of_a_classifier(tmp_path):
     metrics = (tmp_path / "run" / "metrics.jsonl").read_text()
     assert summary["error"] == json.loads(metrics)["eval/error"]
     assert {"count", "modes"} <= set(summary)
+
+
+def test_a_run_without_a_generator_is_refused(runs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(commands, "load_players", lambda *_: {"mapper": None, "critic": None})
+    assert sample.main(arguments(runs, "points", tmp_path)) == 2
+    message = "samples come from a player named 'generator', and this run has only critic, mapper"
+    assert message in capsys.readouterr().err

@@ -50,7 +50,8 @@ class Bounds(NamedTuple):
 
     Attributes:
         category: of the categorical code, at most the logarithm of the number of categories.
-        continuous: of all continuous codes.
+        continuous: of all continuous codes. The standard deviation of 1 makes it loose: at most
+            log 2 - log(2 pi) / 2 = -0.23 a code, though no information is negative.
     """
 
     category: jax.Array
