@@ -17,6 +17,7 @@ from jaxgan.core.files import absolute
 from jaxgan.core.recipe import Declaration, Recipe
 
 RECIPES = {
+    "bad_gan": "jaxgan.images.systems.bad_gan",
     "cgan": "jaxgan.speech.systems.cgan",
     "gan": "jaxgan.images.systems.gan",
     "improved_gan": "jaxgan.images.systems.improved_gan",
