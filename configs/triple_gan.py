@@ -30,6 +30,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
         raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     config = run_settings("triple_gan", rounds=1000, batch_size=200)
     config.steps_per_round = 300  # one epoch of MNIST
+    config.average_decay = 0.99
     few_labels(config)
     network_settings(config)  # of Salimans et al. 2016, which the authors build on
     # The classifier of Salimans et al. 2016.
@@ -37,6 +38,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.classifier.input_noise, config.classifier.noise = 0.3, 0.5
     config.generator_learning_rate = config.discriminator_learning_rate = 1e-3
     config.classifier_learning_rate = 1e-3
+    # Of the labelled images among the pairs that the discriminator accepts; the others are pairs of
+    # the classifier: one labelled image and 400 others.
+    config.labelled_share = 1 / 401
     config.share = 0.5  # of the classifier's pairs among those that the discriminator rejects
     config.pseudo_weight = 0.1  # of generated images as training data of the classifier
     config.pseudo_start = 90_000  # steps before that: 300 epochs
@@ -44,11 +48,10 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.balance_weight = 1e-3
 
     if preset == "quick":
-        # Half of the widths, smaller batches, generated images as training data from early on, and
-        # a running average that suits few updates: for time.
+        # Half of the widths, smaller batches, and generated images as training data from early on:
+        # for time.
         config.rounds, config.steps_per_round = 6, 500
         config.batch_size = 100
-        config.average_decay = 0.99
         config.generator.widths = (250, 250)
         config.discriminator.widths = config.classifier.widths = (500, 250, 250)
         config.pseudo_start = 1000

@@ -18,6 +18,7 @@ from jaxgan.core.recipe import Declaration, Recipe
 
 RECIPES = {
     "acgan": "jaxgan.images.systems.acgan",
+    "bad_gan": "jaxgan.images.systems.bad_gan",
     "began": "jaxgan.images.systems.began",
     "cgan": "jaxgan.speech.systems.cgan",
     "classifier": "jaxgan.images.systems.classifier",

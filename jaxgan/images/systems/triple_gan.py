@@ -3,17 +3,18 @@
 C classifies an image, G makes an image of a class, and D says whether a pair of an image and a
 class is one of the labelled data. In every step, D, C and G move in turn:
 
-    D goes down  E -log D(x, y) + (1 - a) E -log(1 - D(G(z, c), c)) + a E -log(1 - D(u, k))
+    D goes down  m E -log D(x, y) + (1 - m) E -log D(u', k')
+                 + (1 - a) E -log(1 - D(G(z, c), c)) + a E -log(1 - D(u, k))
     C goes down  CE(C(x), y) + a E p(k|u) (-log D(u, k)) + b CE(C(G(z, c)), c)
                  + w_h H(p(.|u)) + w_m CE(uniform, mean p(.|u))
     G goes down  E -log D(G(z, c), c)
 
-x, y are labelled, u is any image, p(.|u) = C(u), k its most probable class, c a random class.
-
-The term of weight b, which makes G's samples training data for C, is missing from some texts; it
-begins when they are good enough, at `pseudo_start`. The last two are of the authors' code: C should
-be confident, and use all classes alike. The gradient of the second term flows through p(k|u) only.
-With `unlabelled=False`, C learns from labelled images, and G and D stay as they are: the control.
+x, y are labelled, u and u' are any images, p(.|u) = C(u), k its most probable class, c is random.
+The paper's objective has m = 1 (`labelled_share`), but D then learns few labelled images by heart
+and rejects all others; so section 3.3 and the authors' code have D accept pairs of C as well. The
+term of weight b, missing from some texts, makes G's samples training data for C once they are good,
+at `pseudo_start`. The last two terms are of the authors' code. With `unlabelled=False`, C learns
+from labelled images, and G and D stay as they are: the control.
 """
 
 import dataclasses
@@ -44,6 +45,7 @@ from jaxgan.images.training import Rows, open_training
 CODES, CLASSES, NOISE_OF_D, NOISE_OF_C = range(4)  # streams of random numbers in a step
 PLAYERS = ("generator", "discriminator", "classifier")
 RANGES = {
+    "labelled_share": (0, 1),
     "share": (0, 1),
     "classifier_learning_rate": (0, math.inf),
     **{f"{name}_weight": (0, math.inf) for name in ("pseudo", "confidence", "balance")},
@@ -59,6 +61,7 @@ class System:
     classifier: noisy_mlp.NoisyMLP
     optimizers: pair.Optimizers
     classes: int
+    labelled_share: float  # m
     share: float  # a
     pseudo_weight: float  # b
     pseudo_start: int
@@ -91,18 +94,21 @@ def judge(
 
 
 def discriminator_step(
-    run_state: RunState, images: jax.Array, labels: jax.Array, other: jax.Array, *, system: System
+    run_state: RunState, images: jax.Array, labels: jax.Array, others: jax.Array, *, system: System
 ) -> StepResult:
-    """Moves D once. Returns the state and `d_loss` []."""
-    fake, wanted, _ = generate(system, run_state, run_state.players["generator"], len(other))
-    answers = noisy_mlp.classify(system.classifier)(run_state.players["classifier"], other)
-    pairs = (images, labels), (fake, wanted), (other, answers.argmax(axis=-1))
+    """Moves D once, on both minibatches of `others`. Returns the state and `d_loss` []."""
+    fake, wanted, _ = generate(system, run_state, run_state.players["generator"], len(others[0]))
+    answer = noisy_mlp.classify(system.classifier)
+    pseudo = ((u, answer(run_state.players["classifier"], u).argmax(axis=-1)) for u in others)
+    pairs = (images, labels), (fake, wanted), *pseudo
 
     def loss(players: Players) -> LossResult:
-        on_real, on_fake, on_pseudo = judge(system, run_state, players["discriminator"], *pairs)
-        rejected = (1 - system.share) * softplus(on_fake).mean()
-        rejected += system.share * softplus(on_pseudo).mean()
-        value = softplus(-on_real).mean() + rejected
+        outputs = judge(system, run_state, players["discriminator"], *pairs)
+        on_real, on_fake, on_pseudo, accepted = outputs
+        value = system.labelled_share * softplus(-on_real).mean()
+        value += (1 - system.labelled_share) * softplus(-accepted).mean()
+        value += (1 - system.share) * softplus(on_fake).mean()
+        value += system.share * softplus(on_pseudo).mean()
         return value, ({}, {"d_loss": value})
 
     moving = {"discriminator": system.optimizers["discriminator"]}
@@ -160,20 +166,20 @@ def _apart(values: jax.Array, batches: Sequence[Any]) -> list[jax.Array]:
 
 def step(run_state: RunState, rows: Rows, data: Resident, *, system: System) -> StepResult:
     """Moves D, then C, then G. Returns the state and the metrics of the three steps."""
-    other, _ = gather(data, rows.all[0])
-    batch = (*gather(data, rows.labelled), other)
+    known, (others, _) = gather(data, rows.labelled), gather(data, rows.all)
     if not system.unlabelled:
-        return classifier_step(run_state, *batch, system=system)
-    run_state, of_discriminator = discriminator_step(run_state, *batch, system=system)
-    run_state, of_classifier = classifier_step(run_state, *batch, system=system)
-    run_state, of_generator = generator_step(run_state, len(other), system=system)
+        return classifier_step(run_state, *known, others[0], system=system)
+    run_state, of_discriminator = discriminator_step(run_state, *known, others, system=system)
+    run_state, of_classifier = classifier_step(run_state, *known, others[0], system=system)
+    run_state, of_generator = generator_step(run_state, len(others[0]), system=system)
     return run_state, of_discriminator | of_classifier | of_generator
 
 
 def make_system(config: ConfigDict, shape: tuple[int, ...], classes: int) -> System:
     """Returns the system of a config for samples of a shape."""
     dtype = jnp.dtype(config.dtype)
-    names = ("share", "pseudo_weight", "pseudo_start", "confidence_weight", "balance_weight")
+    weights = ("pseudo_weight", "confidence_weight", "balance_weight")
+    names = ("labelled_share", "share", "pseudo_start", *weights)
     return System(
         networks=noisy_mlp.make_networks(config, shape, 1),
         classifier=noisy_mlp.NoisyMLP(outputs=classes, dtype=dtype, **config.classifier),
@@ -200,6 +206,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
         step=functools.partial(step, system=system),
         moves=PLAYERS,
         sample=make_sample(config, training.shape, classes),
+        minibatches=2,
         labelled=config.labelled_batch_size,
         evaluate=of_players(make_measure(config, training.valid, mesh)),
     )

@@ -22,7 +22,7 @@ LABELS = np.arange(512, dtype=np.int32) % 8
 RANDOM = np.random.default_rng(0)
 CENTRES = ring_centres(1.0)
 POINTS = (CENTRES[LABELS] + RANDOM.normal(0, 0.05, (512, 2))).astype(np.float32)
-SHARE, PSEUDO, CONFIDENCE, BALANCE = 0.3, 0.7, 0.2, 0.6
+LABELLED, SHARE, PSEUDO, CONFIDENCE, BALANCE = 0.8, 0.3, 0.7, 0.2, 0.6
 
 
 def tiny_config(**values):
@@ -47,8 +47,9 @@ def first_state():
 
 def test_the_losses_by_hand(state):
     """All in one program, since compiling takes most of the time."""
-    images, labels, other = POINTS[:8], LABELS[:8], POINTS[8:24]
+    images, labels, other, second = POINTS[:8], LABELS[:8], POINTS[8:24], POINTS[24:40]
     system = tiny_system(
+        labelled_share=LABELLED,
         share=SHARE,
         pseudo_weight=PSEUDO,
         confidence_weight=CONFIDENCE,
@@ -60,28 +61,34 @@ def test_the_losses_by_hand(state):
     def program(state):
         generator, discriminator, classifier = (state.players[name] for name in triple_gan.PLAYERS)
         fake, wanted, _ = triple_gan.generate(system, state, generator, 16)
-        quiet = noisy_mlp.classify(system.classifier)(classifier, other).argmax(axis=-1)
+        quiet, accepted = (
+            (x, noisy_mlp.classify(system.classifier)(classifier, x).argmax(axis=-1))
+            for x in (other, second)
+        )
         together = np.concatenate([images, other]), fake
         together, key = jax.numpy.concatenate(together), step_key(state, triple_gan.NOISE_OF_C)
         logits, _ = noisy_mlp.judge(system.classifier, classifier, together, key)
         logits = logits[:8], logits[8:24], logits[24:]
         judged = triple_gan.judge(
-            system, state, discriminator, (images, labels), (fake, wanted), (other, quiet)
+            system, state, discriminator, (images, labels), (fake, wanted), quiet, accepted
         )
         noisy = other, logits[1].argmax(axis=-1)
         judged += triple_gan.judge(system, state, discriminator, noisy)
         judged += triple_gan.judge(system, state, discriminator, (fake, wanted))
-        batch = (state, images, labels, other)
+        known, both = (state, images, labels), np.stack([other, second])
         losses = [
-            triple_gan.discriminator_step(*batch, system=system)[1]["d_loss"],
-            triple_gan.classifier_step(*batch, system=system)[1]["c_loss"],
+            triple_gan.discriminator_step(*known, both, system=system)[1]["d_loss"],
+            triple_gan.classifier_step(*known, other, system=system)[1]["c_loss"],
             triple_gan.generator_step(state, 16, system=system)[1]["g_loss"],
         ]
         return wanted, logits, judged, losses
 
     wanted, logits, judged, losses = program(state)
-    real, fake, quiet, noisy, alone = (1 / (1 + np.exp(-np.asarray(d, np.float64))) for d in judged)
-    of_d = -np.log(real).mean() - (1 - SHARE) * np.log(1 - fake).mean()
+    real, fake, quiet, accepted, noisy, alone = (
+        1 / (1 + np.exp(-np.asarray(d, np.float64))) for d in judged
+    )
+    of_d = -LABELLED * np.log(real).mean() - (1 - LABELLED) * np.log(accepted).mean()
+    of_d -= (1 - SHARE) * np.log(1 - fake).mean()
     of_d -= SHARE * np.log(1 - quiet).mean()
     known, unknown, of_fake = (log_softmax(np.asarray(x, np.float64), axis=1) for x in logits)
     of_c = -known[np.arange(8), labels].mean()
@@ -101,11 +108,11 @@ def test_classes_are_learned_from_two_labels_of_each_mode_of_the_ring(state):
     system = triple_gan.make_system(config, (2,), 8)
     step = jax.jit(functools.partial(triple_gan.step, system=system))
     data = Resident(POINTS, np.where(np.arange(512) < 16, LABELS, -1))
-    rows = Rows(RANDOM.integers(16, 512, size=(1, 32)), np.arange(8))
+    rows = Rows(RANDOM.integers(16, 512, size=(2, 32)), np.arange(8))
     one, other = (step(state, rows, Resident(POINTS, known))[0] for known in (LABELS, data.labels))
     jax.tree.map(np.testing.assert_array_equal, one.players, other.players)
     for _ in range(400):
-        rows = Rows(RANDOM.integers(512, size=(1, 32)), RANDOM.permutation(16)[:8])
+        rows = Rows(RANDOM.integers(512, size=(2, 32)), RANDOM.permutation(16)[:8])
         state, _ = step(state, rows, data)
     answers = noisy_mlp.classify(system.classifier)(state.players["classifier"], POINTS)
     assert np.mean(np.argmax(answers, axis=1) != LABELS) < 0.1
@@ -117,7 +124,7 @@ def test_classes_are_learned_from_two_labels_of_each_mode_of_the_ring(state):
 
 def test_the_control_moves_the_classifier_only(state):
     system = tiny_system(unlabelled=False)
-    rows = Rows(np.arange(20, 28)[None], np.arange(8))
+    rows = Rows(np.arange(20, 36).reshape(2, 8), np.arange(8))
     step = jax.jit(functools.partial(triple_gan.step, system=system))
     moved, metrics = step(state, rows, Resident(POINTS, LABELS))
     assert float(metrics["c_loss"]) == float(metrics["supervised"])
