@@ -278,6 +278,27 @@ def judge(
     return logits, features
 
 
+def judge_together(
+    network: nn.Module,
+    player: Player,
+    batches: Sequence[jax.Array],
+    key: jax.Array,
+    conditions: Sequence[jax.Array] | None = None,
+) -> list[jax.Array]:
+    """Returns the outputs of `judge` for several batches, from one call of the network.
+
+    Args:
+        network: D or C, without minibatch discrimination.
+        player: the same one's parameters and state.
+        batches: float32 [B, ...] each.
+        key: of the noise.
+        conditions: one for each batch, float32 [B, K], or none.
+    """
+    condition = None if conditions is None else jnp.concatenate(conditions)
+    outputs, _ = judge(network, player, jnp.concatenate(batches), key, condition)
+    return jnp.split(outputs, np.cumsum([len(batch) for batch in batches])[:-1])
+
+
 def classify(network: nn.Module) -> Callable[[Player, jax.Array], jax.Array]:
     """Returns the function that answers without noise; see `classification.Classify`."""
 

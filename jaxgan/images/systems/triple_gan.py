@@ -20,13 +20,11 @@ from labelled images, and G and D stay as they are: the control.
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.nn import log_softmax, one_hot, softplus
+from jax.nn import log_softmax, logsumexp, one_hot, softplus
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from optax.losses import softmax_cross_entropy_with_integer_labels as softmax_cross_entropy
@@ -45,11 +43,9 @@ from jaxgan.images.training import Rows, open_training
 CODES, CLASSES, NOISE_OF_D, NOISE_OF_C = range(4)  # streams of random numbers in a step
 PLAYERS = ("generator", "discriminator", "classifier")
 RANGES = {
-    "labelled_share": (0, 1),
-    "share": (0, 1),
-    "classifier_learning_rate": (0, math.inf),
-    **{f"{name}_weight": (0, math.inf) for name in ("pseudo", "confidence", "balance")},
-    "pseudo_start": (0, math.inf),
+    **dict.fromkeys(("labelled_share", "share"), (0, 1)),
+    **dict.fromkeys(("classifier_learning_rate", "pseudo_start"), (0, math.inf)),
+    **dict.fromkeys(("pseudo_weight", "confidence_weight", "balance_weight"), (0, math.inf)),
 }
 
 
@@ -86,11 +82,10 @@ def judge(
     system: System, run_state: RunState, player: Player, *pairs: tuple[jax.Array, jax.Array]
 ) -> list[jax.Array]:
     """Returns D's raw outputs for batches of pairs of samples and classes, one array for each."""
-    samples, classes = (jnp.concatenate(part) for part in zip(*pairs, strict=True))
-    key, condition = step_key(run_state, NOISE_OF_D), one_hot(classes, system.classes)
-    network = system.networks.discriminator
-    outputs, _ = noisy_mlp.judge(network, player, samples, key, condition)
-    return _apart(outputs[:, 0], pairs)
+    network, key = system.networks.discriminator, step_key(run_state, NOISE_OF_D)
+    samples, conditions = [x for x, _ in pairs], [one_hot(y, system.classes) for _, y in pairs]
+    outputs = noisy_mlp.judge_together(network, player, samples, key, conditions)
+    return [output[:, 0] for output in outputs]
 
 
 def discriminator_step(
@@ -125,17 +120,16 @@ def classifier_step(
     begun = run_state.step >= len(PLAYERS) * system.pseudo_start
 
     def loss(players: Players) -> LossResult:
-        together = jnp.concatenate(batches)
-        logits, _ = noisy_mlp.judge(system.classifier, players["classifier"], together, key)
-        on_labelled, *others = _apart(logits, batches)
-        value = supervised = softmax_cross_entropy(on_labelled, labels).mean()
+        classifier = players["classifier"]
+        logits = noisy_mlp.judge_together(system.classifier, classifier, batches, key)
+        value = supervised = softmax_cross_entropy(logits[0], labels).mean()
         if system.unlabelled:
-            log_p = log_softmax(others[0])
-            of_fake = softmax_cross_entropy(others[1], wanted).mean()
-            pseudo = other, log_p.argmax(axis=-1)
-            (judged,) = judge(system, run_state, players["discriminator"], pseudo)
+            log_p = log_softmax(logits[1])
+            of_fake = softmax_cross_entropy(logits[2], wanted).mean()
+            pair_of_c = other, log_p.argmax(axis=-1)
+            (judged,) = judge(system, run_state, players["discriminator"], pair_of_c)
             entropy = -jnp.sum(jnp.exp(log_p) * log_p, axis=-1).mean()
-            imbalance = -jnp.mean(jnp.log(jnp.mean(jnp.exp(log_p), axis=0)))
+            imbalance = -jnp.mean(logsumexp(log_p, axis=0) - math.log(len(log_p)))
             value += system.share * jnp.mean(jnp.exp(log_p.max(axis=-1)) * softplus(-judged))
             value += system.confidence_weight * entropy + system.balance_weight * imbalance
             value += jnp.where(begun, system.pseudo_weight, 0.0) * of_fake
@@ -156,12 +150,6 @@ def generator_step(run_state: RunState, count: int, *, system: System) -> StepRe
 
     moving = {"generator": system.optimizers["generator"]}
     return descend(run_state, moving, loss, system.average_decay)
-
-
-def _apart(values: jax.Array, batches: Sequence[Any]) -> list[jax.Array]:
-    """Cuts what belongs to several batches into the parts of each; a pair counts as its first."""
-    firsts = [batch[0] if isinstance(batch, tuple) else batch for batch in batches]
-    return jnp.split(values, np.cumsum([len(first) for first in firsts])[:-1])
 
 
 def step(run_state: RunState, rows: Rows, data: Resident, *, system: System) -> StepResult:
