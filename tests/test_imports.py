@@ -60,8 +60,12 @@ def test_systems_do_not_import_each_other(domain):
 
 
 def test_what_is_below_a_domain_names_none_of_its_recipes():
-    """Nor do the programs: they look up what the recipe of a run declares."""
-    below = [path for package in ORDER[:5] for path in (PACKAGE / package).rglob("*.py")]
+    """Nor do the programs: they look up what the recipe of a run declares.
+
+    In `methods`, a loss may be called like the system that it comes from.
+    """
+    packages = [package for package in ORDER[:5] if package != "methods"]
+    below = [path for package in packages for path in (PACKAGE / package).rglob("*.py")]
     systems = [path for domain in DOMAINS for path in (PACKAGE / domain / "systems").glob("*.py")]
     for path in (*below, *ROOT.glob("*.py"), *systems):
         constants = [
@@ -69,7 +73,7 @@ def test_what_is_below_a_domain_names_none_of_its_recipes():
             for node in ast.walk(ast.parse(path.read_text()))
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
         ]
-        names = [name for name in RECIPES if name in constants]
+        names = [name for name in RECIPES if name in constants and name != path.stem]
         assert names == [], path
 
 

@@ -20,8 +20,9 @@ def few_labels(labelled=16, size=8, kind="ring"):
 
 def make(config, count=1, **options):
     training = open_training(config, devices.make_mesh(count))
-    seen = {"init": lambda key: make_run_state(key, {}), "moves": (), "sample": None}
-    return training, training.recipe(**(seen | {"step": None} | options))
+    nothing = {"init": lambda key: make_run_state(key, {}), "moves": (), "step": None}
+    evaluate = {"evaluate": lambda state, number: None}
+    return training, training.recipe(**(nothing | evaluate | options))
 
 
 def test_a_step_receives_rows_of_all_data_and_rows_with_labels():
