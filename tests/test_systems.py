@@ -31,9 +31,10 @@ def tiny_configs():
 
 
 CONFIGS = tiny_configs()
-EXCHANGE_ROWS = {"segan"}
-"""Devices exchange rows of a batch, not only sums: SEGAN's D appends a batch, which is divided over
-them, to its reference batch, which each of them holds."""
+EXCHANGE_ROWS = {"segan", "triple_gan"}
+"""Devices exchange rows of a batch, not only sums. SEGAN's D appends a batch, which is divided over
+them, to its reference batch, which each of them holds; Triple-GAN's networks receive several
+batches as one."""
 
 
 @pytest.fixture(autouse=True)

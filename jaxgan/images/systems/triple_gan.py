@@ -37,11 +37,12 @@ from jaxgan.images.data.dataset import Images
 from jaxgan.images.evaluation.classification import error_of
 from jaxgan.images.evaluation.validation import MeasurePlayers, Sample, of_players
 from jaxgan.images.networks import noisy_mlp, pair
+from jaxgan.images.networks.classifier import PLAYER as CLASSIFIER
 from jaxgan.images.settings import FEW_LABELS_CHOICES, FEW_LABELS_RANGES
 from jaxgan.images.training import Rows, open_training
 
 CODES, CLASSES, NOISE_OF_D, NOISE_OF_C = range(4)  # streams of random numbers in a step
-PLAYERS = ("generator", "discriminator", "classifier")
+PLAYERS = ("generator", "discriminator", CLASSIFIER)
 RANGES = {
     **dict.fromkeys(("labelled_share", "share"), (0, 1)),
     **dict.fromkeys(("classifier_learning_rate", "pseudo_start"), (0, math.inf)),
@@ -94,7 +95,7 @@ def discriminator_step(
     """Moves D once, on both minibatches of `others`. Returns the state and `d_loss` []."""
     fake, wanted, _ = generate(system, run_state, run_state.players["generator"], len(others[0]))
     answer = noisy_mlp.classify(system.classifier)
-    pseudo = ((u, answer(run_state.players["classifier"], u).argmax(axis=-1)) for u in others)
+    pseudo = ((u, answer(run_state.players[CLASSIFIER], u).argmax(axis=-1)) for u in others)
     pairs = (images, labels), (fake, wanted), *pseudo
 
     def loss(players: Players) -> LossResult:
@@ -120,7 +121,7 @@ def classifier_step(
     begun = run_state.step >= len(PLAYERS) * system.pseudo_start
 
     def loss(players: Players) -> LossResult:
-        classifier = players["classifier"]
+        classifier = players[CLASSIFIER]
         logits = noisy_mlp.judge_together(system.classifier, classifier, batches, key)
         value = supervised = softmax_cross_entropy(logits[0], labels).mean()
         if system.unlabelled:
@@ -135,7 +136,7 @@ def classifier_step(
             value += jnp.where(begun, system.pseudo_weight, 0.0) * of_fake
         return value, ({}, {"c_loss": value, "supervised": supervised})
 
-    moving = {"classifier": system.optimizers["classifier"]}
+    moving = {CLASSIFIER: system.optimizers[CLASSIFIER]}
     return descend(run_state, moving, loss, system.average_decay)
 
 
@@ -209,7 +210,7 @@ def make_measure(config: ConfigDict, valid: Images, mesh: Mesh) -> MeasurePlayer
     """Returns what measures the error of C on held-out images."""
     system = make_system(config, valid.shape, len(valid.classes))
     answer = noisy_mlp.classify(system.classifier)
-    return error_of("classifier", answer, valid, config.batch_size, mesh)
+    return error_of(CLASSIFIER, answer, valid, config.batch_size, mesh)
 
 
 DECLARATION = declare(make, make_sample, conditional=True, make_measure=make_measure)
