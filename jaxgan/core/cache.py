@@ -7,11 +7,16 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 log = logging.getLogger(__name__)
 
+Content = TypeVar("Content")
+DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+"""What reading a damaged entry raises."""
 ABANDONED_SECONDS = 24 * 3600
 """A temporary folder of this age belongs to no process that is still filling it."""
 
@@ -67,6 +72,61 @@ def put(entry: Path, fill: Callable[[Path], None]) -> bool:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
     return entry.is_dir()
+
+
+def read(entry: Path, load: Callable[[Path], Content], again: str) -> Content | None:
+    """Returns what `load` reads from an entry; None if there is no such entry or it is damaged.
+
+    A damaged entry is removed, and a warning says what is done again.
+
+    Args:
+        entry: its folder.
+        load: reads the folder, and raises one of `DAMAGED` if it cannot be used.
+        again: what the caller does without it, such as "reading the audio again".
+    """
+    if not entry.is_dir():
+        return None
+    try:
+        return load(entry)
+    except DAMAGED as error:
+        log.warning("%s because %s is damaged: %s", again, entry, error)
+        shutil.rmtree(entry, ignore_errors=True)
+        return None
+
+
+def entry_of_files(kind: str, root: Path, names: Iterable[str], *rules: str) -> Path:
+    """Returns the folder of the entry for files; it changes with their sizes and times.
+
+    Args:
+        kind: the folder of all entries of this kind.
+        root: the absolute folder of the files.
+        names: their paths relative to it.
+        rules: what else the content of the entry depends on.
+    """
+    stamps = (_stamp(root, name) for name in names)
+    return folder() / kind / f"{_digest(str(root))}-{_digest(*rules, *stamps)}"
+
+
+def put_for_files(entry: Path, fill: Callable[[Path], None]) -> bool:
+    """Like `put` for an entry of `entry_of_files`; removes earlier entries of the same root."""
+    if not put(entry, fill):
+        return False
+    for other in entry.parent.glob(f"{entry.name.split('-')[0]}-*"):
+        if other != entry:
+            shutil.rmtree(other, ignore_errors=True)
+    return True
+
+
+def _stamp(root: Path, name: str) -> str:
+    try:
+        status = (root / name).stat()
+    except OSError:  # a broken link, which decoding reports
+        return name
+    return f"{name}\0{status.st_size}\0{status.st_mtime_ns}"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _remove_abandoned(parent: Path) -> None:

@@ -19,6 +19,18 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; see {self.prog} --help")
 
 
+def refuse_flags(why: str, **flags: object) -> None:
+    """Raises UserError, naming the flag, if a flag that a command cannot use was given.
+
+    Args:
+        why: the reason, as a clause.
+        flags: the value of each flag, which is empty or None if it was not given.
+    """
+    for flag, value in flags.items():
+        if value:
+            raise UserError(f"--{flag}={value}: {why}; leave --{flag} out")
+
+
 def run(action: Callable[[], None], stopped: str = "stopped") -> int:
     """Runs a command and prints a mistake of the user's in one line.
 

@@ -120,22 +120,18 @@ class Program:
                 `jax.ShapeDtypeStruct` with its sharding.
         """
         leaves, structure = jax.tree.flatten(arguments)
-        key = (
-            structure,
-            tuple(
-                (leaf.shape, leaf.dtype, leaf.sharding.shard_shape(leaf.shape)) for leaf in leaves
-            ),
-        )
+        shards = [leaf.sharding.shard_shape(leaf.shape) for leaf in leaves]
+        key = structure, *((leaf.shape, leaf.dtype) for leaf in leaves), *shards
         if key not in self._compiled:
             # The arrays themselves may be donated before the program is lowered.
-            lower = functools.partial(self.lower, *jax.tree.map(_without_values, arguments))
-            self._compiled[key] = _queue().submit(lambda: lower().compile())
+            shapes = jax.tree.map(_without_values, arguments)
+            self._compiled[key] = _queue().submit(lambda: self.lower(*shapes).compile())
         return self._compiled[key]
 
     def lower(self, *arguments: Any) -> jax.stages.Lowered:
         """Returns the program for arguments like those of `prepare`, before it is compiled."""
         with jax.set_mesh(self._mesh):
-            return self._jitted.lower(*jax.tree.map(_without_values, arguments))
+            return self._jitted.lower(*arguments)
 
     def __call__(self, *arguments: Any) -> Any:
         """Calls the function, after it has been compiled for these shapes."""

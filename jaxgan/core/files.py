@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from etils import epath
 
@@ -33,6 +33,22 @@ def replace(path: epath.Path, data: bytes) -> None:
     part = path.parent / f"{path.name}.part"
     part.write_bytes(data)
     part.replace(path)
+
+
+def check_same_data(folder: epath.Path, files: Mapping[str, bytes]) -> None:
+    """Raises UserError unless the files that identify the data of a run are in its folder.
+
+    Args:
+        folder: of the run.
+        files: what the data that its config describes give now; see `Recipe.files`.
+    """
+    for name, data in files.items():
+        path = folder / name
+        if not path.exists() or path.read_bytes() != data:
+            raise UserError(
+                f"{path} does not match the data that config.data describes: restore the data that "
+                "the run was trained with"
+            )
 
 
 @contextlib.contextmanager

@@ -45,6 +45,10 @@ class Player:
         """The parameters to validate and use: the running average if there is one."""
         return self.average or self.params
 
+    def without_training(self) -> "Player":
+        """Returns the player with its deployed parameters and without what only training needs."""
+        return Player(params=self.deployed, state=self.state, opt_state=())
+
 
 @struct.dataclass
 class RunState:

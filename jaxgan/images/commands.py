@@ -13,11 +13,11 @@ from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
 from jaxgan.core import devices
+from jaxgan.core.command import refuse_flags
 from jaxgan.core.errors import UserError
-from jaxgan.core.files import absolute, writable
+from jaxgan.core.files import absolute, check_same_data, writable
 from jaxgan.core.players import load_players
 from jaxgan.core.recipe import Declaration, Recipe, SampleRequest
-from jaxgan.core.state import Player
 from jaxgan.images.data.dataset import Images, digests
 from jaxgan.images.data.opening import open_data
 from jaxgan.images.evaluation.grids import image_grid, png
@@ -101,20 +101,16 @@ def open_run(workdir: epath.PathLike, data: str | None, scores: str) -> Opened:
     Raises:
         UserError: a flag does not fit, or the data are not those of the training.
     """
-    for flag, value in (("data", data), ("scores", scores)):
-        if value:
-            raise UserError(
-                f"--{flag}={value}: this run is measured by the metrics of its validation on the "
-                f"held-out data of its training; leave --{flag} out"
-            )
+    refuse_flags(
+        "this run is measured by the metrics of its validation on the held-out data of its "
+        "training",
+        data=data,
+        scores=scores,
+    )
     folder = absolute(workdir)
     config = configs.read(folder)
     train, valid = open_data(config, lambda _: None)
-    if (folder / DATA).read_bytes() != digests(train, valid):
-        raise UserError(
-            f"{folder / DATA} does not match the data that config.data describes: restore the data "
-            "that the run was trained with"
-        )
+    check_same_data(folder, {DATA: digests(train, valid)})
     return Opened(folder, config, train, valid)
 
 
@@ -166,14 +162,8 @@ def _draw(
     classes = (len(described["classes"]),) if conditional else ()
     sample = make_sample(configs.read(folder), tuple(described["shape"]), *classes)
     sampler = Sampler(sample, mesh)
-    generator = _deployed(players[GENERATOR], mesh)
+    generator = devices.put_replicated(players[GENERATOR].without_training(), mesh)
     return sampler(generator, labels, seed)()
-
-
-def _deployed(player: Player, mesh: Mesh) -> Player:
-    """Returns a player of a checkpoint on the devices, with the parameters to use."""
-    placed = devices.put_replicated({"params": player.deployed, "state": player.state}, mesh)
-    return Player(**placed, opt_state=())
 
 
 def _sample(
@@ -232,7 +222,8 @@ def _evaluate(
     if make_measure:
         mesh = devices.make_mesh()
         players = load_players(folder, checkpoint)
-        deployed = {name: _deployed(player, mesh) for name, player in players.items()}
+        trained = {name: player.without_training() for name, player in players.items()}
+        deployed = devices.put_replicated(trained, mesh)
         found = make_measure(config, valid, mesh)(deployed)()[0] | found
     if jax.process_index() == 0:
         _write(_destination(folder, output), samples, labels if conditional else None)

@@ -68,12 +68,7 @@ def open_training(
     train, valid = open_data(config, print_report)
     rows = np.arange(len(train), dtype=np.int32)
     if labelled:
-        rows = rows[train.labels >= 0]
-        if not len(rows):
-            raise UserError(
-                f"config.data.kind={config.data.kind}: these data have no labels, and "
-                f"{config.recipe} learns from labels; choose other data"
-            )
+        rows = _labelled(config, train)
         if config.batch_size > len(rows):
             raise UserError(
                 f"config.batch_size={config.batch_size}: only {len(rows)} training images have a "
@@ -152,7 +147,7 @@ class Training:
         config, mesh = self._config, self._mesh
         steps, size = config.steps_per_round, config.batch_size
         sharding = NamedSharding(mesh, jax.P(None, devices.DATA))
-        known = self._labelled(labelled) if labelled else None
+        known = self._labelled_for(labelled) if labelled else None
 
         def draw(number: int) -> Draw:
             order = schedule(len(self._rows), size, steps * minibatches, config.seed, number)
@@ -188,14 +183,9 @@ class Training:
             batches=min(PER_PROGRAM, steps),
         )
 
-    def _labelled(self, size: int) -> np.ndarray:
+    def _labelled_for(self, size: int) -> np.ndarray:
         """Returns the indices of the data with a label, int32, which fill a batch of a size."""
-        known = np.flatnonzero(self.train.labels >= 0).astype(np.int32)
-        if not len(known):
-            raise UserError(
-                f"config.data.kind={self._config.data.kind}: these data have no labels, which this "
-                "system learns from; choose data with classes"
-            )
+        known = _labelled(self._config, self.train)
         if size > len(known):
             raise UserError(
                 f"config.labelled_batch_size={size}: only {len(known)} of the training set have a "
@@ -207,3 +197,14 @@ class Training:
                 "devices"
             )
         return known
+
+
+def _labelled(config: ConfigDict, train: Images) -> np.ndarray:
+    """Returns the indices of the data with a label, int32; UserError if there are none."""
+    known = np.flatnonzero(train.labels >= 0).astype(np.int32)
+    if not len(known):
+        raise UserError(
+            f"config.data.kind={config.data.kind}: these data have no labels, and {config.recipe} "
+            "learns from labels; choose other data"
+        )
+    return known

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -14,8 +14,9 @@ from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
 from jaxgan.core import devices
+from jaxgan.core.command import refuse_flags
 from jaxgan.core.errors import UserError
-from jaxgan.core.files import absolute, writable
+from jaxgan.core.files import absolute, check_same_data, writable
 from jaxgan.core.recipe import Declaration, Evaluation, Recipe, SampleRequest
 from jaxgan.core.state import PyTree
 from jaxgan.reporting.tables import or_none, write_json
@@ -94,18 +95,18 @@ def _evaluate(
     open_validation: Callable[[ConfigDict, Mesh, Corpus], Validation],
 ) -> None:
     """Measures a trained generator as validation does and writes its samples and a summary."""
-    for flag, value in (("data", data), ("scores", scores)):
-        if value:
-            raise UserError(
-                f"--{flag}={value}: a generator of sequences is measured by the metrics of its "
-                f"validation against the held-out data of its training; leave --{flag} out"
-            )
+    refuse_flags(
+        "a generator of sequences is measured by the metrics of its validation against the "
+        "held-out data of its training",
+        data=data,
+        scores=scores,
+    )
     folder = absolute(workdir)
     config = configs.read(folder)
     trained = sampler.load(folder, checkpoint)
     mesh = devices.make_mesh()
     corpus = open_corpus(config, mesh)
-    _check_same(corpus.files, folder)
+    check_same_data(folder, corpus.files)
     with contextlib.closing(open_validation(config, mesh, corpus)) as validation:
         # Rounds start at 1, so no validation of the training has used this draw.
         samples = validation.draw(trained.params, 0)
@@ -120,17 +121,6 @@ def _evaluate(
             write_json(destination / SUMMARY, summary)
         sys.stdout.write("".join(f"{name:<16}{value}\n" for name, value in summary.items()))
         print(f"wrote {destination / SAMPLES} and {destination / SUMMARY}")
-
-
-def _check_same(files: Mapping[str, bytes], folder: epath.Path) -> None:
-    """Raises UserError unless the data are those that the run was trained with."""
-    for name, data in files.items():
-        path = folder / name
-        if not path.exists() or path.read_bytes() != data:
-            raise UserError(
-                f"{path} does not match the data that config.data describes: restore the data that "
-                "the run was trained with"
-            )
 
 
 def _as_text(lines: Sequence[str]) -> str:

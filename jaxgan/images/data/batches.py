@@ -74,6 +74,19 @@ def _epoch(count: int, batch_size: int, seed: tuple[int, int, int]) -> np.ndarra
     return order[: count // batch_size * batch_size].reshape(-1, batch_size)
 
 
+def cover(count: int, most: int) -> np.ndarray:
+    """Returns the indices 0 to count - 1 in batches of one size: int [batches, size].
+
+    The places that are left in the last batch hold the first indices again.
+
+    Args:
+        count: at least 1.
+        most: the largest size of a batch.
+    """
+    size = min(count, most)
+    return np.resize(np.arange(count), (-(-count // size), size))
+
+
 def gather(resident: Resident, index: jax.Array, low: float = -1.0) -> tuple[jax.Array, jax.Array]:
     """Returns a batch of images and their labels; pure, for use in a compiled step.
 

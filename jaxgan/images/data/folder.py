@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import logging
 import os
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +19,6 @@ from jaxgan.core.data_files import Problem, existing_folder, find
 from jaxgan.core.errors import UserError
 from jaxgan.images.data import pictures
 from jaxgan.images.data.dataset import Images, Opened, without_labels
-
-log = logging.getLogger(__name__)
 
 KEY = "config.data.root"
 TRAIN = "train"
@@ -217,20 +213,17 @@ def load(folder: Path, names: Sequence[str], size: int, channels: int) -> Decode
         channels: 1 or 3.
     """
     place = folder.resolve()
-    stamp = _digest(RULES, str(size), str(channels), *(_stamp(place / name) for name in names))
-    entry = cache.folder() / "pictures" / f"{_digest(str(place))}-{stamp}"
-    if entry.is_dir():
-        try:
-            return _read_entry(entry, len(names))
-        except (OSError, ValueError, KeyError) as error:
-            log.warning("reading the pictures again because %s is damaged: %s", entry, error)
-            shutil.rmtree(entry, ignore_errors=True)
-    decoded = decode([place / name for name in names], size, channels)
-    if cache.put(entry, lambda temporary: _save(temporary, decoded)):
-        for other in entry.parent.glob(f"{entry.name.split('-')[0]}-*"):
-            if other != entry:
-                shutil.rmtree(other, ignore_errors=True)
+    entry = cache.entry_of_files("pictures", place, names, RULES, str(size), str(channels))
+
+    def read(entry: Path) -> Decoded:
         return _read_entry(entry, len(names))
+
+    cached = cache.read(entry, read, "reading the pictures again")
+    if cached is not None:
+        return cached
+    decoded = decode([place / name for name in names], size, channels)
+    if cache.put_for_files(entry, lambda temporary: _save(temporary, decoded)):
+        return read(entry)
     return decoded
 
 
@@ -254,18 +247,6 @@ def decode(paths: Sequence[Path], size: int, channels: int) -> Decoded:
         read_ones = threads.map(read, range(len(paths)))
         reasons = tuple(bar.track(read_ones, total=len(paths), description="Reading pictures"))
     return Decoded(values[[not reason for reason in reasons]], reasons)
-
-
-def _stamp(path: Path) -> str:
-    try:
-        status = path.stat()
-    except OSError:  # a broken link, which decoding reports
-        return str(path)
-    return f"{path}\0{status.st_size}\0{status.st_mtime_ns}"
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _save(entry: Path, decoded: Decoded) -> None:

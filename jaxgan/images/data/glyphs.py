@@ -6,8 +6,6 @@ shifted places, and a random amount added to the distance makes the strokes thic
 """
 
 import functools
-import logging
-import shutil
 from pathlib import Path as FilePath
 
 import matplotlib
@@ -18,8 +16,6 @@ from matplotlib.textpath import TextPath
 
 from jaxgan.core import cache
 from jaxgan.images.data.dataset import Images
-
-log = logging.getLogger(__name__)
 
 RULES = "1"
 """Part of the cache key; increased whenever a change to the code changes the images."""
@@ -195,12 +191,13 @@ def open_set(name: str, count: int, seed: int) -> Images:
     """Returns `make(name, count, seed)`, from the user's cache folder if it is there."""
     label = f"{name}-{count}-{seed}-{RULES}-matplotlib-{matplotlib.__version__}"
     entry = cache.folder() / "glyphs" / label
-    if entry.is_dir():
-        try:
-            return _read_entry(entry, count)
-        except (OSError, ValueError, EOFError) as error:
-            log.warning("drawing the glyphs again because %s is damaged: %s", entry, error)
-            shutil.rmtree(entry, ignore_errors=True)
+
+    def read(folder: FilePath) -> Images:
+        return _read_entry(folder, count)
+
+    cached = cache.read(entry, read, "drawing the glyphs again")
+    if cached is not None:
+        return cached
     images = make(name, count, seed)
     cache.put(entry, lambda folder: _save(folder, images))
     return images

@@ -1,6 +1,5 @@
 """The error of a classifier on held-out images."""
 
-import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -50,9 +49,7 @@ def error_of(
     placed = devices.put_replicated(index, mesh)
 
     def start(players: Players) -> Callable[[], tuple[dict[str, float], float]]:
-        player = players[name]
-        player = dataclasses.replace(player, params=player.deployed, opt_state=(), average={})
-        requested = program(player, placed, data)
+        requested = program(players[name].without_training(), placed, data)
 
         def wait() -> tuple[dict[str, float], float]:
             value = float(jax.device_get(requested))

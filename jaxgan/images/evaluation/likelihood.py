@@ -10,6 +10,7 @@ from jaxgan.core import devices
 from jaxgan.core.compiling import Program
 from jaxgan.core.recipe import Evaluation
 from jaxgan.core.state import Player, RunState
+from jaxgan.images.data.batches import cover
 from jaxgan.images.evaluation.validation import Evaluate
 from jaxgan.methods.variational import importance_bound
 
@@ -45,17 +46,13 @@ def validate_likelihood(
         return jax.numpy.stack([weights.mean(axis=0), importance_bound(weights)])
 
     program = Program(batch, mesh, out_shardings=devices.replicated(mesh))
-    count, size = len(values), min(len(values), BATCH)
-    rows = np.resize(np.arange(count), (-(-count // size), size))
+    count, rows = len(values), cover(len(values), BATCH)
 
     def evaluate(state: RunState, number: int) -> Callable[[], Evaluation]:
         keys = jax.random.split(jax.random.key(seed), len(rows))
         inputs = [(values[chosen], key) for chosen, key in zip(rows, keys, strict=True)]
         placed = devices.put_replicated(inputs, mesh)
-        players = {
-            name: Player(player.deployed, player.state, ())
-            for name, player in state.players.items()
-        }
+        players = {name: player.without_training() for name, player in state.players.items()}
         requested = [program(players, *each) for each in placed]
 
         def wait() -> Evaluation:

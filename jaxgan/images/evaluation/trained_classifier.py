@@ -1,6 +1,5 @@
 """What a classifier says about images, and the classifier of another run."""
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute
 from jaxgan.core.players import load_players
 from jaxgan.core.state import Player
-from jaxgan.images.data.batches import to_floats
+from jaxgan.images.data.batches import cover, to_floats
 from jaxgan.images.networks.classifier import PLAYER, make_classifier
 
 RECIPE = "classifier"
@@ -65,9 +64,8 @@ class Classifier:
         Returns:
             A function that waits for the answers.
         """
-        deployed = dataclasses.replace(player, params=player.deployed, opt_state=(), average={})
-        count, size = len(values), min(len(values), BATCH)
-        rows = np.resize(np.arange(count), (-(-count // size), size))
+        deployed = player.without_training()
+        count, rows = len(values), cover(len(values), BATCH)
         placed = devices.put_replicated([values[batch] for batch in rows], self._mesh)
         answers = [self._program(deployed, batch) for batch in placed]
         return lambda: Answers(
@@ -119,19 +117,18 @@ def load_classifier(workdir: epath.PathLike, checkpoint: str, mesh: Mesh) -> Tra
             f"{folder} holds a run of {config.get('recipe')!r}; give the folder of a run of "
             f"{RECIPE!r}"
         )
-    player = load_players(folder, checkpoint)[PLAYER]
+    player = load_players(folder, checkpoint)[PLAYER].without_training()
     described = json.loads((folder / DATA).read_text())["train"]
     shape, classes = tuple(described["shape"]), tuple(described["classes"])
-    deployed = {"params": player.deployed, "state": player.state}
     digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(deployed):
+    for leaf in jax.tree.leaves(player):
         digest.update(np.ascontiguousarray(leaf).data)
     network = make_classifier(config, shape, len(classes))
     image = jax.ShapeDtypeStruct((1, *shape), np.float32)
     _, features = jax.eval_shape(network.apply, player.variables, image)
     return TrainedClassifier(
         Classifier(network.apply, mesh),
-        Player(**devices.put_replicated(deployed, mesh), opt_state=()),
+        devices.put_replicated(player, mesh),
         shape,
         classes,
         features.shape[-1],

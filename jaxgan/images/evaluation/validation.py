@@ -1,6 +1,5 @@
 """Validation of a generator: samples from fixed latent codes, measured against held-out data."""
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping
 
@@ -14,7 +13,7 @@ from jaxgan.core.compiling import Program
 from jaxgan.core.recipe import Evaluation
 from jaxgan.core.state import Player, Players, RunState
 from jaxgan.images.data import toys
-from jaxgan.images.data.batches import WHITE, to_bytes
+from jaxgan.images.data.batches import WHITE, cover, to_bytes
 from jaxgan.images.data.dataset import Images
 from jaxgan.images.evaluation.diversity import class_diversity
 from jaxgan.images.evaluation.feature_metrics import FeatureMetrics
@@ -78,9 +77,8 @@ class Sampler:
         Returns:
             A function that waits for the samples: uint8 [n, H, W, C] or float32 [n, 2].
         """
-        deployed = dataclasses.replace(player, params=player.deployed, opt_state=(), average={})
-        count, size = len(labels), min(len(labels), BATCH)
-        batches = np.resize(labels, (-(-count // size), size))
+        deployed = player.without_training()
+        count, batches = len(labels), labels[cover(len(labels), BATCH)]
         keys = jax.random.split(jax.random.key(seed), len(batches))
         placed = devices.put_replicated(list(zip(keys, batches, strict=True)), self._mesh)
         drawn = [self._program(deployed, *inputs) for inputs in placed]

@@ -25,13 +25,8 @@ KERNEL_SIZE = 5
 """Numbers of a sample that one kernel of minibatch discrimination compares, as in the code."""
 EXAMPLES = 500
 """Samples on which the first weights are normalised, as in the code."""
-CHOICES = {"prior": ("normal", "uniform")}
-RANGES = {
-    "latent": (1, math.inf),
-    "generator_learning_rate": (0, math.inf),
-    "discriminator_learning_rate": (0, math.inf),
-    "adam_b1": (0, 1),
-    "adam_b2": (0, 1),
+CHOICES = {"prior": pair.CHOICES["prior"]}
+RANGES = pair.RANGES | {
     "discriminator.input_noise": (0, math.inf),
     "discriminator.noise": (0, math.inf),
     "discriminator.kernels": (0, math.inf),

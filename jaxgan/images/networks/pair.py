@@ -113,9 +113,10 @@ def make_networks(
     config: ConfigDict,
     shape: tuple[int, ...],
     packing: int = 1,
-    outputs: int | None = None,
+    *,
     generators: Mapping[str, Callable[..., nn.Module]] = GENERATORS,
     discriminators: Mapping[str, Callable[..., nn.Module]] = DISCRIMINATORS,
+    **of_discriminator: Any,
 ) -> Networks:
     """Returns the networks of a config.
 
@@ -123,9 +124,9 @@ def make_networks(
         config: of the run.
         shape: of a sample.
         packing: see `Networks`.
-        outputs: of D; None leaves it to the network.
         generators: the classes that `config.network` chooses from.
         discriminators: likewise.
+        of_discriminator: attributes of D beside those of the config, such as `outputs`.
 
     Raises:
         UserError: convolutions are asked for, but the samples are points, or not square; or a batch
@@ -144,9 +145,7 @@ def make_networks(
     return Networks(
         generator=generators[config.network](shape=shape, dtype=dtype, **config.generator),
         discriminator=discriminators[config.network](
-            dtype=dtype,
-            **({} if outputs is None else {"outputs": outputs}),
-            **config.discriminator,
+            dtype=dtype, **of_discriminator, **config.discriminator
         ),
         shape=shape,
         latent=config.latent,

@@ -40,6 +40,9 @@ CODES = 0
 """Stream of random numbers in a step."""
 GENERATORS = {"mlp": mlp.MLPGenerator, "began": autoencoder.Decoder}
 AUTOENCODERS = {"mlp": autoencoder.MLPAutoencoder, "began": autoencoder.Autoencoder}
+make_networks = functools.partial(
+    pair.make_networks, generators=GENERATORS, discriminators=AUTOENCODERS
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,16 +112,12 @@ def step(state: RunState, rows: jax.Array, data: Resident, *, system: System) ->
 
 
 def make(config: ConfigDict, mesh: Mesh) -> Recipe:
-    """Returns the recipe of a config, with its data read.
-
-    Raises:
-        UserError: a setting or the data cannot be used; the message says which.
-    """
+    """Returns the recipe of a config, with its data read; UserError if it cannot be used."""
     ranges = {"gamma": (0, 1), "lambda_k": (0, 1), "halve_every": (1, math.inf)}
     choices = pair.CHOICES | {"network": tuple(GENERATORS)}
     training = open_training(config, mesh, choices, pair.RANGES | ranges)
     system = System(
-        networks=pair.make_networks(config, training.shape, 1, None, GENERATORS, AUTOENCODERS),
+        networks=make_networks(config, training.shape),
         optimizers=make_optimizers(config),
         gamma=config.gamma,
         lambda_k=config.lambda_k,
@@ -143,7 +142,7 @@ def make_optimizers(config: ConfigDict) -> pair.Optimizers:
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
     """Returns what draws from the generator of a config."""
-    return pair.sampler(pair.make_networks(config, shape, 1, None, GENERATORS, AUTOENCODERS))
+    return pair.sampler(make_networks(config, shape))
 
 
 DECLARATION = declare(make, make_sample)

@@ -8,9 +8,6 @@ and 17.5 dB for validation and test.
 """
 
 import argparse
-import logging
-import shutil
-import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -29,8 +26,6 @@ from jaxgan.speech.data.pairs import write_conditions
 from jaxgan.speech.data.sentences import SENTENCES
 from jaxgan.speech.data.waves import from_flat, join
 from jaxgan.speech.settings import data_settings
-
-log = logging.getLogger(__name__)
 
 RULES = "2"
 """Part of the cache key; increased whenever a change to the code changes the samples."""
@@ -198,13 +193,11 @@ def open_set(name: str, count: int, seed: int) -> PairCorpus:
         raise UserError(f"config.data.demo.{name}={count}: give at least 1")
     label = f"{name}-{count}-{seed}-{RULES}-{espeak.version()}"
     entry = cache.folder() / "demo" / label
-    if entry.is_dir():
-        try:
-            corpus = _read_entry(entry / "corpus.npz")
-            return replace(corpus, conditions=conditions(SPLITS[name], len(corpus)))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            log.warning("generating the demo corpus again because %s is damaged: %s", entry, error)
-            shutil.rmtree(entry, ignore_errors=True)
+    cached = cache.read(
+        entry, lambda folder: _read_entry(folder / "corpus.npz"), "generating the demo corpus again"
+    )
+    if cached is not None:
+        return replace(cached, conditions=conditions(SPLITS[name], len(cached)))
     corpus = make(name, count, seed)
     cache.put(entry, lambda folder: _save(folder / "corpus.npz", corpus))
     return corpus

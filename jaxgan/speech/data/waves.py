@@ -1,10 +1,7 @@
 """Stores many waveforms of different lengths in one int16 array, and reads them from files."""
 
-import hashlib
 import json
-import logging
 import os
-import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,8 +13,6 @@ from rich.progress import Progress
 
 from jaxgan.core import cache
 from jaxgan.speech.data import audio
-
-log = logging.getLogger(__name__)
 
 RULES = "mean of channels, soxr HQ, int16: 1"
 """Part of the cache key; changed whenever the conversion of files to samples changes."""
@@ -125,35 +120,18 @@ def load(root: str | os.PathLike[str], names: Sequence[str]) -> Decoded:
         names: one or more paths relative to it.
     """
     folder = Path(root).resolve()
-    entry = cache.folder() / "audio" / f"{_digest(str(folder))}-{_digest(*_stamps(folder, names))}"
-    if entry.is_dir():
-        try:
-            return _read_entry(entry, len(names))
-        except (OSError, ValueError, KeyError) as error:
-            log.warning("reading the audio again because %s is damaged: %s", entry, error)
-            shutil.rmtree(entry, ignore_errors=True)
-    decoded = decode([str(folder / name) for name in names])
-    if decoded.resampled and cache.put(entry, lambda temporary: _save(temporary, decoded)):
-        for other in entry.parent.glob(f"{entry.name.split('-')[0]}-*"):
-            if other != entry:
-                shutil.rmtree(other, ignore_errors=True)
+    entry = cache.entry_of_files("audio", folder, names, RULES)
+
+    def read(entry: Path) -> Decoded:
         return _read_entry(entry, len(names))
+
+    cached = cache.read(entry, read, "reading the audio again")
+    if cached is not None:
+        return cached
+    decoded = decode([str(folder / name) for name in names])
+    if decoded.resampled and cache.put_for_files(entry, lambda place: _save(place, decoded)):
+        return read(entry)
     return decoded
-
-
-def _stamps(folder: Path, names: Sequence[str]) -> Iterable[str]:
-    yield RULES
-    for name in names:
-        try:
-            status = (folder / name).stat()
-        except OSError:  # a broken link, which decoding reports
-            yield name
-            continue
-        yield f"{name}\0{status.st_size}\0{status.st_mtime_ns}"
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _save(folder: Path, decoded: Decoded) -> None:

@@ -23,7 +23,7 @@ ROWS = jnp.arange(64, dtype=jnp.int32).reshape(1, 64)
 def tiny_system(k=0.0, **values):
     config = began_config.get_config("tiny")
     config.update(values)
-    networks = pair.make_networks(config, (2,), 1, None, began.GENERATORS, began.AUTOENCODERS)
+    networks = began.make_networks(config, (2,))
     system = began.System(
         networks=networks,
         optimizers=began.make_optimizers(config),
