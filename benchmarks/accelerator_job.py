@@ -1,4 +1,4 @@
-"""What the parts of accelerator.py share: the job, and runs of train.py that are watched."""
+"""Code that all parts of accelerator.py use: reads the job, and runs train.py and records it."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ Figures = dict[str, Any]
 
 
 class Job:
-    """What a part has to do, and what it has found.
+    """The task of a part and the figures that it has found so far.
 
     Attributes:
         name: of the part.

@@ -34,14 +34,14 @@ QUICK_COMPILATION = "--xla_backend_optimization_level=1 --xla_llvm_disable_expen
 """For rehearsals, which run every program only a few times."""
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 ROUNDS, UTTERANCES, SHARE = 750, 100, 0.2
-"""Of configs/metricgan_plus.py."""
+"""Rounds, utterances a round and share of the replay, from configs/metricgan_plus.py."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measures a part. Returns the exit status: 0, or 1 if it has no figure but reasons."""
     name, folder, seconds = arguments
     signal.signal(signal.SIGTERM, _leave)
-    # What is compiled here is found by later parts, and nothing by the first one.
+    # The parts share one cache of compiled programs, which is empty for the first part.
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(folder, "compiled"))
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
     os.environ["PYTHONPATH"] = os.pathsep.join(

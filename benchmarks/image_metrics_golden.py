@@ -25,7 +25,7 @@ PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torch-fidelity", "prdc")
 
 
 class Inputs(NamedTuple):
-    """What the metrics are given.
+    """The inputs of the metrics.
 
     Attributes:
         real: float64 [400, 16]; skewed and correlated, unlike a Gaussian.

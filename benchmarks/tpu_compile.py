@@ -55,7 +55,8 @@ from jaxgan.speech.systems.metricgan import MetricGAN
 CONFIGS = Path(__file__).parents[1] / "configs"
 TOPOLOGIES = ("v5e:2x4", "v6e:16x16")
 SAMPLES = 4 * SAMPLE_RATE
-"""Of an utterance, a multiple of the hop. The mean utterance of VoiceBank-DEMAND has 3 s."""
+"""The length of an utterance, a multiple of the hop. VoiceBank-DEMAND's utterances have 3 s on
+average."""
 COLLECTIVES = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
 
 

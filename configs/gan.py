@@ -30,7 +30,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.loss = "non_saturating"  # minimax | non_saturating | least_squares | hinge
     config.smoothing = 0.0  # Salimans et al. 2016 use 0.1
     config.noise = 0.0  # standard deviation of the instance noise at the start
-    config.noise_steps = 10_000  # updates of both players after which there is no noise
+    config.noise_steps = 10_000  # updates of both players until the noise has fallen to 0
     config.packing = 1  # samples that D sees together; Lin et al. 2018 use 2 to 4
 
     if preset == "quick":

@@ -40,7 +40,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.latent = 64
         config.rounds, config.steps_per_round = 6, 500
         config.generator.widths = config.discriminator.widths = (256, 256)
-        # As large a margin between two images of 28 x 28 x 1 as between two of 64 x 64 x 3.
+        # Scaled so that 28 x 28 x 1 values give the margin that 64 x 64 x 3 values give.
         config.tau = 2e-4 * (64 * 64 * 3) / (28 * 28)
         # Five times the author's, because a few thousand updates have to do.
         config.generator_learning_rate = config.discriminator_learning_rate = 5e-4

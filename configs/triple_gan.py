@@ -38,8 +38,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.classifier.input_noise, config.classifier.noise = 0.3, 0.5
     config.generator_learning_rate = config.discriminator_learning_rate = 1e-3
     config.classifier_learning_rate = 1e-3
-    # Of the labelled images among the pairs that the discriminator accepts; the others are pairs of
-    # the classifier: one labelled image and 400 others.
+    # The weight of labelled images among the pairs that the discriminator accepts. The others are
+    # labelled by the classifier: the authors use one labelled image and 400 others.
     config.labelled_share = 1 / 401
     config.share = 0.5  # of the classifier's pairs among those that the discriminator rejects
     config.pseudo_weight = 0.1  # of generated images as training data of the classifier

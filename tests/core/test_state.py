@@ -91,3 +91,14 @@ def test_every_step_and_stream_has_its_own_key():
     moved, _ = descend(state, {"one": OPTIMIZERS["one"]}, one_loss)
     keys = [step_key(state), step_key(state, 0), step_key(state, 1), step_key(moved)]
     assert len({tuple(jax.random.key_data(key).tolist()) for key in keys}) == 4
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_without_training_a_player_keeps_its_deployed_parameters_and_its_state(averaged):
+    player = run_of(averaged).players["two"]
+    player = player.replace(params={"w": jnp.array([5.0, 6.0])})
+    used = player.without_training()
+    wanted = [2.0, -1.0] if averaged else [5.0, 6.0]
+    np.testing.assert_array_equal(used.params["w"], wanted)
+    assert used.state is player.state
+    assert (used.opt_state, used.average) == ((), {})

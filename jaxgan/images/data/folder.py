@@ -75,7 +75,8 @@ def open_folder(data: ConfigDict) -> Opened:
 
     They are those under train/ and valid/ (or val/ or test/) if both exist; otherwise a share of
     all pictures is held out, see `hold_out`. Within these folders, a sub-folder is a class, and
-    pictures may lie in it at any depth. If any picture is in no sub-folder, none has a class.
+    pictures may lie in it at any depth. If a picture lies outside the sub-folders, no picture has a
+    class.
 
     Raises:
         UserError: there is no such folder, one of the two sets has no usable picture, or the

@@ -50,7 +50,7 @@ class System:
         loss: a name in `LOSSES`.
         smoothing: by which the label of real samples is lowered.
         noise: the standard deviation of the instance noise at the start.
-        noise_steps: updates, of both players together, after which there is no noise.
+        noise_steps: updates, of both players together, until the noise has fallen to 0.
         average_decay: of the running average of G's parameters; 0: none is kept.
     """
 

@@ -113,3 +113,11 @@ def test_one_and_eight_devices_gather_the_same_batches(images):
     for one, eight in zip(*found, strict=True):
         np.testing.assert_array_equal(one[0], eight[0])
         np.testing.assert_array_equal(one[1], eight[1])
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "rows"),
+    [(5, 2, [[0, 1], [2, 3], [4, 0]]), (4, 2, [[0, 1], [2, 3]]), (3, 7, [[0, 1, 2]])],
+)
+def test_batches_of_one_size_cover_all(count, most, rows):
+    np.testing.assert_array_equal(batches.cover(count, most), rows)
