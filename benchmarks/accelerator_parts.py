@@ -126,7 +126,12 @@ def start_figures(
     matches = [(moment, COMPILED.search(line)) for moment, line in lines]
     found = [(moment - begin, match[1], float(match[2])) for moment, match in matches if match]
     steps = [moment for moment, name, _ in found if TRAINING.search(name)]
+    said = {
+        name: next((moment - begin for moment, line in lines if text in line), None)
+        for name, text in (("data read s", "valid: "), ("state made s", ": starts, "))
+    }
     return {
+        **said,
         "first training program s": steps[0] if steps else None,
         "round 1 done s": ends[1] - begin if 1 in ends else None,
         "round 2 done s": ends[2] - begin if 2 in ends else None,

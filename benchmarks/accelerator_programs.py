@@ -39,12 +39,12 @@ def recurrent(job: Job) -> None:
     """Reports G's two BLSTMs by cuDNN, by jaxgan's scan and by PyTorch, in full float32."""
     start_layers()
     found: dict[str, Arrays] = {}
-    for lengths in ("-ragged", ""):
-        for name in ("blstm-cudnn", "blstm"):
-            job.attempt(name + lengths, of_layers, job, name + lengths, found)
-        if len(found) == 2:
-            job.report(f"scan and cuDNN{lengths}", differences(*found.values()))
-        found.clear()
+    for name in ("blstm-cudnn-ragged", "blstm-ragged"):
+        job.attempt(name, of_layers, job, name, found)
+    if len(found) == 2:
+        job.report("scan and cuDNN", differences(*found.values()))
+    for name in ("blstm-cudnn", "blstm", "blstm-unroll-8"):
+        job.attempt(name, of_layers, job, name, found)
 
 
 def of_layers(job: Job, name: str, found: dict[str, Arrays]) -> Figures:

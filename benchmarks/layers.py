@@ -9,9 +9,10 @@ Both compute the same float32 function of the same parameters and inputs, altern
 threads) or on the GPU. "forward" computes the outputs, "and backward" also the gradients with
 respect to all parameters and the input. In the cases "-ragged" the utterances have different
 lengths. "blstm-cudnn", on a GPU only, is jaxgan's layer computed by cuDNN, which PyTorch always
-uses. CPU seconds are those of all threads of the process. On a busy
-machine set OMP_WAIT_POLICY=passive, so that PyTorch's threads do not spend CPU time waiting for
-each other. On a GPU set XLA_PYTHON_CLIENT_PREALLOCATE=false, so that both have memory.
+uses; "blstm-unroll-8" makes eight steps in an iteration of its loop. CPU seconds are those of all
+threads of the process. On a busy machine set OMP_WAIT_POLICY=passive, so that PyTorch's threads do
+not spend CPU time waiting for each other. On a GPU set XLA_PYTHON_CLIENT_PREALLOCATE=false, so that
+both have memory.
 
 The results are compared as well: the largest error of outputs and of gradients, relative to the
 largest value of the array, against PyTorch in float64. The exit status is 1 if jaxgan's error is
@@ -46,10 +47,13 @@ FRAMES_COMPARED = 40
 """Frames for comparing the discriminators. With more, some input of a LeakyReLU is so close to 0
 that rounding decides its slope, and two correct gradients differ."""
 CUDNN = "blstm-cudnn"
-CASES = (
-    *("blstm", "blstm-ragged", "discriminator", "discriminator-paper"),
-    *(CUDNN, f"{CUDNN}-ragged"),
-)
+LSTMS = {
+    "blstm": BidirectionalLSTM(WIDTH),
+    "blstm-unroll-8": BidirectionalLSTM(WIDTH, unroll=8),
+    CUDNN: BidirectionalLSTM(WIDTH, cudnn=True),
+}
+RAGGED = "-ragged"
+CASES = (*LSTMS, *(name + RAGGED for name in LSTMS), "discriminator", "discriminator-paper")
 
 Thunk = Callable[[], Any]
 
@@ -148,15 +152,14 @@ def make(name: str, batch: int, frames: int) -> Case:
     ).astype(np.float32)
     if name.startswith("discriminator"):
         return discriminator(SMALL if name == "discriminator" else PAPER, x, clean)
-    shortest = frames // 2 if name.endswith("-ragged") else frames
+    shortest = frames // 2 if name.endswith(RAGGED) else frames
     lengths = np.linspace(frames, shortest, batch).astype(np.int32)
-    return blstm(x, lengths, name.startswith(CUDNN))
+    return blstm(x, lengths, LSTMS[name.removesuffix(RAGGED)])
 
 
-def blstm(x: np.ndarray, lengths: np.ndarray, cudnn: bool) -> Case:
+def blstm(x: np.ndarray, lengths: np.ndarray, layer: BidirectionalLSTM) -> Case:
     """The generator's two bidirectional LSTMs."""
     batch, frames, bins = x.shape
-    layer = BidirectionalLSTM(WIDTH, cudnn=cudnn)
 
     def apply(params: Any, x: jax.Array, lengths: jax.Array) -> jax.Array:
         for variables in params:

@@ -1,8 +1,9 @@
 """Programs that are compiled in the background, several at a time, and how far that is.
 
-Compiling can take longer than the first rounds of a run, above all for accelerators. It occupies
-about one core for each program, so a system that knows what a round will need asks for all of it
-at once (`Program.prepare`).
+Compiling can take longer than the first rounds of a run, above all for accelerators. So a system
+that knows what a round will need asks for all of it at once (`Program.prepare`), in the order of
+use. Programs are traced one after the other, since tracing is Python and holds its lock: six at a
+time took 18 s together on a machine with an H200, and the first was ready no sooner than the last.
 """
 
 import contextlib
@@ -19,8 +20,12 @@ from jax.sharding import Mesh
 
 from jaxgan.core import devices
 
-THREADS = max(1, min(8, os.cpu_count() or 1))
-"""The most programs that are compiled at the same time; each may need a gigabyte of memory."""
+THREADS = {"gpu": 2}
+"""The most programs that are compiled at the same time, by platform. XLA tries every algorithm of a
+convolution on the GPU, one at a time, so more programs only keep the first one waiting: with six at
+a time the first was ready after 67 s, although its own trials take about 10 s."""
+MOST_THREADS = max(1, min(8, os.cpu_count() or 1))
+"""The same on other platforms; each program may need a gigabyte of memory."""
 OPTIONS = {
     "gpu": {
         # Matrix products by cuBLAS: searching for a Triton kernel compiles dozens of candidates.
@@ -37,24 +42,43 @@ Report = Callable[[int, int, float], None]
 
 
 class _Queue:
-    """Compiles what is requested, and counts."""
+    """Traces and compiles what is requested, in that order, and counts.
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="compile")
+    Args:
+        threads: the most programs that are compiled at the same time.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._tracer = ThreadPoolExecutor(1, thread_name_prefix="trace")
+        self._compilers = ThreadPoolExecutor(threads, thread_name_prefix="compile")
         self._lock = threading.Lock()
         self._requested = 0
         self._done = 0
         self._since = 0.0
 
-    def submit(self, compile_program: Callable[[], Any]) -> Future[Any]:
-        """Requests a compilation."""
+    def submit(self, lower: Callable[[], jax.stages.Lowered]) -> Future[jax.stages.Compiled]:
+        """Requests a compilation.
+
+        Args:
+            lower: traces the program.
+        """
         with self._lock:
             if self._requested == self._done:
                 self._requested, self._done, self._since = 0, 0, time.perf_counter()
             self._requested += 1
-        future = self._pool.submit(compile_program)
-        future.add_done_callback(self._count)
-        return future
+        compiled: Future[jax.stages.Compiled] = Future()
+        compiled.add_done_callback(self._count)
+
+        def compile_lowered(lowered: jax.stages.Lowered) -> None:
+            with _errors_to(compiled):
+                compiled.set_result(lowered.compile())
+
+        def trace() -> None:
+            with _errors_to(compiled):
+                self._compilers.submit(compile_lowered, lower())
+
+        self._tracer.submit(trace)
+        return compiled
 
     def _count(self, _: Future[Any]) -> None:
         with self._lock:
@@ -66,10 +90,19 @@ class _Queue:
             return self._done, self._requested, time.perf_counter() - self._since
 
 
+@contextlib.contextmanager
+def _errors_to(future: Future[Any]) -> Iterator[None]:
+    """Passes what the block raises on to whoever waits for the future."""
+    try:
+        yield
+    except BaseException as error:
+        future.set_exception(error)
+
+
 @functools.cache
 def _queue() -> _Queue:
     """Returns the one queue of this process, since all programs share its cores."""
-    return _Queue()
+    return _Queue(THREADS.get(jax.default_backend(), MOST_THREADS))
 
 
 @contextlib.contextmanager
@@ -125,7 +158,7 @@ class Program:
         if key not in self._compiled:
             # The arrays themselves may be donated before the program is lowered.
             shapes = jax.tree.map(_without_values, arguments)
-            self._compiled[key] = _queue().submit(lambda: self.lower(*shapes).compile())
+            self._compiled[key] = _queue().submit(lambda: self.lower(*shapes))
         return self._compiled[key]
 
     def lower(self, *arguments: Any) -> jax.stages.Lowered:
@@ -157,7 +190,7 @@ def init_on_host(init: Callable[[jax.Array], Any], mesh: Mesh) -> Callable[[jax.
         if isinstance(key, jax.core.Tracer):  # such as jax.eval_shape, which computes nothing
             return init(key)
         key = jax.device_put(key, _host_device())
-        compiled = _queue().submit(lambda: program.lower(key).compile()).result()
+        compiled = _queue().submit(lambda: program.lower(key)).result()
         return devices.put_replicated(compiled(key), mesh)
 
     return place

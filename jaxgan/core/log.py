@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
-from tensorboardX import summary
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto import event_pb2
 
 from jaxgan.core import files
+from jaxgan.core.events import Event, EventsWriter, SessionLog, summary
 from jaxgan.core.recipe import Media
 
 METRICS_FILE = "metrics.jsonl"
@@ -75,7 +73,7 @@ class _Board:
         # The suffix keeps two starts within one second from writing to the same file.
         self._writer = EventsWriter(str(workdir / "events"), f".{purge_step:06d}")
         # TensorBoard then discards these rounds of earlier files.
-        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        start = SessionLog(status=SessionLog.START)
         self._event(purge_step, session_log=start)
 
     def write(self, row: Mapping[str, int | float | None], media: Mapping[str, Media]) -> None:
@@ -91,7 +89,7 @@ class _Board:
         self._writer.close()
 
     def _event(self, number: int, **content: Any) -> None:
-        self._writer.write_event(event_pb2.Event(wall_time=time.time(), step=number, **content))
+        self._writer.write_event(Event(wall_time=time.time(), step=number, **content))
 
 
 def _lines_until(path: epath.Path, done: float) -> list[str]:

@@ -241,6 +241,7 @@ def _scan(
     shared: Sequence[Any],
 ) -> tuple[RunState, Metrics]:
     """Makes the step for the first `count` batches; later entries of the metrics are zeros."""
+    step = jax.jit(step)  # so that it is traced once, not once for each use below
     _, metrics = jax.eval_shape(step, run_state, batches[0], *shared)
 
     def make(run_state: RunState, batch: PyTree) -> tuple[RunState, Metrics]:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from tensorboardX import summary
-from tensorboardX.proto.summary_pb2 import Summary
+
+from jaxgan.core.events import Summary, summary
 
 Media = Callable[[str], Summary]
 """Makes the summary of one item for the tag it is given."""

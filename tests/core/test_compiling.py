@@ -30,21 +30,35 @@ def test_a_prepared_program_is_compiled_once():
         assert compilations.take()[0] == 1
 
 
-def test_shapes_are_compiled_at_the_same_time():
+def test_programs_are_traced_one_after_the_other_and_compiled_together():
     """Each of two compilations waits until the other one has started."""
     started = threading.Barrier(2, timeout=60)
+    tracing = []
 
-    def slow(x):
-        started.wait()
-        return x
+    class Slow:
+        def compile(self):
+            started.wait()
+            return "compiled"
 
-    mesh = devices.make_mesh(1)
-    program = Program(slow, mesh)
-    for size in (2, 3):
-        program.prepare(devices.put_replicated(np.zeros(size, np.float32), mesh))
-    np.testing.assert_array_equal(
-        program(devices.put_replicated(np.zeros(2, np.float32), mesh)), np.zeros(2)
-    )
+    def lower(number):
+        tracing.append(("begin", number))
+        time.sleep(0.05)
+        tracing.append(("end", number))
+        return Slow()
+
+    queue = compiling._Queue(2)
+    futures = [queue.submit(lambda number=number: lower(number)) for number in range(2)]
+    assert [future.result() for future in futures] == ["compiled", "compiled"]
+    assert tracing == [("begin", 0), ("end", 0), ("begin", 1), ("end", 1)]
+
+
+def test_an_error_while_compiling_reaches_the_call():
+    class Wrong:
+        def compile(self):
+            raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        compiling._Queue(1).submit(Wrong).result()
 
 
 def test_an_error_while_tracing_reaches_the_call():

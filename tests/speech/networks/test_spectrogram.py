@@ -4,6 +4,7 @@ import numpy as np
 import optax
 import pytest
 
+from jaxgan.speech.networks import spectrogram
 from jaxgan.speech.networks.spectrogram import (
     ChannelNorm,
     LearnableSigmoid,
@@ -246,6 +247,30 @@ def test_bfloat16_discriminator_is_the_float32_one_but_for_rounding(judge):
     assert distance(half_state, state) < 1e-6
     for one, other in zip(half_gradients, gradients, strict=True):
         assert distance(one, other) < 0.03
+
+
+def test_bfloat16_discriminator_computes_with_further_channels_that_are_zero(judge, monkeypatch):
+    x, y, frames = feature(), feature(seed=1), jnp.array([14, 9, 7])
+
+    def loss(params, candidate):
+        variables = {**judge, "params": params}
+        options = {"mutable": ["batch_stats", "intermediates"], "capture_intermediates": True}
+        score, state = HALF_JUDGE.apply(variables, candidate, y, frames, **options)
+        made = state["intermediates"]
+        return jnp.sum((score - 1) ** 2), (made["Conv_0"], made["Conv_1"])
+
+    def run():
+        return jax.grad(loss, (0, 1), has_aux=True)(judge["params"], x)
+
+    padded, made = run()
+    for (layer,), channels in zip((of["__call__"] for of in made), (3, 4), strict=True):
+        assert layer.shape[-1] == 16
+        assert np.any(layer[..., :channels])
+        assert not np.any(layer[..., channels:])
+    monkeypatch.setattr(spectrogram, "CHANNELS_TOGETHER", 1)
+    plain, made = run()
+    assert [of["__call__"][0].shape[-1] for of in made] == [3, 4]
+    assert distance(padded, plain) < 1e-3
 
 
 def test_bfloat16_keeps_padding_out(mask, judge):
