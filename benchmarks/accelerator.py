@@ -38,14 +38,13 @@ import numpy as np
 SHARES = {
     "versions": 2,  # Python, packages, card, driver
     "start": 24,  # metricgan_plus with an empty and with a filled compilation cache
-    "rounds": 24,  # batch 8 and 32, float32 and bfloat16: time by part, load of the device
+    "rounds": 36,  # batch 8 and 32, float32 and bfloat16: time by part, replay, load of the device
     "recurrent": 12,  # the generator's two BLSTMs by a scan, by cuDNN and by PyTorch
     "convolutions": 6,  # the discriminator's convolutions; all of it beside PyTorch
-    "enhancement": 4,  # 64 x 4 s
+    "enhancement": 6,  # 64 x 4 s
     "scores": 7,  # PESQ and STOI on the device beside the packages
-    "torch": 8,  # one round of the two loops in PyTorch and of jaxgan
-    "replay": 4,  # the cost of a replayed item, and of 750 rounds
-    "resume": 5,  # stopping and continuing equals not stopping
+    "torch": 20,  # one round of the two loops in PyTorch and of jaxgan
+    "resume": 10,  # stopping and continuing equals not stopping
     "train": 4,  # metricgan_plus for the time that is left, its validation, eval.py
 }
 """The parts in their order. A part may use its share of the time that is left, divided by its own

@@ -184,7 +184,9 @@ def common(job: Job) -> list[str]:
     return [f"--config.{key}={value}" for key, value in values.items()]
 
 
-def train_py(job: Job, workdir: str, flags: Sequence[str], **environment: str) -> Run:
-    """Starts train.py in a folder of the job."""
-    config = CONFIG + job.sized("", ":tiny")
+def train_py(
+    job: Job, workdir: str, flags: Sequence[str], preset: str | None = None, **environment: str
+) -> Run:
+    """Starts train.py in a folder of the job, by default with the preset "tiny" in a rehearsal."""
+    config = CONFIG + (job.sized("", ":tiny") if preset is None else preset)
     return Run(config, job.folder / workdir, [*common(job), *flags, *job.overrides], environment)

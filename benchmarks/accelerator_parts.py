@@ -147,17 +147,22 @@ def start_figures(
 
 
 def rounds(job: Job) -> None:
-    """Reports three rounds of metricgan_plus for each batch size and dtype."""
+    """Reports three rounds of metricgan_plus for each batch size and dtype.
+
+    All items of earlier rounds are replayed, 2 to 4 times as many as a round has, so that the cost
+    of one is measured well; the time of a round is reported with and without them.
+    """
     small, large = job.sized((8, 32), (2, 4))
     few = job.sized(UTTERANCES, 4)
     for size, dtype in (
-        *((small, "float32"), (large, "float32")),
-        *((large, "bfloat16"), (small, "bfloat16")),
+        *((small, "float32"), (small, "bfloat16")),
+        *((large, "bfloat16"), (large, "float32")),
     ):
         name = f"batch {size}, {dtype}"
         flags = [f"--config.dtype={dtype}", *batch_flags(job, size)]
         # The last round is validated, so it is not measured.
         flags += ["--config.rounds=6", f"--config.utterances_per_round={few}"]
+        flags += ["--config.replay.share=1.0"]
         with Busy() as busy:
             run = train_py(job, f"rounds-{size}-{dtype}", flags)
             failure = {}
@@ -166,10 +171,10 @@ def rounds(job: Job) -> None:
             except RuntimeError as error:
                 failure = {"reason": reason(error)}
             finally:  # also when the time is up
-                job.report(name, round_figures(run, busy) | failure)
+                job.report(name, round_figures(run, busy, size) | failure)
 
 
-def round_figures(run: Run, busy: Busy) -> Figures:
+def round_figures(run: Run, busy: Busy, batch_size: int) -> Figures:
     """Returns medians over rounds 3 to 5, or over what there is of them."""
     rows, ends = run.rows(), run.ends()
     if len(rows) < 3:
@@ -184,26 +189,9 @@ def round_figures(run: Run, busy: Busy) -> Figures:
         "compile s in them": sum(row["time/compile"] for row in measured),
         "audio seconds a second": statistics.median(row[speed] for row in measured),
         "device busy (nvidia-smi)": busy.share(begin, end) if begin and end else None,
+        **replay_figures(measured, batch_size),
         **{f"{name} s": statistics.median(row.get(name, 0) for row in measured) for name in times},
     }
-
-
-def replay(job: Job) -> None:
-    """Reports the cost of a replayed item, and that of the recipe's 750 rounds.
-
-    All items of earlier rounds are replayed, 1 to 4 times as many as a round has, so that D's steps
-    on them outweigh everything else of the part.
-    """
-    for size in job.sized((8, 32), (2, 4)):
-        job.attempt(f"batch {size}", of_replay, job, size)
-
-
-def of_replay(job: Job, batch_size: int) -> Figures:
-    """Returns the figures of one batch size, from rounds 3 to 5."""
-    flags = ["--config.rounds=5", "--config.replay.share=1.0", *batch_flags(job, batch_size)]
-    flags += [f"--config.utterances_per_round={job.sized(UTTERANCES, 4)}"]
-    rows = train_py(job, f"replay-{batch_size}", flags).wait().rows()
-    return replay_figures(rows[2:], batch_size)
 
 
 def replay_figures(rows: Sequence[Figures], batch_size: int) -> Figures:
@@ -218,7 +206,7 @@ def replay_figures(rows: Sequence[Figures], batch_size: int) -> Figures:
     return {
         "ms of an item": 1e3 * item,
         "ms of D's step": 1e3 * item * batch_size,
-        "other parts of a round s": others,
+        "round without replay s": others,
         "750 rounds": f"750 x {others:.3g} s + {items} items x {1e3 * item:.3g} ms = "
         f"{fresh:.3g} h + {replayed:.3g} h = {fresh + replayed:.3g} h",
         "hours": fresh + replayed,
@@ -226,28 +214,39 @@ def replay_figures(rows: Sequence[Figures], batch_size: int) -> Figures:
 
 
 def resume(job: Job) -> None:
-    """Reports how a run that stops after two of three rounds differs from one that does not."""
+    """Reports how a run that stops after two of three rounds differs from one that does not.
+
+    The networks are tiny. All runs start at the same time, since none of them is timed.
+    """
     import jax
 
     jax.config.update("jax_platforms", "cpu")  # only compares; the runs have the accelerator
     given = os.environ.get("XLA_FLAGS", "")
-    for name, flags in (("default", given), ("deterministic", f"{given} {DETERMINISTIC}".strip())):
-        job.attempt(name, of_resume, job, name, flags)
+    modes = {"deterministic": f"{given} {DETERMINISTIC}".strip(), "default": given}
+
+    def start(mode: str, workdir: str, count: int) -> Run:
+        flags = [f"--config.utterances_per_round={job.sized(16, 8)}", f"--config.rounds={count}"]
+        shared = {"XLA_FLAGS": modes[mode], "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        return train_py(job, f"{workdir}-{mode}", flags, preset=":tiny", **shared)
+
+    whole = {mode: start(mode, "whole", 3) for mode in modes}
+    stopped = {mode: start(mode, "stopped", 2) for mode in modes}
+    for run in stopped.values():
+        run.process.wait()
+    continued = {mode: start(mode, "stopped", 3) for mode in modes}
+    for mode, xla_flags in modes.items():
+        job.attempt(mode, of_resume, whole[mode], continued[mode], xla_flags)
 
 
-def of_resume(job: Job, name: str, xla_flags: str) -> Figures:
+def of_resume(whole: Run, continued: Run, xla_flags: str) -> Figures:
     """Returns the largest difference of the networks and of the last round's metrics."""
     import jax
 
     from jaxgan.core.players import load_players
 
-    few = f"--config.utterances_per_round={job.sized(16, 8)}"
-    ends = {}
-    for workdir, count in (("whole", 3), ("stopped", 2), ("stopped", 3)):
-        flags = [few, f"--config.rounds={count}"]
-        run = train_py(job, f"{workdir}-{name}", flags, XLA_FLAGS=xla_flags).wait()
-        ends[workdir] = run.rows()[-1], load_players(run.workdir, "last")
-    (row, networks), (other_row, other_networks) = ends.values()
+    (row, networks), (other_row, other_networks) = (
+        (run.wait().rows()[-1], load_players(run.workdir, "last")) for run in (whole, continued)
+    )
     leaves = (jax.tree.leaves(jax.device_get(of)) for of in (networks, other_networks))
     of_networks = max(
         float(np.abs(one - other).max(initial=0)) for one, other in zip(*leaves, strict=True)
@@ -256,6 +255,7 @@ def of_resume(job: Job, name: str, xla_flags: str) -> Figures:
     of_metrics = max(abs((row[name] or 0) - (other_row[name] or 0)) for name in metrics)
     return {
         "XLA_FLAGS": xla_flags,
+        "rounds": other_row["round"],
         "bit for bit": of_networks == of_metrics == 0,
         "largest difference of a parameter": of_networks,
         "largest difference of a metric": of_metrics,
@@ -315,7 +315,6 @@ PARTS: dict[str, Callable[[Job], None]] = {
     "enhancement": programs.enhancement,
     "scores": programs.scores,
     "torch": programs.torch_loops,
-    "replay": replay,
     "resume": resume,
     "train": train,
 }

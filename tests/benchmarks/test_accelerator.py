@@ -42,7 +42,7 @@ sys.path.insert(0, sys.argv[1])
 import accelerator
 accelerator.PROGRAM = pathlib.Path(sys.argv[2])
 accelerator.GRACE_SECONDS = 2.0
-accelerator.SHARES.update(versions=10, start=1, replay=10, train=4)
+accelerator.SHARES.update(versions=10, start=1, resume=10, train=4)
 sys.exit(accelerator.main(sys.argv[3:]))
 """
 BLOCKER = """
@@ -95,37 +95,37 @@ def is_running(pid):
 
 
 def test_a_part_over_its_limit_is_ended_with_its_children_and_the_others_run(start):
-    process, found = start("--parts=versions,start,replay", "--minutes=1")
+    process, found = start("--parts=versions,start,resume", "--minutes=1")
     output, _ = process.communicate(timeout=70)
     assert process.returncode == 1
     parts = json.loads(found.read_text())["parts"]
-    assert list(parts) == ["versions", "start", "replay"]
+    assert list(parts) == ["versions", "start", "resume"]
     assert {name: part["status"] for name, part in parts.items()} == {
         "versions": "done",
         "start": "over its limit",
-        "replay": "failed",
+        "resume": "failed",
     }
     assert parts["start"]["figures"]["last"] == "written after SIGTERM"
     assert parts["start"]["limit"] == pytest.approx(58 / 11, abs=1)
     assert parts["start"]["limit"] <= parts["start"]["seconds"] < parts["start"]["limit"] + 3
-    assert parts["replay"]["reason"] == "the reason"
+    assert parts["resume"]["reason"] == "the reason"
     assert not is_running(parts["start"]["figures"]["child"])
     assert "start: over its limit" in output
 
 
 def test_the_time_that_a_part_leaves_goes_to_the_later_ones(start):
-    process, found = start("--parts=versions,replay,train", "--minutes=1")
+    process, found = start("--parts=versions,resume,train", "--minutes=1")
     process.communicate(timeout=70)
     parts = json.loads(found.read_text())["parts"]
     left = 58.0  # of 60 s, with 2 s for ending the last part
-    for name, share in (("versions", 10 / 24), ("replay", 10 / 14), ("train", 1)):
+    for name, share in (("versions", 10 / 24), ("resume", 10 / 14), ("train", 1)):
         assert parts[name]["limit"] == pytest.approx(left * share, abs=1)
         left -= parts[name]["seconds"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_the_figures_so_far(start, number):
-    process, found = start("--parts=versions,start,replay")
+    process, found = start("--parts=versions,start,resume")
     wait_for_child(process, found)
     before = json.loads(found.read_text())
     assert before["parts"]["start"]["status"] == "running"
@@ -194,14 +194,14 @@ def test_a_part_without_its_packages_says_which_is_missing_and_the_others_run(tm
     (tmp_path / "sitecustomize.py").write_text(BLOCKER)
     path = os.pathsep.join([str(tmp_path), str(BENCHMARKS.parent)])
     missing = {"PYTHONPATH": path, "REFUSED": "ml_collections,pystoi,soundfile"}
-    flags = ("--parts=versions,scores,replay",)
+    flags = ("--parts=versions,scores,resume",)
     done, results = rehearse(tmp_path / "found.json", *flags, **missing)
     assert done.returncode == 1
     parts = results["parts"]
     assert parts["versions"]["status"] == "done"
-    assert parts["scores"]["status"] == parts["replay"]["status"] == "failed"
+    assert parts["scores"]["status"] == parts["resume"]["status"] == "failed"
     assert parts["scores"]["reason"].endswith("is not installed")
-    assert "No module named" in parts["replay"]["reason"]
+    assert "No module named" in parts["resume"]["reason"]
 
 
 def test_the_start_of_a_run_is_read_from_its_log():
@@ -275,12 +275,14 @@ def test_rounds_are_summarised_without_those_that_compile_or_validate(tmp_path):
     speed = "throughput/audio_seconds_per_second"
     rows = [
         {"round": number, "time/round": seconds, "time/compile": 0.0, speed: 100 / seconds}
+        | {"time/replay": seconds / 4, "train/replayed": 250 * seconds}
         for number, seconds in enumerate([50.0, 20.0, 1.0, 2.0, 4.0, 30.0], start=1)
     ]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    figures = round_figures(run, busy)
+    figures = round_figures(run, busy, 8)
     assert (figures["rounds"], figures["time/round s"]) == (3, 2.0)
+    assert (figures["round without replay s"], figures["ms of an item"]) == (1.5, 1.0)
     assert figures["audio seconds a second"] == 50.0
     assert figures["device busy (nvidia-smi)"] == 0.75
     (tmp_path / "metrics.jsonl").write_text(json.dumps(rows[0]) + "\n")
-    assert round_figures(run, busy) == {"reason": "only 1 rounds were done"}
+    assert round_figures(run, busy, 8) == {"reason": "only 1 rounds were done"}
