@@ -33,6 +33,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="speech: see docs/scores.md; default: those that papers usually report",
     )
     parser.add_argument("--output", metavar="DIR", help="default: WORKDIR/eval-NAME_OF_DATA")
+    parser.add_argument(
+        "--seed_index",
+        type=int,
+        default=0,
+        metavar="S",
+        help="of images: which seed of a run of several, config.seeds; default: 0",
+    )
     return parser.parse_args(argv)
 
 
@@ -45,7 +52,7 @@ def evaluate(argv: list[str] | None) -> None:
 
     devices.prepare()
     score = recipes.command(flags.workdir, "evaluate")
-    score(flags.workdir, flags.checkpoint, flags.data, flags.output, flags.scores)
+    score(flags.workdir, flags.checkpoint, flags.data, flags.output, flags.scores, flags.seed_index)
 
 
 def main(argv: list[str] | None = None) -> int:

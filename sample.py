@@ -40,6 +40,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="a folder for images; a file for sequences, default: standard output",
     )
     parser.add_argument("--label", metavar="CLASS", help="of images, if the system knows classes")
+    parser.add_argument(
+        "--seed_index",
+        type=int,
+        default=0,
+        metavar="S",
+        help="of images: which seed of a run of several, config.seeds; default: 0",
+    )
     flags = parser.parse_args(argv)
     if flags.count < 1:
         raise UserError(f"--count={flags.count}: must be 1 or more")
@@ -58,7 +65,9 @@ def sample(argv: list[str] | None) -> None:
 
     devices.prepare()
     draw = recipes.command(flags.workdir, "sample")
-    request = SampleRequest(flags.count, flags.seed, flags.output, flags.temperature, flags.label)
+    request = SampleRequest(
+        flags.count, flags.seed, flags.output, flags.temperature, flags.label, flags.seed_index
+    )
     draw(flags.workdir, flags.checkpoint, request)
 
 

@@ -7,6 +7,9 @@ from typing import NoReturn
 
 from jaxgan.core.errors import UserError
 
+ONE_SEED = "only systems of images train several seeds in one run"
+"""Why other systems refuse --seed_index."""
+
 
 class Parser(argparse.ArgumentParser):
     """A parser that accepts no abbreviated flags and reports mistakes in one line."""

@@ -1,7 +1,6 @@
 """Metrics of a round from the metrics of its steps."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,15 +47,23 @@ def of_round(steps: Sequence[Metrics]) -> dict[str, float]:
     Args:
         steps: the metrics of every step, in host memory, with the same names in each.
     """
+    return of_stacked(jax.tree.map(lambda *leaves: np.stack(leaves), *steps)) if steps else {}
+
+
+def of_stacked(steps: Metrics) -> dict[str, float]:
+    """Returns what `of_round` returns.
+
+    Args:
+        steps: the metrics of all steps; every array has the axis [steps] only.
+    """
     found: dict[str, float] = {}
-    for name in steps[0] if steps else ():
-        values: list[Any] = [step[name] for step in steps]
-        if isinstance(values[0], Total):
-            found[name] = float(np.sum([each.value for each in values]))
-        elif isinstance(values[0], Average):
-            count = np.sum([each.count for each in values])
+    for name, values in steps.items():
+        if isinstance(values, Total):
+            found[name] = float(np.sum(values.value))
+        elif isinstance(values, Average):
+            count = np.sum(values.count)
             if count:
-                found[name] = float(np.sum([each.total for each in values]) / count)
+                found[name] = float(np.sum(values.total) / count)
         else:
             found[name] = float(np.mean(values))
     return found

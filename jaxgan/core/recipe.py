@@ -103,6 +103,7 @@ class SampleRequest:
         output: a file or folder; None for standard output.
         temperature: divides the logits of sequences; None if it was not given.
         label: the class of the samples; None for any.
+        seed_index: which of the seeds that were trained together, from 0.
     """
 
     count: int
@@ -110,6 +111,7 @@ class SampleRequest:
     output: str | None
     temperature: float | None = None
     label: str | None = None
+    seed_index: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +120,8 @@ class Declaration:
 
     Attributes:
         make: (config, mesh) -> recipe, for train.py.
-        evaluate: (workdir, checkpoint, data, output, scores) scores what a trained run generates,
-            for eval.py; None if the system cannot.
+        evaluate: (workdir, checkpoint, data, output, scores, seed_index) scores what a trained run
+            generates, for eval.py; None if the system cannot.
         enhance: (workdir, checkpoint) -> the trained enhancer, for enhance.py; None if the system
             cannot.
         sample: (workdir, checkpoint, request) draws from a trained run, for sample.py; None if the

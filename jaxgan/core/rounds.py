@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from jaxgan.core import devices, metrics
 from jaxgan.core.compiling import init_on_host
 from jaxgan.core.recipe import Evaluation
-from jaxgan.core.state import History, PyTree, Record, RunState
+from jaxgan.core.state import History, Metrics, PyTree, Record, RunState
 from jaxgan.core.steps import BATCHES, Step, Steps, by_step
 from jaxgan.core.timer import Timer
 
@@ -50,6 +50,7 @@ class StepRecipe:
         shared: pytrees of arrays on the devices that every step receives after its batch, such as
             data that the batches index.
         batches: how many batches one program has room for.
+        summarise: (the metrics of every step, in host memory) -> those of the round.
     """
 
     history_window: int | None = 0
@@ -69,6 +70,7 @@ class StepRecipe:
         optional_players: Sequence[str] = (),
         shared: Sequence[PyTree] = (),
         batches: int = BATCHES,
+        summarise: Callable[[Sequence[Metrics]], dict[str, float]] = metrics.of_round,
     ) -> None:
         self.init = init_on_host(init, mesh)
         self.evaluate = evaluate
@@ -79,6 +81,7 @@ class StepRecipe:
         self._draw = draw
         self._check = check
         self._close = close
+        self._summarise = summarise
 
     def round(
         self, state: RunState, history: History, number: int, timer: Timer
@@ -88,7 +91,7 @@ class StepRecipe:
             batches, amounts = self._draw(number)
         with timer.part("steps"):
             state, reports = self._steps(state, batches, *self._shared)
-            found = metrics.of_round(by_step(jax.device_get(reports)))
+            found = self._summarise(by_step(jax.device_get(reports)))
         if self._check:
             self._check(found)
         throughput = {f"throughput/{unit}": amount for unit, amount in amounts.items()}

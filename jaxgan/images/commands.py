@@ -16,8 +16,8 @@ from jaxgan.core import devices
 from jaxgan.core.command import refuse_flags
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, check_same_data, writable
-from jaxgan.core.players import load_players
 from jaxgan.core.recipe import Declaration, Recipe, SampleRequest
+from jaxgan.core.seeds import load_seed
 from jaxgan.images.data.dataset import Images, digests
 from jaxgan.images.data.opening import open_data
 from jaxgan.images.evaluation.grids import image_grid, png
@@ -68,8 +68,10 @@ def declare(
         data: str | None,
         output: str | None,
         scores: str,
+        seed_index: int,
     ) -> None:
-        _evaluate(workdir, checkpoint, data, output, scores, make_sample, conditional, make_measure)
+        opened = open_run(workdir, data, scores)
+        _evaluate(opened, checkpoint, seed_index, output, make_sample, conditional, make_measure)
 
     return Declaration(make, evaluate=evaluate, sample=sample)
 
@@ -141,6 +143,7 @@ def report(
 def _draw(
     folder: epath.Path,
     checkpoint: str,
+    seed_index: int,
     labels: np.ndarray,
     seed: int,
     make_sample: MakeSample,
@@ -149,11 +152,11 @@ def _draw(
     """Returns samples of a trained generator: uint8 [n, H, W, C] or float32 [n, 2].
 
     Raises:
-        UserError: there is no such checkpoint, or it has no generator.
+        UserError: there is no such checkpoint or seed, or it has no generator.
     """
     described = _described(folder)
     mesh = devices.make_mesh()
-    players = load_players(folder, checkpoint)
+    players = load_seed(folder, checkpoint, seed_index)
     if GENERATOR not in players:
         raise UserError(
             f"{folder}: samples come from a player named {GENERATOR!r}, and this run has only "
@@ -192,18 +195,25 @@ def _sample(
         if request.label not in classes:
             raise UserError(f"--label={request.label}: choose one of {', '.join(classes)}")
         labels[:] = classes.index(request.label)
-    samples = _draw(folder, checkpoint, labels, request.seed, make_sample, conditional)
+    samples = _draw(
+        folder,
+        checkpoint,
+        request.seed_index,
+        labels,
+        request.seed,
+        make_sample,
+        conditional,
+    )
     destination = Path(request.output).expanduser()
     _write(destination, samples, labels if conditional else None)
     print(f"wrote {request.count} samples to {destination}")
 
 
 def _evaluate(
-    workdir: epath.PathLike,
+    opened: Opened,
     checkpoint: str,
-    data: str | None,
+    seed_index: int,
     output: str | None,
-    scores: str,
     make_sample: MakeSample,
     conditional: bool,
     make_measure: MakeMeasure | None,
@@ -211,17 +221,18 @@ def _evaluate(
     """Measures a trained generator as validation does, and writes its samples and a summary.
 
     Raises:
-        UserError: a flag does not fit, or the data are not those of the training.
+        UserError: there is no such checkpoint or seed.
     """
-    folder, config, train, valid = open_run(workdir, data, scores)
+    folder, config, train, valid = opened
     metrics = SampleMetrics(config, train, valid, devices.make_mesh(), conditional)
-    # No validation of the training has used this seed.
+    # No validation of this generator has used this seed.
+    seed = config.seed + seed_index + 1
     labels = every_class(config.validation.samples, len(valid.classes))
-    samples = _draw(folder, checkpoint, labels, config.seed + 1, make_sample, conditional)
+    samples = _draw(folder, checkpoint, seed_index, labels, seed, make_sample, conditional)
     found, _ = metrics(samples, labels)
     if make_measure:
         mesh = devices.make_mesh()
-        players = load_players(folder, checkpoint)
+        players = load_seed(folder, checkpoint, seed_index)
         trained = {name: player.without_training() for name, player in players.items()}
         deployed = devices.put_replicated(trained, mesh)
         found = make_measure(config, valid, mesh)(deployed)()[0] | found

@@ -19,6 +19,7 @@ CHOICES: Mapping[str, tuple[Any, ...]] = {
 RANGES: Mapping[str, tuple[float, float]] = {
     **settings.RANGES,
     "steps_per_round": (1, math.inf),
+    "seeds": (1, math.inf),
     "validation.samples": (2, math.inf),
     "average_decay": (0, 1),
     "data.seed": (0, math.inf),
@@ -69,6 +70,8 @@ def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
     """
     config = settings.run_settings(recipe, rounds, batch_size)
     config.steps_per_round = 1000
+    # Independent runs in one program: seed, seed + 1, ...; for small networks on one device.
+    config.seeds = 1
     config.data = data_settings()
     # The folder of a run of configs/classifier.py, in whose features validation measures samples.
     config.features = ""
@@ -124,4 +127,9 @@ def check(
     if config.batch_size % mesh.size:
         raise UserError(
             f"config.batch_size={config.batch_size}: must be a multiple of the {mesh.size} devices"
+        )
+    if config.seeds > 1 and mesh.size > 1:
+        raise UserError(
+            f"config.seeds={config.seeds}: several seeds share one device, and there are "
+            f"{mesh.size}; start one run a seed with config.seed"
         )

@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
 
-from jaxgan.core import devices
+from jaxgan.core import devices, metrics, seeds
 from jaxgan.core.errors import UserError
 from jaxgan.core.rounds import Draw, StepRecipe
 from jaxgan.core.state import RunState
@@ -104,7 +104,16 @@ class Training:
         """Returns random training samples as steps see them, float32 [count, *shape] at most.
 
         For networks whose initial parameters depend on data.
+
+        Raises:
+            UserError: several seeds are asked for; each would need networks of its own.
         """
+        if self._config.seeds > 1:
+            raise UserError(
+                f"config.seeds={self._config.seeds}: the initial networks of "
+                f"{self._config.recipe} depend on data that config.seed draws; start one run a "
+                "seed with config.seed"
+            )
         rows = np.random.default_rng(self._config.seed).permutation(len(self.train))[:count]
         chosen = self.train.select(rows)
         on_device = Resident(jnp.asarray(chosen.values), jnp.asarray(chosen.labels))
@@ -126,10 +135,10 @@ class Training:
         """Returns a recipe whose round is `config.steps_per_round` steps.
 
         Args:
-            init: (key) -> the state before the first update; pure.
-            step: (state, rows int32 [minibatches, B], data) -> (state, metrics); pure. The rows are
-                those of fresh minibatches of the data; see `batches.gather`. With `labelled`, the
-                step receives `Rows` in their place.
+            init: (key) -> the state of one seed before the first update; pure.
+            step: of one seed: (state, rows int32 [minibatches, B], data) -> (state, metrics); pure.
+                The rows are those of fresh minibatches of the data; see `batches.gather`. With
+                `labelled`, the step receives `Rows` in their place.
             moves: the names of the players that the step changes.
             sample: draws from the player "generator"; see `validation.Sample`. Validation measures
                 the samples. None for a system that generates nothing.
@@ -148,27 +157,45 @@ class Training:
         steps, size = config.steps_per_round, config.batch_size
         sharding = NamedSharding(mesh, jax.P(None, devices.DATA))
         known = self._labelled_for(labelled) if labelled else None
+        several, numbers = config.seeds > 1, [config.seed + i for i in range(config.seeds)]
+
+        def of_seeds(rows: Callable[[int], np.ndarray]) -> list[np.ndarray]:
+            """Returns the rows of each step, for all seeds together if there are several."""
+            each = [rows(seed) for seed in numbers]
+            return list(np.stack(each, axis=1) if several else each[0])
 
         def draw(number: int) -> Draw:
-            order = schedule(len(self._rows), size, steps * minibatches, config.seed, number)
-            rows = self._rows[order].reshape(steps, minibatches, size)
-            batches = devices.put(list(rows), sharding)
-            amounts = {"images": float(rows.size)}
+            def of_all(seed: int) -> np.ndarray:
+                order = schedule(len(self._rows), size, steps * minibatches, seed, number)
+                return self._rows[order].reshape(steps, minibatches, size)
+
+            rows = of_seeds(of_all)
+            batches = devices.put(rows, sharding)
+            amounts = {"images": float(sum(each.size for each in rows))}
             if known is None:
                 return Draw(batches, amounts)
-            order = schedule(len(known), labelled, steps, config.seed, number, LABELLED_STREAM)
-            with_labels = devices.put_sharded(list(known[order]), mesh)
+
+            def of_labelled(seed: int) -> np.ndarray:
+                return known[schedule(len(known), labelled, steps, seed, number, LABELLED_STREAM)]
+
+            with_labels = devices.put_sharded(of_seeds(of_labelled), mesh)
             return Draw(list(map(Rows, batches, with_labels)), amounts)
 
         files = {"data.json": digests(self.train, self.valid)}
+        evaluates = [evaluate] * len(numbers)
         if sample:
-            metrics = SampleMetrics(config, self.train, self.valid, mesh, conditional)
-            classes = len(self.valid.classes)
-            of_samples = Validation(config, classes, Sampler(sample, mesh), metrics)
-            evaluate = both(evaluate, of_samples) if evaluate else of_samples
-            files.update(metrics.files)
-        if evaluate is None:
+            of_samples = SampleMetrics(config, self.train, self.valid, mesh, conditional)
+            classes, sampler = len(self.valid.classes), Sampler(sample, mesh)
+            for place, seed in enumerate(numbers):
+                validation = Validation(config, classes, sampler, of_samples, seed)
+                evaluates[place] = both(evaluate, validation) if evaluate else validation
+            files.update(of_samples.files)
+        each = [found for found in evaluates if found]
+        if not each:
             raise ValueError("give `sample`, `evaluate`, or both")
+        if several:
+            init = seeds.stacked_init(init, config.seed, config.seeds)
+            step = seeds.stacked_step(step)
 
         return StepRecipe(
             mesh,
@@ -176,11 +203,12 @@ class Training:
             step=step,
             moves=moves,
             draw=draw,
-            evaluate=evaluate,
+            evaluate=seeds.stacked_evaluate(each) if several else each[0],
             files=files,
             optional_players=optional_players,
             shared=(self._resident,),
             batches=min(PER_PROGRAM, steps),
+            summarise=seeds.of_round if several else metrics.of_round,
         )
 
     def _labelled_for(self, size: int) -> np.ndarray:

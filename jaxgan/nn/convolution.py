@@ -10,7 +10,8 @@ forward pass, and less in the backward pass. Those of MetricGAN+ become a kernel
 (`tile_convolution`), and larger ones matrix products (`convolution_as_product`). XLA also compiles
 the gradients of convolutions over time to slow code there, inside loops especially, so these are
 rewritten for CPUs too (`strided_convolution`, `convolution_as_product`). So are the strided ones
-of images: in a loop XLA's gradient took 11 times as long for a classifier of two layers.
+of images: in a loop XLA's gradient took 11 times as long for a classifier of two layers, and a step
+of DCGAN with 32 channels 30 times.
 """
 
 import functools
@@ -111,6 +112,22 @@ def halve_images(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return y
 
 
+def double_images(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolves images transposed, with stride 2 and "SAME" padding.
+
+    Args:
+        x: [B, H, W, C_in].
+        kernel: [kh, kw, C_in, C_out], kh and kw at least 2, same dtype.
+
+    Returns:
+        [B, 2 H, 2 W, C_out], as `jax.lax.conv_transpose` defines it.
+    """
+    y: jax.Array = jax.lax.platform_dependent(
+        x, kernel, cpu=convolution_as_product.double_images, default=_double_images
+    )
+    return y
+
+
 def highest_over_time(x: jax.Array, kernels: Sequence[jax.Array]) -> list[jax.Array]:
     """Returns, for every kernel, the maximum over time of x convolved with it, without padding.
 
@@ -137,6 +154,12 @@ def _convolve_over_time(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def _halve_images(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return jax.lax.conv_general_dilated(
+        x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def _double_images(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return jax.lax.conv_transpose(
         x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
 from jaxgan.core import devices
-from jaxgan.core.command import refuse_flags
+from jaxgan.core.command import ONE_SEED, refuse_flags
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, check_same_data, writable
 from jaxgan.core.recipe import Declaration, Evaluation, Recipe, SampleRequest
@@ -58,7 +58,9 @@ def declare(
         data: str | None,
         output: str | None,
         scores: str,
+        seed_index: int,
     ) -> None:
+        refuse_flags(ONE_SEED, seed_index=seed_index)
         _evaluate(workdir, checkpoint, data, output, scores, open_validation)
 
     return Declaration(make, evaluate=evaluate, sample=sample, may_change=tuple(may_change))
@@ -78,6 +80,7 @@ def sample(workdir: epath.PathLike, checkpoint: str, request: SampleRequest) -> 
     if request.label is not None:
         raise UserError(f"--label={request.label}: generators of sequences know no classes")
     temperature = 1.0 if request.temperature is None else request.temperature
+    refuse_flags(ONE_SEED, seed_index=request.seed_index)
     trained = sampler.load(workdir, checkpoint)
     lines = trained.lines(trained.draw(request.count, request.seed, temperature))
     if request.output is None:

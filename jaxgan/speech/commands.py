@@ -6,6 +6,7 @@ from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from jaxgan.core.command import ONE_SEED, refuse_flags
 from jaxgan.core.recipe import Declaration, Recipe
 from jaxgan.speech.enhancer import Enhancer, load
 from jaxgan.speech.networks.denoiser import Denoiser
@@ -31,7 +32,9 @@ def declare(
         data: str | None,
         output: str | None,
         scores: str,
+        seed_index: int,
     ) -> None:
+        refuse_flags(ONE_SEED, seed_index=seed_index)
         # Figures and tables take a second to import, which training does not need.
         from jaxgan.speech.evaluation import evaluate as evaluation
 

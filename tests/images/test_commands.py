@@ -97,7 +97,7 @@ def test_evaluation_measures_the_error_of_a_classifier(tmp_path):
 
 
 def test_a_run_without_a_generator_is_refused(runs, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(commands, "load_players", lambda *_: {"mapper": None, "critic": None})
+    monkeypatch.setattr(commands, "load_seed", lambda *_: {"mapper": None, "critic": None})
     assert sample.main(arguments(runs, "points", tmp_path)) == 2
     message = "samples come from a player named 'generator', and this run has only critic, mapper"
     assert message in capsys.readouterr().err

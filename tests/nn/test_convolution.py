@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding
 
-from jaxgan.nn.convolution import halve_images, leaky_convolution
+from jaxgan.nn.convolution import double_images, halve_images, leaky_convolution
 from jaxgan.nn.cpu import native, tile_convolution
 
 SLOPE = 0.3
@@ -325,23 +325,30 @@ def test_an_accelerator_needs_no_compiler(monkeypatch):
     assert not tile_convolution.available()
 
 
-@pytest.mark.parametrize("shape", [(2, 8, 6, 3), (3, 7, 5, 1)])
-def test_halved_images_and_their_gradients_equal_those_of_xla(shape):
+def halved(x, kernel):
+    axes = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=axes)
+
+
+def doubled(x, kernel):
+    return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME")
+
+
+@pytest.mark.parametrize(("ours", "plain"), [(halve_images, halved), (double_images, doubled)])
+@pytest.mark.parametrize(("shape", "size"), [((2, 8, 6, 3), (5, 5)), ((3, 7, 5, 1), (4, 3))])
+def test_strided_convolutions_of_images_and_their_gradients_equal_those_of_xla(
+    ours, plain, shape, size
+):
     random = np.random.default_rng(0)
     x = random.standard_normal(shape).astype(np.float32)
-    kernel = random.standard_normal((5, 5, shape[-1], 4)).astype(np.float32)
-    axes = ("NHWC", "HWIO", "NHWC")
-
-    def plain(x, kernel):
-        return jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=axes)
+    kernel = random.standard_normal((*size, shape[-1], 4)).astype(np.float32)
 
     def value_and_gradients(convolve):
         y, pull = jax.vjp(convolve, x, kernel)
         return y, *pull(np.cos(np.arange(y.size, dtype=np.float32)).reshape(y.shape))
 
     found, expected = (
-        jax.jit(functools.partial(value_and_gradients, convolve))()
-        for convolve in (halve_images, plain)
+        jax.jit(functools.partial(value_and_gradients, convolve))() for convolve in (ours, plain)
     )
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)

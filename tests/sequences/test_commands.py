@@ -25,8 +25,8 @@ def sample_main(arguments):
     return module.main(arguments)
 
 
-def evaluate(workdir, checkpoint="last", data=None, output=None, scores=""):
-    recipes.command(workdir, "evaluate")(workdir, checkpoint, data, output, scores)
+def evaluate(workdir, checkpoint="last", data=None, output=None, scores="", seed=0):
+    recipes.command(workdir, "evaluate")(workdir, checkpoint, data, output, scores, seed)
 
 
 def train(config, workdir):

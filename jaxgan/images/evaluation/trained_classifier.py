@@ -15,7 +15,7 @@ from jaxgan.core import devices
 from jaxgan.core.compiling import Program
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute
-from jaxgan.core.players import load_players
+from jaxgan.core.seeds import load_seed
 from jaxgan.core.state import Player
 from jaxgan.images.data.batches import cover, to_floats
 from jaxgan.images.networks.classifier import PLAYER, make_classifier
@@ -99,16 +99,19 @@ class TrainedClassifier(NamedTuple):
         return self.classify(self.player, values)()
 
 
-def load_classifier(workdir: epath.PathLike, checkpoint: str, mesh: Mesh) -> TrainedClassifier:
+def load_classifier(
+    workdir: epath.PathLike, checkpoint: str, mesh: Mesh, seed_index: int = 0
+) -> TrainedClassifier:
     """Returns the classifier of a run.
 
     Args:
         workdir: the folder of the run.
         checkpoint: best, last or a round.
         mesh: the devices.
+        seed_index: which of the run's `config.seeds`, from 0.
 
     Raises:
-        UserError: the folder holds no run of a classifier, or no such checkpoint.
+        UserError: the folder holds no run of a classifier, no such checkpoint, or no such seed.
     """
     folder = absolute(workdir)
     config = configs.read(folder)
@@ -117,7 +120,7 @@ def load_classifier(workdir: epath.PathLike, checkpoint: str, mesh: Mesh) -> Tra
             f"{folder} holds a run of {config.get('recipe')!r}; give the folder of a run of "
             f"{RECIPE!r}"
         )
-    player = load_players(folder, checkpoint)[PLAYER].without_training()
+    player = load_seed(folder, checkpoint, seed_index)[PLAYER].without_training()
     described = json.loads((folder / DATA).read_text())["train"]
     shape, classes = tuple(described["shape"]), tuple(described["classes"])
     digest = hashlib.sha256()

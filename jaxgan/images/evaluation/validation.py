@@ -157,12 +157,18 @@ class Validation:
         classes: how many classes the data have.
         sampler: draws from the generator.
         metrics: of the samples.
+        seed: of the latent codes.
     """
 
     def __init__(
-        self, config: ConfigDict, classes: int, sampler: Sampler, metrics: SampleMetrics
+        self,
+        config: ConfigDict,
+        classes: int,
+        sampler: Sampler,
+        metrics: SampleMetrics,
+        seed: int,
     ) -> None:
-        self._seed = config.seed
+        self._seed = seed
         self._labels = every_class(config.validation.samples, classes)
         self._sampler, self._metrics = sampler, metrics
 

@@ -12,6 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxgan.nn.convolution import double_images, halve_images
+
 SMALLEST = 4
 """The least side of a feature map, as in the paper (4 x 4 for images of 64 x 64)."""
 KERNEL = (5, 5)
@@ -28,6 +30,33 @@ def sizes(side: int, smallest: int = SMALLEST) -> list[int]:
     while found[0] > smallest:
         found.insert(0, -(-found[0] // 2))
     return found
+
+
+class Doubling(nn.Module):
+    """A transposed convolution with stride 2.
+
+    Attributes:
+        features: channels of the result.
+        use_bias: whether a number is added to each channel.
+        dtype: of the computation.
+    """
+
+    features: int
+    use_bias: bool
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Returns [B, 2 H, 2 W, features] for x [B, H, W, C]."""
+        kernel = self.param("kernel", INIT, (*KERNEL, x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else 0.0
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        return double_images(x, kernel) + bias
+
+
+def halving(x: jax.Array, kernel: jax.Array, *_: object, **__: object) -> jax.Array:
+    """Returns `halve_images`, for a flax.linen.Conv with stride 2, which says so itself."""
+    return halve_images(x, kernel)
 
 
 def normalise(kind: str, train: bool, dtype: jnp.dtype) -> Callable[[jax.Array], jax.Array]:
@@ -71,11 +100,10 @@ class Generator(nn.Module):
         x = nn.Dense(sides[0] ** 2 * channels[0], bias, self.dtype, kernel_init=INIT)(x)
         x = x.reshape(len(z), sides[0], sides[0], channels[0])
         x = nn.relu(normalise(self.normalisation, train, self.dtype)(x))
-        for side, width in zip(sides[1:], [*channels[1:], self.shape[-1]], strict=True):
-            last = side == sides[-1]
-            x = nn.ConvTranspose(
-                width, KERNEL, (2, 2), use_bias=bias or last, dtype=self.dtype, kernel_init=INIT
-            )(x)[:, :side, :side]
+        widths = [*channels[1:], self.shape[-1]]
+        for number, (side, width) in enumerate(zip(sides[1:], widths, strict=True)):
+            last, name = side == sides[-1], f"ConvTranspose_{number}"  # as flax.linen calls it
+            x = Doubling(width, bias or last, self.dtype, name=name)(x)[:, :side, :side]
             if not last:
                 x = nn.relu(normalise(self.normalisation, train, self.dtype)(x))
         return jnp.tanh(x.astype(jnp.float32))
@@ -112,7 +140,13 @@ class Discriminator(nn.Module):
             normal = self.normalisation if level else "none"
             width, bias = self.features * 2**level, normal == "none"
             layer = nn.Conv(
-                width, KERNEL, (2, 2), use_bias=bias, dtype=self.dtype, kernel_init=INIT
+                width,
+                KERNEL,
+                (2, 2),
+                use_bias=bias,
+                dtype=self.dtype,
+                kernel_init=INIT,
+                conv_general_dilated=halving,
             )
             x = normalise(normal, train, self.dtype)(self._bounded(layer, train)(x))
             x = nn.leaky_relu(x, SLOPE)

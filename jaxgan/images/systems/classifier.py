@@ -130,14 +130,17 @@ def evaluate(
     data: str | None,
     output: str | None,
     scores: str,
+    seed_index: int,
 ) -> None:
     """Measures a trained classifier on its held-out data and writes summary.json.
 
     Raises:
-        UserError: a flag does not fit, or the data are not those of the training.
+        UserError: a flag does not fit, the data are not those of the training, or there is no such
+            checkpoint or seed.
     """
     folder, _, _, valid = open_run(workdir, data, scores)
-    answers = load_classifier(folder, checkpoint, devices.make_mesh())(valid.values)
+    trained = load_classifier(folder, checkpoint, devices.make_mesh(), seed_index)
+    answers = trained(valid.values)
     report(folder, output, len(valid), {"accuracy": accuracy(answers.logits, valid.labels)})
 
 
