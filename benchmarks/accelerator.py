@@ -8,7 +8,7 @@ Every part is a process of its own with a time limit (accelerator_parts.py). Wha
 far is in FILE within a second, so a run that is cut short leaves its figures. `--rehearse` runs the
 same code with tiny networks and shapes on any machine, with generated audio if --speech is absent.
 --speech and --noise are folders of audio, --pairs holds clean/ and noisy/ with equal file names.
-Settings such as --config.generator.cudnn=true apply to every training run.
+Settings such as --config.scoring.where=host apply to every training run.
 
 The script runs from a source tree (PYTHONPATH=.) and needs no network. Carry what the machine
 lacks as wheels, and install them with `pip install --no-index --no-deps --target=DIR *.whl`, with
@@ -37,11 +37,11 @@ import numpy as np
 
 SHARES = {
     "versions": 2,  # Python, packages, card, driver
-    "start": 24,  # metricgan_plus with an empty and with a filled compilation cache
+    "start": 40,  # metricgan_plus with an empty and with a filled compilation cache
     "rounds": 36,  # batch 8 and 32, float32 and bfloat16: time by part, replay, load of the device
-    "recurrent": 12,  # the generator's two BLSTMs by a scan, by cuDNN and by PyTorch
+    "recurrent": 8,  # the generator's two BLSTMs beside PyTorch
     "convolutions": 6,  # the discriminator's convolutions; all of it beside PyTorch
-    "enhancement": 6,  # 64 x 4 s
+    "enhancement": 4,  # 64 x 4 s
     "scores": 7,  # PESQ and STOI on the device beside the packages
     "torch": 20,  # one round of the two loops in PyTorch and of jaxgan
     "resume": 10,  # stopping and continuing equals not stopping

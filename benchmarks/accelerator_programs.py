@@ -36,48 +36,31 @@ def start_layers() -> None:
 
 
 def recurrent(job: Job) -> None:
-    """Reports G's two BLSTMs by cuDNN, by jaxgan's scan and by PyTorch, in full float32."""
+    """Reports G's two BLSTMs by jaxgan and by PyTorch, in full float32."""
     start_layers()
-    found: dict[str, Arrays] = {}
-    for name in ("blstm-cudnn-ragged", "blstm-ragged"):
-        job.attempt(name, of_layers, job, name, found)
-    if len(found) == 2:
-        job.report("scan and cuDNN", differences(*found.values()))
-    for name in ("blstm-cudnn", "blstm", "blstm-unroll-8"):
-        job.attempt(name, of_layers, job, name, found)
+    for name in ("blstm-ragged", "blstm"):
+        job.attempt(name, of_layers, job, name)
 
 
-def of_layers(job: Job, name: str, found: dict[str, Arrays]) -> Figures:
-    """Returns compile seconds, times and errors of a case, and adds its arrays to `found`.
+def of_layers(job: Job, name: str) -> Figures:
+    """Returns compile seconds, times and errors of a case.
 
     Compiling takes most of the time, so its seconds are reported as soon as they are known.
     """
     import layers
 
-    if name.startswith(layers.CUDNN) and layers.place().type != "cuda":
-        return {"reason": "cuDNN needs an NVIDIA GPU that jax and PyTorch both use"}
     case = layers.make(name, *job.sized((8, 500), (2, 30)))
     ours = layers.of_jaxgan(case)
     figures: Figures = {}
     for part in ("forward", "backward"):
         figures[f"{part}, compile s"] = seconds(getattr(ours, part))
         job.report(name, figures)
-    found[name] = ours.arrays(ours.forward(), ours.backward())
     errors = layers.agreement(case, ours)
     for part, times in layers.measure(case, ours, job.sized(11, 2)).items():
         (clock, _), (torch_clock, _) = times.tolist()
         figures |= {f"{part} ms": clock, f"{part} ms, torch": torch_clock}
         figures[f"{part} error"], figures[f"{part} error, torch"] = errors[part]
     return figures
-
-
-def differences(one: Arrays, other: Arrays) -> Figures:
-    """Returns the largest difference of outputs and of gradients, relative to the largest value."""
-    import layers
-
-    errors = {name: layers.error(one[name], other[name]) for name in one}
-    values = errors.pop("output")
-    return {"values differ by": values, "gradients differ by": max(errors.values())}
 
 
 def convolutions(job: Job) -> None:
@@ -115,16 +98,10 @@ def of_discriminator(images: int, frames: int, repeats: int) -> Figures:
 
 
 def enhancement(job: Job) -> None:
-    """Reports how many times faster than real time G's network enhances 64 x 4 s."""
-    from jaxgan.core import devices
+    """Reports how many times faster than real time an untrained G enhances 64 x 4 s.
 
-    devices.prepare()
-    job.attempt("cuDNN", of_enhancement, job, True)
-    job.attempt("scan", of_enhancement, job, False)
-
-
-def of_enhancement(job: Job, cudnn: bool) -> Figures:
-    """Returns the figures of an untrained G, with the copies from and to the host."""
+    The copies from and to the host are included.
+    """
     import jax
 
     from jaxgan.core import config as configs
@@ -132,10 +109,9 @@ def of_enhancement(job: Job, cudnn: bool) -> Figures:
     from jaxgan.speech.enhancer import Enhancer
     from jaxgan.speech.networks import masking
 
-    if cudnn and jax.default_backend() != "gpu":
-        return {"reason": "cuDNN needs an NVIDIA GPU"}
+    devices.prepare()
     spec = CONFIG + job.sized("", ":tiny")
-    config = configs.load(spec, [*job.overrides, f"--config.generator.cudnn={cudnn}"])
+    config = configs.load(spec, job.overrides)
     network = masking.make_masking(config)
     variables = jax.jit(lambda key: masking.init_generator(network, key))(jax.random.key(0))
     denoiser = masking.make_denoiser(config)
@@ -145,7 +121,8 @@ def of_enhancement(job: Job, cudnn: bool) -> Figures:
     lengths = np.full(waves, samples)
     first, *times = (seconds(lambda: enhance(noisy, lengths)) for _ in range(6))
     real = waves * samples / SAMPLE_RATE
-    return {"compile s": first, "times real time": real / statistics.median(times)}
+    job.report("compile s", first)
+    job.report("times real time", real / statistics.median(times))
 
 
 def scores(job: Job) -> None:

@@ -61,7 +61,6 @@ FREE = (
     "generator.width",
     "generator.dense",
     "generator.floor",
-    "generator.cudnn",
     "discriminator.channels",
     "discriminator.kernels",
     "discriminator.dense",

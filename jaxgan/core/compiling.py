@@ -22,8 +22,7 @@ from jaxgan.core import devices
 
 THREADS = {"gpu": 2}
 """The most programs that are compiled at the same time, by platform. XLA tries every algorithm of a
-convolution on the GPU, one at a time, so more programs only keep the first one waiting: with six at
-a time the first was ready after 67 s, although its own trials take about 10 s."""
+convolution on the GPU, one at a time, so more programs only keep the first one waiting."""
 MOST_THREADS = max(1, min(8, os.cpu_count() or 1))
 """The same on other platforms; each program may need a gigabyte of memory."""
 OPTIONS = {

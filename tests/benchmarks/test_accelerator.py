@@ -185,9 +185,8 @@ def test_a_rehearsal_of_the_cheap_parts(tmp_path):
     assert versions["figures"]["python"] == sys.version.split()[0]
     assert versions["figures"]["device"]["kind"] == "cpu"
     assert versions["figures"]["card"].keys() in ({"reason"}, {"name", "memory.total"})
-    assert enhancement["figures"]["cuDNN"] == {"reason": "cuDNN needs an NVIDIA GPU"}
-    assert enhancement["figures"]["scan"]["times real time"] > 0
-    assert "scan: times real time: " in done.stdout
+    assert enhancement["figures"]["times real time"] > 0
+    assert "times real time: " in done.stdout
 
 
 def test_a_part_without_its_packages_says_which_is_missing_and_the_others_run(tmp_path):

@@ -46,8 +46,7 @@ class MaskGenerator(nn.Module):
         floor: lowest value of the mask (0.05 in both papers), which prevents musical noise.
         learnable_sigmoid: use MetricGAN+'s last activation instead of the plain sigmoid.
         normalise: scale the input to mean 0 and variance 1 per utterance and frequency.
-        cudnn: use cuDNN for the LSTMs on NVIDIA GPUs; the LSTMs are float32 then.
-        dtype: of the computation; parameters and mask are float32.
+        dtype: of the dense layers; LSTMs, parameters and mask are float32.
     """
 
     layers: int = 2
@@ -57,7 +56,6 @@ class MaskGenerator(nn.Module):
     floor: float = 0.05
     learnable_sigmoid: bool = False
     normalise: bool = True
-    cudnn: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -79,9 +77,8 @@ class MaskGenerator(nn.Module):
             mean, variance = masked_moments(feature, valid, axis=1)
             # A silent band has variance 0: the constant maps it to 0 and keeps the gradient finite.
             x = (feature - mean) / jnp.sqrt(variance + 1e-12)
-        dtype = jnp.float32 if self.cudnn else self.dtype
         for _ in range(self.layers):
-            x = BidirectionalLSTM(self.width, dtype=dtype, cudnn=self.cudnn)(x, frames)
+            x = BidirectionalLSTM(self.width)(x, frames)
         x = nn.leaky_relu(nn.Dense(self.dense, dtype=self.dtype)(x), LEAK)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         x = nn.Dense(bins, dtype=self.dtype)(x).astype(jnp.float32)
