@@ -25,6 +25,7 @@ RECIPES = {
     "conditional_gan": "jaxgan.images.systems.conditional_gan",
     "ebgan": "jaxgan.images.systems.ebgan",
     "gan": "jaxgan.images.systems.gan",
+    "gran": "jaxgan.images.systems.gran",
     "improved_gan": "jaxgan.images.systems.improved_gan",
     "infogan": "jaxgan.images.systems.infogan",
     "loss_sensitive": "jaxgan.images.systems.loss_sensitive",

@@ -31,6 +31,8 @@ from jaxgan.images.evaluation.validation import (
 from jaxgan.reporting.tables import or_none, write_json
 
 DATA, GRID, SAMPLES, SUMMARY = "data.json", "samples.png", "samples.npz", "summary.json"
+EVALUATED = "eval"
+"""The folder, in that of a run, which eval.py writes to by default."""
 SHOWN = 400
 """The most images in the grid that a command writes."""
 
@@ -237,7 +239,7 @@ def _described(folder: epath.Path) -> dict[str, Any]:
 
 
 def _destination(folder: epath.Path, output: str | None) -> Path:
-    return Path(output).expanduser() if output else Path(str(folder / "eval"))
+    return Path(output).expanduser() if output else Path(str(folder / EVALUATED))
 
 
 def _write(folder: Path, samples: np.ndarray, labels: np.ndarray | None) -> None:
