@@ -22,6 +22,7 @@ RECIPES = {
     "began": "jaxgan.images.systems.began",
     "cgan": "jaxgan.speech.systems.cgan",
     "classifier": "jaxgan.images.systems.classifier",
+    "composite": "jaxgan.images.systems.composite",
     "conditional_gan": "jaxgan.images.systems.conditional_gan",
     "ebgan": "jaxgan.images.systems.ebgan",
     "gan": "jaxgan.images.systems.gan",
