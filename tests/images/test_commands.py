@@ -85,15 +85,25 @@ def test_other_data_are_refused(runs, tmp_path, capsys):
     assert "does not match the data" in capsys.readouterr().err
 
 
-def test_evaluation_measures_the_error_of_a_classifier(tmp_path):
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        ("improved_gan", ["error"]),
+        ("infogan", ["clustering_accuracy"]),
+        ("vae", ["negative_elbo", "negative_importance_bound"]),
+    ],
+)
+def test_evaluation_measures_the_players_as_validation_does(config, names, tmp_path):
     flags = ["--config.rounds=1", "--config.steps_per_round=1", f"--workdir={tmp_path / 'run'}"]
-    assert train.main(["--config=configs/improved_gan.py:tiny", *flags]) == 0
+    assert train.main([f"--config=configs/{config}.py:tiny", *flags]) == 0
     flags = [f"--workdir={tmp_path / 'run'}", f"--output={tmp_path / 'out'}"]
     assert evaluation.main(flags) == 0
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    metrics = (tmp_path / "run" / "metrics.jsonl").read_text()
-    assert summary["error"] == json.loads(metrics)["eval/error"]
-    assert {"count", "modes"} <= set(summary)
+    metrics = json.loads((tmp_path / "run" / "metrics.jsonl").read_text())
+    assert {name: summary[name] for name in names} == {
+        name: metrics[f"eval/{name}"] for name in names
+    }
+    assert len(summary) > 1 + len(names), "the samples are measured, too"
 
 
 def test_a_run_without_a_generator_is_refused(runs, tmp_path, monkeypatch, capsys):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -44,7 +44,8 @@ class TrainedDiscriminator(NamedTuple):
         Returns:
             D's raw outputs, float32 [n] or [n, outputs], and its last hidden layer [n, d].
         """
-        return self.look(self.player, values)()
+        answers: Answers = self.look(self.player, values)()
+        return answers
 
 
 def load_discriminator(
@@ -72,8 +73,9 @@ def load_discriminator(
             "run of another GAN"
         )
 
-    def look(variables: PyTree, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return pair.with_features(network, variables, x)
+    def look(player: Player, x: jax.Array) -> Answers:
+        found: Any = pair.with_features(network, player.variables, x)
+        return Answers(*found)
 
     player = devices.put_replicated(players[PLAYER].without_training(), mesh)
     return TrainedDiscriminator(Classifier(look, mesh), player, shape, config)

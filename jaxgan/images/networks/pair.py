@@ -280,7 +280,8 @@ def with_features(
     received = []
 
     def watch(call: Any, arguments: Any, named: Any, context: Any) -> Any:
-        if isinstance(context.module, nn.Dense):
+        # Spectral normalisation also calls other methods of a layer.
+        if isinstance(context.module, nn.Dense) and arguments:
             received.append(arguments[0])
         return call(*arguments, **named)
 

@@ -13,7 +13,9 @@ class RecurrentGenerator(nn.Module):
     """Adds up the changes that one decoder draws at every step (the paper's section 3).
 
     The change of a step follows from the latent code and from the change of the step before, which
-    the encoder reads; the first one reads zeros. Both networks are the same at every step.
+    the encoder reads; the first one reads zeros. Both networks are the same at every step. What the
+    encoder returns goes through a tanh, as the latent code does; without it, changes of fully
+    connected layers grew from step to step until every pixel was black or white.
 
     Attributes:
         encoder: (x [B, *shape], train) -> [B, code].
@@ -40,7 +42,7 @@ class RecurrentGenerator(nn.Module):
         noise = nn.tanh(nn.Dense(self.code)(z))
         change = canvas = jnp.zeros((len(z), *self.shape))
         for _ in range(self.steps):
-            read = self.encoder(change, train)
+            read = nn.tanh(self.encoder(change, train))
             change = self.decoder(jnp.concatenate([noise, read], axis=-1), train)
             canvas = canvas + change
         # The paper's sigmoid, scaled to the range of the data.

@@ -2,7 +2,7 @@
 
 G draws an image in T steps, `config.generator.steps`. With c_0 = 0 and h = tanh(W z), at every step
 
-    c_t = f([h, g(c_(t-1))])        G(z) = sigmoid(c_1 + ... + c_T), scaled to -1..1
+    c_t = f([h, tanh g(c_(t-1))])    G(z) = sigmoid(c_1 + ... + c_T), scaled to -1..1
 
 The encoder g and the decoder f are the same networks at every step (`networks.recurrent`). What is
 passed on is the last change c_t, encoded anew; there is no other hidden state. With T = 1 nothing

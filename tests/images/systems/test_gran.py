@@ -42,7 +42,7 @@ def test_an_image_is_the_sigmoid_of_the_sum_of_all_changes(steps):
     noise = np.tanh(dense(params["Dense_0"], np.asarray(codes, np.float64)))
     change, canvas = np.zeros((5, 16)), np.zeros((5, 16))
     for _ in range(steps):
-        read = layers(params["encoder"], change, 0.2)
+        read = np.tanh(layers(params["encoder"], change, 0.2))
         change = layers(params["decoder"], np.concatenate([noise, read], axis=1), 0.0)
         canvas += change
     expected = 2 / (1 + np.exp(-canvas)) - 1
