@@ -38,6 +38,7 @@ RECIPES = {
     "segan": "jaxgan.speech.systems.segan",
     "semi_supervised": "jaxgan.images.systems.semi_supervised",
     "seqgan": "jaxgan.sequences.systems.seqgan",
+    "sketch_retrieval": "jaxgan.images.systems.sketch_retrieval",
     "triple_gan": "jaxgan.images.systems.triple_gan",
     "vae": "jaxgan.images.systems.vae",
     "wgan": "jaxgan.images.systems.wgan",

@@ -31,12 +31,16 @@ class TrainedDiscriminator(NamedTuple):
         player: its parameters, on the devices.
         shape: of an image.
         config: of the run.
+        network: of D.
+        mesh: the devices.
     """
 
     look: Classifier
     player: Player
     shape: tuple[int, ...]
     config: ConfigDict
+    network: nn.Module
+    mesh: Mesh
 
     def __call__(self, values: np.ndarray) -> Answers:
         """Returns what D says about images, uint8 [n, H, W, C], or points, float32 [n, 2].
@@ -46,6 +50,14 @@ class TrainedDiscriminator(NamedTuple):
         """
         answers: Answers = self.look(self.player, values)()
         return answers
+
+    def untrained(self) -> "TrainedDiscriminator":
+        """Returns the same network with random parameters, as a control."""
+        sample = np.zeros((1, *self.shape), np.float32)
+        variables = dict(self.network.init(jax.random.key(self.config.seed), sample))
+        params = variables.pop("params")
+        fresh = Player(params=params, state=variables, opt_state=())
+        return self._replace(player=devices.put_replicated(fresh, self.mesh))
 
 
 def load_discriminator(
@@ -78,7 +90,7 @@ def load_discriminator(
         return Answers(*found)
 
     player = devices.put_replicated(players[PLAYER].without_training(), mesh)
-    return TrainedDiscriminator(Classifier(look, mesh), player, shape, config)
+    return TrainedDiscriminator(Classifier(look, mesh), player, shape, config, network, mesh)
 
 
 def _network(config: ConfigDict, shape: tuple[int, ...], player: Player) -> nn.Module | None:
