@@ -40,9 +40,17 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="a folder for images; a file for sequences, default: standard output",
     )
     parser.add_argument("--label", metavar="CLASS", help="of images, if the system knows classes")
+    parser.add_argument(
+        "--interpolate",
+        type=int,
+        metavar="N",
+        help="of images: a grid of --count rows, each N images from one latent code to another",
+    )
     flags = parser.parse_args(argv)
     if flags.count < 1:
         raise UserError(f"--count={flags.count}: must be 1 or more")
+    if flags.interpolate is not None and flags.interpolate < 2:
+        raise UserError(f"--interpolate={flags.interpolate}: must be 2 or more")
     if flags.temperature is not None and not 0 < flags.temperature < float("inf"):
         raise UserError(f"--temperature={flags.temperature}: must be above 0")
     return flags
@@ -58,7 +66,14 @@ def sample(argv: list[str] | None) -> None:
 
     devices.prepare()
     draw = recipes.command(flags.workdir, "sample")
-    request = SampleRequest(flags.count, flags.seed, flags.output, flags.temperature, flags.label)
+    request = SampleRequest(
+        flags.count,
+        flags.seed,
+        flags.output,
+        flags.temperature,
+        flags.label,
+        flags.interpolate,
+    )
     draw(flags.workdir, flags.checkpoint, request)
 
 

@@ -103,6 +103,8 @@ class SampleRequest:
         output: a file or folder; None for standard output.
         temperature: divides the logits of sequences; None if it was not given.
         label: the class of the samples; None for any.
+        interpolate: how many images lead from one latent code to another, at least 2; None for
+            independent samples.
     """
 
     count: int
@@ -110,6 +112,7 @@ class SampleRequest:
     output: str | None
     temperature: float | None = None
     label: str | None = None
+    interpolate: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
