@@ -35,7 +35,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
 
     if preset == "quick":
         config.latent = 64
-        config.rounds = 10
+        config.rounds = 5
+        config.discriminator_learning_rate = 1e-4  # D wins against three steps with DCGAN's 2e-4
         config.generator.widths = config.discriminator.widths = (256, 256)
     elif preset == "tiny":
         tiny(config)
