@@ -11,11 +11,13 @@ from scipy import ndimage
 from jaxgan.core import devices
 from jaxgan.core.compiling import Program
 from jaxgan.core.errors import UserError
+from jaxgan.core.state import Player, Players
 from jaxgan.images.data.batches import WHITE, cover, to_bytes, to_floats
 from jaxgan.images.data.dataset import Images
 from jaxgan.images.data.edges import sketch
 from jaxgan.images.evaluation.features import checked_pair
-from jaxgan.images.evaluation.trained_classifier import BATCH
+from jaxgan.images.evaluation.trained_classifier import BATCH, Classifier
+from jaxgan.images.evaluation.validation import MeasurePlayers
 
 Encode = Callable[[np.ndarray], np.ndarray]
 """Images, uint8 [n, H, W, C] -> their features, float [n, d]."""
@@ -181,6 +183,36 @@ def measure_retrieval(
         name: precision(sketches, gallery, task.labels, task.gallery_labels)
         for name, gallery in found.items()
     }
+
+
+def measure_encoder(
+    encode: Callable[[Player, jax.Array], jax.Array], name: str, valid: Images, mesh: Mesh
+) -> MeasurePlayers:
+    """Returns what measures an encoder: `eval/p10`, the objective, and `eval/p10_edges`.
+
+    Args:
+        encode: (the player, whose `params` are those to use; x float32 [B, H, W, C]) -> features
+            [B, d]; pure.
+        name: of the player.
+        valid: the held-out images.
+        mesh: the devices.
+
+    Raises:
+        UserError: as `make_task`.
+    """
+    task, encoder = make_task(valid, mesh), Classifier(encode, mesh)
+
+    def start(players: Players) -> Callable[[], tuple[dict[str, float], float]]:
+        images = task.sketches, task.photos, task.edges
+        waits = [encoder(players[name], values) for values in images]
+
+        def wait() -> tuple[dict[str, float], float]:
+            found = measure_retrieval(task, *(wait() for wait in waits))
+            return {f"eval/{metric}": value for metric, value in found.items()}, found["p10"]
+
+        return wait
+
+    return start
 
 
 def invariance(encode: Encode, task: Task) -> dict[str, float]:

@@ -21,7 +21,6 @@ network, and distorts the sketches; `jaxgan.images.retrieval` does so for other 
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -41,11 +40,9 @@ from jaxgan.core.state import (
 from jaxgan.images import retrieval
 from jaxgan.images.commands import declare
 from jaxgan.images.data.batches import Resident, gather
-from jaxgan.images.data.dataset import Images
 from jaxgan.images.data.edges import sketch
-from jaxgan.images.evaluation.retrieval import make_task, measure_retrieval
-from jaxgan.images.evaluation.trained_classifier import Classifier
-from jaxgan.images.evaluation.validation import MeasurePlayers, Sample, of_players
+from jaxgan.images.evaluation.retrieval import measure_encoder
+from jaxgan.images.evaluation.validation import Sample, of_players
 from jaxgan.images.networks import pair
 from jaxgan.images.training import open_training
 from jaxgan.methods.adversarial import LOSSES
@@ -136,35 +133,17 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
         noise=config.noise,
         average_decay=config.average_decay,
     )
+
+    def encode(discriminator: Player, x: jax.Array) -> jax.Array:
+        return pair.with_features(system.networks.discriminator, discriminator.variables, x)[1]
+
     return training.recipe(
         init=pair.initial(system.networks, system.optimizers, system.average_decay),
         step=functools.partial(step, system=system),
         moves=("discriminator", "generator"),
         sample=make_sample(config, training.shape),
-        evaluate=of_players(measure(system.networks, training.valid, mesh)),
+        evaluate=of_players(measure_encoder(encode, "discriminator", training.valid, mesh)),
     )
-
-
-def measure(networks: pair.Networks, valid: Images, mesh: Mesh) -> MeasurePlayers:
-    """Returns what measures D as an encoder; P@10 among photos is the objective."""
-    task = make_task(valid, mesh)
-
-    def look(player: Player, x: jax.Array) -> jax.Array:
-        return pair.with_features(networks.discriminator, player.variables, x)[1]
-
-    encoder = Classifier(look, mesh)
-
-    def start(players: Players) -> Callable[[], tuple[dict[str, float], float]]:
-        player = players["discriminator"]
-        waits = [encoder(player, values) for values in (task.sketches, task.photos, task.edges)]
-
-        def wait() -> tuple[dict[str, float], float]:
-            found = measure_retrieval(task, *(wait() for wait in waits))
-            return {f"eval/{name}": value for name, value in found.items()}, found["p10"]
-
-        return wait
-
-    return start
 
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
