@@ -47,9 +47,17 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="S",
         help="of images: which seed of a run of several, config.seeds; default: 0",
     )
+    parser.add_argument(
+        "--interpolate",
+        type=int,
+        metavar="N",
+        help="of images: a grid of --count rows, each N images from one latent code to another",
+    )
     flags = parser.parse_args(argv)
     if flags.count < 1:
         raise UserError(f"--count={flags.count}: must be 1 or more")
+    if flags.interpolate is not None and flags.interpolate < 2:
+        raise UserError(f"--interpolate={flags.interpolate}: must be 2 or more")
     if flags.temperature is not None and not 0 < flags.temperature < float("inf"):
         raise UserError(f"--temperature={flags.temperature}: must be above 0")
     return flags
@@ -66,7 +74,13 @@ def sample(argv: list[str] | None) -> None:
     devices.prepare()
     draw = recipes.command(flags.workdir, "sample")
     request = SampleRequest(
-        flags.count, flags.seed, flags.output, flags.temperature, flags.label, flags.seed_index
+        flags.count,
+        flags.seed,
+        flags.output,
+        flags.temperature,
+        flags.label,
+        flags.seed_index,
+        flags.interpolate,
     )
     draw(flags.workdir, flags.checkpoint, request)
 

@@ -1,4 +1,4 @@
-"""Eight simulated devices for every test.
+"""Eight simulated devices for every test, which can also import the helpers next to this file.
 
 These settings only have an effect before jax starts, so they precede everything that imports it.
 Strict dtype promotion cannot be enabled for all tests: optax's Adam raises a float to an integer.
@@ -6,7 +6,11 @@ Strict dtype promotion cannot be enabled for all tests: optax's Adam raises a fl
 
 import os
 import shutil
+import sys
 import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 os.environ["XLA_FLAGS"] = " ".join(
     [

@@ -104,6 +104,8 @@ class SampleRequest:
         temperature: divides the logits of sequences; None if it was not given.
         label: the class of the samples; None for any.
         seed_index: which of the seeds that were trained together, from 0.
+        interpolate: how many images lead from one latent code to another, at least 2; None for
+            independent samples.
     """
 
     count: int
@@ -112,6 +114,7 @@ class SampleRequest:
     temperature: float | None = None
     label: str | None = None
     seed_index: int = 0
+    interpolate: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,9 +18,11 @@ from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, check_same_data, writable
 from jaxgan.core.recipe import Declaration, Recipe, SampleRequest
 from jaxgan.core.seeds import load_seed
+from jaxgan.core.state import Player
 from jaxgan.images.data.dataset import Images, digests
 from jaxgan.images.data.opening import open_data
 from jaxgan.images.evaluation.grids import image_grid, png
+from jaxgan.images.evaluation.interpolation import interpolate
 from jaxgan.images.evaluation.validation import (
     MeasurePlayers,
     Sample,
@@ -31,6 +33,9 @@ from jaxgan.images.evaluation.validation import (
 from jaxgan.reporting.tables import or_none, write_json
 
 DATA, GRID, SAMPLES, SUMMARY = "data.json", "samples.png", "samples.npz", "summary.json"
+EVALUATED = "eval"
+"""The folder, in that of a run, which eval.py writes to by default."""
+PATHS = "interpolation.png"
 SHOWN = 400
 """The most images in the grid that a command writes."""
 
@@ -140,21 +145,35 @@ def report(
         print(f"wrote {destination}")
 
 
-def _draw(
+class Trained(NamedTuple):
+    """A trained generator.
+
+    Attributes:
+        config: of its run.
+        sample: draws from it.
+        player: its parameters, on the devices.
+        mesh: the devices.
+    """
+
+    config: ConfigDict
+    sample: Sample
+    player: Player
+    mesh: Mesh
+
+
+def _load(
     folder: epath.Path,
     checkpoint: str,
     seed_index: int,
-    labels: np.ndarray,
-    seed: int,
     make_sample: MakeSample,
     conditional: bool,
-) -> np.ndarray:
-    """Returns samples of a trained generator: uint8 [n, H, W, C] or float32 [n, 2].
+) -> Trained:
+    """Returns the trained generator of a run.
 
     Raises:
         UserError: there is no such checkpoint or seed, or it has no generator.
     """
-    described = _described(folder)
+    described, config = _described(folder), configs.read(folder)
     mesh = devices.make_mesh()
     players = load_seed(folder, checkpoint, seed_index)
     if GENERATOR not in players:
@@ -163,10 +182,14 @@ def _draw(
             f"{', '.join(sorted(players))}"
         )
     classes = (len(described["classes"]),) if conditional else ()
-    sample = make_sample(configs.read(folder), tuple(described["shape"]), *classes)
-    sampler = Sampler(sample, mesh)
-    generator = devices.put_replicated(players[GENERATOR].without_training(), mesh)
-    return sampler(generator, labels, seed)()
+    sample = make_sample(config, tuple(described["shape"]), *classes)
+    player = devices.put_replicated(players[GENERATOR].without_training(), mesh)
+    return Trained(config, sample, player, mesh)
+
+
+def _draw(trained: Trained, labels: np.ndarray, seed: int) -> np.ndarray:
+    """Returns samples of a trained generator: uint8 [n, H, W, C] or float32 [n, 2]."""
+    return Sampler(trained.sample, trained.mesh)(trained.player, labels, seed)()
 
 
 def _sample(
@@ -195,18 +218,37 @@ def _sample(
         if request.label not in classes:
             raise UserError(f"--label={request.label}: choose one of {', '.join(classes)}")
         labels[:] = classes.index(request.label)
-    samples = _draw(
-        folder,
-        checkpoint,
-        request.seed_index,
-        labels,
-        request.seed,
-        make_sample,
-        conditional,
-    )
+    trained = _load(folder, checkpoint, request.seed_index, make_sample, conditional)
     destination = Path(request.output).expanduser()
+    if request.interpolate is not None:
+        _write_path(destination, trained, labels, request)
+        return
+    samples = _draw(trained, labels, request.seed)
     _write(destination, samples, labels if conditional else None)
     print(f"wrote {request.count} samples to {destination}")
+
+
+def _write_path(
+    destination: Path, trained: Trained, labels: np.ndarray, request: SampleRequest
+) -> None:
+    """Writes a grid of images between latent codes, a row for each label.
+
+    Raises:
+        UserError: the samples are points, or the folder cannot be written.
+    """
+    config, steps = trained.config, request.interpolate or 0
+    sample = jax.eval_shape(trained.sample, trained.player, jax.random.key(0), labels)
+    if sample.ndim != 4:
+        raise UserError(f"--interpolate={steps}: only images are drawn, and these are points")
+    prior = config.get("prior", "normal")
+    picture = interpolate(
+        *(trained.sample, trained.player, labels, steps, request.seed),
+        *(config.latent, prior, trained.mesh),
+    )
+    with writable(destination):
+        destination.mkdir(parents=True, exist_ok=True)
+        (destination / PATHS).write_bytes(png(picture))
+    print(f"wrote {destination / PATHS}")
 
 
 def _evaluate(
@@ -228,14 +270,14 @@ def _evaluate(
     # No validation of this generator has used this seed.
     seed = config.seed + seed_index + 1
     labels = every_class(config.validation.samples, len(valid.classes))
-    samples = _draw(folder, checkpoint, seed_index, labels, seed, make_sample, conditional)
-    found, _ = metrics(samples, labels)
+    trained = _load(folder, checkpoint, seed_index, make_sample, conditional)
+    samples = _draw(trained, labels, seed)
+    found = metrics(samples, labels)[0] | metrics.duplicates(samples)
     if make_measure:
-        mesh = devices.make_mesh()
         players = load_seed(folder, checkpoint, seed_index)
-        trained = {name: player.without_training() for name, player in players.items()}
-        deployed = devices.put_replicated(trained, mesh)
-        found = make_measure(config, valid, mesh)(deployed)()[0] | found
+        deployed = {name: player.without_training() for name, player in players.items()}
+        placed = devices.put_replicated(deployed, trained.mesh)
+        found = make_measure(config, valid, trained.mesh)(placed)()[0] | found
     if jax.process_index() == 0:
         _write(_destination(folder, output), samples, labels if conditional else None)
     report(folder, output, len(samples), found)
@@ -248,7 +290,7 @@ def _described(folder: epath.Path) -> dict[str, Any]:
 
 
 def _destination(folder: epath.Path, output: str | None) -> Path:
-    return Path(output).expanduser() if output else Path(str(folder / "eval"))
+    return Path(output).expanduser() if output else Path(str(folder / EVALUATED))
 
 
 def _write(folder: Path, samples: np.ndarray, labels: np.ndarray | None) -> None:

@@ -43,11 +43,11 @@ FEW_LABELS_RANGES: dict[str, tuple[float, float]] = {"labelled_batch_size": (1, 
 def data_settings() -> ConfigDict:
     """Returns the default data settings: digits that are drawn on first use."""
     data = ConfigDict()
-    # glyphs | mnist | fashion_mnist | cifar10 | folder | ring | grid25 | points
+    # glyphs | overlays | mnist | fashion_mnist | cifar10 | folder | ring | grid25 | points
     data.kind = "glyphs"
     data.root = ""  # folder of mnist, fashion_mnist, cifar10 and folder; file of points
-    data.seed = 0  # decides glyphs, ring and grid25, the held-out share and the labelled images
-    data.train = 20000  # images or points; kinds glyphs, ring and grid25
+    data.seed = 0  # decides drawn images and points, the held-out share and the labelled images
+    data.train = 20000  # images or points; kinds glyphs, overlays, ring and grid25
     data.valid = 2000
     data.labelled = 0  # training images that keep their label, equally many of a class; 0: all
     data.valid_share = 0.1  # held out; kinds points, and folder if it has no valid folder

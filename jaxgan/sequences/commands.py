@@ -75,10 +75,13 @@ def sample(workdir: epath.PathLike, checkpoint: str, request: SampleRequest) -> 
         request: how many; the output is a file.
 
     Raises:
-        UserError: a label is asked for, there is no such checkpoint, or the file cannot be written.
+        UserError: a label or a path between sequences is asked for, there is no such checkpoint, or
+            the file cannot be written.
     """
     if request.label is not None:
         raise UserError(f"--label={request.label}: generators of sequences know no classes")
+    if request.interpolate is not None:
+        raise UserError(f"--interpolate={request.interpolate}: only images lie between others")
     temperature = 1.0 if request.temperature is None else request.temperature
     refuse_flags(ONE_SEED, seed_index=request.seed_index)
     trained = sampler.load(workdir, checkpoint)

@@ -1,7 +1,6 @@
 import hashlib
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import file_server
 import numpy as np
 import pytest
 from rich.progress import Progress
@@ -12,47 +11,12 @@ from jaxgan.core.errors import UserError
 CONTENT = np.random.default_rng(0).bytes(120_000)
 
 
-class Server(ThreadingHTTPServer):
-    """Serves `content`, closes every connection after `limit` bytes, and records the requests."""
-
-    def __init__(self):
-        self.content, self.limit, self.ranges, self.asked = CONTENT, None, True, []
-        super().__init__(("127.0.0.1", 0), Handler)
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        content, wanted = self.server.content, self.headers.get("Range")
-        self.server.asked.append(wanted)
-        if self.path != "/file":
-            return self.send_error(404)
-        first = 0
-        if wanted and self.server.ranges:
-            first = int(wanted.removeprefix("bytes=").rstrip("-"))
-        if first and first >= len(content):
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{len(content)}")
-            return self.end_headers()
-        self.send_response(206 if first else 200)
-        self.send_header("Content-Length", str(len(content) - first))
-        self.end_headers()
-        self.wfile.write(content[first:][: self.server.limit])
-        self.close_connection = True
-        return None
-
-    def log_message(self, *arguments):
-        pass
-
-
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setattr(download, "PAUSE_SECONDS", 0.0)
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
+    with file_server.running() as server:
+        server.files["/file"] = CONTENT
+        yield server
 
 
 @pytest.fixture
@@ -64,16 +28,21 @@ def part_of(target):
     return target.with_name("a.zip.part")
 
 
+def ranges(server):
+    """The Range headers of all requests so far."""
+    return [wanted for _, wanted in server.asked]
+
+
 def fetch(server, target, name="file", **options):
     with Progress() as progress:
-        download.fetch(f"http://127.0.0.1:{server.server_port}/{name}", target, progress, **options)
+        download.fetch(f"{server.url}/{name}", target, progress, **options)
 
 
 def test_a_file_is_downloaded_and_its_checksum_is_checked(server, target):
     fetch(server, target, sha256=hashlib.sha256(CONTENT).hexdigest())
     assert target.read_bytes() == CONTENT
     assert not part_of(target).exists()
-    assert server.asked == [None]
+    assert ranges(server) == [None]
 
 
 def test_a_damaged_file_is_deleted(server, target):
@@ -86,7 +55,7 @@ def test_a_connection_that_breaks_off_is_resumed(server, target):
     server.limit = 50_000
     fetch(server, target)
     assert target.read_bytes() == CONTENT
-    assert server.asked == [None, "bytes=50000-", "bytes=100000-"]
+    assert ranges(server) == [None, "bytes=50000-", "bytes=100000-"]
 
 
 def test_a_later_call_continues_where_an_earlier_one_gave_up(server, target):
@@ -98,7 +67,7 @@ def test_a_later_call_continues_where_an_earlier_one_gave_up(server, target):
     server.limit = None
     fetch(server, target)
     assert target.read_bytes() == CONTENT
-    assert server.asked[download.ATTEMPTS] == "bytes=70000-"
+    assert ranges(server)[download.ATTEMPTS] == "bytes=70000-"
 
 
 def test_a_server_without_ranges_sends_the_whole_file_again(server, target):

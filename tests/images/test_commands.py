@@ -1,5 +1,6 @@
 """sample.py and eval.py on trained generators of points and images."""
 
+import itertools
 import json
 
 import numpy as np
@@ -15,7 +16,7 @@ from jaxgan.images import commands
 TINY = ["--config=configs/gan.py:tiny"]
 GLYPHS = [
     *("--config.data.kind=glyphs", "--config.network=mlp", "--config.rounds=1"),
-    "--config.validation.every=1",
+    *("--config.validation.every=1", "--config.validation.samples=500", "--config.data.valid=100"),
 ]
 
 
@@ -51,6 +52,29 @@ def test_points_become_an_npz_file(runs, tmp_path):
     assert not (tmp_path / "new" / "samples.png").exists()
 
 
+def test_a_row_leads_from_one_code_to_another(runs, tmp_path):
+    for name in ("one", "two"):
+        flags = arguments(runs, "images", tmp_path / name, "--count=3", "--interpolate=5")
+        assert sample.main(flags) == 0
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["interpolation.png"]
+    one, two = ((tmp_path / name / "interpolation.png").read_bytes() for name in ("one", "two"))
+    assert one == two
+    with Image.open(tmp_path / "one" / "interpolation.png") as grid:
+        assert grid.size == (5 * 30 - 2, 3 * 30 - 2)
+        pixels = np.asarray(grid).astype(int)
+    tiles = pixels[:28, :, 0]
+    images = [tiles[:, 30 * column : 30 * column + 28] for column in range(5)]
+    steps = [np.abs(a - b).mean() for a, b in itertools.pairwise(images)]
+    assert 0 < max(steps) < np.abs(images[0] - images[-1]).mean()
+
+
+def test_points_have_no_path(runs, tmp_path, capsys):
+    assert sample.main(arguments(runs, "points", tmp_path / "new", "--interpolate=3")) == 2
+    assert "--interpolate=3: only images are drawn, and these are points" in capsys.readouterr().err
+    assert sample.main(arguments(runs, "images", tmp_path / "new", "--interpolate=1")) == 2
+    assert "--interpolate=1: must be 2 or more" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -72,6 +96,9 @@ def test_evaluation_writes_what_validation_measures(runs, tmp_path):
     assert summary["count"] == gan_config.get_config("tiny").validation.samples
     assert evaluation.main(arguments(runs, "images", tmp_path / "images")) == 0
     assert (tmp_path / "images" / "samples.png").exists()
+    summary = json.loads((tmp_path / "images" / "summary.json").read_text())
+    assert summary["birthday_samples"] == 22
+    assert 0 <= summary["birthday_collisions"] <= 1
 
 
 def test_other_data_are_refused(runs, tmp_path, capsys):
@@ -85,15 +112,25 @@ def test_other_data_are_refused(runs, tmp_path, capsys):
     assert "does not match the data" in capsys.readouterr().err
 
 
-def test_evaluation_measures_the_error_of_a_classifier(tmp_path):
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        ("improved_gan", ["error"]),
+        ("infogan", ["clustering_accuracy"]),
+        ("vae", ["negative_elbo", "negative_importance_bound"]),
+    ],
+)
+def test_evaluation_measures_the_players_as_validation_does(config, names, tmp_path):
     flags = ["--config.rounds=1", "--config.steps_per_round=1", f"--workdir={tmp_path / 'run'}"]
-    assert train.main(["--config=configs/improved_gan.py:tiny", *flags]) == 0
+    assert train.main([f"--config=configs/{config}.py:tiny", *flags]) == 0
     flags = [f"--workdir={tmp_path / 'run'}", f"--output={tmp_path / 'out'}"]
     assert evaluation.main(flags) == 0
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    metrics = (tmp_path / "run" / "metrics.jsonl").read_text()
-    assert summary["error"] == json.loads(metrics)["eval/error"]
-    assert {"count", "modes"} <= set(summary)
+    metrics = json.loads((tmp_path / "run" / "metrics.jsonl").read_text())
+    assert {name: summary[name] for name in names} == {
+        name: metrics[f"eval/{name}"] for name in names
+    }
+    assert len(summary) > 1 + len(names), "the samples are measured, too"
 
 
 def test_a_run_without_a_generator_is_refused(runs, tmp_path, monkeypatch, capsys):

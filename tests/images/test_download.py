@@ -2,9 +2,8 @@ import gzip
 import hashlib
 import io
 import tarfile
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import file_server
 import numpy as np
 import pytest
 
@@ -14,46 +13,11 @@ from jaxgan.images.data import cifar
 from jaxgan.images.download import SOURCES, Source
 
 
-class Server(ThreadingHTTPServer):
-    """Serves `files` by path and closes a connection after `limit` bytes; records the requests."""
-
-    def __init__(self):
-        self.files, self.limit, self.asked = {}, None, []
-        super().__init__(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        wanted = self.headers.get("Range")
-        self.server.asked.append((self.path, wanted))
-        if self.path not in self.server.files:
-            return self.send_error(404)
-        content = self.server.files[self.path]
-        first = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-        self.send_response(206 if first else 200)
-        self.send_header("Content-Length", str(len(content) - first))
-        self.end_headers()
-        self.wfile.write(content[first:][: self.server.limit])
-        self.close_connection = True
-        return None
-
-    def log_message(self, *arguments):
-        pass
-
-
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setattr(core_download, "PAUSE_SECONDS", 0.0)
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
+    with file_server.running() as server:
+        yield server
 
 
 def sha256(content):

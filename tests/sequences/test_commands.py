@@ -62,6 +62,7 @@ def test_sample_draws_lines(run, capsys, tmp_path):
         (["--workdir=nowhere"], "is not the folder of a run"),
         (["--count=0"], "--count=0: must be 1 or more"),
         (["--temperature=0"], "--temperature=0.0: must be above 0"),
+        (["--interpolate=3"], "--interpolate=3: only images lie between others"),
         (["--checkpoint=77"], "77"),
     ],
 )

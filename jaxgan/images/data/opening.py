@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.core.data_files import Problem, count_files, refuse
 from jaxgan.core.errors import UserError
-from jaxgan.images.data import cifar, folder, glyphs, idx, toys
+from jaxgan.images.data import cifar, folder, glyphs, idx, overlays, toys
 from jaxgan.images.data.dataset import Images, Opened
 from jaxgan.images.data.labelled import keep_labels
 
@@ -22,8 +22,17 @@ def open_glyphs(data: ConfigDict) -> Opened:
     )
 
 
+def open_overlays(data: ConfigDict) -> Opened:
+    """Returns drawn digits on coloured backgrounds, which never have problems."""
+    return Opened(
+        overlays.make("train", data.train, data.seed),
+        overlays.make("valid", data.valid, data.seed),
+    )
+
+
 KINDS: Mapping[str, Callable[[ConfigDict], Opened]] = {
     "glyphs": open_glyphs,
+    "overlays": open_overlays,
     "mnist": idx.open_idx,
     "fashion_mnist": idx.open_idx,
     "cifar10": cifar.open_cifar10,

@@ -14,6 +14,15 @@ from jaxgan.core.errors import UserError
 from jaxgan.images.evaluation.features import checked
 from jaxgan.images.evaluation.neighbours import closest_pairs, first_collision
 
+REPEATS = 20
+"""As in `birthday_test`."""
+FALSE_COLLISIONS = 0.05
+"""As by default in `collision_threshold`."""
+LEAST = 20
+"""The least samples of a batch: they tell at most 290 images from more."""
+CALIBRATION = 2500
+"""The most held-out images that are compared, all pairs of them; a second of a CPU."""
+
 
 @dataclass(frozen=True)
 class BirthdayTest:
@@ -48,7 +57,7 @@ def collision_probability(samples: int, support: float, mass: float = 1.0) -> fl
 
 
 def collision_threshold(
-    held_out: np.ndarray, samples: int, false_collisions: float = 0.05
+    held_out: np.ndarray, samples: int, false_collisions: float = FALSE_COLLISIONS
 ) -> float:
     """Returns the distance below which two samples count as the same image.
 
@@ -101,3 +110,43 @@ def birthday_test(features: np.ndarray, threshold: float) -> BirthdayTest:
     )
     size = float(np.median(found))
     return BirthdayTest(found, features.shape[1], size, size**2 / (2 * math.log(2)))
+
+
+def count_duplicates(
+    held_out: np.ndarray, samples: np.ndarray, trained_on: int
+) -> dict[str, float]:
+    """Returns what the birthday test says about samples, by name, if they are enough.
+
+    The samples are divided into `REPEATS` batches. Two of a batch count as the same image if they
+    are closer than a threshold, which is calibrated on real images that were not trained on: in a
+    batch of those, `collision_threshold` expects 0.05 such pairs. So a generator whose images are
+    all different has a collision in about one batch of twenty. Names:
+
+        birthday_samples         of a batch
+        birthday_collisions      the share of batches in which an image occurs twice
+        birthday_of_copies       the same for a generator that copies training images, all alike
+        birthday_support         about how many images the generator makes; infinity if fewer than
+                                 half of the batches have one twice, that is, for more images than
+                                 the batch can tell, about 0.72 of its square
+
+    Args:
+        held_out: float [n, d], features of real images; the first `CALIBRATION` are used.
+        samples: float [m, d], of generated images.
+        trained_on: the number of training images.
+
+    Returns:
+        Nothing if fewer than `LEAST` samples, or too few held-out images, fall on a batch.
+    """
+    held_out = held_out[:CALIBRATION]
+    size = min(len(samples) // REPEATS, int(len(held_out) * math.sqrt(FALSE_COLLISIONS)))
+    if size < LEAST:
+        return {}
+    threshold = collision_threshold(held_out, size, FALSE_COLLISIONS)
+    batches = samples[: REPEATS * size].reshape(REPEATS, size, -1)
+    found = birthday_test(batches, threshold)
+    return {
+        "birthday_samples": size,
+        "birthday_collisions": float(np.isfinite(found.first_collisions).mean()),
+        "birthday_of_copies": collision_probability(size, trained_on),
+        "birthday_support": found.support,
+    }

@@ -3,15 +3,12 @@
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxgan.core import devices
-from jaxgan.core.compiling import Program
 from jaxgan.core.state import Player, Players
-from jaxgan.images.data.batches import Resident, gather, place
 from jaxgan.images.data.dataset import Images
+from jaxgan.images.evaluation.trained_classifier import Classifier
 from jaxgan.images.evaluation.validation import MeasurePlayers
 
 Classify = Callable[[Player, jax.Array], jax.Array]
@@ -31,29 +28,17 @@ def error_of(
         name: of the player that classifies; its running average is used if it has one.
         classify: see `Classify`.
         valid: the held-out data, all of them labelled.
-        batch_size: images in a call. It matters to a network that compares the images of a batch.
+        batch_size: see `Classifier`.
         mesh: the devices.
     """
-    count = len(valid)
-    index = np.resize(np.arange(count, dtype=np.int32), (-(-count // batch_size), batch_size))
-
-    def error(player: Player, index: jax.Array, data: Resident) -> jax.Array:
-        def answers(rows: jax.Array) -> jax.Array:
-            return jnp.argmax(classify(player, gather(data, rows)[0]), axis=-1)
-
-        found = jax.lax.map(answers, index).reshape(-1)[:count]
-        return jnp.mean((found != data.labels).astype(jnp.float32))
-
-    program = Program(error, mesh, out_shardings=devices.replicated(mesh))
-    data = place(valid, mesh)
-    placed = devices.put_replicated(index, mesh)
+    answer = Classifier(classify, mesh, batch_size)
 
     def start(players: Players) -> Callable[[], tuple[dict[str, float], float]]:
-        requested = program(players[name].without_training(), placed, data)
+        requested = answer(players[name], valid.values)
 
         def wait() -> tuple[dict[str, float], float]:
-            value = float(jax.device_get(requested))
-            return {"eval/error": value}, -value
+            error = float(np.mean(requested().argmax(axis=-1) != valid.labels))
+            return {"eval/error": error}, -error
 
         return wait
 

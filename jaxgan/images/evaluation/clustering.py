@@ -2,18 +2,16 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 from scipy.optimize import linear_sum_assignment
 
-from jaxgan.core.recipe import Evaluation
-from jaxgan.core.state import PyTree, RunState
+from jaxgan.core.state import Player, Players
 from jaxgan.images.data.dataset import Images
 from jaxgan.images.evaluation.trained_classifier import Classifier
-from jaxgan.images.evaluation.validation import Evaluate
+from jaxgan.images.evaluation.validation import MeasurePlayers
 
 
 def clustering_accuracy(clusters: np.ndarray, labels: np.ndarray) -> float:
@@ -38,28 +36,27 @@ def clustering_accuracy(clusters: np.ndarray, labels: np.ndarray) -> float:
     return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(labels))
 
 
-def validate_clustering(
-    guess: Callable[[PyTree, jax.Array], Any], player: str, valid: Images, mesh: Mesh
-) -> Evaluate:
-    """Returns a validation that reports `eval/clustering_accuracy`; it has no objective.
+def measure_clustering(
+    guess: Callable[[Player, jax.Array], jax.Array], name: str, valid: Images, mesh: Mesh
+) -> MeasurePlayers:
+    """Returns what measures `eval/clustering_accuracy`; it has no objective.
 
     Args:
-        guess: (variables, images [B, *shape]) -> a logit for each cluster [B, clusters], and
-            anything else; pure.
-        player: whose variables those are.
+        guess: (the player, images float32 [B, *shape]) -> a logit for each cluster [B, clusters];
+            pure.
+        name: of the player.
         valid: the held-out images.
         mesh: the devices.
     """
-    classify = Classifier(guess, mesh)
+    answer = Classifier(guess, mesh)
 
-    def evaluate(state: RunState, number: int) -> Callable[[], Evaluation]:
-        requested = classify(state.players[player], valid.values)
+    def start(players: Players) -> Callable[[], tuple[dict[str, float], float]]:
+        requested = answer(players[name], valid.values)
 
-        def wait() -> Evaluation:
-            clusters = requested().logits.argmax(axis=-1)
-            found = clustering_accuracy(clusters, valid.labels)
-            return Evaluation({"eval/clustering_accuracy": found}, math.nan)
+        def wait() -> tuple[dict[str, float], float]:
+            found = clustering_accuracy(requested().argmax(axis=-1), valid.labels)
+            return {"eval/clustering_accuracy": found}, math.nan
 
         return wait
 
-    return evaluate
+    return start

@@ -112,6 +112,10 @@ class FeatureMetrics:
             found["label_agreement"] = float(np.mean(chosen == labels))
         return {f"eval/{metric}": value for metric, value in found.items()}, -kernel
 
+    def features(self, values: np.ndarray) -> np.ndarray:
+        """Returns the classifier's features of images, uint8 [n, H, W, C], as float32 [n, d]."""
+        return self._classifier(values).features
+
     @functools.cached_property
     def _real(self) -> Answers:
         return self._classifier(self._valid.values)

@@ -8,10 +8,9 @@ from jax.sharding import Mesh
 
 from jaxgan.core import devices
 from jaxgan.core.compiling import Program
-from jaxgan.core.recipe import Evaluation
-from jaxgan.core.state import Player, RunState
+from jaxgan.core.state import Player, Players
 from jaxgan.images.data.batches import cover
-from jaxgan.images.evaluation.validation import Evaluate
+from jaxgan.images.evaluation.validation import MeasurePlayers
 from jaxgan.methods.variational import importance_bound
 
 BATCH = 100
@@ -22,10 +21,10 @@ LogWeight = Callable[[dict[str, Player], jax.Array, jax.Array], jax.Array]
 z from q for each x; pure."""
 
 
-def validate_likelihood(
+def measure_likelihood(
     log_weight: LogWeight, values: np.ndarray, draws: int, seed: int, mesh: Mesh
-) -> Evaluate:
-    """Returns a validation that reports two upper bounds of the mean of -log p(x), in nats.
+) -> MeasurePlayers:
+    """Returns what measures two upper bounds of the mean of -log p(x), in nats.
 
     `eval/negative_elbo` is minus the evidence lower bound; the objective is its negative.
     `eval/negative_importance_bound` is the bound of `importance_bound`, of the same draws; it is at
@@ -48,19 +47,19 @@ def validate_likelihood(
     program = Program(batch, mesh, out_shardings=devices.replicated(mesh))
     count, rows = len(values), cover(len(values), BATCH)
 
-    def evaluate(state: RunState, number: int) -> Callable[[], Evaluation]:
+    def start(players: Players) -> Callable[[], tuple[dict[str, float], float]]:
         keys = jax.random.split(jax.random.key(seed), len(rows))
         inputs = [(values[chosen], key) for chosen, key in zip(rows, keys, strict=True)]
         placed = devices.put_replicated(inputs, mesh)
-        players = {name: player.without_training() for name, player in state.players.items()}
-        requested = [program(players, *each) for each in placed]
+        deployed = {name: player.without_training() for name, player in players.items()}
+        requested = [program(deployed, *each) for each in placed]
 
-        def wait() -> Evaluation:
+        def wait() -> tuple[dict[str, float], float]:
             found = np.concatenate(jax.device_get(requested), axis=1)[:, :count]
             elbo, bound = (float(value) for value in found.astype(np.float64).mean(axis=1))
             metrics = {"eval/negative_elbo": -elbo, "eval/negative_importance_bound": -bound}
-            return Evaluation(metrics, elbo)
+            return metrics, elbo
 
         return wait
 
-    return evaluate
+    return start

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 from etils import epath
@@ -23,14 +24,14 @@ from jaxgan.images.networks.classifier import PLAYER, make_classifier
 RECIPE = "classifier"
 DATA = "data.json"
 BATCH = 500
-"""The most images that one call of a program classifies."""
+"""The most images that one call of a program answers for."""
 
 
 class Answers(NamedTuple):
     """What a classifier says about images.
 
     Attributes:
-        logits: float32 [n, classes].
+        logits: float32 [n, classes]; of a discriminator, its raw outputs, [n] or [n, outputs].
         features: float32 [n, d], its last hidden layer.
     """
 
@@ -39,22 +40,30 @@ class Answers(NamedTuple):
 
 
 class Classifier:
-    """A network that classifies images in batches of one size.
+    """A network that answers for data in batches of one size.
 
     Args:
-        apply: (variables, x [B, *shape]) -> logits [B, classes], features [B, d]; pure.
+        answer: (the network, whose `params` are those to use; x float32 [B, *shape], as
+            `batches.gather` gives it) -> a pytree of arrays [B, ...]; pure.
         mesh: the devices.
+        batch_size: the most samples in a call. It matters to a network that compares the samples of
+            a batch.
     """
 
-    def __init__(self, apply: Callable[..., Any], mesh: Mesh) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Player, jax.Array], Any],
+        mesh: Mesh,
+        batch_size: int = BATCH,
+    ) -> None:
         def batch(player: Player, values: jax.Array) -> Any:
-            return apply(player.variables, to_floats(values))
+            return answer(player, to_floats(values))
 
         self._program = Program(batch, mesh, out_shardings=devices.replicated(mesh))
-        self._mesh = mesh
+        self._mesh, self._batch_size = mesh, batch_size
 
-    def __call__(self, player: Player, values: np.ndarray) -> Callable[[], Answers]:
-        """Starts to classify images.
+    def __call__(self, player: Player, values: np.ndarray) -> Callable[[], Any]:
+        """Starts to compute the answers.
 
         Args:
             player: the network's parameters, on the devices; their running average is used if there
@@ -62,15 +71,27 @@ class Classifier:
             values: uint8 [n, H, W, C], or float32 [n, 2].
 
         Returns:
-            A function that waits for the answers.
+            A function that waits for the answers, arrays [n, ...].
         """
         deployed = player.without_training()
-        count, rows = len(values), cover(len(values), BATCH)
+        count, rows = len(values), cover(len(values), self._batch_size)
         placed = devices.put_replicated([values[batch] for batch in rows], self._mesh)
         answers = [self._program(deployed, batch) for batch in placed]
-        return lambda: Answers(
-            *(np.concatenate(parts)[:count] for parts in zip(*jax.device_get(answers), strict=True))
-        )
+
+        def joined(*parts: np.ndarray) -> np.ndarray:
+            return np.concatenate(parts)[:count]
+
+        return lambda: jax.tree.map(joined, *jax.device_get(answers))
+
+
+def answers_of(network: nn.Module) -> Callable[[Player, jax.Array], Answers]:
+    """Returns what a `networks.classifier` says about a batch, for `Classifier`."""
+
+    def answer(player: Player, x: jax.Array) -> Answers:
+        found: Any = network.apply(player.variables, x)
+        return Answers(*found)
+
+    return answer
 
 
 class TrainedClassifier(NamedTuple):
@@ -96,7 +117,8 @@ class TrainedClassifier(NamedTuple):
 
     def __call__(self, values: np.ndarray) -> Answers:
         """Returns the answers for images, uint8 [n, H, W, C], or points, float32 [n, 2]."""
-        return self.classify(self.player, values)()
+        answers: Answers = self.classify(self.player, values)()
+        return answers
 
 
 def load_classifier(
@@ -130,7 +152,7 @@ def load_classifier(
     image = jax.ShapeDtypeStruct((1, *shape), np.float32)
     _, features = jax.eval_shape(network.apply, player.variables, image)
     return TrainedClassifier(
-        Classifier(network.apply, mesh),
+        Classifier(answers_of(network), mesh),
         devices.put_replicated(player, mesh),
         shape,
         classes,

@@ -10,11 +10,13 @@ from ml_collections import ConfigDict
 
 from jaxgan.core import devices
 from jaxgan.core.compiling import Program
+from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Evaluation
 from jaxgan.core.state import Player, Players, RunState
 from jaxgan.images.data import toys
 from jaxgan.images.data.batches import WHITE, cover, to_bytes
 from jaxgan.images.data.dataset import Images
+from jaxgan.images.evaluation.birthday import CALIBRATION, count_duplicates
 from jaxgan.images.evaluation.diversity import class_diversity
 from jaxgan.images.evaluation.feature_metrics import FeatureMetrics
 from jaxgan.images.evaluation.features import checked_pair
@@ -133,6 +135,26 @@ class SampleMetrics:
                 real, self._valid.labels, fake, labels
             )
         return metrics, objective
+
+    def duplicates(self, samples: np.ndarray) -> dict[str, float]:
+        """Returns how often images occur twice among samples; see `birthday.count_duplicates`.
+
+        In the features of the classifier if there is one, otherwise in pixels. Points of a
+        continuous distribution are never equal, so there is nothing for points, nor if equal images
+        among the held-out ones leave no threshold.
+
+        Args:
+            samples: uint8 [n, H, W, C] or float32 [n, 2].
+        """
+        if samples.ndim != 4:
+            return {}
+        features = self._in_features.features if self._in_features else _flat
+        real, fake = features(self._valid.values[:CALIBRATION]), features(samples)
+        try:
+            found = count_duplicates(real, fake, len(self._train))
+        except UserError:
+            return {}
+        return {f"eval/{name}": value for name, value in found.items()}
 
     def _distances(self, samples: np.ndarray) -> dict[str, float]:
         """How near samples are to training images, in pixels, if there is time to find out."""

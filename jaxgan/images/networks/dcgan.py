@@ -83,16 +83,18 @@ class Generator(nn.Module):
             has 128.
         normalisation: see `normalise`.
         dtype: of the convolutions.
+        bounded: whether images end in a tanh.
     """
 
     shape: tuple[int, ...]
     features: int
     normalisation: str = "batch"
     dtype: jnp.dtype = jnp.float32
+    bounded: bool = True
 
     @nn.compact
     def __call__(self, z: jax.Array, train: bool = True) -> jax.Array:
-        """Returns float32 [B, H, W, C] from -1 to 1 for z [B, ...]."""
+        """Returns float32 [B, H, W, C], from -1 to 1 if bounded, for z [B, ...]."""
         sides = sizes(self.shape[0])
         channels = [self.features * 2**level for level in reversed(range(len(sides) - 1))]
         bias = self.normalisation == "none"
@@ -106,7 +108,8 @@ class Generator(nn.Module):
             x = Doubling(width, bias or last, self.dtype, name=name)(x)[:, :side, :side]
             if not last:
                 x = nn.relu(normalise(self.normalisation, train, self.dtype)(x))
-        return jnp.tanh(x.astype(jnp.float32))
+        x = x.astype(jnp.float32)
+        return jnp.tanh(x) if self.bounded else x
 
 
 class Discriminator(nn.Module):

@@ -39,11 +39,13 @@ class MLPGenerator(nn.Module):
         widths: of the hidden layers.
         shape: of a sample; (2,) for points, which are unbounded, otherwise images from -1 to 1.
         dtype: of the matrix products.
+        bounded: whether images end in a tanh.
     """
 
     widths: Sequence[int]
     shape: tuple[int, ...]
     dtype: jnp.dtype = jnp.float32
+    bounded: bool = True
 
     @nn.compact
     def __call__(self, z: jax.Array, train: bool = True) -> jax.Array:
@@ -51,7 +53,7 @@ class MLPGenerator(nn.Module):
         del train
         x = MLP(self.widths, math.prod(self.shape), dtype=self.dtype)(z)
         x = x.reshape(len(z), *self.shape)
-        return jnp.tanh(x) if len(self.shape) == 3 else x
+        return jnp.tanh(x) if self.bounded and len(self.shape) == 3 else x
 
 
 class MLPDiscriminator(nn.Module):

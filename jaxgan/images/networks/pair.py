@@ -264,6 +264,32 @@ def judge(
     return outputs, discriminator.state
 
 
+def with_features(
+    discriminator: nn.Module, variables: PyTree, samples: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the raw outputs of a trained D, and what its last dense layer receives.
+
+    Args:
+        discriminator: one of `DISCRIMINATORS`.
+        variables: its parameters and state, which stay as they are.
+        samples: float32 [B, ...].
+
+    Returns:
+        float32 [B] or [B, outputs], and the features, float [B, d].
+    """
+    received = []
+
+    def watch(call: Any, arguments: Any, named: Any, context: Any) -> Any:
+        # Spectral normalisation also calls other methods of a layer.
+        if isinstance(context.module, nn.Dense) and arguments:
+            received.append(arguments[0])
+        return call(*arguments, **named)
+
+    with nn.intercept_methods(watch):
+        outputs: Any = discriminator.apply(variables, samples, train=False)
+    return outputs, received[-1]
+
+
 def move_generator(
     system: System,
     run_state: RunState,

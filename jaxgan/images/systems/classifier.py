@@ -35,7 +35,7 @@ from jaxgan.core.state import (
 from jaxgan.images.commands import open_run, report
 from jaxgan.images.data.batches import Resident, gather
 from jaxgan.images.data.dataset import Images
-from jaxgan.images.evaluation.trained_classifier import Classifier, load_classifier
+from jaxgan.images.evaluation.trained_classifier import Classifier, answers_of, load_classifier
 from jaxgan.images.networks.classifier import CHOICES, PLAYER, RANGES, make_classifier
 from jaxgan.images.training import open_training
 
@@ -92,7 +92,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
         init=init,
         step=functools.partial(step, system=system),
         moves=(PLAYER,),
-        evaluate=validation(Classifier(system.network.apply, mesh), training.valid),
+        evaluate=validation(Classifier(answers_of(system.network), mesh), training.valid),
     )
 
 

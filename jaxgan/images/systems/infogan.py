@@ -28,8 +28,9 @@ from jaxgan.core.recipe import Recipe
 from jaxgan.core.state import LossResult, Player, Players, RunState, StepResult, descend, step_key
 from jaxgan.images.commands import declare
 from jaxgan.images.data.batches import Resident, gather
-from jaxgan.images.evaluation.clustering import validate_clustering
-from jaxgan.images.evaluation.validation import Sample
+from jaxgan.images.data.dataset import Images
+from jaxgan.images.evaluation.clustering import measure_clustering
+from jaxgan.images.evaluation.validation import MeasurePlayers, Sample, of_players
 from jaxgan.images.networks import codes, pair
 from jaxgan.images.training import open_training
 from jaxgan.methods.adversarial import LOSSES
@@ -122,18 +123,15 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     """
     training = open_training(config, mesh, pair.CHOICES, pair.RANGES | codes.RANGES)
     system = make_system(config, training.shape)
-    networks, prior, decay = system.networks, system.prior, system.average_decay
-
-    def guess(variables: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        outputs: Any = networks.discriminator.apply(variables, images, train=False)
-        return outputs[:, 1 : 1 + prior.categories], outputs
 
     return training.recipe(
-        init=pair.initial(networks, system.optimizers, decay, prior.width),
+        init=pair.initial(
+            system.networks, system.optimizers, system.average_decay, system.prior.width
+        ),
         step=functools.partial(step, system=system),
         moves=("discriminator", "generator"),
         sample=make_sample(config, training.shape),
-        evaluate=validate_clustering(guess, "discriminator", training.valid, mesh),
+        evaluate=of_players(make_measure(config, training.valid, mesh)),
     )
 
 
@@ -150,4 +148,18 @@ def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
     return sample
 
 
-DECLARATION = declare(make, make_sample)
+def make_measure(config: ConfigDict, valid: Images, mesh: Mesh) -> MeasurePlayers:
+    """Returns what measures how well Q's categories agree with the classes of held-out images."""
+    system = make_system(config, valid.shape)
+
+    def guess(discriminator: Player, images: jax.Array) -> jax.Array:
+        outputs: Any = system.networks.discriminator.apply(
+            discriminator.variables, images, train=False
+        )
+        categories: jax.Array = outputs[:, 1 : 1 + system.prior.categories]
+        return categories
+
+    return measure_clustering(guess, "discriminator", valid, mesh)
+
+
+DECLARATION = declare(make, make_sample, make_measure=make_measure)

@@ -43,8 +43,9 @@ from jaxgan.core.state import (
 )
 from jaxgan.images.commands import declare
 from jaxgan.images.data.batches import Resident
-from jaxgan.images.evaluation.likelihood import validate_likelihood
-from jaxgan.images.evaluation.validation import Sample
+from jaxgan.images.data.dataset import Images
+from jaxgan.images.evaluation.likelihood import measure_likelihood
+from jaxgan.images.evaluation.validation import MeasurePlayers, Sample, of_players
 from jaxgan.images.networks import vae as networks
 from jaxgan.images.training import open_training
 from jaxgan.methods.variational import draw_normal, kl_to_standard_normal, log_normal
@@ -124,14 +125,12 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     ranges = {key: (low, math.inf) for key, low in least.items()}
     training = open_training(config, mesh, {"decoder": networks.DECODERS}, ranges)
     system = make_system(config, training.shape)
-    weigh = functools.partial(log_weight, system=system)
-    held_out = training.valid.values[: config.bound.images]
     return training.recipe(
         init=functools.partial(initial, system=system),
         step=functools.partial(step, system=system),
         moves=("encoder", "generator"),
         sample=make_sample(config, training.shape),
-        evaluate=validate_likelihood(weigh, held_out, config.bound.draws, config.seed, mesh),
+        evaluate=of_players(make_measure(config, training.valid, mesh)),
     )
 
 
@@ -145,4 +144,11 @@ def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
     return sample
 
 
-DECLARATION = declare(make, make_sample)
+def make_measure(config: ConfigDict, valid: Images, mesh: Mesh) -> MeasurePlayers:
+    """Returns what measures the two bounds on held-out data."""
+    weigh = functools.partial(log_weight, system=make_system(config, valid.shape))
+    held_out = valid.values[: config.bound.images]
+    return measure_likelihood(weigh, held_out, config.bound.draws, config.seed, mesh)
+
+
+DECLARATION = declare(make, make_sample, make_measure=make_measure)

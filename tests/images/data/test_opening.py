@@ -35,7 +35,9 @@ def test_points_are_reported_as_points(tmp_path):
 
 
 def test_an_unknown_kind_lists_the_kinds():
-    with pytest.raises(UserError, match=r"config\.data\.kind='cats': choose one of glyphs, mnist"):
+    with pytest.raises(
+        UserError, match=r"config\.data\.kind='cats': choose one of glyphs, overlays"
+    ):
         opened(kind="cats")
 
 

@@ -3,9 +3,12 @@ import pytest
 
 from jaxgan.core.errors import UserError
 from jaxgan.images.evaluation.birthday import (
+    CALIBRATION,
+    LEAST,
     birthday_test,
     collision_probability,
     collision_threshold,
+    count_duplicates,
 )
 from jaxgan.images.evaluation.neighbours import closest_pairs
 
@@ -117,3 +120,28 @@ def test_the_printed_bound_of_theorem_1_is_false_and_the_approximation_is_not(ma
 def test_the_collision_probability_at_the_estimated_support_is_a_half():
     assert collision_probability(400, 400**2 / (2 * np.log(2))) == pytest.approx(0.5, abs=2e-3)
     assert collision_probability(1, 100) == 0
+
+
+def test_a_generator_of_few_images_is_told_from_one_of_many():
+    random = np.random.default_rng(3)
+    held_out = random.normal(size=(1000, FEATURES))
+    few = draws_of_a_few_images(random, 50, 100).reshape(-1, FEATURES)
+    found = count_duplicates(held_out, few, trained_on=20_000)
+    assert found["birthday_samples"] == 100
+    assert found["birthday_collisions"] == 1
+    assert 25 < found["birthday_support"] < 100
+    assert found["birthday_of_copies"] == pytest.approx(100 * 99 / 40_000, rel=0.15)
+    many = random.normal(size=(2000, FEATURES))
+    found = count_duplicates(held_out, many, trained_on=20_000)
+    assert found["birthday_collisions"] <= 0.2
+    assert found["birthday_support"] == np.inf
+
+
+def test_too_few_samples_or_held_out_images_tell_nothing():
+    random = np.random.default_rng(4)
+    for held_out, samples in [(1000, 20 * LEAST - 1), (80, 2000)]:
+        features = (random.normal(size=(count, FEATURES)) for count in (held_out, samples))
+        assert count_duplicates(*features, trained_on=100) == {}
+    features = random.normal(size=(95, FEATURES)), random.normal(size=(2000, FEATURES))
+    assert count_duplicates(*features, trained_on=100)["birthday_samples"] == 21
+    assert CALIBRATION >= 95

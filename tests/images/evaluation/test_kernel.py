@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxgan.core.errors import UserError
-from jaxgan.images.evaluation.kernel import kernel_distance, squared_discrepancy
+from jaxgan.images.evaluation.kernel import squared_discrepancy
 
 RANDOM = np.random.default_rng(0)
 
@@ -48,36 +47,3 @@ def test_the_estimate_of_a_shift_is_its_closed_form():
     ]
     assert np.mean(estimates) == pytest.approx(exact, abs=4 * np.std(estimates) / np.sqrt(1000))
     assert exact > 1
-
-
-def test_subsets_are_drawn_by_the_seed():
-    real, fake = RANDOM.normal(size=(2, 60, 3))
-    first = kernel_distance(real, fake, seed=1, subset_size=20, subsets=10)
-    assert first == kernel_distance(real, fake, seed=1, subset_size=20, subsets=10)
-    assert first != kernel_distance(real, fake, seed=2, subset_size=20, subsets=10)
-    assert first.sd > 0
-
-
-def test_a_subset_of_everything_does_not_depend_on_order():
-    real, fake = RANDOM.normal(size=(2, 30, 3))
-    found = kernel_distance(real, fake, seed=1, subset_size=30, subsets=3)
-    assert found.mean == pytest.approx(squared_discrepancy(real, fake), rel=1e-9)
-    assert found.sd == pytest.approx(0, abs=1e-12)
-    shuffled = kernel_distance(real[::-1], fake[::-1], seed=7, subset_size=30, subsets=1)
-    assert shuffled.mean == pytest.approx(found.mean, rel=1e-9)
-
-
-@pytest.mark.parametrize(("real", "fake", "name"), [(9, 20, "real"), (20, 9, "generated")])
-def test_too_few_samples_are_refused(real, fake, name):
-    with pytest.raises(UserError, match=rf"^{name} features: 9 samples for subsets of 10"):
-        kernel_distance(np.zeros((real, 2)), np.zeros((fake, 2)), seed=0, subset_size=10)
-
-
-def test_a_subset_of_one_is_refused():
-    with pytest.raises(UserError, match="subsets of 1; use more samples, or a subset_size from 2"):
-        kernel_distance(np.zeros((9, 2)), np.zeros((9, 2)), seed=0, subset_size=1)
-
-
-def test_features_that_are_not_finite_are_refused():
-    with pytest.raises(UserError, match=r"^generated features: 9 of 9 rows"):
-        kernel_distance(np.zeros((9, 2)), np.full((9, 2), np.nan), seed=0, subset_size=5)
