@@ -37,6 +37,7 @@ def evaluate(
     data: str | None,
     output: str | None,
     scores: str,
+    seed_index: int,
 ) -> None:
     """Measures the discriminator of a run and three controls, and writes summary.json.
 
@@ -57,7 +58,7 @@ def evaluate(
 
     folder, _, _, valid = open_run(workdir, data, scores)
     mesh = devices.make_mesh()
-    trained = load_discriminator(folder, checkpoint, mesh)
+    trained = load_discriminator(folder, checkpoint, mesh, seed_index)
     untrained = trained.untrained()
     task = retrieval.make_task(valid, mesh)
     encoders: dict[str, retrieval.Encode] = {
@@ -89,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         devices.prepare()
         output = flags.output or str(epath.Path(flags.workdir) / "retrieval")
-        evaluate(flags.workdir, flags.checkpoint, None, output, "")
+        evaluate(flags.workdir, flags.checkpoint, None, output, "", 0)
 
     return command.run(action)
 

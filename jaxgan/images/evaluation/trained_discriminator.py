@@ -15,7 +15,7 @@ from jaxgan.core import config as configs
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute
-from jaxgan.core.players import load_players
+from jaxgan.core.seeds import load_seed
 from jaxgan.core.state import Player, PyTree
 from jaxgan.images.evaluation.trained_classifier import DATA, Answers, Classifier
 from jaxgan.images.networks import pair
@@ -61,7 +61,7 @@ class TrainedDiscriminator(NamedTuple):
 
 
 def load_discriminator(
-    workdir: epath.PathLike, checkpoint: str, mesh: Mesh
+    workdir: epath.PathLike, checkpoint: str, mesh: Mesh, seed_index: int = 0
 ) -> TrainedDiscriminator:
     """Returns the discriminator of a run of any system whose discriminator sees single samples.
 
@@ -69,13 +69,14 @@ def load_discriminator(
         workdir: the folder of the run.
         checkpoint: best, last or a round.
         mesh: the devices.
+        seed_index: which of the seeds that were trained together, from 0.
 
     Raises:
-        UserError: the folder holds no run, no such checkpoint, or no discriminator that is one of
-            `pair.DISCRIMINATORS` and sees nothing but a sample.
+        UserError: the folder holds no run, no such checkpoint or seed, or no discriminator that is
+            one of `pair.DISCRIMINATORS` and sees nothing but a sample.
     """
     folder = absolute(workdir)
-    config, players = configs.read(folder), load_players(folder, checkpoint)
+    config, players = configs.read(folder), load_seed(folder, checkpoint, seed_index)
     shape = tuple(json.loads((folder / DATA).read_text())["train"]["shape"])
     network = _network(config, shape, players[PLAYER]) if PLAYER in players else None
     if network is None:
