@@ -89,3 +89,10 @@ def test_every_page_can_be_reached_from_the_readme():
             reached.add(path)
             ahead += [path.parent / link for link in LINK.findall(path.read_text())]
     assert [path.name for path in PAGES if path.resolve() not in reached] == []
+
+
+def test_every_test_that_the_errata_name_exists():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "errata.md").read_text())
+    assert len(named) > 20
+    for file, name in named:
+        assert f"def {name}(" in (ROOT / file).read_text(), f"{file} has no {name}"
