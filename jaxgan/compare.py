@@ -1,4 +1,4 @@
-"""Compares trained enhancers: `python -m jaxgan.compare WORKDIR WORKDIR ... --data=DIR`."""
+"""Compares trained runs: `python -m jaxgan.compare WORKDIR WORKDIR ... [--data=DIR]`."""
 
 import argparse
 import sys
@@ -13,13 +13,13 @@ from jaxgan.core.command import Parser
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Returns the flags."""
     parser = Parser(
-        description="Compares trained enhancers on one test set: a table with intervals, paired "
-        "tests, and one HTML report to look at and to listen to."
+        description="Compares trained enhancers on one test set, or trained generators of images "
+        "on their held-out data: a table with intervals, and one HTML report."
     )
     parser.prog = "python -m jaxgan.compare"
     parser.add_argument("workdirs", nargs="+", metavar="WORKDIR", help="the first is the baseline")
     parser.add_argument(
-        "--data", metavar="DIR", help="as for eval.py; default: validation data of the first run"
+        "--data", metavar="DIR", help="as for eval.py; default: held-out data of the first run"
     )
     parser.add_argument("--checkpoint", default="best", metavar="best|last|ROUND")
     parser.add_argument("--scores", default="", metavar="all|NAME,NAME,...")
@@ -35,14 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         from jaxgan import recipes
         from jaxgan.core import devices
-        from jaxgan.speech.evaluation.compare import compare
 
         devices.prepare()
-        trained = [
-            recipes.command(workdir, "enhance")(workdir, flags.checkpoint)
-            for workdir in flags.workdirs
-        ]
-        compare(flags.workdirs, trained, flags.data, flags.checkpoint, flags.output, flags.scores)
+        recipes.command(flags.workdirs[0], "compare")(
+            flags.workdirs,
+            recipes.command,
+            flags.data,
+            flags.checkpoint,
+            flags.output,
+            flags.scores,
+        )
 
     return command.run(action)
 

@@ -46,6 +46,10 @@ RECIPES = {
 }
 
 
+COMMANDS = ("evaluate", "enhance", "sample", "compare")
+"""What a trained run may be able to do."""
+
+
 def declaration(config: ConfigDict) -> Declaration:
     """Returns what the system that `config.recipe` names can do.
 
@@ -87,7 +91,7 @@ def command(workdir: epath.PathLike, name: str) -> Callable[..., Any]:
 
     Args:
         workdir: the run's folder.
-        name: "evaluate", "enhance" or "sample".
+        name: one of `COMMANDS`.
 
     Raises:
         UserError: the folder holds no run, or its system cannot do that.
@@ -97,7 +101,7 @@ def command(workdir: epath.PathLike, name: str) -> Callable[..., Any]:
     declared = declaration(config)
     found: Callable[..., Any] | None = getattr(declared, name)
     if found is None:
-        able = [other for other in ("evaluate", "enhance", "sample") if getattr(declared, other)]
+        able = [other for other in COMMANDS if getattr(declared, other)]
         raise UserError(
             f"{folder} holds a run of {config.recipe!r}, which cannot {name}; "
             f"it can {' and '.join(able) or 'only train'}"

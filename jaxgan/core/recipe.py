@@ -129,6 +129,8 @@ class Declaration:
             cannot.
         sample: (workdir, checkpoint, request) draws from a trained run, for sample.py; None if the
             system cannot.
+        compare: (workdirs, command, data, checkpoint, output, scores) compares trained runs, for
+            jaxgan.compare; `command` is `jaxgan.recipes.command`. None if the system cannot.
         may_change: config keys that influence no number, such as a count of worker processes. A run
             may continue with other values for them.
     """
@@ -137,4 +139,5 @@ class Declaration:
     evaluate: Callable[..., None] | None = None
     enhance: Callable[..., Any] | None = None
     sample: Callable[..., None] | None = None
+    compare: Callable[..., None] | None = None
     may_change: tuple[str, ...] = ()

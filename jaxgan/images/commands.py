@@ -1,7 +1,7 @@
 """What sample.py and eval.py do with a trained generator of images or points."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +39,10 @@ PATHS = "interpolation.png"
 SHOWN = 400
 """The most images in the grid that a command writes."""
 
+MEASURED = (
+    "this run is measured by the metrics of its validation on the held-out data of its training"
+)
+"""Why --data and --scores are refused."""
 GENERATOR = "generator"
 """The player that samples."""
 
@@ -78,7 +82,24 @@ def declare(
         opened = open_run(workdir, data, scores)
         _evaluate(opened, checkpoint, seed_index, output, make_sample, conditional, make_measure)
 
-    return Declaration(make, evaluate=evaluate, sample=sample)
+    return Declaration(make, evaluate=evaluate, sample=sample, compare=compare)
+
+
+def compare(
+    workdirs: Sequence[str],
+    command: Callable[[str, str], Any],
+    data: str | None,
+    checkpoint: str,
+    output: str | None,
+    scores: str,
+) -> None:
+    """Compares trained generators; see `Declaration.compare`."""
+    # Figures and tables take a second to import, which training does not need.
+    from jaxgan.images.evaluation import compare as comparison
+
+    refuse_flags(MEASURED, data=data, scores=scores)
+    evaluates = [command(workdir, "evaluate") for workdir in workdirs]
+    comparison.compare(workdirs, evaluates, checkpoint, output)
 
 
 class Opened(NamedTuple):
@@ -108,12 +129,7 @@ def open_run(workdir: epath.PathLike, data: str | None, scores: str) -> Opened:
     Raises:
         UserError: a flag does not fit, or the data are not those of the training.
     """
-    refuse_flags(
-        "this run is measured by the metrics of its validation on the held-out data of its "
-        "training",
-        data=data,
-        scores=scores,
-    )
+    refuse_flags(MEASURED, data=data, scores=scores)
     folder = absolute(workdir)
     config = configs.read(folder)
     train, valid = open_data(config, lambda _: None)

@@ -1,14 +1,19 @@
-"""Comparison of several systems on the same items: means, paired tests, tables and files."""
+"""Comparison of several systems: means and paired tests over the same items, tables and files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
+from jaxgan.core import log
+from jaxgan.core.errors import UserError
+from jaxgan.core.files import absolute
+from jaxgan.reporting import figures, report
+from jaxgan.reporting.report import Image
 from jaxgan.reporting.statistics import Interval, PairedTest, bootstrap, holm, paired_test
 from jaxgan.reporting.tables import (
     Cell,
@@ -122,6 +127,45 @@ class Comparison:
         direction = int(sign) if interval.low * interval.high > 0 else 0
         verdict = direction if p < SIGNIFICANT else 0
         return Difference(system, baseline, score, interval, p, direction, verdict)
+
+
+def system_names(workdirs: Sequence[str], taken: str = "") -> list[str]:
+    """Returns the last part of each folder's path, or as many parts as make the names distinct.
+
+    Args:
+        workdirs: the folders of runs.
+        taken: a name that another system has.
+
+    Raises:
+        UserError: a folder is given twice, or has no other name than `taken`.
+    """
+    paths = [PurePath(str(workdir).rstrip("/")) for workdir in workdirs]
+    for parts in range(1, max(len(path.parts) for path in paths) + 1):
+        names = ["/".join(path.parts[-parts:]) for path in paths]
+        if len(set(names)) == len(names) and taken not in names:
+            return names
+    if len(set(paths)) == len(paths):
+        raise UserError(f"{taken}: this name stands for another system; give a longer path")
+    raise UserError(f"compare: {', '.join(map(str, workdirs))}: give each folder only once")
+
+
+def training_curves(folders: Mapping[str, str], prefix: str) -> list[Image]:
+    """Returns the curves of validation over the rounds, or nothing if no run has any.
+
+    Args:
+        folders: of the runs, by name.
+        prefix: of the metrics that are shown.
+    """
+    histories = {name: log.read(absolute(folder)) for name, folder in folders.items()}
+    logged = (metric for rows in histories.values() for row in rows for metric in row)
+    metrics = [
+        metric
+        for metric in dict.fromkeys(logged)
+        if metric.startswith(prefix) and not metric.endswith("unscorable")
+    ]
+    if not metrics:
+        return []
+    return [report.drawing(figures.curves(histories, metrics), "validation over the rounds")]
 
 
 def mixed_results(differences: Sequence[Difference]) -> list[str]:

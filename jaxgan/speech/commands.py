@@ -1,6 +1,7 @@
 """The declaration of systems that train an enhancer: it can enhance files and be evaluated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from etils import epath
 from jax.sharding import Mesh
@@ -41,4 +42,22 @@ def declare(
         trained = enhance(workdir, checkpoint)
         evaluation.evaluate(trained, workdir, data, checkpoint, output, scores)
 
-    return Declaration(make, evaluate=evaluate, enhance=enhance, may_change=MAY_CHANGE)
+    return Declaration(
+        make, evaluate=evaluate, enhance=enhance, compare=compare, may_change=MAY_CHANGE
+    )
+
+
+def compare(
+    workdirs: Sequence[str],
+    command: Callable[[str, str], Any],
+    data: str | None,
+    checkpoint: str,
+    output: str | None,
+    scores: str,
+) -> None:
+    """Compares trained enhancers; see `Declaration.compare`."""
+    # Figures and tables take a second to import, which training does not need.
+    from jaxgan.speech.evaluation import compare as comparison
+
+    trained = [command(workdir, "enhance")(workdir, checkpoint) for workdir in workdirs]
+    comparison.compare(workdirs, trained, data, checkpoint, output, scores)

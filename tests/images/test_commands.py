@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import eval as evaluation
 import sample
 import train
 from configs import gan as gan_config
+from jaxgan import compare
+from jaxgan.core import devices
 from jaxgan.images import commands
 
 TINY = ["--config=configs/gan.py:tiny"]
@@ -25,6 +28,10 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     for name, flags in {"points": [], "images": GLYPHS}.items():
         assert train.main([*TINY, f"--workdir={folder / name}", *flags]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        mesh = devices.make_mesh(1)  # the seeds of a run share one device
+        patch.setattr(devices, "make_mesh", lambda: mesh)
+        assert train.main([*TINY, f"--workdir={folder / 'two'}", "--config.seeds=2"]) == 0
     return folder
 
 
@@ -44,6 +51,43 @@ def test_images_become_a_grid_and_an_npz_file(runs, tmp_path):
     assert sample.main(arguments(runs, "images", tmp_path / "other", "--count=5", "--seed=1")) == 0
     other = np.load(tmp_path / "other" / "samples.npz")["samples"]
     assert (other != one["samples"]).any()
+
+
+def test_runs_are_compared_by_their_metrics_and_samples(runs, tmp_path, capsys):
+    shutil.copytree(runs / "images", runs / "copy")
+    compared = [str(runs / "images"), str(runs / "copy")]
+    assert compare.main([*compared, f"--output={tmp_path / 'images'}"]) == 0
+    found = json.loads((tmp_path / "images" / "summary.json").read_text())
+    assert found["images"] == found["copy"]
+    assert evaluation.main(arguments(runs, "images", tmp_path / "alone")) == 0
+    alone = json.loads((tmp_path / "alone" / "summary.json").read_text())
+    assert {name: [value] for name, value in alone.items() if name != "count"} == found["copy"]
+    page = (tmp_path / "images" / "report.html").read_text()
+    assert page.count("data:image/png") == 3  # two grids and the curves of training
+    assert "one seed each, so no interval: images, copy" in page
+    capsys.readouterr()
+
+
+def test_the_seeds_of_a_run_give_an_interval(runs, tmp_path, capsys):
+    compared = [str(runs / "points"), str(runs / "two")]
+    assert compare.main([*compared, f"--output={tmp_path}"]) == 0
+    found = json.loads((tmp_path / "summary.json").read_text())
+    assert {len(values) for values in found["points"].values()} == {1}
+    assert {len(values) for values in found["two"].values()} == {2}
+    name, values = next(iter(found["two"].items()))
+    page = (tmp_path / "report.html").read_text()
+    assert f"{min(values):.3g} to {max(values):.3g}" in page
+    assert "one seed each, so no interval: points;" in page
+    assert name in capsys.readouterr().out
+
+
+def test_runs_that_cannot_be_compared(runs, tmp_path, capsys):
+    compared = [str(runs / "points"), str(runs / "images"), f"--output={tmp_path}"]
+    assert compare.main(compared) == 2
+    assert "its held-out data are not those of points" in capsys.readouterr().err
+    assert compare.main([str(runs / "points"), "--data=x"]) == 2
+    assert "--data" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_points_become_an_npz_file(runs, tmp_path):

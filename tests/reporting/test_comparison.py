@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from jaxgan.core.errors import UserError
 from jaxgan.reporting.comparison import (
     Comparison,
     condition_table,
@@ -14,6 +15,7 @@ from jaxgan.reporting.comparison import (
     difference_table,
     means_table,
     mixed_results,
+    system_names,
     write_files,
 )
 
@@ -118,3 +120,16 @@ def test_files_hold_items_means_and_tests(tmp_path):
     table = (tmp_path / "table.md").read_text().splitlines()
     assert table[0] == "| system | up | down |"
     assert table[2].startswith(f"| before | {mean:.3f} | ")
+
+
+def test_systems_are_named_by_as_much_of_their_paths_as_is_distinct():
+    assert system_names(["runs/a", "runs/b/"]) == ["a", "b"]
+    assert system_names(["x/a", "y/a"]) == ["x/a", "y/a"]
+    with pytest.raises(UserError, match="only once"):
+        system_names(["x/a", "x/a"])
+
+
+def test_a_name_that_is_taken_needs_a_longer_path():
+    assert system_names(["x/noisy"], "noisy") == ["x/noisy"]
+    with pytest.raises(UserError, match="noisy: this name"):
+        system_names(["noisy", "b"], "noisy")

@@ -7,13 +7,10 @@ score and loses in another: PESQ can be raised to 3.8 by speech that listeners r
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 
-from jaxgan.core import log
-from jaxgan.core.errors import UserError
-from jaxgan.core.files import absolute
 from jaxgan.reporting import figures, report
 from jaxgan.reporting.comparison import (
     Comparison,
@@ -23,9 +20,11 @@ from jaxgan.reporting.comparison import (
     difference_table,
     means_table,
     mixed_results,
+    system_names,
+    training_curves,
     write_files,
 )
-from jaxgan.reporting.report import Gallery, Image, Panel, Section
+from jaxgan.reporting.report import Gallery, Panel, Section
 from jaxgan.reporting.tables import Columns, show
 from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import NAMES, USUAL, get, installed
@@ -53,22 +52,6 @@ EXAMPLES = 6
 """How many utterances the report embeds."""
 LONGEST_SECONDS = 8
 """How much of each, so that the page stays small."""
-
-
-def system_names(workdirs: Sequence[str]) -> list[str]:
-    """Returns the last part of each folder's path, or as many parts as make the names distinct.
-
-    Raises:
-        UserError: a folder is given twice, or as "noisy", the name of the unprocessed speech.
-    """
-    paths = [PurePath(str(workdir).rstrip("/")) for workdir in workdirs]
-    for parts in range(1, max(len(path.parts) for path in paths) + 1):
-        names = ["/".join(path.parts[-parts:]) for path in paths]
-        if len(set(names)) == len(names) and NOISY not in names:
-            return names
-    if len(set(paths)) == len(paths):
-        raise UserError(f"{NOISY}: this name stands for the noisy speech; give a longer path")
-    raise UserError(f"compare: {', '.join(map(str, workdirs))}: give each folder only once")
 
 
 def compared_scores(scores: str) -> dict[str, str]:
@@ -109,7 +92,7 @@ def compare(
     Raises:
         UserError: a folder, a checkpoint, data or a score that cannot be used.
     """
-    names = system_names(workdirs)
+    names = system_names(workdirs, NOISY)
     paths = compared_scores(scores)
     place = Path(output or f"compare-{Path(data).resolve().name if data else 'valid'}")
     columns: dict[str, Columns] = {}
@@ -185,24 +168,10 @@ def make_sections(
         ),
         Section("Differences", [difference_table(comparison.differences)]),
         Section("By utterance", images=[scatter]),
-        Section("Training", images=_curves(folders)),
+        Section("Training", images=training_curves(folders, "valid/")),
         Section("Configs", [config_table(configs)]),
         Section("Utterances", galleries=galleries),
     ]
-
-
-def _curves(folders: Mapping[str, str]) -> list[Image]:
-    """Returns the curves of validation over the rounds, or nothing if no run has any."""
-    histories = {name: log.read(absolute(folder)) for name, folder in folders.items()}
-    logged = (metric for rows in histories.values() for row in rows for metric in row)
-    metrics = [
-        metric
-        for metric in dict.fromkeys(logged)
-        if metric.startswith("valid/") and not metric.endswith("unscorable")
-    ]
-    if not metrics:
-        return []
-    return [report.drawing(figures.curves(histories, metrics), "validation over the rounds")]
 
 
 def _galleries(

@@ -16,7 +16,6 @@ from workdirs import load, make_workdir
 
 from jaxgan import compare as command
 from jaxgan.core import devices
-from jaxgan.core.errors import UserError
 from jaxgan.reporting.comparison import Difference
 from jaxgan.reporting.statistics import Interval
 from jaxgan.scores import get
@@ -126,16 +125,6 @@ def test_pesq_is_never_compared_without_other_scores():
     assert {"pesq_nb", "si_sdr", "estoi"} <= set(compare.compared_scores("pesq_nb"))
     assert list(compare.compared_scores("stoi,lsd")) == ["stoi", "lsd"]
     assert list(compare.compared_scores("estoi,pesq_wb"))[:2] == ["estoi", "pesq_wb"]
-
-
-def test_systems_are_named_by_as_much_of_their_paths_as_is_distinct():
-    assert compare.system_names(["runs/a", "runs/b/"]) == ["a", "b"]
-    assert compare.system_names(["x/a", "y/a"]) == ["x/a", "y/a"]
-    with pytest.raises(UserError, match="only once"):
-        compare.system_names(["x/a", "x/a"])
-    assert compare.system_names(["x/noisy"]) == ["x/noisy"]
-    with pytest.raises(UserError, match="noisy: this name"):
-        compare.system_names(["noisy", "b"])
 
 
 @pytest.mark.parametrize(
