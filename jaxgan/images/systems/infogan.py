@@ -1,19 +1,15 @@
 """InfoGAN (Chen et al., NeurIPS 2016): a GAN whose codes explain its samples.
 
 G makes a sample of a latent code z and of codes c: a category, and numbers from U[-1, 1]. Q, which
-is further outputs of D's network, guesses c from the sample. That bounds the mutual information of
-codes and samples from below (`networks.codes.bounds`),
-
-    L_I = E log Q(c|G(z, c)) + H(c)  <=  I(c; G(z, c)),
-
-and the game is  min over G and Q, max over D, of  V(D, G) - weight L_I. In every step:
+is further outputs of D's network, guesses c from the sample. L_I = E log Q(c|G(z, c)) + H(c) is at
+most the mutual information I(c; G(z, c)) (`networks.codes.bounds`), and the game is min over G and
+Q, max over D, of V(D, G) - weight L_I. In every step:
 
     D and Q take a step down  -log s(D(x)) - log(1 - s(D(G(z, c)))) - weight L_I
     G takes a step down       -log s(D(G(z, c)))                    - weight L_I      with new z, c
 
-The bound holds for every Q but is loose for a bad one, so Q maximises it too. The layers that D and
-Q share follow both losses, as in the authors' code. No label is used in training. Validation
-assigns each held-out image to the category that Q finds most likely (`eval/clustering_accuracy`).
+The layers that D and Q share follow both losses, as in the authors' code. Validation assigns each
+held-out image to the category that Q finds most likely (`eval/clustering_accuracy`).
 """
 
 import dataclasses
@@ -40,14 +36,11 @@ LOSS = LOSSES["non_saturating"]
 
 @dataclasses.dataclass(frozen=True)
 class System:
-    """Everything that is fixed during a run.
+    """Everything that is fixed; the first output of D is its own, all others are Q's guesses.
 
     Attributes:
-        networks: of G and D; the first output of D is its own, all others are Q's guesses.
-        optimizers: of G and D.
         prior: of the codes.
         weights: of the bounds of the categorical and of the continuous codes.
-        average_decay: of the running average of G's parameters; 0: none is kept.
     """
 
     networks: pair.Networks
@@ -63,8 +56,8 @@ def generate(
     """Returns samples [count, *shape], their codes, and G's state."""
     latent_key, code_key = jax.random.split(step_key(run_state))
     drawn = codes.draw(system.prior, code_key, count)
-    conditions = codes.conditions(system.prior, drawn)
-    fake, state = pair.generate(system.networks, generator, latent_key, count, conditions)
+    given = codes.conditions(system.prior, drawn)
+    fake, state = pair.generate(system.networks, generator, latent_key, count, given)
     return fake, drawn, state
 
 
@@ -116,18 +109,12 @@ def make_system(config: ConfigDict, shape: tuple[int, ...]) -> System:
 
 
 def make(config: ConfigDict, mesh: Mesh) -> Recipe:
-    """Returns the recipe of a config, with its data read.
-
-    Raises:
-        UserError: a setting or the data cannot be used; the message says which.
-    """
+    """Returns the recipe of a config, with its data read; UserError if it cannot be used."""
     training = open_training(config, mesh, pair.CHOICES, pair.RANGES | codes.RANGES)
     system = make_system(config, training.shape)
-
+    given = system.networks, system.optimizers, system.average_decay, system.prior.width
     return training.recipe(
-        init=pair.initial(
-            system.networks, system.optimizers, system.average_decay, system.prior.width
-        ),
+        init=pair.initial(*given),
         step=functools.partial(step, system=system),
         moves=("discriminator", "generator"),
         sample=make_sample(config, training.shape),
@@ -142,8 +129,8 @@ def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
     def sample(generator: Player, key: jax.Array, labels: jax.Array) -> jax.Array:
         latent_key, code_key = jax.random.split(key)
         drawn = codes.draw(system.prior, code_key, len(labels))
-        conditions = codes.conditions(system.prior, drawn)
-        return pair.deploy(system.networks, generator, latent_key, conditions)
+        given = codes.conditions(system.prior, drawn)
+        return pair.deploy(system.networks, generator, latent_key, given)
 
     return sample
 
@@ -151,13 +138,11 @@ def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
 def make_measure(config: ConfigDict, valid: Images, mesh: Mesh) -> MeasurePlayers:
     """Returns what measures how well Q's categories agree with the classes of held-out images."""
     system = make_system(config, valid.shape)
+    network = system.networks.discriminator
 
     def guess(discriminator: Player, images: jax.Array) -> jax.Array:
-        outputs: Any = system.networks.discriminator.apply(
-            discriminator.variables, images, train=False
-        )
-        categories: jax.Array = outputs[:, 1 : 1 + system.prior.categories]
-        return categories
+        outputs: Any = network.apply(discriminator.variables, images, train=False)
+        return jax.numpy.asarray(outputs[:, 1 : 1 + system.prior.categories])
 
     return measure_clustering(guess, "discriminator", valid, mesh)
 

@@ -119,11 +119,7 @@ def step(run_state: RunState, rows: jax.Array, data: Resident, *, system: System
 
 
 def make(config: ConfigDict, mesh: Mesh) -> Recipe:
-    """Returns the recipe of a config, with its data read.
-
-    Raises:
-        UserError: a setting or the data cannot be used; the message says which.
-    """
+    """Returns the recipe of a config, with its data read; UserError if it cannot be used."""
     ranges = {"sketches": (0, 1), "noise": (0, math.inf)}
     training = open_training(config, mesh, pair.CHOICES, pair.RANGES | ranges)
     system = System(

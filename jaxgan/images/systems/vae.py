@@ -116,11 +116,7 @@ def initial(key: jax.Array, *, system: System) -> RunState:
 
 
 def make(config: ConfigDict, mesh: Mesh) -> Recipe:
-    """Returns the recipe of a config, with its data read.
-
-    Raises:
-        UserError: a setting or the data cannot be used; the message says which.
-    """
+    """Returns the recipe of a config, with its data read; UserError if it cannot be used."""
     least = {"latent": 1, "learning_rate": 0, "sd": 1e-6, "bound.images": 1, "bound.draws": 1}
     ranges = {key: (low, math.inf) for key, low in least.items()}
     training = open_training(config, mesh, {"decoder": networks.DECODERS}, ranges)
