@@ -1,94 +1,11 @@
-"""Draws from a trained generator: `python sample.py --workdir=DIR [--count=N] [--output=PATH]`."""
+"""Draws from a trained generator: `python sample.py --workdir=DIR [--count=N] [--output=PATH]`.
 
-import argparse
+The code is in jaxgan/commands/sample.py, which `jaxgan sample` runs too.
+"""
+
 import sys
 
-from jaxgan.core import command
-from jaxgan.core.command import Parser
-from jaxgan.core.errors import UserError
-
-# Nothing here imports jax before main() does: --help and mistakes in flags answer at once.
-
-
-def parse(argv: list[str] | None) -> argparse.Namespace:
-    """Returns the flags.
-
-    Raises:
-        UserError: a flag is unknown or has a value that it may not have.
-    """
-    parser = Parser(
-        description="Draws from a trained generator. Generators of sequences write one sequence "
-        "per line: text, or the tokens of an oracle as numbers. Generators of images write a grid "
-        "and an .npz file.",
-        epilog="The same flags draw the same.",
-    )
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the training")
-    parser.add_argument("--count", type=int, default=10, metavar="N", help="default: 10")
-    parser.add_argument(
-        "--temperature",
-        type=float,
-        metavar="T",
-        help="of sequences: below 1 for likelier ones, above 1 for rarer ones; default: 1",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the draw; default: 0")
-    parser.add_argument(
-        "--checkpoint", default="last", metavar="last|best|ROUND", help="default: last"
-    )
-    parser.add_argument(
-        "--output",
-        metavar="PATH",
-        help="a folder for images; a file for sequences, default: standard output",
-    )
-    parser.add_argument("--label", metavar="CLASS", help="of images, if the system knows classes")
-    parser.add_argument(
-        "--seed_index",
-        type=int,
-        default=0,
-        metavar="S",
-        help="of images: which seed of a run of several, config.seeds; default: 0",
-    )
-    parser.add_argument(
-        "--interpolate",
-        type=int,
-        metavar="N",
-        help="of images: a grid of --count rows, each N images from one latent code to another",
-    )
-    flags = parser.parse_args(argv)
-    if flags.count < 1:
-        raise UserError(f"--count={flags.count}: must be 1 or more")
-    if flags.interpolate is not None and flags.interpolate < 2:
-        raise UserError(f"--interpolate={flags.interpolate}: must be 2 or more")
-    if flags.temperature is not None and not 0 < flags.temperature < float("inf"):
-        raise UserError(f"--temperature={flags.temperature}: must be above 0")
-    return flags
-
-
-def sample(argv: list[str] | None) -> None:
-    """Reads the flags and draws."""
-    flags = parse(argv)
-
-    from jaxgan import recipes
-    from jaxgan.core import devices
-    from jaxgan.core.recipe import SampleRequest
-
-    devices.prepare()
-    draw = recipes.command(flags.workdir, "sample")
-    request = SampleRequest(
-        flags.count,
-        flags.seed,
-        flags.output,
-        flags.temperature,
-        flags.label,
-        flags.seed_index,
-        flags.interpolate,
-    )
-    draw(flags.workdir, flags.checkpoint, request)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Returns the exit status; see `command.run`."""
-    return command.run(lambda: sample(argv))
-
+from jaxgan.commands.sample import main
 
 if __name__ == "__main__":
     sys.exit(main())

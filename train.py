@@ -1,80 +1,11 @@
 """Trains a system: `python train.py --config=configs/NAME.py[:PRESET] [--config.key=value ...]`.
 
-The same command again continues a run that was stopped.
+The code is in jaxgan/commands/train.py, which `jaxgan train` runs too.
 """
 
-import argparse
-import contextlib
 import sys
 
-from jaxgan.core.command import Parser
-from jaxgan.core.errors import NonFiniteError, UserError
-from jaxgan.core.signals import STOPPED
-
-# Nothing here imports jax before main() does: the worker processes that compute scores import this
-# file again when they are spawned, and without jax they stay small and start fast.
-
-
-def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
-    """Returns the flags, and the remaining items, which are for the config."""
-    parser = Parser(
-        description="Trains a system. The same command again continues a run that was stopped.",
-        epilog="Any value of the config: --config.key=value, such as --config.rounds=10.",
-    )
-    parser.add_argument("--config", required=True, metavar="FILE[:PRESET]")
-    parser.add_argument("--workdir", metavar="DIR", help="default: runs/NAME-PRESET")
-    parser.add_argument("--debug_nans", action="store_true", help="raise at the first NaN")
-    parser.add_argument("--profile", type=int, metavar="K", help="write a trace of round K")
-    processes = parser.add_argument_group(
-        "several processes", "srun, mpirun and TPU pods need none of these"
-    )
-    processes.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
-    processes.add_argument("--processes", type=int, metavar="N")
-    processes.add_argument("--process_id", type=int, metavar="I", help="from 0")
-    return parser.parse_known_args(argv)
-
-
-def train(argv: list[str] | None) -> None:
-    """Reads the config and trains."""
-    flags, overrides = parse(argv)
-
-    import jax
-
-    from jaxgan import recipes
-    from jaxgan.core import config as configs
-    from jaxgan.core import devices, loop
-
-    config = configs.load(flags.config, overrides)
-    workdir = flags.workdir or f"runs/{configs.name(flags.config)}"
-    devices.start(flags.coordinator, flags.processes, flags.process_id)
-    if flags.debug_nans or config.get("debug_nans"):
-        jax.config.update("jax_debug_nans", True)
-    may_change = recipes.declaration(config).may_change
-    if loop.finished(config, workdir, may_change):
-        return
-    with contextlib.closing(recipes.make(config, devices.make_mesh())) as recipe:
-        loop.run(recipe, config, workdir, flags.profile, may_change)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Returns the exit status.
-
-    0: done, or stopped after a round; 1: a value is not finite; 2: a mistake of the user's; 130:
-    interrupted.
-    """
-    try:
-        train(argv)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except NonFiniteError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(STOPPED, file=sys.stderr)
-        return 130
-    return 0
-
+from jaxgan.commands.train import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,8 +11,9 @@ import functools
 import importlib.util
 import json
 import math
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from etils import epath
@@ -23,13 +24,17 @@ from jaxgan.core.errors import UserError
 
 CONFIG_FILE = "config.json"
 PREFIX = "--config."
+PACKAGE = Path(__file__).parents[1]
+CONFIGS = (PACKAGE / "configs", PACKAGE.parent / "configs")
+"""Where this project's own configs are: in the installed package, or beside it in a source tree."""
 
 
 def load(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
     """Returns the config of a file, with overrides applied.
 
     Args:
-        spec: "path/to/file.py" or "path/to/file.py:preset".
+        spec: "path/to/file.py" or "path/to/file.py:preset"; or the name of one of this project's
+            configs in place of a path, "metricgan" or "metricgan:quick".
         overrides: items such as "--config.data.root=/data".
 
     Raises:
@@ -52,9 +57,18 @@ def load(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
 
 
 def split(spec: str) -> tuple[str, str | None]:
-    """Splits "configs/x.py:quick" into ("configs/x.py", "quick"); without a preset it is None."""
+    """Splits "configs/x.py:quick" into ("configs/x.py", "quick"); without a preset it is None.
+
+    The name of one of this project's configs, "x" or "x:quick", gives the path of its file.
+    """
     path, colon, preset = spec.rpartition(".py:")
-    return (f"{path}.py", preset) if colon else (spec, None)
+    if colon:
+        return f"{path}.py", preset
+    stem, _, preset = spec.partition(":")
+    named = [file for folder in CONFIGS if (file := folder / f"{stem}.py").is_file()]
+    if stem.isidentifier() and named:
+        return str(named[0]), preset or None
+    return spec, None
 
 
 def name(spec: str) -> str:
@@ -155,11 +169,14 @@ def to_plain(config: ConfigDict) -> dict[str, Any]:
 def _get_config_of(path: str) -> Any:
     file = epath.Path(path)
     if not file.is_file():
-        raise UserError(f"--config: {path} does not exist; give a file such as configs/NAME.py")
+        raise UserError(f"--config: {path} does not exist; give a file or a name such as metricgan")
     module_spec = importlib.util.spec_from_file_location(file.stem, file)
     if module_spec is None or module_spec.loader is None:
         raise UserError(f"--config: {path} is not a Python file")
     module = importlib.util.module_from_spec(module_spec)
+    for folder in CONFIGS:
+        if folder.is_dir() and str(folder.parent) not in sys.path:
+            sys.path.append(str(folder.parent))  # a config may import one of this project's
     try:
         module_spec.loader.exec_module(module)
     except SyntaxError as error:

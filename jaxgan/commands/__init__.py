@@ -1,0 +1,1 @@
+"""The commands: train, eval, enhance and sample. Each module has a `main`."""
