@@ -277,6 +277,7 @@ def trained(
 ) -> tuple[Table, dict[str, object]]:
     """Returns a table of trained runs, and the values of every seed."""
     budget, mnist = options.budget, options.mnist
+    columns: Sequence[Column]
     if name in ("ring", "grid25"):
         rows, columns = points(name, budget), POINTS
     elif name == "losses":
@@ -433,7 +434,8 @@ def birthday(options: argparse.Namespace) -> tuple[Table, dict[str, object]]:
     runs = sorted(path.parent for path in (options.workdir / "losses").glob("*/seed*/checkpoints"))
     for workdir in runs:
         drawn[f"{workdir.parent.name}, {workdir.name}"] = samples_of(workdir, options.workdir)
-    body, found = [], {}
+    body: list[list[Cell]] = []
+    found: dict[str, object] = {}
     for name, values in drawn.items():
         features = classifier(values).features.reshape(REPEATS, DRAWN, -1)
         test = birthday_test(features, threshold)

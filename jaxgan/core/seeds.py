@@ -28,14 +28,16 @@ from jaxgan.core.state import Metrics, Players, PyTree, RunState, StepResult
 from jaxgan.core.steps import Step
 
 Init = Callable[[jax.Array], RunState]
+"""(key) -> the state of one seed before its first update; pure."""
 Evaluate = Callable[[RunState, int], Callable[[], Evaluation]]
+"""As `Recipe.evaluate`."""
 
 
 def stacked_init(init: Init, seed: int, count: int) -> Init:
     """Returns the `init` of several seeds; it ignores the key that it is given.
 
     Args:
-        init: (key) -> the state of one seed before its first update; pure.
+        init: of one seed.
         seed: of the first one; the others follow it.
         count: how many.
     """
@@ -59,13 +61,25 @@ def stacked_step(step: Step) -> Step:
 
     Args:
         step: of one seed.
+
+    Raises:
+        UserError: when it is traced: the number of updates, or an integer scalar of the memory,
+            differs between seeds.
     """
 
     def steps_of_seeds(run_state: RunState, batch: PyTree, *shared: Any) -> StepResult:
         memory = jax.tree.map(lambda leaf: 0 if leaf.ndim else None, run_state.memory)
         axes: Any = RunState(players=0, step=None, key=0, memory=memory)  # type: ignore[arg-type]
         mapped = jax.vmap(step, in_axes=(axes, 0, *[None] * len(shared)), out_axes=(axes, 0))
-        result: StepResult = mapped(run_state, batch, *shared)
+        try:
+            result: StepResult = mapped(run_state, batch, *shared)
+        except ValueError as error:
+            if "out_axes" not in str(error):
+                raise
+            raise UserError(
+                "config.seeds: this system counts its updates differently for each seed; start one "
+                "run a seed with config.seed"
+            ) from error
         return result
 
     return steps_of_seeds

@@ -7,7 +7,6 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxgan.core import devices
 
@@ -67,10 +66,6 @@ def halve_images(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def double_images(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolves transposed with stride 2 and "SAME" padding, as one product with the kernel.
 
-    A tap of the kernel reaches either the even or the odd rows of the result, and likewise columns.
-    So the four kinds of pixels are four convolutions of x with stride 1, which have their windows
-    in common.
-
     Args:
         x: [B, H, W, C_in].
         kernel: [kh, kw, C_in, C_out], kh and kw at least 2, same dtype.
@@ -78,16 +73,41 @@ def double_images(x: jax.Array, kernel: jax.Array) -> jax.Array:
     Returns:
         [B, 2 H, 2 W, C_out], as `jax.lax.conv_transpose` defines it.
     """
-    count, rows, columns, _ = x.shape
-    filters = kernel.shape[-1]
-    phases = _phases(_phases(kernel, 0), 2)  # [rows of a window, 2, columns of it, 2, C_in, C_out]
-    high, _, wide, _, *_ = phases.shape
-    reach = [(taps + 1) // 2 // 2 for taps in kernel.shape[:2]]
-    pads = [(reach[0], high - 1 - reach[0]), (reach[1], wide - 1 - reach[1])]
-    windows = _image_windows(jnp.pad(x, ((0, 0), *pads, (0, 0))), (high, wide), 1)
-    flat = phases.transpose(0, 2, 4, 1, 3, 5).reshape(-1, 4 * filters)
-    y = (windows @ flat).reshape(count, rows, columns, 2, 2, filters)
-    return y.transpose(0, 1, 3, 2, 4, 5).reshape(count, 2 * rows, 2 * columns, filters)
+    count, rows, columns, channels = x.shape
+    high, wide, _, filters = kernel.shape
+    # What each pixel adds to its surroundings; windows of x would be 1.4 times the arithmetic.
+    parts = x.reshape(-1, channels) @ kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
+    of_rows = _overlapping(parts.reshape(count, rows, columns, high, wide * filters), 1)
+    return _overlapping(of_rows.reshape(count, 2 * rows, columns, wide, filters), 2)
+
+
+def _overlapping(parts: jax.Array, axis: int) -> jax.Array:
+    """Adds the overlapping parts of neighbours: [..., n, ..., taps, F] -> [..., 2 n, ..., F].
+
+    Tap 2 s + before - r of sample i + s belongs to place 2 i + r of the result.
+
+    Args:
+        parts: what each sample adds to the places around it.
+        axis: of the samples.
+    """
+    count, taps = parts.shape[axis], parts.shape[-2]
+    before = (taps + 1) // 2
+    places = []
+    for place in (0, 1):
+        terms = []
+        for shift in range(-(before // 2), (taps - before) // 2 + 1):
+            tap = 2 * shift + before - place
+            if 0 <= tap < taps:
+                part = parts[..., tap, :]
+                pads = [(0, 0)] * part.ndim
+                pads[axis] = (max(-shift, 0), max(shift, 0))
+                start = max(shift, 0)
+                terms.append(
+                    jax.lax.slice_in_dim(jnp.pad(part, pads), start, start + count, axis=axis)
+                )
+        places.append(functools.reduce(jnp.add, terms))
+    shape = places[0].shape
+    return jnp.stack(places, axis + 1).reshape(*shape[:axis], 2 * count, *shape[axis + 1 :])
 
 
 def _image_windows(x: jax.Array, size: tuple[int, int], stride: int) -> jax.Array:
@@ -100,20 +120,6 @@ def _image_windows(x: jax.Array, size: tuple[int, int], stride: int) -> jax.Arra
         ]
         x = jnp.concatenate(shifted, axis=-1)
     return x
-
-
-def _phases(kernel: jax.Array, axis: int) -> jax.Array:
-    """Splits an axis of taps in two: [taps] -> [samples in reach, even or odd place].
-
-    Tap 2 s + before - r multiplies sample i + s of x for place 2 i + r of the result.
-    """
-    taps = kernel.shape[axis]
-    before = (taps + 1) // 2
-    shifts = np.arange(-(before // 2), (taps - before) // 2 + 1)
-    tap = 2 * shifts[:, None] + before - np.arange(2)
-    inside = (tap >= 0) & (tap < taps)
-    padded = jnp.concatenate([kernel, jnp.zeros_like(jnp.take(kernel, np.array([0]), axis))], axis)
-    return jnp.take(padded, np.where(inside, tap, taps), axis)
 
 
 def _over_image(image: jax.Array, kernel: jax.Array) -> jax.Array:
