@@ -46,7 +46,7 @@ RECIPES = {
 }
 
 
-COMMANDS = ("evaluate", "enhance", "sample", "compare")
+COMMANDS = ("evaluate", "enhance", "sample", "compare", "load")
 """What a trained run may be able to do."""
 
 

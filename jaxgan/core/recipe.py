@@ -131,6 +131,8 @@ class Declaration:
             system cannot.
         compare: (workdirs, command, data, checkpoint, output, scores) compares trained runs, for
             jaxgan.compare; `command` is `jaxgan.recipes.command`. None if the system cannot.
+        load: (workdir, checkpoint) -> what the run has trained, as a function of arrays, for
+            jaxgan.load; None if the system cannot.
         may_change: config keys that influence no number, such as a count of worker processes. A run
             may continue with other values for them.
     """
@@ -140,4 +142,5 @@ class Declaration:
     enhance: Callable[..., Any] | None = None
     sample: Callable[..., None] | None = None
     compare: Callable[..., None] | None = None
+    load: Callable[..., Any] | None = None
     may_change: tuple[str, ...] = ()

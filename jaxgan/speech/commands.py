@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.core.command import ONE_SEED, refuse_flags
 from jaxgan.core.recipe import Declaration, Recipe
+from jaxgan.speech.arrays import ArrayEnhancer
 from jaxgan.speech.enhancer import Enhancer, load
 from jaxgan.speech.networks.denoiser import Denoiser
 from jaxgan.speech.settings import MAY_CHANGE
@@ -42,8 +43,16 @@ def declare(
         trained = enhance(workdir, checkpoint)
         evaluation.evaluate(trained, workdir, data, checkpoint, output, scores)
 
+    def load_for_arrays(workdir: epath.PathLike, checkpoint: str) -> ArrayEnhancer:
+        return ArrayEnhancer(enhance(workdir, checkpoint))
+
     return Declaration(
-        make, evaluate=evaluate, enhance=enhance, compare=compare, may_change=MAY_CHANGE
+        make,
+        evaluate=evaluate,
+        enhance=enhance,
+        compare=compare,
+        load=load_for_arrays,
+        may_change=MAY_CHANGE,
     )
 
 

@@ -1,0 +1,77 @@
+"""Arrays of samples, enhanced by what `jaxgan.load` returns."""
+
+import numpy as np
+import pytest
+import soundfile
+from workdirs import make_workdir
+
+import jaxgan
+from jaxgan.commands import enhance
+from jaxgan.core.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_workdir(tmp_path_factory.mktemp("arrays") / "run")
+
+
+@pytest.fixture(scope="module")
+def enhancer(run):
+    return jaxgan.load(run)
+
+
+def noise(*shape, seed=0):
+    return (0.1 * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize("rate", [16000, 44100, 8000])
+def test_an_array_gives_what_its_file_gives(run, enhancer, tmp_path, rate):
+    samples = noise(2, 20001)
+    soundfile.write(tmp_path / "noisy.wav", samples.T, rate, subtype="FLOAT")
+    flags = [f"--workdir={run}", f"--input={tmp_path / 'noisy.wav'}", f"--output={tmp_path / 'o'}"]
+    assert enhance.main(flags) == 0
+    expected, _ = soundfile.read(tmp_path / "o" / "noisy.wav", dtype="float32")
+    found = enhancer(samples, rate)
+    assert found.shape == samples.shape
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected.T, atol=1e-5)
+    assert np.abs(found - samples).max() > 1e-3
+
+
+def test_shape_and_type_stay(enhancer):
+    samples = noise(5000)
+    expected = enhancer(samples, 16000)
+    np.testing.assert_allclose(enhancer(samples.astype(np.float64), 16000), expected, atol=1e-6)
+    assert enhancer(samples.astype(np.float64), 16000).dtype == np.float64
+    whole = np.round(samples * 32768).astype(np.int16)
+    found = enhancer(whole, 16000)
+    assert found.dtype == np.int16
+    np.testing.assert_allclose(found / 32768, expected, atol=3e-3)
+    assert enhancer(samples[None], 16000).shape == (1, 5000)
+
+
+@pytest.mark.parametrize("length", [0, 1, 2])
+def test_few_samples_stay_few(enhancer, length):
+    assert enhancer(noise(length), 48000).shape == (length,)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "message"),
+    [
+        (noise(300, 2), 16000, "samples are 300 x 2, but channels come first: give samples.T"),
+        (noise(1, 2, 3), 16000, r"samples are an array of 1 x 2 x 3: give \[n\]"),
+        (np.zeros(9, np.int32), 16000, "samples are int32: give int16, float32, float64"),
+        (np.array([0.1, np.nan]), 16000, "samples are NaN or infinite in places"),
+        (np.full(9, 3000.0), 16000, "float samples reach 3000, where full scale is 1.0"),
+        (noise(9), 0, "sample_rate=0: give a whole number of Hz"),
+        (noise(9), 16000.5, "sample_rate=16000.5: give a whole number"),
+    ],
+)
+def test_what_cannot_be_enhanced_is_named(enhancer, samples, rate, message):
+    with pytest.raises(UserError, match=message):
+        enhancer(samples, rate)
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(UserError, match=str(tmp_path)):
+        jaxgan.load(tmp_path)
