@@ -258,7 +258,9 @@ def readable(path: epath.Path, remedy: str) -> Iterator[None]:
     """Turns the errors that a damaged or incomplete checkpoint causes into a UserError."""
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # orbax raises this very class for an array that it cannot read
         raise UserError(f"{path} cannot be restored ({reason(error)}); {remedy}") from error
 
 

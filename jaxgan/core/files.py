@@ -78,7 +78,9 @@ def reason(error: Exception) -> str:
     """Returns the cause of an error on one line, without tensorstore's internal details."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    lines = str(error).split(" [")[0].splitlines() or [type(error).__name__]
+    # What orbax and tensorstore add for their own developers.
+    text = str(error).split(" [")[0].split(" See full TensorStore")[0]
+    lines = text.splitlines() or [type(error).__name__]
     return lines[0] if len(lines[0]) <= 200 else f"...{lines[0][-200:]}"
 
 

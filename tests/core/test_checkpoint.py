@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from etils import epath
 
 from jaxgan.core import checkpoint, checksums, devices, history, state
 from jaxgan.core.checkpoint import Checkpoints, Position
@@ -165,6 +166,17 @@ def test_every_flipped_bit_is_found(two_rounds, item):
                     load_players(two_rounds, "last")
             path.write_bytes(intact)
         checkpoints.restore(make_state(0))
+
+
+def test_an_array_that_orbax_cannot_read_is_told_in_one_line(tmp_path):
+    """orbax raises a plain Exception for it. Checksums find such a file first, if there are any."""
+    told = "Encountered error while reading array index: (slice(0, 8, 1),)."
+    with (
+        pytest.raises(UserError) as error,
+        checkpoint.readable(epath.Path("run/2"), "start a new run"),
+    ):
+        raise Exception(f"{told} See full TensorStore details: <bound method of")
+    assert str(error.value) == f"run/2 cannot be restored ({told}); start a new run"
 
 
 def test_a_run_can_continue_from_the_checkpoint_before_a_damaged_one(two_rounds):
