@@ -10,6 +10,7 @@ from workdirs import make_enhancer, tiny_config, tiny_params
 
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
+from jaxgan.speech.data import audio
 from jaxgan.speech.enhance_files import enhance_files
 
 
@@ -143,6 +144,18 @@ def test_unusual_files_are_handled_and_named(tmp_path, run, printed):
     assert f"skipped {folder / 'nothing.flac'}: cannot be decoded" in lines
     assert "ignored files whose names have no audio suffix: 1 .txt" in lines
     assert "hidden" not in lines
+
+
+def test_float_samples_in_int16_units_are_skipped_as_in_training(tmp_path, run, printed):
+    wave = noise(4000)
+    save(tmp_path / "in" / "good.wav", wave)
+    path = save(tmp_path / "in" / "units.wav", wave * 32768, subtype="FLOAT")
+    run()
+    with pytest.raises(audio.BadAudioError) as training:
+        audio.read(path)
+    assert f"skipped {path}: {training.value}" in printed
+    assert "full scale is 1.0" in str(training.value)
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["good.wav"]
 
 
 def test_a_file_with_a_damaged_end_leaves_no_partial_output(tmp_path, run, printed):

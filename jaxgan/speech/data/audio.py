@@ -6,6 +6,7 @@ The same rules apply everywhere: channels are averaged, other rates are resample
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -34,6 +35,12 @@ UNREADABLE = (soundfile.SoundFileError, OSError, ValueError, TypeError, MemoryEr
 """Exceptions that decoding may raise for a file that is damaged or is not audio."""
 
 
+_SHORTER = re.compile(r"\b(?:data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)")
+"""What libsndfile notes on opening a WAV, AIFF, AU or W64 file that is shorter than it states."""
+_UNKNOWN_SIZE = 2**31 - 2**16
+"""Sizes from here on stand for an unknown size."""
+
+
 class BadAudioError(Exception):
     """Raised for a file without usable samples; the message says why but does not name the file."""
 
@@ -42,6 +49,39 @@ def reason_undecodable(error: BaseException) -> str:
     """Returns why a file cannot be decoded, given one of `UNREADABLE`, without naming the file."""
     reason = str(error).split(":")[-1].strip().rstrip(".")
     return f"cannot be decoded ({reason or type(error).__name__})"
+
+
+def open_to_read(path: str | os.PathLike[str]) -> soundfile.SoundFile:
+    """Opens a file, whose name may be any bytes.
+
+    Raises:
+        BadAudioError: the file cannot be decoded, or is shorter than its header says.
+    """
+    try:
+        file = soundfile.SoundFile(os.fsencode(path))
+    except UNREADABLE as error:
+        raise BadAudioError(reason_undecodable(error)) from error
+    found = _SHORTER.search(file.extra_info)
+    if found:
+        stated, present = int(found[1]), int(found[2])
+        # Programs that write to a pipe leave a size of 0 or of about 2 or 4 GiB in the header.
+        if present < stated < _UNKNOWN_SIZE:
+            file.close()
+            raise BadAudioError(
+                f"truncated: its header states {stated} bytes of samples, but {present} are there"
+            )
+    return file
+
+
+def check_scale(samples: np.ndarray) -> None:
+    """Checks float samples of any shape, as decoded; every reader of audio calls this.
+
+    Raises:
+        BadAudioError: the samples are in int16 units or otherwise far beyond a full scale of 1.0.
+    """
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak > LOUDEST_PEAK:
+        raise BadAudioError(f"float samples reach {peak:.0f} where full scale is 1.0")
 
 
 def to_int16(samples: np.ndarray) -> np.ndarray:
@@ -69,11 +109,12 @@ def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
         A pair: the samples, int16 [n] at 16000 Hz with n > 0; and the file's own rate in Hz.
 
     Raises:
-        BadAudioError: the file cannot be decoded, is empty, contains NaN or infinity, or is a
-            float file whose full scale is not 1.0.
+        BadAudioError: the file cannot be decoded, is truncated or empty, contains NaN or infinity,
+            or is a float file whose full scale is not 1.0.
     """
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with open_to_read(path) as file:
+            samples, rate = file.read(dtype="float32", always_2d=True), file.samplerate
     except UNREADABLE as error:
         raise BadAudioError(reason_undecodable(error)) from error
     if len(samples) == 0:
@@ -81,9 +122,7 @@ def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
     mono = samples.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
         raise BadAudioError("contains NaN or infinite samples")
-    peak = float(np.abs(mono).max())
-    if peak > LOUDEST_PEAK:
-        raise BadAudioError(f"float samples reach {peak:.0f} where full scale is 1.0")
+    check_scale(samples)
     converted = to_int16(resample(mono, rate))
     if len(converted) == 0:
         raise BadAudioError("empty")
@@ -92,7 +131,7 @@ def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
 
 def write(path: str | os.PathLike[str], samples: np.ndarray) -> None:
     """Writes int16 [n] as a 16000 Hz mono file in the format that the path's suffix names."""
-    soundfile.write(path, samples, SAMPLE_RATE)
+    soundfile.write(os.fsencode(path), samples, SAMPLE_RATE)
 
 
 @contextlib.contextmanager
