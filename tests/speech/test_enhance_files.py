@@ -158,6 +158,26 @@ def test_float_samples_in_int16_units_are_skipped_as_in_training(tmp_path, run, 
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["good.wav"]
 
 
+def test_hidden_folders_are_no_part_of_a_source(tmp_path, run, printed):
+    for name in ("good.wav", ".Trash-1000/files/deleted.wav"):
+        save(tmp_path / "in" / name, noise(4000))
+    (tmp_path / "in" / ".Trash-1000" / "notes.txt").touch()
+    run()
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["good.wav"]
+    assert not any("ignored" in line for line in printed)
+
+
+def test_names_that_are_not_utf_8_and_truncated_files(tmp_path, run, printed):
+    latin = os.fsdecode(b"caf\xe9.wav")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / latin).write_bytes(save(tmp_path / "good.wav", noise(4000)).read_bytes())
+    cut = tmp_path / "in" / "cut.wav"
+    cut.write_bytes((tmp_path / "good.wav").read_bytes()[:4000])
+    run()
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [latin]
+    assert any(line.startswith(f"skipped {cut}: truncated: ") for line in printed)
+
+
 def test_a_file_with_a_damaged_end_leaves_no_partial_output(tmp_path, run, printed):
     whole = save(tmp_path / "in" / "cut.flac", noise(200000))
     data = whole.read_bytes()

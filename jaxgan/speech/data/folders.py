@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -66,6 +67,11 @@ def stems(files: Sequence[str]) -> list[str]:
     bare = [PurePosixPath(file).with_suffix("").as_posix() for file in files]
     counts = Counter(bare)
     return [file if counts[stem] > 1 else stem for file, stem in zip(files, bare, strict=True)]
+
+
+def normal(name: str) -> str:
+    """Returns the composed form (NFC) of a name, in which equal names have equal code points."""
+    return unicodedata.normalize("NFC", name)
 
 
 def split(

@@ -62,6 +62,23 @@ def test_a_corrupt_file_is_rejected(tmp_path):
         audio.read(tmp_path / "missing.wav")
 
 
+@pytest.mark.parametrize("suffix", ["wav", "aiff", "au", "w64"])
+def test_a_truncated_file_is_rejected(tmp_path, suffix):
+    path = save(tmp_path / f"a.{suffix}", tone(1.0))
+    path.write_bytes(path.read_bytes()[:20000])
+    with pytest.raises(audio.BadAudioError, match=r"^truncated: its header states \d+ bytes"):
+        audio.read(path)
+
+
+@pytest.mark.parametrize("size", [2**32 - 1, 2**31 - 1 - 36])
+def test_a_file_written_to_a_pipe_has_no_size_and_is_read_to_its_end(tmp_path, size):
+    path = save(tmp_path / "a.wav", tone(0.5))
+    content = bytearray(path.read_bytes())
+    content[40:44] = content[4:8] = size.to_bytes(4, "little")
+    path.write_bytes(content)
+    assert len(audio.read(path)[0]) == 8000
+
+
 def test_a_damaged_flac_is_rejected(tmp_path):
     path = save(tmp_path / "a.flac", np.random.default_rng(0).uniform(-0.5, 0.5, 40000))
     content = bytearray(path.read_bytes())
