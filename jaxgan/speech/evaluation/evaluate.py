@@ -126,7 +126,7 @@ def named_scores(scores: str, usual: Sequence[str] = USUAL) -> dict[str, str]:
     Raises:
         UserError: a score is unknown, or its package is not installed.
     """
-    named = {"": usual, "all": installed()}.get(scores) or scores.split(",")
+    named = {"": usual, "all": installed()}.get(scores) or score_names(scores)
     return {get(path).name: path for path in named}
 
 
