@@ -25,8 +25,6 @@ from jaxgan.speech.data.enhancement_plan import EnhancementPlan, FileJob, plan_e
 from jaxgan.speech.enhancer import Enhancer
 from jaxgan.speech.long_audio import cut, join, resample
 
-BLOCK_SECONDS = 4
-"""Duration of the blocks that are read from a file."""
 FLUSH = 16
 """Zeros appended to the enhanced stream at 16000 Hz, so that resampling it to the file's rate never
 gives fewer samples than the file has."""
@@ -103,7 +101,7 @@ def read(job: FileJob) -> Iterator[np.ndarray]:
         BadAudioError: see `audio.open_to_read` and `audio.check_scale`.
     """
     with audio.open_to_read(job.source) as file:
-        while len(block := file.read(BLOCK_SECONDS * job.rate, "float32", always_2d=True)):
+        while len(block := file.read(audio.BLOCK_SECONDS * job.rate, "float32", always_2d=True)):
             finite = np.isfinite(block)
             if not finite.all():
                 job.non_finite += int(np.count_nonzero(~finite))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxgan.core.data_files import Problem, count_files
-from jaxgan.speech.data.audio import FULL_SCALE, SAMPLE_RATE
+from jaxgan.speech.data.audio import FULL_SCALE, SAMPLE_RATE, reason_too_long
 
 HOP = 256
 """Samples between the starts of two STFT frames."""
@@ -34,9 +34,7 @@ def reason_unusable(samples: np.ndarray, longest_seconds: float = np.inf) -> str
             f"{seconds:.3f} s is too short for the discriminator: "
             f"{frame_count(len(samples))} frames, but it needs {FEWEST_FRAMES}"
         )
-    if seconds > longest_seconds:
-        return f"{seconds:.1f} s is longer than config.data.longest_seconds={longest_seconds:g}"
-    return reason_silent(samples)
+    return reason_too_long(seconds, longest_seconds) or reason_silent(samples)
 
 
 def reason_silent(samples: np.ndarray) -> str:

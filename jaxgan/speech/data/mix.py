@@ -231,7 +231,11 @@ def open_mix(data: ConfigDict) -> tuple[MixCorpus, PairCorpus, tuple[Problem, ..
         raise UserError("config.data.snrs is empty: give at least one ratio in dB")
     longest = data.longest_seconds
     speech = split(
-        "config.data.speech", data.speech, lambda wave: reason_unusable(wave, longest), data
+        "config.data.speech",
+        data.speech,
+        lambda wave: reason_unusable(wave, longest),
+        data,
+        longest,
     )
     noise = split("config.data.noise", data.noise, reason_noise_unusable, data)
     snrs = tuple(float(snr) for snr in data.snrs)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -51,7 +52,12 @@ class Pairs:
         return PairCorpus(self.names, self.clean, self.noisy)
 
 
-def read_sides(clean: Path, noisy: Path, check: Callable[[np.ndarray], str]) -> Pairs:
+def read_sides(
+    clean: Path,
+    noisy: Path,
+    check: Callable[[np.ndarray], str],
+    longest_seconds: float = math.inf,
+) -> Pairs:
     """Reads two folders and pairs their files by name. Suffixes may differ.
 
     Args:
@@ -59,6 +65,7 @@ def read_sides(clean: Path, noisy: Path, check: Callable[[np.ndarray], str]) -> 
         noisy: a folder of noisy files in the same sub-folders.
         check: takes the samples of either side, int16 [n] at 16000 Hz, and returns why they cannot
             be used, or "" if they can.
+        longest_seconds: longer files are not decoded.
     """
     folders = (clean, noisy)
     matches, problems = _match(clean, noisy)
@@ -66,7 +73,7 @@ def read_sides(clean: Path, noisy: Path, check: Callable[[np.ndarray], str]) -> 
         return Pairs((), join([]), join([]), tuple(problems))
     names = sorted(matches)
     files = [[matches[name][side] for name in names] for side in range(2)]
-    both = [load(folder, own) for folder, own in zip(folders, files, strict=True)]
+    both = [load(folder, own, longest_seconds) for folder, own in zip(folders, files, strict=True)]
     usable = []
     for index in range(len(names)):
         paths = [str(folder / own[index]) for folder, own in zip(folders, files, strict=True)]
@@ -164,7 +171,7 @@ def open_pairs(data: ConfigDict) -> tuple[PairCorpus, PairCorpus, tuple[Problem,
         return reason_unusable(wave, data.longest_seconds)
 
     if parts[0] and parts[1]:
-        sets = [read_sides(*part, check) for part in parts if part]
+        sets = [read_sides(*part, check, data.longest_seconds) for part in parts if part]
         for name, found in zip(("train", "valid"), sets, strict=True):
             require_usable(key, root / name, found.names, found.problems)
         return sets[0].corpus(), sets[1].corpus(), sets[0].problems + sets[1].problems
@@ -174,7 +181,7 @@ def open_pairs(data: ConfigDict) -> tuple[PairCorpus, PairCorpus, tuple[Problem,
             f"{key}={root}: needs the folders clean and noisy, "
             "or train/clean, train/noisy, valid/clean and valid/noisy"
         )
-    whole = read_sides(*both, check)
+    whole = read_sides(*both, check, data.longest_seconds)
     require_usable(key, root, whole.names, whole.problems)
     held = hold_out(key, root, whole.names, data)
     corpus = whole.corpus()
