@@ -28,7 +28,12 @@ class Problem:
 
     def __str__(self) -> str:
         """Returns one line: the file, the reason and the action."""
-        return f"{self.path}: {self.reason}; {self.action}"
+        return printable(f"{self.path}: {self.reason}; {self.action}")
+
+
+def printable(text: str) -> str:
+    """Returns text with the bytes of file names that are not UTF-8 as escapes."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def refuse(problems: Sequence[Problem]) -> None:
@@ -39,7 +44,7 @@ def refuse(problems: Sequence[Problem]) -> None:
     more = len(problems) - LISTED_IN_ERROR
     rest = f"; and {more} more" if more > 0 else ""
     raise UserError(
-        f"config.data.strict=True refuses {count_files(len(problems))}: {named}{rest}. "
+        f"config.data.strict=True refuses {count_files(len(problems))}: {printable(named)}{rest}. "
         "Fix or remove them, or set config.data.strict=False to train without them"
     )
 
@@ -78,18 +83,26 @@ def find(folder: str | os.PathLike[str], suffixes: Collection[str]) -> list[str]
         Sorted paths relative to the folder, with "/" between their parts. Hidden files, and the
         files in hidden folders are ignored.
     """
-    return sorted(_walk(Path(folder), suffixes))
+    return sorted(_walk(Path(folder), suffixes, "", frozenset()))
 
 
-def _walk(folder: Path, suffixes: Collection[str]) -> Iterator[str]:
-    seen = set()
-    for current, subfolders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(current)
-        if real in seen:
-            subfolders.clear()
+def _walk(
+    folder: Path, suffixes: Collection[str], prefix: str, ancestors: frozenset[str]
+) -> Iterator[str]:
+    # A link to a folder that contains it would never end; two links to one folder are two folders.
+    real = os.path.realpath(folder)
+    if real in ancestors:
+        return
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
             continue
-        seen.add(real)
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
-                yield Path(current, name).relative_to(folder).as_posix()
+        if entry.is_dir():
+            yield from _walk(
+                folder / entry.name, suffixes, f"{prefix}{entry.name}/", ancestors | {real}
+            )
+        elif Path(entry.name).suffix.lower() in suffixes:
+            yield prefix + entry.name

@@ -37,7 +37,7 @@ class Display:
         self._silent = silent
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._seconds: deque[float] = deque(maxlen=_RECENT)
-        self._values: dict[str, float] = {}
+        self._values: dict[str, tuple[float, int]] = {}
         self._said_compiling: float | None = None
         self._bar: Progress | None = None
         if live and not silent:
@@ -76,13 +76,17 @@ class Display:
 
         Args:
             number: the round.
-            values: to show by name; names that are missing here show their last values.
+            values: to show by name; names that are missing here show their last value
+                and its round.
             seconds: wall time of the round with its validation and its checkpoint.
         """
         self._done = number
-        self._values.update(values)
+        self._values.update({name: (value, number) for name, value in values.items()})
         self._seconds.append(seconds)
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in self._values.items())
+        shown = "  ".join(
+            f"{name} {value:.4g}" + ("" if measured == number else f" (round {measured})")
+            for name, (value, measured) in self._values.items()
+        )
         left = self._left()
         if self._bar:
             self._bar.update(self._task, completed=number, values=shown, left=left)

@@ -40,8 +40,16 @@ def _measure(key: str) -> Measure:
     return measure
 
 
+@functools.cache
+def _load_networks() -> None:
+    """Loads the networks, which the package does in its first call."""
+    dnsmos.run(np.zeros(SAMPLE_RATE), SAMPLE_RATE)
+
+
 def _score(name: str, key: str) -> Score:
-    return Score(name, LOWEST, HIGHEST, higher_is_better=True, measure=_measure(key))
+    return Score(
+        name, LOWEST, HIGHEST, higher_is_better=True, measure=_measure(key), prepare=_load_networks
+    )
 
 
 dnsmos_sig = _score("dnsmos_sig", "sig_mos")

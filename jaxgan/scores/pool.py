@@ -44,9 +44,9 @@ class WorkerPool:
 
     The constructor starts the workers, which load their measures in the background. A measure of a
     task ends as "scored", "unscorable" (it is NaN), "failed" (the measure raised), "crashed" (its
-    process died) or "timed_out" (its process was killed). Every outcome is counted in `counts`, and
-    all but the first give NaN. The first failure, crash and time-out are logged as warnings, and
-    no outcome raises.
+    process died, and so did the next one that was asked) or "timed_out" (its process was killed).
+    Every outcome is counted in `counts`, and all but the first give NaN. The first failure, crash
+    and time-out are logged as warnings, and no outcome raises.
 
     The methods may be called from several threads.
 
@@ -310,6 +310,7 @@ class _WorkerThread(threading.Thread):
     def _score(self, task: _Task) -> Values:
         values = dict.fromkeys(task.names, math.nan)
         remaining = list(task.names)
+        asked_again = set()
         while remaining and not self._pool._closed:
             try:
                 worker = self._ready_worker()
@@ -329,7 +330,11 @@ class _WorkerThread(threading.Thread):
                 self._pool._count("timed_out", remaining.pop(0), detail)
             except Exception:
                 status = self._drop_worker()
-                self._pool._count("crashed", remaining.pop(0), f"exit status {status}")
+                # Something else may have killed the process, such as a lack of memory.
+                if remaining[0] in asked_again:
+                    self._pool._count("crashed", remaining.pop(0), f"exit status {status} twice")
+                else:
+                    asked_again.add(remaining[0])
         return values
 
     def _ready_worker(self) -> WorkerProcess:

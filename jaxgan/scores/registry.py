@@ -44,7 +44,8 @@ def get(name: str) -> Score:
             `module:score`. The path leads to a Score, or to a function, an instance or a class
             (instantiated without arguments) that takes (reference float64 [n], estimate float64
             [n], sample rate in Hz) and returns a float. It has the attributes lowest, highest and
-            higher_is_better, and optionally name, normalise(raw) and device (see `Score`).
+            higher_is_better, and optionally name, normalise(raw), device and prepare() (see
+            `Score`).
 
     Raises:
         UserError: there is no such score, it lacks an attribute, or its range is invalid.
@@ -154,4 +155,5 @@ def _as_score(path: str, found: Any) -> Score:
         measure=found,
         own_map=getattr(found, "normalise", None),
         device=getattr(found, "device", None),
+        prepare=getattr(found, "prepare", None),
     )

@@ -37,6 +37,8 @@ class Score:
         device: the same measure as a JAX function of batches: (reference [B, T], estimate [B, T],
             both int16 or float32, lengths int32 [B]) -> raw scores float32 [B], NaN for pairs
             without a score. None if there is no such function.
+        prepare: loads what the first call would load otherwise; workers call it before they take
+            tasks, so that it counts for no deadline. None if there is nothing to load.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Score:
     measure: Measure
     own_map: Callable[[Any], Any] | None = None
     device: Callable[[Any, Any, Any], Any] | None = None
+    prepare: Callable[[], None] | None = None
 
     def __call__(self, reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
         """Returns the raw score of one pair, or NaN if the pair has no score.

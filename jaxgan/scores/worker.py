@@ -142,8 +142,11 @@ class WorkerProcess:
 
 
 def load_score(name: str, sample_rate: int) -> Callable[[np.ndarray, np.ndarray], float]:
-    """Returns the score of this name as a function of pairs at `sample_rate` Hz; see `get`."""
-    return functools.partial(get(name), sample_rate=sample_rate)
+    """Returns the score of this name, prepared, for pairs at `sample_rate` Hz; see `get`."""
+    score = get(name)
+    if score.prepare:
+        score.prepare()
+    return functools.partial(score, sample_rate=sample_rate)
 
 
 def _script(

@@ -16,6 +16,7 @@ import soundfile
 from rich.console import Console
 from rich.progress import Progress
 
+from jaxgan.core.data_files import printable
 from jaxgan.core.errors import UserError
 from jaxgan.core.progress import duration
 from jaxgan.speech.data import audio
@@ -24,8 +25,6 @@ from jaxgan.speech.data.enhancement_plan import EnhancementPlan, FileJob, plan_e
 from jaxgan.speech.enhancer import Enhancer
 from jaxgan.speech.long_audio import cut, join, resample
 
-BLOCK_SECONDS = 4
-"""Duration of the blocks that are read from a file."""
 FLUSH = 16
 """Zeros appended to the enhanced stream at 16000 Hz, so that resampling it to the file's rate never
 gives fewer samples than the file has."""
@@ -39,8 +38,8 @@ def enhance_files(
 ) -> None:
     """Enhances a file, or every audio file under a folder, into an output folder.
 
-    Channels are enhanced independently. Files that cannot be decoded are skipped and named. NaN and
-    infinite samples are replaced by 0.
+    Channels are enhanced independently. Files that cannot be decoded, or are float files whose
+    full scale is not 1.0, are skipped and named. NaN and infinite samples are replaced by 0.
 
     Args:
         enhancer: a trained enhancer.
@@ -89,19 +88,25 @@ def read_pieces(jobs: Iterable[FileJob]) -> Iterator[tuple[FileJob, np.ndarray]]
                     yield job, channel
         except (*audio.UNREADABLE, RuntimeError) as error:  # soxr raises the latter
             job.failure = audio.reason_undecodable(error)
+        except audio.BadAudioError as error:
+            job.failure = str(error)
 
 
 def read(job: FileJob) -> Iterator[np.ndarray]:
     """Yields the samples of a file in blocks, float32 [n, channels], and counts them in its job.
 
     NaN and infinite samples are replaced by 0.
+
+    Raises:
+        BadAudioError: see `audio.open_to_read` and `audio.check_scale`.
     """
-    with soundfile.SoundFile(job.source) as file:
-        while len(block := file.read(BLOCK_SECONDS * job.rate, "float32", always_2d=True)):
+    with audio.open_to_read(job.source) as file:
+        while len(block := file.read(audio.BLOCK_SECONDS * job.rate, "float32", always_2d=True)):
             finite = np.isfinite(block)
             if not finite.all():
                 job.non_finite += int(np.count_nonzero(~finite))
                 block[~finite] = 0
+            audio.check_scale(block)
             job.frames += len(block)
             yield block
 
@@ -145,7 +150,7 @@ def save(job: FileJob, waves: Iterator[np.ndarray], advance: Callable[[float], N
         job.target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with soundfile.SoundFile(
-                part,
+                os.fsencode(part),
                 "w",
                 samplerate=encoding.rate,
                 channels=encoding.channels,
@@ -173,28 +178,32 @@ def summarise(plan: EnhancementPlan, seconds: float, print_line: Callable[[str],
     Raises:
         UserError: no file could be enhanced.
     """
+
+    def say(line: str) -> None:
+        print_line(printable(line))
+
     skipped = plan.skipped + [(job.source, job.failure) for job in plan.jobs if job.failure]
     done = [job for job in plan.jobs if not job.failure]
     if not done:
         path, reason = skipped[0]
         others = f", and {len(skipped) - 1} more could not be read" if len(skipped) > 1 else ""
-        raise UserError(f"{path}: {reason}{others}; nothing was enhanced")
+        raise UserError(printable(f"{path}: {reason}{others}; nothing was enhanced"))
     audio_seconds = sum(job.frames / job.rate for job in done)
     files = "1 file" if len(done) == 1 else f"{len(done)} files"
     spent = f"{duration(audio_seconds)} of audio in {duration(seconds)}"
-    print_line(f"{plan.output}: {files} enhanced, {spent}")
+    say(f"{plan.output}: {files} enhanced, {spent}")
     if any(job.rate > SAMPLE_RATE for job in done):
-        print_line("files above 16000 Hz have lost everything above 8000 Hz, the network's limit")
+        say("files above 16000 Hz have lost everything above 8000 Hz, the network's limit")
     for job in done:
         if job.non_finite:
-            print_line(f"{job.source}: {job.non_finite} NaN or infinite samples were replaced by 0")
+            say(f"{job.source}: {job.non_finite} NaN or infinite samples were replaced by 0")
         if job.source in plan.reencoded:
-            print_line(f"{job.source}: its format cannot be written; saved as {job.target}")
+            say(f"{job.source}: its format cannot be written; saved as {job.target}")
     for path, reason in skipped:
-        print_line(f"skipped {path}: {reason}")
+        say(f"skipped {path}: {reason}")
     if plan.ignored:
         suffixes = ", ".join(
             f"{count} {suffix or 'without suffix'}"
             for suffix, count in sorted(plan.ignored.items())
         )
-        print_line(f"ignored files whose names have no audio suffix: {suffixes}")
+        say(f"ignored files whose names have no audio suffix: {suffixes}")

@@ -21,6 +21,19 @@ def test_find_follows_links_and_ignores_hidden_files_hidden_folders_and_other_su
     assert found == ["b/1.flac", "b/c/2.WAV", "linked/x.wav"]
 
 
+def test_two_links_to_one_folder_are_two_folders(tmp_path):
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "x.wav").touch()
+    (tmp_path / "data").mkdir()
+    for name in ("snr0", "snr5"):
+        (tmp_path / "data" / name).symlink_to(tmp_path / "all")
+    assert data_files.find(tmp_path / "data", {".wav"}) == ["snr0/x.wav", "snr5/x.wav"]
+
+
+def test_a_problem_shows_the_bytes_of_a_name_that_is_not_utf_8():
+    assert str(Problem("caf\udce9.wav", "silent")) == "caf\\udce9.wav: silent; skipped"
+
+
 def test_a_folder_that_is_not_set_or_does_not_exist_is_named(tmp_path):
     assert data_files.existing_folder("key", tmp_path) == tmp_path
     with pytest.raises(UserError, match=r"^key is not set: give the folder$"):

@@ -17,7 +17,7 @@ def test_plain_lines(capsys):
     assert capsys.readouterr().out.splitlines() == [
         "round 1/4  d_loss 0.1235  60.0 s",
         "round 2/4  d_loss 0.1  score 1.5  2.0 s  4 s left",
-        "round 3/4  d_loss 0.0999  score 1.5  4.0 s  3 s left",
+        "round 3/4  d_loss 0.0999  score 1.5 (round 2)  4.0 s  3 s left",
         "[done]",
     ]
 

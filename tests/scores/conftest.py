@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 FAULTY_SCORES = """
 import ctypes, os, signal, sys, time
-from jaxgan.scores import Unscorable
+from jaxgan.scores import Score, Unscorable
 
 def score(function):
     function.lowest, function.highest, function.higher_is_better = 0.0, 100.0, True
@@ -57,6 +57,13 @@ def loaded(reference, estimate, sample_rate):
 def talkative(reference, estimate, sample_rate):
     print("a score prints")
     return 1.0
+
+def prepare():
+    global ready
+    time.sleep(1.0)
+    ready = 1.0
+
+heavy = Score("heavy", 0.0, 1.0, True, lambda *pair: ready, prepare=prepare)
 """
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from jaxgan.core.errors import UserError
 from jaxgan.scores import get, registry
+from jaxgan.scores.worker import load_score
 
 CLEAN = np.full(1600, 0.1)
 
@@ -39,6 +40,13 @@ def test_one_run_gives_all_four_opinions_of_the_estimate(calls):
     assert len(calls) == 1
     np.testing.assert_array_equal(calls[0][0], np.clip(estimate, -1, 1))
     assert get("dnsmos_sig")(CLEAN, CLEAN, 16000) == 0.1
+    assert len(calls) == 2
+
+
+def test_workers_load_the_networks_once_before_they_score(calls):
+    scores = [load_score(f"dnsmos_{name}", 16000) for name in ("sig", "bak")]
+    assert len(calls) == 1
+    assert [score(CLEAN, CLEAN) for score in scores] == [0.1, 2.0]
     assert len(calls) == 2
 
 

@@ -101,6 +101,24 @@ def test_a_worker_killed_while_idle_loses_no_score(faulty_scores):
         assert not set(before) & set(pool.process_ids)
 
 
+def test_a_worker_killed_while_it_scores_loses_no_score(faulty_scores):
+    with ScorePool([f"{faulty_scores}:slow", f"{faulty_scores}:same"], workers=1) as pool:
+        pool.wait_until_ready()
+        (before,) = pool.process_ids
+        value = pool.submit(*pair(10))
+        time.sleep(0.1)
+        os.kill(before, signal.SIGKILL)
+        values = value.result()
+        assert values[f"{faulty_scores}:same"] == 10
+        assert values[f"{faulty_scores}:slow"] == pool.process_ids[0]
+        assert pool.counts == dict(zip(OUTCOMES, (2, 0, 0, 0, 0), strict=True))
+
+
+def test_what_a_score_loads_counts_for_no_deadline(faulty_scores):
+    with ScorePool([f"{faulty_scores}:heavy"], workers=1, deadline_seconds=0.5) as pool:
+        assert pool.submit(*pair(10)).result() == {f"{faulty_scores}:heavy": 1.0}
+
+
 def test_a_stopped_worker_is_replaced(faulty_scores):
     large = np.full(400_000, 15, np.int16)  # more than a socket buffers: sending has to time out
     with ScorePool([f"{faulty_scores}:same"], workers=1, deadline_seconds=1.5) as pool:

@@ -10,6 +10,7 @@ from workdirs import make_enhancer, tiny_config, tiny_params
 
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
+from jaxgan.speech.data import audio
 from jaxgan.speech.enhance_files import enhance_files
 
 
@@ -143,6 +144,38 @@ def test_unusual_files_are_handled_and_named(tmp_path, run, printed):
     assert f"skipped {folder / 'nothing.flac'}: cannot be decoded" in lines
     assert "ignored files whose names have no audio suffix: 1 .txt" in lines
     assert "hidden" not in lines
+
+
+def test_float_samples_in_int16_units_are_skipped_as_in_training(tmp_path, run, printed):
+    wave = noise(4000)
+    save(tmp_path / "in" / "good.wav", wave)
+    path = save(tmp_path / "in" / "units.wav", wave * 32768, subtype="FLOAT")
+    run()
+    with pytest.raises(audio.BadAudioError) as training:
+        audio.read(path)
+    assert f"skipped {path}: {training.value}" in printed
+    assert "full scale is 1.0" in str(training.value)
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["good.wav"]
+
+
+def test_hidden_folders_are_no_part_of_a_source(tmp_path, run, printed):
+    for name in ("good.wav", ".Trash-1000/files/deleted.wav"):
+        save(tmp_path / "in" / name, noise(4000))
+    (tmp_path / "in" / ".Trash-1000" / "notes.txt").touch()
+    run()
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["good.wav"]
+    assert not any("ignored" in line for line in printed)
+
+
+def test_names_that_are_not_utf_8_and_truncated_files(tmp_path, run, printed):
+    latin = os.fsdecode(b"caf\xe9.wav")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / latin).write_bytes(save(tmp_path / "good.wav", noise(4000)).read_bytes())
+    cut = tmp_path / "in" / "cut.wav"
+    cut.write_bytes((tmp_path / "good.wav").read_bytes()[:4000])
+    run()
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [latin]
+    assert any(line.startswith(f"skipped {cut}: truncated: ") for line in printed)
 
 
 def test_a_file_with_a_damaged_end_leaves_no_partial_output(tmp_path, run, printed):

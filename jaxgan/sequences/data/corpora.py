@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.core.state import PyTree
+from jaxgan.core.text_files import read_text
 from jaxgan.scores.registry import import_path
 from jaxgan.sequences.data import vocabulary as vocabularies
 from jaxgan.sequences.data.oracle import draw_oracle, read_oracle
@@ -110,15 +111,7 @@ def open_text(config: ConfigDict, say: Callable[[str], None]) -> Corpus:
     if not config.data.path:
         raise UserError("config.data.path is not set: give a file with a sequence on every line")
     path = epath.Path(config.data.path).expanduser()
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UserError(
-            f"config.data.path={config.data.path!r} cannot be read: give a file "
-            f"with a sequence on every line ({error})"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (byte {error.start}); convert it") from error
+    text = read_text(path, "config.data.path=", "a file with a sequence on every line")
     lines = [line for line in map(str.strip, text.splitlines()) if line]
     if not lines:
         raise UserError(f"{path} holds no lines: give a file with a sequence on every line")

@@ -5,7 +5,9 @@ The same rules apply everywhere: channels are averaged, other rates are resample
 """
 
 import contextlib
+import math
 import os
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -34,6 +36,18 @@ UNREADABLE = (soundfile.SoundFileError, OSError, ValueError, TypeError, MemoryEr
 """Exceptions that decoding may raise for a file that is damaged or is not audio."""
 
 
+_SHORTER = re.compile(r"\b(?:data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)")
+"""What libsndfile notes on opening a WAV, AIFF, AU or W64 file that is shorter than it states."""
+_UNKNOWN_SIZE = 2**31 - 2**16
+"""Sizes from here on stand for an unknown size."""
+
+
+_UNKNOWN_FRAMES = 2**62
+"""libsndfile's numbers of frames from here on stand for an unknown length."""
+BLOCK_SECONDS = 4
+"""Duration of the blocks that are read from a file."""
+
+
 class BadAudioError(Exception):
     """Raised for a file without usable samples; the message says why but does not name the file."""
 
@@ -42,6 +56,39 @@ def reason_undecodable(error: BaseException) -> str:
     """Returns why a file cannot be decoded, given one of `UNREADABLE`, without naming the file."""
     reason = str(error).split(":")[-1].strip().rstrip(".")
     return f"cannot be decoded ({reason or type(error).__name__})"
+
+
+def open_to_read(path: str | os.PathLike[str]) -> soundfile.SoundFile:
+    """Opens a file, whose name may be any bytes.
+
+    Raises:
+        BadAudioError: the file cannot be decoded, or is shorter than its header says.
+    """
+    try:
+        file = soundfile.SoundFile(os.fsencode(path))
+    except UNREADABLE as error:
+        raise BadAudioError(reason_undecodable(error)) from error
+    found = _SHORTER.search(file.extra_info)
+    if found:
+        stated, present = int(found[1]), int(found[2])
+        # Programs that write to a pipe leave a size of 0 or of about 2 or 4 GiB in the header.
+        if present < stated < _UNKNOWN_SIZE:
+            file.close()
+            raise BadAudioError(
+                f"truncated: its header states {stated} bytes of samples, but {present} are there"
+            )
+    return file
+
+
+def check_scale(samples: np.ndarray) -> None:
+    """Checks float samples of any shape, as decoded; every reader of audio calls this.
+
+    Raises:
+        BadAudioError: the samples are in int16 units or otherwise far beyond a full scale of 1.0.
+    """
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak > LOUDEST_PEAK:
+        raise BadAudioError(f"float samples reach {peak:.0f} where full scale is 1.0")
 
 
 def to_int16(samples: np.ndarray) -> np.ndarray:
@@ -62,37 +109,66 @@ def resample(samples: np.ndarray, rate: int) -> np.ndarray:
     return soxr.resample(samples, rate, SAMPLE_RATE, quality="HQ")
 
 
-def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
+def reason_too_long(seconds: float, longest_seconds: float) -> str:
+    """Returns why an utterance cannot be trained on, or "" if it is not too long."""
+    if seconds <= longest_seconds:
+        return ""
+    return f"{seconds:.1f} s is longer than config.data.longest_seconds={longest_seconds:g}"
+
+
+def read(path: str | os.PathLike[str], longest_seconds: float = math.inf) -> tuple[np.ndarray, int]:
     """Reads one file.
+
+    Args:
+        path: the file.
+        longest_seconds: longer files are refused without decoding them further, since a small file
+            may hold hours of silence.
 
     Returns:
         A pair: the samples, int16 [n] at 16000 Hz with n > 0; and the file's own rate in Hz.
 
     Raises:
-        BadAudioError: the file cannot be decoded, is empty, contains NaN or infinity, or is a
-            float file whose full scale is not 1.0.
+        BadAudioError: the file cannot be decoded, is truncated, empty or too long, contains NaN or
+            infinity, or is a float file whose full scale is not 1.0.
     """
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with open_to_read(path) as file:
+            rate = file.samplerate
+            parts = list(_mono_blocks(file, longest_seconds))
     except UNREADABLE as error:
         raise BadAudioError(reason_undecodable(error)) from error
-    if len(samples) == 0:
+    if not parts:
         raise BadAudioError("empty")
-    mono = samples.mean(axis=1, dtype=np.float32)
-    if not np.isfinite(mono).all():
-        raise BadAudioError("contains NaN or infinite samples")
-    peak = float(np.abs(mono).max())
-    if peak > LOUDEST_PEAK:
-        raise BadAudioError(f"float samples reach {peak:.0f} where full scale is 1.0")
-    converted = to_int16(resample(mono, rate))
+    mono = np.concatenate(parts)
+    converted = mono if mono.dtype == np.int16 else to_int16(resample(mono, rate))
     if len(converted) == 0:
         raise BadAudioError("empty")
     return converted, rate
 
 
+def _mono_blocks(file: soundfile.SoundFile, longest_seconds: float) -> Iterator[np.ndarray]:
+    """Yields the mean of the channels: int16 [n] at 16000 Hz, float32 [n] at other rates."""
+    rate = file.samplerate
+    done = 0
+    # The header comes first, but some formats do not state their length.
+    stated = file.frames if file.frames < _UNKNOWN_FRAMES else 0
+    while True:
+        if reason := reason_too_long(max(stated, done) / rate, longest_seconds):
+            raise BadAudioError(reason)
+        block = file.read(BLOCK_SECONDS * rate, dtype="float32", always_2d=True)
+        if not len(block):
+            return
+        done += len(block)
+        mono = block.mean(axis=1, dtype=np.float32)
+        if not np.isfinite(mono).all():
+            raise BadAudioError("contains NaN or infinite samples")
+        check_scale(block)
+        yield to_int16(mono) if rate == SAMPLE_RATE else mono
+
+
 def write(path: str | os.PathLike[str], samples: np.ndarray) -> None:
     """Writes int16 [n] as a 16000 Hz mono file in the format that the path's suffix names."""
-    soundfile.write(path, samples, SAMPLE_RATE)
+    soundfile.write(os.fsencode(path), samples, SAMPLE_RATE)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxgan.core.data_files import Problem, count_files
-from jaxgan.speech.data.audio import FULL_SCALE, SAMPLE_RATE
+from jaxgan.speech.data.audio import FULL_SCALE, SAMPLE_RATE, reason_too_long
 
 HOP = 256
 """Samples between the starts of two STFT frames."""
@@ -34,17 +34,19 @@ def reason_unusable(samples: np.ndarray, longest_seconds: float = np.inf) -> str
             f"{seconds:.3f} s is too short for the discriminator: "
             f"{frame_count(len(samples))} frames, but it needs {FEWEST_FRAMES}"
         )
-    if seconds > longest_seconds:
-        return f"{seconds:.1f} s is longer than config.data.longest_seconds={longest_seconds:g}"
-    return reason_silent(samples)
+    return reason_too_long(seconds, longest_seconds) or reason_silent(samples)
 
 
 def reason_silent(samples: np.ndarray) -> str:
-    """Returns in what way a wave (int16 [n]) is silent, or "" if it is not."""
-    # np.abs(-32768) overflows in int16, so the peak comes from the minimum and the maximum.
-    peak = max(int(samples.max(initial=0)), -int(samples.min(initial=0)))
-    if peak == 0:
+    """Returns in what way a wave (int16 [n]) is silent but for an offset, or "" if it is not."""
+    if not samples.any():
         return "silent: every sample is 0"
+    # An offset is not sound.
+    lowest, highest = int(samples.min()), int(samples.max())
+    if lowest == highest:
+        return "silent: every sample is the same"
+    offset = round(float(samples.mean(dtype=np.float64)))
+    peak = max(highest - offset, offset - lowest)
     if peak < SILENT_PEAK:
         return f"silent: its peak is {20 * np.log10(peak / FULL_SCALE):.0f} dB of full scale"
     return ""

@@ -114,11 +114,14 @@ def plan_enhancement(source: Path, output: Path) -> EnhancementPlan:
     plan = EnhancementPlan(source, output, [])
     for name in names:
         try:
-            info = soundfile.info(folder / name)
-        except audio.UNREADABLE as error:
-            plan.skipped.append((folder / name, audio.reason_undecodable(error)))
+            with audio.open_to_read(folder / name) as file:
+                seconds = file.frames / file.samplerate
+                encoding = Encoding(
+                    file.format, file.subtype, file.endian, file.samplerate, file.channels
+                )
+        except audio.BadAudioError as error:
+            plan.skipped.append((folder / name, str(error)))
             continue
-        encoding = Encoding(info.format, info.subtype, info.endian, info.samplerate, info.channels)
         target = output / name
         if not can_hold(encoding):
             encoding = replace(encoding, format="WAV", subtype="PCM_16", endian="FILE")
@@ -126,7 +129,7 @@ def plan_enhancement(source: Path, output: Path) -> EnhancementPlan:
                 # The suffix is appended because another file may have the same stem.
                 target = output / f"{name}.wav"
             plan.reencoded.append(folder / name)
-        plan.jobs.append(FileJob(folder / name, target, encoding, info.duration))
+        plan.jobs.append(FileJob(folder / name, target, encoding, seconds))
     _refuse_to_overwrite(plan)
     if source.is_dir():
         plan.ignored.update(_count_ignored(source, output))
@@ -175,7 +178,8 @@ def _count_ignored(source: Path, output: Path) -> Counter[str]:
     found: Counter[str] = Counter()
     for path in source.rglob("*"):
         is_audio = path.suffix.lower() in audio.SUFFIXES
-        if not (is_audio or path.name.startswith(".") or _is_inside(path, own)) and path.is_file():
+        is_hidden = any(part.startswith(".") for part in path.relative_to(source).parts)
+        if not (is_audio or is_hidden or _is_inside(path, own)) and path.is_file():
             found[path.suffix.lower()] += 1
     return found
 

@@ -1,7 +1,9 @@
 """Decodes and checks folders of audio, and divides them into training and validation files."""
 
 import hashlib
+import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -39,18 +41,21 @@ class Folder:
         )
 
 
-def read_folder(folder: Path, check: Callable[[np.ndarray], str]) -> Folder:
+def read_folder(
+    folder: Path, check: Callable[[np.ndarray], str], longest_seconds: float = math.inf
+) -> Folder:
     """Reads and checks every audio file under a folder.
 
     Args:
         folder: an existing folder.
         check: takes the samples of a file, int16 [n] at 16000 Hz, and returns why they cannot be
             used, or "" if they can.
+        longest_seconds: longer files are not decoded.
     """
     files = audio.find(folder)
     if not files:
         return Folder((), Waves(np.zeros(0, np.int16), *np.zeros((2, 0), np.int32)), ())
-    decoded = load(folder, files)
+    decoded = load(folder, files, longest_seconds)
     usable, problems = [], []
     for index, file in enumerate(files):
         reason = decoded.reasons[index] or check(decoded.waves[index])
@@ -68,8 +73,17 @@ def stems(files: Sequence[str]) -> list[str]:
     return [file if counts[stem] > 1 else stem for file, stem in zip(files, bare, strict=True)]
 
 
+def normal(name: str) -> str:
+    """Returns the composed form (NFC) of a name, in which equal names have equal code points."""
+    return unicodedata.normalize("NFC", name)
+
+
 def split(
-    key: str, folder: str, check: Callable[[np.ndarray], str], data: ConfigDict
+    key: str,
+    folder: str,
+    check: Callable[[np.ndarray], str],
+    data: ConfigDict,
+    longest_seconds: float = math.inf,
 ) -> tuple[Folder, Folder]:
     """Returns the training and the validation files of a folder.
 
@@ -81,6 +95,7 @@ def split(
         folder: its value.
         check: see `read_folder`.
         data: `config.data`.
+        longest_seconds: see `read_folder`.
 
     Raises:
         UserError: there is no such folder, or one of the two sets has no usable file.
@@ -88,11 +103,11 @@ def split(
     path = existing_folder(key, folder)
     parts = (path / "train", path / "valid")
     if all(part.is_dir() for part in parts):
-        train, valid = (read_folder(part, check) for part in parts)
+        train, valid = (read_folder(part, check, longest_seconds) for part in parts)
         for part, found in zip(parts, (train, valid), strict=True):
             require_usable(key, part, found.files, found.problems)
         return train, valid
-    whole = read_folder(path, check)
+    whole = read_folder(path, check, longest_seconds)
     require_usable(key, path, whole.files, whole.problems)
     held = hold_out(key, path, whole.files, data)
     return whole.select(np.flatnonzero(~held)), whole.select(np.flatnonzero(held))

@@ -1,7 +1,8 @@
 """Mixes speech and noise on the fly at given signal-to-noise ratios.
 
 The ratio is defined as for VoiceBank-DEMAND: the active level of the speech (ITU-T P.56, which
-ignores pauses) relative to the mean power of the noise that is added to it.
+ignores pauses) relative to the mean power of the noise that is added to it. A constant offset is
+neither speech nor noise: it counts for no power, and that of the noise is not added.
 """
 
 from collections.abc import Sequence
@@ -49,12 +50,13 @@ def active_power(samples: np.ndarray) -> float:
     15.9 dB below the resulting active level.
 
     Args:
-        samples: int16 or float [n] at 16000 Hz, n > 0, not silent.
+        samples: int16 or float [n] at 16000 Hz, not constant. Their mean is removed first.
 
     Returns:
         The active speech level as a mean square, in the squared unit of the samples.
     """
     signal = np.asarray(samples, np.float64)
+    signal = signal - signal.mean()
     energy = float(np.square(signal).sum())
     decay = np.exp(-1 / (ENVELOPE_SECONDS * SAMPLE_RATE))
     smooth = ([1 - decay], [1, -decay])
@@ -89,10 +91,9 @@ def random_segment(clip: np.ndarray, length: int, random: np.random.Generator) -
     """
     last = len(clip) - length if len(clip) >= length else len(clip) - 1
     drawn = segment(clip, length, int(random.integers(last + 1)))
-    power = np.mean(np.square(clip, dtype=np.float64))
-    if np.mean(np.square(drawn, dtype=np.float64)) >= QUIET_SEGMENT * power:
+    if np.var(drawn, dtype=np.float64) >= QUIET_SEGMENT * np.var(clip, dtype=np.float64):
         return drawn
-    loudest = int(np.argmax(np.abs(clip.astype(np.int32))))
+    loudest = int(np.argmax(np.abs(clip - clip.mean(dtype=np.float64))))
     return segment(clip, length, min(max(loudest - length // 2, 0), last))
 
 
@@ -103,17 +104,19 @@ def mix(
 
     Args:
         speech: int16 [n].
-        noise: int16 [n], not all zero.
+        noise: int16 [n], not constant. Its mean is removed first.
         snr: the ratio of `level` to the mean power of the added noise, in dB.
-        level: the mean square of the speech, in squared int16 units.
+        level: the mean square of the speech, from `active_power`, in squared int16 units.
 
     Returns:
         The clean side, int16 [n]; the noisy side, int16 [n]; and the gain of both. The gain is 1
         unless the mixture would exceed full scale; then it is the largest that avoids that.
     """
-    power = float(np.mean(np.square(noise, dtype=np.float64)))
+    centred = noise - noise.mean(dtype=np.float64)
+    # A segment of a step may be constant; it holds no more than the rounding to int16.
+    power = max(float(np.mean(np.square(centred))), 1 / 12)
     factor = np.sqrt(level / power / 10 ** (snr / 10))
-    mixture = speech + factor * noise.astype(np.float64)
+    mixture = speech + factor * centred
     gain = float(np.float32(min(1.0, (FULL_SCALE - 1) / np.abs(mixture).max())))
     noisy = np.clip(np.rint(mixture * gain), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
     return scaled(speech, gain), noisy, gain
@@ -228,7 +231,11 @@ def open_mix(data: ConfigDict) -> tuple[MixCorpus, PairCorpus, tuple[Problem, ..
         raise UserError("config.data.snrs is empty: give at least one ratio in dB")
     longest = data.longest_seconds
     speech = split(
-        "config.data.speech", data.speech, lambda wave: reason_unusable(wave, longest), data
+        "config.data.speech",
+        data.speech,
+        lambda wave: reason_unusable(wave, longest),
+        data,
+        longest,
     )
     noise = split("config.data.noise", data.noise, reason_noise_unusable, data)
     snrs = tuple(float(snr) for snr in data.snrs)

@@ -1,6 +1,8 @@
 """Reads folders of clean and noisy files, which are paired by name."""
 
 import csv
+import io
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,11 +13,12 @@ from ml_collections import ConfigDict
 
 from jaxgan.core.data_files import Problem, existing_folder
 from jaxgan.core.errors import UserError
+from jaxgan.core.text_files import read_text
 from jaxgan.speech.data import audio
 from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.data.checks import PAIR_SKIPPED, TRIMMED, reason_unusable
 from jaxgan.speech.data.corpus import Conditions, PairCorpus
-from jaxgan.speech.data.folders import hold_out, require_usable, stems
+from jaxgan.speech.data.folders import hold_out, normal, require_usable, stems
 from jaxgan.speech.data.waves import Waves, join, load
 
 SIDES = ("clean", "noisy")
@@ -49,7 +52,12 @@ class Pairs:
         return PairCorpus(self.names, self.clean, self.noisy)
 
 
-def read_sides(clean: Path, noisy: Path, check: Callable[[np.ndarray], str]) -> Pairs:
+def read_sides(
+    clean: Path,
+    noisy: Path,
+    check: Callable[[np.ndarray], str],
+    longest_seconds: float = math.inf,
+) -> Pairs:
     """Reads two folders and pairs their files by name. Suffixes may differ.
 
     Args:
@@ -57,28 +65,18 @@ def read_sides(clean: Path, noisy: Path, check: Callable[[np.ndarray], str]) -> 
         noisy: a folder of noisy files in the same sub-folders.
         check: takes the samples of either side, int16 [n] at 16000 Hz, and returns why they cannot
             be used, or "" if they can.
+        longest_seconds: longer files are not decoded.
     """
     folders = (clean, noisy)
-    files = [dict(zip(stems(found), found, strict=True)) for found in map(audio.find, folders)]
-    problems = [
-        Problem(str(folder / own[name]), f"has no counterpart in {other_folder}")
-        for folder, own, other, other_folder in (
-            (clean, files[0], files[1], noisy),
-            (noisy, files[1], files[0], clean),
-        )
-        for name in own
-        if name not in other
-    ]
-    names = sorted(files[0].keys() & files[1].keys())
-    if not names:
+    matches, problems = _match(clean, noisy)
+    if not matches:
         return Pairs((), join([]), join([]), tuple(problems))
-    both = [
-        load(folder, [own[name] for name in names])
-        for folder, own in zip(folders, files, strict=True)
-    ]
+    names = sorted(matches)
+    files = [[matches[name][side] for name in names] for side in range(2)]
+    both = [load(folder, own, longest_seconds) for folder, own in zip(folders, files, strict=True)]
     usable = []
-    for index, name in enumerate(names):
-        paths = [str(folder / own[name]) for folder, own in zip(folders, files, strict=True)]
+    for index in range(len(names)):
+        paths = [str(folder / own[index]) for folder, own in zip(folders, files, strict=True)]
         reasons = [side.reasons[index] or check(side.waves[index]) for side in both]
         found = [
             Problem(path, reason, PAIR_SKIPPED)
@@ -97,6 +95,43 @@ def read_sides(clean: Path, noisy: Path, check: Callable[[np.ndarray], str]) -> 
         noisy=both[1].waves.truncate(lengths).select(usable),
         problems=tuple(problems),
     )
+
+
+def _match(clean: Path, noisy: Path) -> tuple[dict[str, tuple[str, str]], list[Problem]]:
+    """Returns the files of two folders that form pairs, and the others as problems.
+
+    Equal paths form pairs first, then paths that only differ in their suffix. Composed and
+    decomposed forms of a character are the same.
+
+    Returns:
+        (the (clean, noisy) paths of every pair by its name, which is its path without suffix
+        unless two pairs would have the same; the problems).
+    """
+    folders = (clean, noisy)
+    left: list[dict[str, str]] = [{}, {}]
+    problems = []
+    for folder, side in zip(folders, left, strict=True):
+        for file in audio.find(folder):
+            same = side.setdefault(normal(file), file)
+            if same != file:
+                reason = "has a name that only differs from another in its Unicode form"
+                problems.append(Problem(str(folder / file), reason))
+    paths = {path: (left[0].pop(path), left[1].pop(path)) for path in left[0].keys() & left[1]}
+    alone = [_single_stems(list(side)) for side in left]
+    for stem in alone[0].keys() & alone[1]:
+        path = alone[0][stem]
+        paths[path] = left[0].pop(path), left[1].pop(alone[1][stem])
+    problems += [
+        Problem(str(folder / file), f"has no counterpart in {other}")
+        for folder, other, side in zip(folders, folders[::-1], left, strict=True)
+        for file in side.values()
+    ]
+    return dict(zip(stems(list(paths)), paths.values(), strict=True)), problems
+
+
+def _single_stems(files: Sequence[str]) -> dict[str, str]:
+    """Returns the files that no other file equals but for its suffix, by their stems."""
+    return {stem: file for stem, file in zip(stems(files), files, strict=True) if stem != file}
 
 
 def _unequal(paths: Sequence[str], lengths: Sequence[int]) -> list[Problem]:
@@ -136,7 +171,7 @@ def open_pairs(data: ConfigDict) -> tuple[PairCorpus, PairCorpus, tuple[Problem,
         return reason_unusable(wave, data.longest_seconds)
 
     if parts[0] and parts[1]:
-        sets = [read_sides(*part, check) for part in parts if part]
+        sets = [read_sides(*part, check, data.longest_seconds) for part in parts if part]
         for name, found in zip(("train", "valid"), sets, strict=True):
             require_usable(key, root / name, found.names, found.problems)
         return sets[0].corpus(), sets[1].corpus(), sets[0].problems + sets[1].problems
@@ -146,7 +181,7 @@ def open_pairs(data: ConfigDict) -> tuple[PairCorpus, PairCorpus, tuple[Problem,
             f"{key}={root}: needs the folders clean and noisy, "
             "or train/clean, train/noisy, valid/clean and valid/noisy"
         )
-    whole = read_sides(*both, check)
+    whole = read_sides(*both, check, data.longest_seconds)
     require_usable(key, root, whole.names, whole.problems)
     held = hold_out(key, root, whole.names, data)
     corpus = whole.corpus()
@@ -191,25 +226,31 @@ def read_conditions(path: Path, names: Sequence[str]) -> Conditions:
         names: the names of the pairs, in order.
 
     Raises:
-        UserError: the table has no column `name` or no row for one of the pairs.
+        UserError: the table cannot be read as text, has no column `name`, or no row for one of the
+            pairs.
     """
     if not path.exists():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
+    text = read_text(path, "", "a table with a column 'name'")
+    try:
+        reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
         columns = [column for column in reader.fieldnames or () if column != "name"]
         if "name" not in (reader.fieldnames or ()):
             raise UserError(f"{path}: its first line has no column 'name'")
-        rows = {row["name"]: row for row in reader}
-    missing = [name for name in names if name not in rows]
+        rows = {normal(row["name"] or ""): row for row in reader}
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: {error}") from error
+    missing = [name for name in names if normal(name) not in rows]
     if missing:
         raise UserError(f"{path}: has no row for {missing[0]!r}; add one, or remove the file")
-    return {column: tuple(rows[name][column] or "" for name in names) for column in columns}
+    return {column: tuple(rows[normal(name)][column] or "" for name in names) for column in columns}
 
 
 def write_conditions(corpus: PairCorpus, folder: Path) -> None:
     """Writes the conditions of a corpus to the file in which `read_pairs` looks for them."""
-    with (folder / CONDITIONS).open("w", newline="", encoding="utf-8") as file:
+    with (folder / CONDITIONS).open(
+        "w", newline="", encoding="utf-8", errors="surrogateescape"
+    ) as file:
         writer = csv.writer(file)
         writer.writerow(["name", *corpus.conditions])
         writer.writerows(zip(corpus.names, *corpus.conditions.values(), strict=True))

@@ -3,11 +3,12 @@
 import csv
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from jaxgan.core.errors import UserError
+from jaxgan.core.text_files import read_text
+from jaxgan.speech.data.folders import normal
 
 
 def read_targets(path: str, names: Sequence[str], default: float) -> np.ndarray:
@@ -26,18 +27,16 @@ def read_targets(path: str, names: Sequence[str], default: float) -> np.ndarray:
         UserError: the file cannot be read, or a line is not the name of an utterance in the corpus
             and a finite number.
     """
-    indices = {name: index for index, name in enumerate(names)}
+    indices = {normal(name): index for index, name in enumerate(names)}
     targets = np.full(len(names), default, np.float32)
     if not path:
         return targets
-    try:
-        rows = list(csv.reader(Path(path).read_text("utf-8").splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"config.targets={path} cannot be read ({error})") from error
+    text = read_text(path, "config.targets=", "lines NAME,TARGET")
+    rows = list(csv.reader(text.splitlines()))
     for line, row in enumerate(rows, 1):
         try:
             name, target = row
-            targets[indices[name]] = value = float(target)
+            targets[indices[normal(name)]] = value = float(target)
         except (KeyError, ValueError):
             value = math.nan
         if not math.isfinite(value):

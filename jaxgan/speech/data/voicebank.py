@@ -59,7 +59,8 @@ def open_voicebank(data: ConfigDict) -> tuple[PairCorpus, PairCorpus, tuple[Prob
             f"{key}={root}: needs the folders {' and '.join(VOICEBANK_TRAIN)}; "
             f"python -m jaxgan.speech.data.voicebank {root} downloads them"
         )
-    pairs = read_sides(*both, lambda wave: reason_unusable(wave, data.longest_seconds))
+    longest = data.longest_seconds
+    pairs = read_sides(*both, lambda wave: reason_unusable(wave, longest), longest)
     require_usable(key, root, pairs.names, pairs.problems)
     speakers = np.array([PurePosixPath(name).name.split("_")[0] for name in pairs.names])
     for speaker in data.valid_speakers:

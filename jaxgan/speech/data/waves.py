@@ -1,6 +1,8 @@
 """Stores many waveforms of different lengths in one int16 array, and reads them from files."""
 
+import functools
 import json
+import math
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -86,16 +88,16 @@ class Decoded:
     resampled: int
 
 
-def _decode(path: str) -> tuple[np.ndarray, str, bool]:
+def _decode(path: str, longest_seconds: float) -> tuple[np.ndarray, str, bool]:
     try:
-        samples, rate = audio.read(path)
+        samples, rate = audio.read(path, longest_seconds)
     except audio.BadAudioError as error:
         return np.zeros(0, np.int16), str(error), False
     return samples, "", rate != audio.SAMPLE_RATE
 
 
-def decode(paths: Sequence[str]) -> Decoded:
-    """Reads one or more files in parallel, in the order of `paths`.
+def decode(paths: Sequence[str], longest_seconds: float = math.inf) -> Decoded:
+    """Reads one or more files in parallel, in the order of `paths`; see `audio.read`.
 
     On a terminal, reading many files shows a progress bar, which disappears at the end.
     """
@@ -103,13 +105,17 @@ def decode(paths: Sequence[str]) -> Decoded:
     bar = Progress(console=console, transient=True, disable=len(paths) < PROGRESS_BAR_MINIMUM)
     with bar, ThreadPoolExecutor(os.cpu_count()) as threads:
         decoded = bar.track(
-            threads.map(_decode, paths), total=len(paths), description="Reading audio"
+            threads.map(functools.partial(_decode, longest_seconds=longest_seconds), paths),
+            total=len(paths),
+            description="Reading audio",
         )
         samples, reasons, resampled = zip(*decoded, strict=True)
     return Decoded(join(samples), reasons, sum(resampled))
 
 
-def load(root: str | os.PathLike[str], names: Sequence[str]) -> Decoded:
+def load(
+    root: str | os.PathLike[str], names: Sequence[str], longest_seconds: float = math.inf
+) -> Decoded:
     """Reads files of one folder, and caches them on disk if any has to be resampled.
 
     The cache entry is valid only for these names, sizes and modification times. It replaces earlier
@@ -118,9 +124,10 @@ def load(root: str | os.PathLike[str], names: Sequence[str]) -> Decoded:
     Args:
         root: the folder.
         names: one or more paths relative to it.
+        longest_seconds: longer files are not decoded.
     """
     folder = Path(root).resolve()
-    entry = cache.entry_of_files("audio", folder, names, RULES)
+    entry = cache.entry_of_files("audio", folder, names, RULES, f"{longest_seconds:g}")
 
     def read(entry: Path) -> Decoded:
         return _read_entry(entry, len(names))
@@ -128,7 +135,7 @@ def load(root: str | os.PathLike[str], names: Sequence[str]) -> Decoded:
     cached = cache.read(entry, read, "reading the audio again")
     if cached is not None:
         return cached
-    decoded = decode([str(folder / name) for name in names])
+    decoded = decode([str(folder / name) for name in names], longest_seconds)
     if decoded.resampled and cache.put_for_files(entry, lambda place: _save(place, decoded)):
         return read(entry)
     return decoded

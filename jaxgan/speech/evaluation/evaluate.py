@@ -77,7 +77,8 @@ def evaluate(
             pool.wait_until_ready()
             results = enhance_and_score(trained, corpus, paths, pool, place / "enhanced")
     title = f"{workdir}, checkpoint {checkpoint}, on {data or 'its validation data'}"
-    show(make_table(results, title))
+    lower_is_better = [name for name, path in paths.items() if not get(path).higher_is_better]
+    show(make_table(results, title, lower_is_better))
     for condition in results.conditions:
         show(make_breakdown(results, condition))
     with audio.writable(place):
@@ -126,7 +127,7 @@ def named_scores(scores: str, usual: Sequence[str] = USUAL) -> dict[str, str]:
     Raises:
         UserError: a score is unknown, or its package is not installed.
     """
-    named = {"": usual, "all": installed()}.get(scores) or scores.split(",")
+    named = {"": usual, "all": installed()}.get(scores) or score_names(scores)
     return {get(path).name: path for path in named}
 
 

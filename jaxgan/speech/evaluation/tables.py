@@ -1,7 +1,7 @@
 """Scores of noisy and enhanced speech: the table, the means by condition, and the files."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,20 +60,28 @@ class Results:
         return parts
 
 
-def make_table(results: Results, title: str) -> Table:
-    """Returns mean, interval and gain of every score."""
+def make_table(results: Results, title: str, lower_is_better: Collection[str] = ()) -> Table:
+    """Returns mean, interval and gain of every score.
+
+    Args:
+        results: the scores.
+        title: of the table.
+        lower_is_better: the scores whose gain is noisy minus enhanced, not enhanced minus noisy.
+    """
     caption = (
         "mean ± 95 % interval of the mean (Student's t over utterances); all at 16000 Hz\n"
+        "a positive gain is an improvement\n"
         f"{len(results.names)} utterances, {results.unscorable} of them without some score"
     )
     rows = []
     for score in results.noisy:
         noisy, enhanced = results.pairs(score)
+        gain = noisy - enhanced if score in lower_is_better else enhanced - noisy
         texts = (
             score,
             _mean_text(noisy),
             _mean_text(enhanced),
-            _mean_text(enhanced - noisy, "+"),
+            _mean_text(gain, "+"),
             str(len(noisy)),
         )
         rows.append([Cell(text) for text in texts])

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 SHOWN = 2
 """How many utterances TensorBoard shows."""
+NOISY_REQUESTS = 2
+"""How many validations score the noisy side. The second only does if scores are missing after the
+first, because a worker failed or because there are none."""
 ALLOWED_DIFFERENCE = 0.02
 """The largest difference between host and device scores without a warning, in the score's unit."""
 DYNAMIC_RANGE = 80.0
@@ -57,7 +60,8 @@ class Validation:
         self._front_end = front_end
         self._fetch = fetch
         self._device_score = jax.jit(device_score) if device_score else None
-        self._noisy: dict[str, float] = {}
+        self._noisy: dict[str, list[np.ndarray]] = {}
+        self._noisy_requests = 0
 
     def __call__(self, enhance: Program, params: PyTree, number: int) -> Callable[[], Evaluation]:
         """Enhances the set and sends it to be scored.
@@ -75,7 +79,8 @@ class Validation:
             enhance.prepare(params, batch)
         enhanced = [enhance(params, batch) for batch in batches]
         noisy = None
-        if not self._noisy:
+        if self._noisy_requests < NOISY_REQUESTS and _incomplete(self._noisy):
+            self._noisy_requests += 1
             noisy = self._submit(batches, rows, [batch.noisy for batch in batches])
         requested = self._submit(batches, rows, enhanced)
         place = number % len(batches)
@@ -86,18 +91,18 @@ class Validation:
 
         def wait() -> Evaluation:
             if noisy:
-                means = {name: _mean(values) for name, values in noisy().items()}
-                self._noisy = {f"{name}_noisy": mean for name, mean in means.items()}
+                self._noisy = _completed(self._noisy, noisy())
             scores = requested()
             first = next(iter(self._scores.values()))
-            means = {name: _mean(values) for name, values in scores.items()} | self._noisy
+            means = {name: _mean(values) for name, values in scores.items()}
+            means |= {f"{name}_noisy": _mean(values) for name, values in self._noisy.items()}
             metrics = {name: means[name] for name in (first.name, f"{first.name}_noisy")} | means
             if on_device is not None:
                 metrics[f"{first.name}_device_difference"] = largest_difference(
                     first.name, scores[first.name][place], self._fetch(on_device)
                 )
-            every = np.concatenate(scores[first.name])
-            metrics["unscorable"] = float(np.count_nonzero(~np.isfinite(every)))
+            sides = [np.concatenate(side[first.name]) for side in (scores, self._noisy)]
+            metrics["unscorable"] = float(np.count_nonzero(~np.isfinite(sides).all(0)))
             return Evaluation(
                 metrics=metrics,
                 objective=metrics[first.name] * (1 if first.higher_is_better else -1),
@@ -185,6 +190,24 @@ def largest_difference(name: str, host: np.ndarray, device: np.ndarray) -> float
             device[row],
         )
     return largest
+
+
+def _incomplete(scores: Mapping[str, Sequence[np.ndarray]]) -> bool:
+    """Returns whether a score is missing; there are none before the first request."""
+    return not scores or not all(np.isfinite(b).all() for bs in scores.values() for b in bs)
+
+
+def _completed(
+    known: Mapping[str, Sequence[np.ndarray]], new: Mapping[str, Sequence[np.ndarray]]
+) -> dict[str, list[np.ndarray]]:
+    """Returns the known scores, with new ones where there are none."""
+    return {
+        name: [
+            np.where(np.isfinite(old), old, values)
+            for old, values in zip(known.get(name, batches), batches, strict=True)
+        ]
+        for name, batches in new.items()
+    }
 
 
 def _mean(batches: Sequence[np.ndarray]) -> float:

@@ -1,12 +1,14 @@
 import io
 import os
 import pickle
+import tracemalloc
 
 import jax
 import numpy as np
 import pytest
 
 from jaxgan.core.errors import UserError
+from jaxgan.sequences.data import oracle
 from jaxgan.sequences.data.oracle import ARRAYS, NAMES, _Arrays, draw_oracle, read_oracle
 from jaxgan.sequences.networks.language_model import LanguageModel
 
@@ -100,6 +102,17 @@ def test_npz_files_hold_the_same_arrays_by_name(tmp_path):
         read_oracle(tmp_path / "odd.npz")
     with pytest.raises(UserError, match=r"no\.npz cannot be read"):
         read_oracle(tmp_path / "no.npz")
+
+
+def test_arrays_that_are_too_large_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):
+    arrays = dict(zip(ARRAYS, authors_arrays(), strict=True))
+    np.savez_compressed(tmp_path / "a.npz", **{**arrays, "embedding": np.zeros((1000, 1000))})
+    monkeypatch.setattr(oracle, "LARGEST_BYTES", 2**22)
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"its arrays take 8\d{6} bytes, more than 4194304"):
+        read_oracle(tmp_path / "a.npz")
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
 
 
 def test_the_drawn_oracle_is_normal_and_the_same_again():

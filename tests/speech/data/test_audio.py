@@ -1,4 +1,5 @@
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -60,6 +61,37 @@ def test_a_corrupt_file_is_rejected(tmp_path):
         audio.read(path)
     with pytest.raises(audio.BadAudioError, match="cannot be decoded"):
         audio.read(tmp_path / "missing.wav")
+
+
+@pytest.mark.parametrize("suffix", ["wav", "aiff", "au", "w64"])
+def test_a_truncated_file_is_rejected(tmp_path, suffix):
+    path = save(tmp_path / f"a.{suffix}", tone(1.0))
+    path.write_bytes(path.read_bytes()[:20000])
+    with pytest.raises(audio.BadAudioError, match=r"^truncated: its header states \d+ bytes"):
+        audio.read(path)
+
+
+@pytest.mark.parametrize("size", [2**32 - 1, 2**31 - 1 - 36])
+def test_a_file_written_to_a_pipe_has_no_size_and_is_read_to_its_end(tmp_path, size):
+    path = save(tmp_path / "a.wav", tone(0.5))
+    content = bytearray(path.read_bytes())
+    content[40:44] = content[4:8] = size.to_bytes(4, "little")
+    path.write_bytes(content)
+    assert len(audio.read(path)[0]) == 8000
+
+
+def test_a_file_that_is_too_long_is_refused_before_it_is_decoded(tmp_path):
+    path = save(tmp_path / "a.flac", np.zeros(16000 * 600, np.int16))
+    assert path.stat().st_size < 100_000
+    tracemalloc.start()
+    with pytest.raises(
+        audio.BadAudioError, match=r"^600\.0 s is longer than config\.data\.longest"
+    ):
+        audio.read(path, 20.0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2_000_000
+    assert len(audio.read(path, 600.0)[0]) == 16000 * 600
 
 
 def test_a_damaged_flac_is_rejected(tmp_path):

@@ -24,9 +24,10 @@ def test_the_number_of_frames_is_that_of_the_front_end():
         (noise(32000), ""),
         (noise(32001), "longer than config.data.longest_seconds=2"),
         (np.zeros(16000, np.int16), "silent: every sample is 0"),
-        (np.full(16000, 31, np.int16), "silent: its peak is -60 dB"),
-        (np.full(16000, -32, np.int16), ""),
-        (np.full(16000, -32768, np.int16), ""),
+        (np.tile(np.array([31, -31], np.int16), 8000), "silent: its peak is -60 dB"),
+        (np.tile(np.array([32, -32], np.int16), 8000), ""),
+        (np.tile(np.array([-32768, 32767], np.int16), 8000), ""),
+        (np.full(16000, -32768, np.int16), "silent: every sample is the same"),
     ],
 )
 def test_reasons_at_their_limits(samples, expected):

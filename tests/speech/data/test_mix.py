@@ -263,3 +263,21 @@ def test_user_errors_name_the_key(tmp_path):
     }.items():
         with pytest.raises(UserError, match=key):
             mix.open_mix(config(**settings).data)
+
+
+@pytest.mark.parametrize(("speech_offset", "noise_offset"), [(0, 3277), (1638, 0), (1638, -9000)])
+def test_an_offset_counts_for_no_power(speech_offset, noise_offset):
+    random = np.random.default_rng(3)
+    speech, noise = speech_like(random, 32000), (800 * random.standard_normal(32000)).astype("i2")
+    speech, noise = speech // 4 + np.int16(speech_offset), noise + np.int16(noise_offset)
+    clean, noisy, _ = mix.mix(speech, noise, 5.0, mix.active_power(speech))
+    added = noisy.astype(float) - clean
+    without = speech - speech.mean()
+    level = mix.active_power(without) * (clean.std() / speech.std()) ** 2
+    assert 10 * np.log10(level / np.mean(added**2)) == pytest.approx(5.0, abs=0.02)
+    assert abs(added.mean()) < 0.5
+
+
+def test_a_constant_offset_is_silent():
+    reason = mix.reason_noise_unusable(np.full(16000, 3000, np.int16))
+    assert reason == "silent: every sample is the same"

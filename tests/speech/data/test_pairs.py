@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,36 @@ def test_files_are_paired_by_name_whatever_their_suffix(tmp_path):
     np.testing.assert_array_equal(found.noisy(1), audio.read(tmp_path / "noisy" / "b.wav")[0])
 
 
+def test_equal_names_form_pairs_before_names_with_other_suffixes(tmp_path):
+    fill(tmp_path, ["a", "b"])
+    for name in ("clean/a.flac", "clean/c.flac", "noisy/c.ogg", "clean/d.flac", "noisy/d.flac"):
+        save(tmp_path / name, tone(0.7))
+    save(tmp_path / "clean" / "d.wav", tone(0.8))
+    save(tmp_path / "noisy" / "d.wav", tone(0.8))
+    found, problems = pairs.read_pairs(tmp_path)
+    assert found.names == ("a", "b", "c", "d.flac", "d.wav")
+    np.testing.assert_array_equal(found.lengths, [9600, 9600, 11200, 11200, 12800])
+    assert [problem.path for problem in problems] == [str(tmp_path / "clean" / "a.flac")]
+
+
+def test_unicode_forms_of_a_name_are_the_same_and_any_bytes_are_a_name(tmp_path):
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    for name in (f"clean/{composed}.wav", f"noisy/{decomposed}.wav"):
+        save(tmp_path / name, tone(0.6))
+    (tmp_path / "conditions.csv").write_text(f"name,snr\n{decomposed},5\n", "utf-8")
+    found, problems = pairs.read_pairs(tmp_path)
+    assert found.names == (composed,)
+    assert found.conditions == {"snr": ("5",)}
+    assert problems == ()
+    (tmp_path / "conditions.csv").unlink()
+    latin = os.fsdecode(b"caf\xe9.wav")
+    for side in ("clean", "noisy"):
+        (tmp_path / side / latin).write_bytes((tmp_path / f"clean/{composed}.wav").read_bytes())
+    found, problems = pairs.read_pairs(tmp_path)
+    assert found.names == (composed, latin[:-4])
+    assert problems == ()
+
+
 def test_conditions_are_read_from_a_table(tmp_path):
     fill(tmp_path, ["a", "b", "c"])
     table = tmp_path / "conditions.csv"
@@ -42,6 +73,18 @@ def test_conditions_are_read_from_a_table(tmp_path):
     table.write_text("file,snr\n")
     with pytest.raises(UserError, match=r"conditions\.csv: its first line has no column 'name'"):
         pairs.read_pairs(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_conditions_may_have_a_byte_order_mark_and_spaces(tmp_path, encoding):
+    (tmp_path / "c.csv").write_text("name, noise\r\na, café\r\n", encoding)
+    assert pairs.read_conditions(tmp_path / "c.csv", ("a",)) == {"noise": ("café",)}
+
+
+def test_conditions_in_another_encoding_are_a_user_error(tmp_path):
+    (tmp_path / "c.csv").write_text("name,noise\na,café\n", "latin-1")
+    with pytest.raises(UserError, match=r"c\.csv cannot be read: it is not UTF-8 text"):
+        pairs.read_conditions(tmp_path / "c.csv", ("a",))
 
 
 def test_every_bad_pair_is_named_with_its_reason(tmp_path):

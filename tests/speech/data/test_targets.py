@@ -16,6 +16,14 @@ def test_utterances_in_the_file_have_their_own_target(tmp_path):
     np.testing.assert_array_equal(targets, [0.25, 1.0, 0.5])
 
 
+def test_a_byte_order_mark_is_not_part_of_the_first_name(tmp_path):
+    (tmp_path / "targets.csv").write_text("p1/one,0.25\n", "utf-16")
+    (tmp_path / "marked.csv").write_text("p1/one,0.25\n", "utf-8-sig")
+    for name in ("targets.csv", "marked.csv"):
+        targets = read_targets(str(tmp_path / name), NAMES, 1.0)
+        np.testing.assert_array_equal(targets, [0.25, 1.0, 1.0])
+
+
 @pytest.mark.parametrize("line", ["p3/one,0.5", "p1/two,high", "p1/two,nan", "p1/two", ""])
 def test_invalid_lines_are_rejected_by_number(tmp_path, line):
     path = tmp_path / "targets.csv"

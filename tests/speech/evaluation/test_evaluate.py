@@ -13,7 +13,7 @@ from workdirs import load, make_workdir
 from jaxgan.core.errors import UserError
 from jaxgan.scores.registry import USUAL, installed
 from jaxgan.speech.data import audio
-from jaxgan.speech.evaluation.evaluate import choose_examples, evaluate, score_paths
+from jaxgan.speech.evaluation.evaluate import choose_examples, evaluate, named_scores, score_paths
 from jaxgan.speech.evaluation.tables import Results
 
 SCORES = list(USUAL)
@@ -165,6 +165,10 @@ def test_scores_are_chosen_by_name_or_all():
     assert set(score_paths(tiny_config(), "all")) == set(installed())
     with pytest.raises(UserError, match="'stio' is unknown"):
         score_paths(tiny_config(), "stio")
+
+
+def test_spaces_between_scores_do_not_matter():
+    assert list(named_scores("pesq_wb, stoi")) == ["pesq_wb", "stoi"]
 
 
 def test_the_runs_own_validation_data_are_the_default(tmp_path):

@@ -86,6 +86,13 @@ def test_the_table_has_mean_interval_and_gain(results):
     assert empty == ["si_sdr", "-", "-", "-", "0"]
 
 
+def test_a_positive_gain_is_an_improvement_where_lower_is_better(results):
+    (pesq, _) = make_table(results, "", ["pesq_wb"]).rows
+    gain, half = mean_and_half_width(np.array([-0.5, -0.25, -0.25]))
+    assert pesq[3].text == f"{gain:.3f} ± {half:.3f}"
+    assert gain < 0
+
+
 def test_conditions_divide_the_utterances(results, tmp_path):
     known = dataclasses.replace(results, conditions={"snr": ("10", "2.5", "10", "2.5")})
     parts = known.by("snr")
