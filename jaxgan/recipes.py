@@ -24,6 +24,7 @@ RECIPES = {
     "classifier": "jaxgan.images.systems.classifier",
     "composite": "jaxgan.images.systems.composite",
     "conditional_gan": "jaxgan.images.systems.conditional_gan",
+    "dqn": "jaxgan.control.systems.dqn",
     "ebgan": "jaxgan.images.systems.ebgan",
     "gan": "jaxgan.images.systems.gan",
     "gran": "jaxgan.images.systems.gran",

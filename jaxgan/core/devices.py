@@ -155,6 +155,20 @@ def on_each(
     return function(of_rows, shared)
 
 
+def cut_rows(array: jax.Array) -> jax.Array:
+    """Returns the array with its first axis cut over the devices of the mesh that is set.
+
+    What a compiled program computes from it, row by row, is divided the same way. Without a mesh,
+    or if the rows cannot be divided equally, the array is returned as it is.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    axes = mesh.auto_axes
+    count = math.prod(mesh.shape[axis] for axis in axes)
+    if count == 1 or len(array) % count:
+        return array
+    return jax.lax.with_sharding_constraint(array, jax.P(axes))
+
+
 def put_replicated(tree: Any, mesh: Mesh) -> Any:
     """Copies arrays of the host, which are equal in every process, to every device."""
     return put(tree, replicated(mesh))

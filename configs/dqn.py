@@ -1,0 +1,65 @@
+"""Deep Q-learning in built-in environments: DQN and three of its descendants.
+
+python train.py --config=configs/dqn.py            CartPole with CleanRL's hyper-parameters
+python train.py --config=configs/dqn.py:2013       no target network (Mnih et al. 2013)
+python train.py --config=configs/dqn.py:nature     target network, clipped error (Mnih et al. 2015)
+python train.py --config=configs/dqn.py:double     Double DQN (van Hasselt et al. 2016)
+python train.py --config=configs/dqn.py:dueling    dueling Double DQN (Wang et al. 2016)
+python train.py --config=configs/dqn.py:quick      the first, a fifth of the steps
+python train.py --config=configs/dqn.py:tiny       seconds; for tests
+
+The four papers' presets change only the algorithm; CleanRL's hyper-parameters stay.
+"""
+
+from ml_collections import ConfigDict
+
+from jaxgan.control.settings import run_settings
+
+PRESETS = ("2013", "nature", "double", "dueling", "quick", "tiny")
+
+
+def get_config(preset: str | None = None) -> ConfigDict:
+    """Returns the config, or one of `PRESETS`.
+
+    Raises:
+        ValueError: another preset.
+    """
+    if preset not in (None, *PRESETS):
+        raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
+    # The numbers are those of CleanRL's dqn.py unless a comment says otherwise.
+    config = run_settings("dqn", rounds=50, batch_size=128)  # 50 rounds of 10,000 steps
+    config.widths = (120, 84)  # of the hidden layers
+    config.learning_rate = 2.5e-4  # Nature's, too
+    config.optimizer = "adam"  # or rmsprop, Nature's
+    config.loss = "squared"  # or huber, Nature's clipped error
+    config.max_gradient_norm = 0.0  # 0: not clipped
+    config.double = False
+    config.dueling = False
+    config.target_every = 500  # environment steps; 0: no target network
+    config.n_steps = 1
+    config.gamma = 0.99  # as all four papers
+    config.train_every = 10  # environment steps between two updates
+    config.learning_starts = 10_000  # environment steps
+    config.replay_capacity = 10_000  # transitions
+    config.epsilon_start, config.epsilon_end = 1.0, 0.05
+    config.exploration_steps = 250_000  # environment steps, half of the run
+
+    if preset == "2013":
+        config.target_every = 0
+    elif preset in ("nature", "double", "dueling"):
+        config.loss = "huber"
+        config.double = preset != "nature"
+        config.dueling = preset == "dueling"
+        config.max_gradient_norm = 10.0 if preset == "dueling" else 0.0  # Wang et al., section 4.2
+    elif preset == "quick":
+        config.rounds, config.exploration_steps = 10, 50_000
+    elif preset == "tiny":
+        config.rounds, config.steps_per_round = 2, 24
+        config.environments, config.train_every = 2, 4
+        config.batch_size = 8  # divides over up to eight devices
+        config.widths = (16,)
+        config.replay_capacity, config.learning_starts = 32, 8  # the ring wraps around
+        config.target_every, config.n_steps = 8, 2
+        config.validation.every, config.validation.episodes = 2, 4
+        config.checkpoint.every = 1
+    return config

@@ -1,0 +1,1 @@
+"""Value-based control in built-in environments."""

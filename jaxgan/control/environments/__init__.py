@@ -1,0 +1,1 @@
+"""Environments: pure functions whose state is part of the run state."""

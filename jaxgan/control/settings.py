@@ -1,0 +1,77 @@
+"""The settings that every config of control has, and the values that they may take."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from jaxgan.control.environments.named import ENVIRONMENTS
+from jaxgan.core import config as configs
+from jaxgan.core import settings
+from jaxgan.core.errors import UserError
+
+CHOICES: Mapping[str, tuple[Any, ...]] = {**settings.CHOICES, "env": tuple(ENVIRONMENTS)}
+"""The allowed values of a key."""
+RANGES: Mapping[str, tuple[float, float]] = {
+    **settings.RANGES,
+    "environments": (1, math.inf),
+    "steps_per_round": (1, math.inf),
+    "seeds": (1, math.inf),
+    "gamma": (0, 1),
+    "validation.episodes": (1, math.inf),
+}
+"""The lowest and the highest allowed value of a key."""
+
+
+def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
+    """Returns the settings that every config of control has, with their usual values.
+
+    Args:
+        recipe: a name of `jaxgan.recipes`, or the import path of a system's module.
+        rounds: how many rounds the run has.
+        batch_size: transitions of a minibatch.
+    """
+    config = settings.run_settings(recipe, rounds, batch_size)
+    # CartPole-v1 | Acrobot-v1 | Catch | Corridor-5 | Corridor-10 | Corridor-20 | Random
+    config.env = "CartPole-v1"
+    config.environments = 1  # that are played at the same time
+    config.steps_per_round = 10_000  # of all environments together
+    # Independent runs in one program: seed, seed + 1, ...; for small networks on one device.
+    config.seeds = 1
+    config.validation.episodes = 32  # that each validation plays
+    return config
+
+
+def check(
+    config: ConfigDict,
+    mesh: Mesh,
+    choices: Mapping[str, tuple[Any, ...]] = CHOICES,
+    ranges: Mapping[str, tuple[float, float]] = RANGES,
+) -> None:
+    """Raises UserError, naming the key, if a setting has a value that it may not have.
+
+    Args:
+        config: of the run.
+        mesh: the devices.
+        choices: `CHOICES` and those of the system.
+        ranges: `RANGES` and those of the system.
+    """
+    configs.check_values(config, choices, ranges)
+    if config.batch_size % mesh.size:
+        raise UserError(
+            f"config.batch_size={config.batch_size}: must be a multiple of the {mesh.size} devices"
+        )
+    if config.seeds > 1 and mesh.size > 1:
+        raise UserError(
+            f"config.seeds={config.seeds}: several seeds share one device, and there are "
+            f"{mesh.size}; start one run a seed with config.seed"
+        )
+
+
+def check_multiple(config: ConfigDict, key: str, of: str) -> None:
+    """Raises UserError unless the value of one key is a multiple of that of another one."""
+    value, divisor = configs.flat(config)[key], configs.flat(config)[of]
+    if value % divisor:
+        raise UserError(f"config.{key}={value}: must be a multiple of config.{of}={divisor}")
