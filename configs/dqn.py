@@ -8,7 +8,8 @@ python train.py --config=configs/dqn.py:dueling    dueling Double DQN (Wang et a
 python train.py --config=configs/dqn.py:quick      the first, a fifth of the steps
 python train.py --config=configs/dqn.py:tiny       seconds; for tests
 
-The four papers' presets change only the algorithm; CleanRL's hyper-parameters stay.
+The presets of the four papers keep CleanRL's hyper-parameters but for the algorithm, and for
+the time between two copies to the target network where the error is clipped.
 """
 
 from ml_collections import ConfigDict
@@ -48,6 +49,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.target_every = 0
     elif preset in ("nature", "double", "dueling"):
         config.loss = "huber"
+        # 500 updates; the papers have 10,000 or more. With CleanRL's 50 a clipped error diverges on
+        # CartPole: a target rises faster than the few terminal states can pull it down.
+        config.target_every = 5_000
         config.double = preset != "nature"
         config.dueling = preset == "dueling"
         config.max_gradient_norm = 10.0 if preset == "dueling" else 0.0  # Wang et al., section 4.2

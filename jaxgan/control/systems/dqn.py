@@ -34,6 +34,7 @@ between CleanRL's squared error and Adam and Nature's clipped error and RMSProp.
 import dataclasses
 import functools
 import math
+import operator
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -155,14 +156,13 @@ def act(run_state: RunState, _: None, *, system: System) -> StepResult:
     """
     episodes, ring = run_state.memory["episodes"], run_state.memory["ring"]
     key = jax.random.fold_in(jax.random.fold_in(run_state.key, ACT), ring.added)
-    explore_key, action_key, environment_key = jax.random.split(key, 3)
+    action_key, environment_key = jax.random.split(key)
     observations = jax.vmap(system.environment.observe)(episodes.state)
     greedy = jnp.argmax(system.values(run_state.players[ONLINE], observations), axis=-1)
-    epsilon = exploration(ring.added, system=system)
-    shape = (system.environments,)
-    explores = jax.random.uniform(explore_key, shape) < epsilon
-    chosen = jax.random.randint(action_key, shape, 0, system.environment.actions)
-    actions = jnp.where(explores, chosen, greedy).astype(jnp.int32)
+    draws = jax.random.uniform(action_key, (2, system.environments))
+    explores = draws[0] < exploration(ring.added, system=system)
+    anything = jnp.floor(draws[1] * system.environment.actions)
+    actions = jnp.where(explores, anything, greedy).astype(jnp.int32)
 
     keys = jax.random.split(environment_key, system.environments)
     episodes, outcome = jax.vmap(lambda *of_one: advance(system.environment, *of_one))(
@@ -185,7 +185,7 @@ def targets(players: Players, trajectories: Transition, *, system: System) -> ja
     """
     rewards, gamma = trajectories.reward, system.gamma
     start = n_step(rewards, trajectories.terminated, trajectories.truncated, gamma)
-    following = trajectories.following[jnp.arange(len(rewards)), start.last]
+    following = jax.vmap(operator.getitem)(trajectories.following, start.last)
     values = system.values(players[TARGET if system.target_every else ONLINE], following)
     chooser = system.values(players[ONLINE], following) if system.double else values
     best = jnp.argmax(chooser, axis=-1)[:, None]

@@ -1,0 +1,67 @@
+"""train.py, sample.py and eval.py on a small run."""
+
+import csv
+import json
+
+import pytest
+from PIL import Image
+
+from configs.dqn import get_config
+from jaxgan import recipes
+from jaxgan.control import commands
+from jaxgan.control.systems import dqn
+from jaxgan.core import devices, loop
+from jaxgan.core.errors import UserError
+from jaxgan.core.recipe import SampleRequest
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of a run of two seeds on Catch, whose episodes have 9 steps."""
+    folder = tmp_path_factory.mktemp("run")
+    config = get_config("tiny")
+    config.env, config.seeds = "Catch", 2
+    loop.run(dqn.make(config, devices.make_mesh(1)), config, folder)
+    return folder
+
+
+def returns(folder):
+    with (folder / commands.RETURNS).open() as file:
+        return [float(row["return"]) for row in csv.DictReader(file)]
+
+
+def test_sample_writes_an_episode_and_returns(run, tmp_path, capsys):
+    draw = recipes.command(run, "sample")
+    for seed_index in (0, 1):
+        draw(run, "last", SampleRequest(5, 3, str(tmp_path), seed_index=seed_index))
+        found = returns(tmp_path)
+        assert len(found) == 5
+        assert set(found) <= {-1.0, 1.0}
+        with Image.open(tmp_path / commands.ANIMATION) as picture:
+            assert (picture.n_frames, picture.size) == (9, (80, 160))
+    assert "wrote 5 returns" in capsys.readouterr().out
+
+
+def test_eval_writes_a_summary(run, tmp_path, capsys):
+    recipes.command(run, "evaluate")(run, "last", None, str(tmp_path), "", 1)
+    summary = json.loads((tmp_path / commands.SUMMARY).read_text())
+    assert list(summary) == ["count", "return", "length", "max_q"]
+    found = returns(tmp_path)
+    assert (summary["count"], summary["length"]) == (4, 9.0)
+    assert summary["return"] == pytest.approx(sum(found) / 4)
+    assert "return" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (SampleRequest(1, 0, "x", temperature=0.5), "--temperature=0.5: an agent plays episodes"),
+        (SampleRequest(1, 0, "x", label="3"), "--label=3: an agent plays episodes"),
+        (SampleRequest(1, 0, None), "--output: name the folder"),
+        (SampleRequest(1, 0, "x", seed_index=2), "--seed_index=2: "),
+    ],
+)
+def test_flags_that_do_not_fit_are_refused(run, request_, message):
+    with pytest.raises(UserError) as error:
+        recipes.command(run, "sample")(run, "last", request_)
+    assert str(error.value).startswith(message)
