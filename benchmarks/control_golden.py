@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "control" / "environments" / "golden.json"
-SEED = 7
-STEPS = {"CartPole-v1": 40, "Acrobot-v1": 60}
+SEED = 5
+STEPS = {"CartPole-v1": 60, "Acrobot-v1": 60}
 DIGITS = 9
 
 

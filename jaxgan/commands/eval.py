@@ -37,7 +37,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         type=int,
         default=0,
         metavar="S",
-        help="of images: which seed of a run of several, config.seeds; default: 0",
+        help="of images and control: which seed of a run of several, config.seeds; default: 0",
     )
     return parser.parse_args(argv)
 

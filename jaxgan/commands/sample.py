@@ -18,7 +18,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(
         description="Draws from a trained generator. Generators of sequences write one sequence "
         "per line: text, or the tokens of an oracle as numbers. Generators of images write a grid "
-        "and an .npz file.",
+        "and an .npz file. Agents write the returns of episodes and a GIF of the first one.",
         epilog="The same flags draw the same.",
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the training")
@@ -36,7 +36,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--output",
         metavar="PATH",
-        help="a folder for images; a file for sequences, default: standard output",
+        help="a folder for images and episodes; a file for sequences, default: standard output",
     )
     parser.add_argument("--label", metavar="CLASS", help="of images, if the system knows classes")
     parser.add_argument(
@@ -44,7 +44,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         type=int,
         default=0,
         metavar="S",
-        help="of images: which seed of a run of several, config.seeds; default: 0",
+        help="of images and control: which seed of a run of several, config.seeds; default: 0",
     )
     parser.add_argument(
         "--interpolate",

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from jaxgan.core.errors import UserError
 
-ONE_SEED = "only systems of images train several seeds in one run"
+ONE_SEED = "only systems of images and of control train several seeds in one run"
 """Why other systems refuse --seed_index."""
 
 

@@ -20,7 +20,7 @@ def run(tmp_path_factory):
     """The folder of a run of two seeds on Catch, whose episodes have 9 steps."""
     folder = tmp_path_factory.mktemp("run")
     config = get_config("tiny")
-    config.env, config.seeds = "Catch", 2
+    config.seeds = 2
     loop.run(dqn.make(config, devices.make_mesh(1)), config, folder)
     return folder
 

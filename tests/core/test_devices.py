@@ -147,3 +147,12 @@ def test_without_a_mesh_one_call_receives_all_rows():
     x = np.ones((16, 3), np.float32)
     found = devices.on_each(lambda of_rows, shared: (of_rows[0].shape, shared), (x,), (1,))
     assert found == ((16, 3), (1,))
+
+
+@pytest.mark.parametrize(("rows", "held"), [(16, 2), (12, 12)])
+def test_rows_are_cut_over_the_devices_if_they_divide(rows, held):
+    x = np.arange(rows * 3.0, dtype=np.float32).reshape(rows, 3)
+    found = devices.under(devices.make_mesh(), jax.jit(devices.cut_rows))(x)
+    assert {shard.data.shape for shard in found.addressable_shards} == {(held, 3)}
+    np.testing.assert_array_equal(found, x)
+    assert devices.cut_rows(x) is x

@@ -61,8 +61,9 @@ def play(environment: Environment, values: Values, key: jax.Array, count: int) -
             episodes, actions, step_keys
         )
         rewards, max_q = outcome.transition.reward, found.max(axis=-1)
-        shown = (jnp.where(playing, each, 0.0) for each in (rewards, max_q))
-        return (following, playing & ~outcome.ended), Played(episodes.state, *shown, playing)
+        rewards, max_q = (jnp.where(playing, each, 0.0) for each in (rewards, max_q))
+        played = Played(episodes.state, rewards, max_q, playing)
+        return (following, playing & ~outcome.ended), played
 
     start = episodes, jnp.ones(count, bool)
     _, played = jax.lax.scan(step, start, jnp.arange(environment.limit))

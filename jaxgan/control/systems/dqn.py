@@ -36,6 +36,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -75,6 +76,8 @@ ACT, REPLAY, VALIDATION = range(3)
 """Streams of random numbers."""
 PER_PROGRAM = 1000
 """The most steps in one compiled program. A step has no batch, so many fit."""
+MOST_STEPS = 2**31
+"""An int32 counts the environment steps of a run."""
 LOSSES = {"squared": jnp.square, "huber": optax.huber_loss}
 """The losses of an error. Huber's is x^2 / 2 up to 1 and then linear, so its gradient is the error,
 clipped to [-1, 1] (Mnih et al. 2015). CleanRL's squared error has no factor 1/2."""
@@ -120,8 +123,8 @@ class System:
 
     def values(self, player: Player, observations: jax.Array) -> jax.Array:
         """Returns the values that a network gives to all actions, float32 [B, A]."""
-        found: jax.Array = self.network.apply(player.variables, observations)
-        return found
+        values: Any = self.network.apply(player.variables, observations)
+        return jnp.asarray(values)
 
 
 def initial(key: jax.Array, *, system: System) -> RunState:
@@ -312,6 +315,12 @@ def check_settings(config: ConfigDict, mesh: Mesh) -> None:
             raise UserError(
                 f"config.{key}={config[key]}: must be at least n_steps * environments = {window}"
             )
+    steps = config.rounds * config.steps_per_round
+    if steps >= MOST_STEPS:
+        raise UserError(
+            f"config.rounds={config.rounds}: {steps} environment steps are too many to be counted; "
+            f"a run has fewer than {MOST_STEPS}"
+        )
     if config.double and not config.target_every:
         raise UserError(
             "config.double=True: Double DQN needs a target network; set config.target_every"

@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,22 +84,21 @@ def test_every_environment_is_vmappable_and_can_be_drawn(name):
     assert (pictures[0] != pictures[1]).any()
 
 
-@pytest.mark.parametrize(("direction", "total"), [(0, -1.0), (1, 1.0)])
-def test_catch_rewards_only_the_last_step(direction, total):
+def test_catch_rewards_only_the_last_step():
     """The paddle moves towards the ball, or away from it."""
     environment = ENVIRONMENTS["Catch"]()
 
-    def step(episode, _):
-        offset = jnp.sign(episode.state.column - episode.state.paddle)
-        action = 1 + jnp.where(direction == 1, offset, jnp.where(offset == 0, 1, -offset))
-        return advance(environment, episode, action, KEY)
-
     @jax.jit
-    def episode(key):
+    def episode(key, follows):
+        def step(episode, _):
+            offset = jnp.sign(episode.state.column - episode.state.paddle)
+            action = 1 + jnp.where(follows, offset, jnp.where(offset == 0, 1, -offset))
+            return advance(environment, episode, action, KEY)
+
         return jax.lax.scan(step, begin(environment, key), length=9)
 
-    for seed in range(4):
-        _, outcomes = episode(jax.random.key(seed))
+    for seed, (follows, total) in itertools.product(range(4), [(True, 1.0), (False, -1.0)]):
+        _, outcomes = episode(jax.random.key(seed), follows)
         assert outcomes.transition.reward.tolist() == [0.0] * 8 + [total]
         assert outcomes.transition.terminated.tolist() == [False] * 8 + [True]
         assert not outcomes.transition.truncated.any()

@@ -1,3 +1,6 @@
+import copy
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +11,16 @@ from jaxgan.control.networks.q_network import QNetwork, scale_gradient
 OBSERVATIONS = jax.random.normal(jax.random.key(0), (5, 4))
 
 
+DUELING = QNetwork(3, (16, 8), dueling=True)
+
+
+@functools.cache
 def made(network):
     return jax.jit(network.init)(jax.random.key(1), OBSERVATIONS)["params"]
+
+
+def shapes_of(network):
+    return jax.eval_shape(network.init, jax.random.key(1), OBSERVATIONS)["params"]
 
 
 def count(params):
@@ -17,7 +28,7 @@ def count(params):
 
 
 def test_the_default_network_is_cleanrls():
-    params = made(QNetwork(2, (120, 84)))
+    params = shapes_of(QNetwork(2, (120, 84)))
     assert count(params) == 4 * 120 + 120 + 120 * 84 + 84 + 84 * 2 + 2
     assert [params[f"Dense_{n}"]["kernel"].shape for n in range(3)] == [
         (4, 120),
@@ -27,7 +38,7 @@ def test_the_default_network_is_cleanrls():
 
 
 def test_a_dueling_network_doubles_its_last_hidden_layer():
-    params = made(QNetwork(3, (16, 8), dueling=True))
+    params = shapes_of(DUELING)
     shapes = [params[f"Dense_{n}"]["kernel"].shape for n in range(5)]
     assert shapes == [(4, 16), (16, 8), (16, 8), (8, 1), (8, 3)]
 
@@ -46,8 +57,7 @@ def forward(params, observations, factor):
 
 
 def test_dueling_values_and_gradients_are_the_papers():
-    network = QNetwork(3, (16, 8), dueling=True)
-    params = made(network)
+    network, params = DUELING, made(DUELING)
     weights = jax.random.normal(jax.random.key(2), (5, 3))
 
     def ours(params):
@@ -65,8 +75,7 @@ def test_dueling_values_and_gradients_are_the_papers():
 
 
 def test_a_constant_added_to_all_advantages_changes_nothing():
-    network = QNetwork(3, (16, 8), dueling=True)
-    params = made(network)
+    network, params = DUELING, copy.deepcopy(made(DUELING))
     before = network.apply({"params": params}, OBSERVATIONS)
     params["Dense_4"]["bias"] += 7.0
     after = network.apply({"params": params}, OBSERVATIONS)
@@ -84,8 +93,7 @@ def test_a_scaled_gradient_keeps_the_value():
 
 
 def test_bfloat16_is_near_float32():
-    network = QNetwork(3, (16, 8), dueling=True)
-    params = {"params": made(network)}
+    network, params = DUELING, {"params": made(DUELING)}
     narrow = QNetwork(3, (16, 8), dueling=True, dtype=jnp.bfloat16)
     half = jax.jit(narrow.apply)(params, OBSERVATIONS)
     assert half.dtype == jnp.float32

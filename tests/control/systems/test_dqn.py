@@ -246,8 +246,8 @@ def play_rounds(config, rounds):
     return recipe, state, rows
 
 
-def test_seeds_in_one_program_equal_single_runs_which_stop_in_the_middle_of_an_episode():
-    """So the resume that test_systems.py checks continues episodes, and a ring that was full."""
+def test_seeds_in_one_program_equal_single_runs_and_learn_catch():
+    """Rounds end within episodes and with a full ring, so test_systems.py resumes from there."""
     _, single, rows = play_rounds(get_config("tiny"), 2)
     memory = single.memory
     assert memory["episodes"].steps.min() > 0
@@ -265,20 +265,10 @@ def test_seeds_in_one_program_equal_single_runs_which_stop_in_the_middle_of_an_e
     found = recipe.evaluate(several, 2)().metrics
     mean = np.mean([found["eval/return/seed_0"], found["eval/return/seed_1"]])
     assert found["eval/return"] == pytest.approx(mean)
-
-
-def test_catch_is_learned_in_seconds():
-    config = get_config("dueling")
-    config.env, config.widths = "Catch", (32, 32)
-    config.environments, config.train_every, config.batch_size = 4, 4, 32
-    config.learning_rate, config.target_every = 2e-3, 100
-    config.learning_starts, config.replay_capacity = 500, 4000
-    config.exploration_steps, config.steps_per_round = 4000, 4000
-    recipe, state, _ = play_rounds(config, 2)
-    found = recipe.evaluate(state, 2)()
-    assert found.objective == found.metrics["eval/return"] > 0.9
-    assert found.metrics["eval/length"] == 9
-    assert found.metrics["eval/max_q"] == pytest.approx(0.95, abs=0.1)
+    # A policy that ignores the ball has a return of -0.6.
+    for number in range(3, 301):
+        several, _, _ = recipe.round(several, (), number, Timer())
+    assert recipe.evaluate(several, 300)().objective > 0.5
 
 
 def test_rmsprop_is_that_of_nature():
@@ -311,6 +301,7 @@ def test_the_dueling_preset_clips_the_gradients_norm():
         ({"environments": 4}, "config.train_every=10: must be a multiple of config.environments=4"),
         ({"target_every": 15}, "config.target_every=15: must be a multiple of config.train_every"),
         ({"learning_starts": 1, "n_steps": 3}, "config.learning_starts=1: must be at least"),
+        ({"rounds": 300_000}, "config.rounds=300000: 3000000000 environment steps are too many"),
         ({"steps_per_round": 15}, "config.steps_per_round=15: must be a multiple"),
     ],
 )
