@@ -1,5 +1,8 @@
 """Arrays of samples, enhanced by what `jaxgan.load` returns."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import soundfile
@@ -75,3 +78,13 @@ def test_what_cannot_be_enhanced_is_named(enhancer, samples, rate, message):
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(UserError, match=str(tmp_path)):
         jaxgan.load(tmp_path)
+
+
+def test_runs_from_when_cudnn_was_a_choice_still_enhance(run, enhancer, tmp_path):
+    shutil.copytree(run, tmp_path / "old")
+    config = json.loads((run / "config.json").read_text())
+    config["generator"]["cudnn"] = False
+    (tmp_path / "old" / "config.json").write_text(json.dumps(config))
+    samples = noise(3000)
+    found = jaxgan.load(tmp_path / "old")(samples, 16000)
+    np.testing.assert_array_equal(found, enhancer(samples, 16000))

@@ -49,9 +49,11 @@ class Masking:
 
 def make_masking(config: ConfigDict) -> Masking:
     """Builds the enhancer from a config's keys front_end, generator, feature and dtype."""
+    # Runs that were trained while there was a choice of cuDNN's LSTM still enhance.
+    generator = {key: value for key, value in config.generator.items() if key != "cudnn"}
     return Masking(
         front_end=FrontEnd(**config.front_end),
-        generator=MaskGenerator(**config.generator, dtype=jnp.dtype(config.dtype)),
+        generator=MaskGenerator(**generator, dtype=jnp.dtype(config.dtype)),
         feature=config.feature,
     )
 
