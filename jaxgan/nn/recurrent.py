@@ -67,6 +67,8 @@ def _over_time(
     def scan(start: Any, sequences: Any, unroll: int) -> Any:
         return jax.lax.scan(step, start, sequences, reverse=reverse, unroll=unroll)[1]
 
+    if not isinstance(jax.tree.leaves(sequences)[0].shape[0], int):
+        return scan(start, sequences, 1)  # an exported program is compiled for any length
     scans = {platform: partial(scan, unroll=unroll) for platform, unroll in UNROLL.items()}
     return jax.lax.platform_dependent(start, sequences, **scans)
 
