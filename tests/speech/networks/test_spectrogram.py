@@ -260,7 +260,7 @@ def test_bfloat16_discriminator_computes_with_further_channels_that_are_zero(jud
         return jnp.sum((score - 1) ** 2), (made["Conv_0"], made["Conv_1"])
 
     def run():
-        return jax.grad(loss, (0, 1), has_aux=True)(judge["params"], x)
+        return jax.jit(jax.grad(loss, (0, 1), has_aux=True))(judge["params"], x)
 
     padded, made = run()
     for (layer,), channels in zip((of["__call__"] for of in made), (3, 4), strict=True):
