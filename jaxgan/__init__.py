@@ -1,17 +1,28 @@
 """jaxgan trains a generator against any score you can compute, even one that has no gradient.
 
-enhancer = jaxgan.load("runs/metricgan-quick")
-enhanced = enhancer(samples, 44100)
+A trained enhancer is a function of arrays:
+
+    enhancer = jaxgan.load("runs/metricgan-quick")
+    enhanced = enhancer(samples, 44100)
 """
 
 import os
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-try:
-    __version__ = version("jaxgan")
-except PackageNotFoundError:  # a source tree that was not installed
-    __version__ = "0+unknown"
+# Importing this package must stay cheap, since worker processes and --help do it. So nothing else
+# is imported before it is asked for.
+
+
+def __getattr__(name: str) -> str:
+    """Returns `__version__`, which is looked up in the installed packages when it is asked for."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("jaxgan")
+    except PackageNotFoundError:  # a source tree that was not installed
+        return "0+unknown"
 
 
 def load(workdir: str | os.PathLike[str], checkpoint: str = "best") -> Any:
@@ -28,7 +39,6 @@ def load(workdir: str | os.PathLike[str], checkpoint: str = "best") -> Any:
         jaxgan.core.errors.UserError: the folder holds no run or no such checkpoint, or its system
             trains nothing that can be called.
     """
-    # Importing this package must stay cheap: worker processes and --help do it.
     from jaxgan import recipes
     from jaxgan.core import devices
 

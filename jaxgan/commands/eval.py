@@ -32,13 +32,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="speech: see docs/scores.md; default: those that papers usually report",
     )
     parser.add_argument("--output", metavar="DIR", help="default: WORKDIR/eval-NAME_OF_DATA")
-    parser.add_argument(
-        "--seed_index",
-        type=int,
-        default=0,
-        metavar="S",
-        help="of images and control: which seed of a run of several, config.seeds; default: 0",
-    )
+    parser.add_seed_index()
     return parser.parse_args(argv)
 
 

@@ -39,13 +39,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="a folder for images and episodes; a file for sequences, default: standard output",
     )
     parser.add_argument("--label", metavar="CLASS", help="of images, if the system knows classes")
-    parser.add_argument(
-        "--seed_index",
-        type=int,
-        default=0,
-        metavar="S",
-        help="of images and control: which seed of a run of several, config.seeds; default: 0",
-    )
+    parser.add_seed_index()
     parser.add_argument(
         "--interpolate",
         type=int,

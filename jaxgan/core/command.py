@@ -21,6 +21,16 @@ class Parser(argparse.ArgumentParser):
         """Raises UserError with argparse's message."""
         raise UserError(f"{message}; see {self.prog} --help")
 
+    def add_seed_index(self) -> None:
+        """Adds the flag --seed_index."""
+        self.add_argument(
+            "--seed_index",
+            type=int,
+            default=0,
+            metavar="S",
+            help="of images and control: which seed of a run of several, config.seeds; default: 0",
+        )
+
 
 def refuse_flags(why: str, **flags: object) -> None:
     """Raises UserError, naming the flag, if a flag that a command cannot use was given.

@@ -18,7 +18,7 @@ from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, check_same_data, writable
 from jaxgan.core.recipe import Declaration, Recipe, SampleRequest
 from jaxgan.core.seeds import load_seed
-from jaxgan.core.state import Player
+from jaxgan.core.state import Player, Players
 from jaxgan.images.data.dataset import Images, digests
 from jaxgan.images.data.opening import open_data
 from jaxgan.images.evaluation.grids import image_grid, png
@@ -167,14 +167,19 @@ class Trained(NamedTuple):
     Attributes:
         config: of its run.
         sample: draws from it.
-        player: its parameters, on the devices.
+        players: it and the others that were trained with it, on the devices.
         mesh: the devices.
     """
 
     config: ConfigDict
     sample: Sample
-    player: Player
+    players: Players
     mesh: Mesh
+
+    @property
+    def player(self) -> Player:
+        """The generator itself."""
+        return self.players[GENERATOR]
 
 
 def _load(
@@ -199,8 +204,8 @@ def _load(
         )
     classes = (len(described["classes"]),) if conditional else ()
     sample = make_sample(config, tuple(described["shape"]), *classes)
-    player = devices.put_replicated(players[GENERATOR].without_training(), mesh)
-    return Trained(config, sample, player, mesh)
+    deployed = {name: player.without_training() for name, player in players.items()}
+    return Trained(config, sample, devices.put_replicated(deployed, mesh), mesh)
 
 
 def _draw(trained: Trained, labels: np.ndarray, seed: int) -> np.ndarray:
@@ -290,10 +295,7 @@ def _evaluate(
     samples = _draw(trained, labels, seed)
     found = metrics(samples, labels)[0] | metrics.duplicates(samples)
     if make_measure:
-        players = load_seed(folder, checkpoint, seed_index)
-        deployed = {name: player.without_training() for name, player in players.items()}
-        placed = devices.put_replicated(deployed, trained.mesh)
-        found = make_measure(config, valid, trained.mesh)(placed)()[0] | found
+        found = make_measure(config, valid, trained.mesh)(trained.players)()[0] | found
     if jax.process_index() == 0:
         _write(_destination(folder, output), samples, labels if conditional else None)
     report(folder, output, len(samples), found)

@@ -40,12 +40,11 @@ class ArrayEnhancer:
         check(samples, sample_rate)
         if not samples.size:
             return samples.copy()
-        channels = np.atleast_2d(samples).astype(np.float32)
-        if samples.dtype == np.int16:
-            channels /= audio.FULL_SCALE
+        whole = samples.dtype == np.int16
+        channels = np.atleast_2d(audio.to_float(samples) if whole else samples.astype(np.float32))
         # Channels one after the other, so that each is a stream of its own.
         found = np.stack([self._enhance(channel[:, None], sample_rate) for channel in channels])
-        if samples.dtype == np.int16:
+        if whole:
             return audio.to_int16(found).reshape(samples.shape)
         return found.astype(samples.dtype).reshape(samples.shape)
 
