@@ -42,10 +42,12 @@ def evaluate(argv: list[str] | None) -> None:
 
     from jaxgan import recipes
     from jaxgan.core import devices
+    from jaxgan.core.recipe import EvaluationRequest
 
     devices.prepare()
     score = recipes.command(flags.workdir, "evaluate")
-    score(flags.workdir, flags.checkpoint, flags.data, flags.output, flags.scores, flags.seed_index)
+    request = EvaluationRequest(flags.data, flags.output, flags.scores, flags.seed_index)
+    score(flags.workdir, flags.checkpoint, request)
 
 
 def main(argv: list[str] | None = None) -> int:

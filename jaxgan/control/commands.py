@@ -17,14 +17,13 @@ from jaxgan.core import devices
 from jaxgan.core.command import refuse_flags
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, writable
-from jaxgan.core.recipe import Declaration, Recipe, SampleRequest
+from jaxgan.core.recipe import Declaration, EvaluationRequest, Recipe, SampleRequest
 from jaxgan.core.seeds import load_seed
 from jaxgan.core.state import Players
-from jaxgan.reporting.tables import write_csv, write_json
+from jaxgan.reporting.summary import destination, report
+from jaxgan.reporting.tables import write_csv
 
-ANIMATION, RETURNS, SUMMARY = "episode.gif", "returns.csv", "summary.json"
-EVALUATED = "eval"
-"""The folder, in that of a run, which eval.py writes to by default."""
+ANIMATION, RETURNS = "episode.gif", "returns.csv"
 
 MakeValues = Callable[[ConfigDict], Callable[[Players, jax.Array], jax.Array]]
 """(config) -> (players, observations float32 [n, D]) -> action values float32 [n, A]."""
@@ -64,31 +63,17 @@ def declare(make: Callable[[ConfigDict, Mesh], Recipe], make_values: MakeValues)
             (folder / ANIMATION).write_bytes(gif(pictures))
         print(f"wrote {request.count} returns and the first episode to {folder}")
 
-    def evaluate(
-        workdir: epath.PathLike,
-        checkpoint: str,
-        data: str | None,
-        output: str | None,
-        scores: str,
-        seed_index: int,
-    ) -> None:
-        refuse_flags("an agent is measured by the episodes it plays", data=data, scores=scores)
+    def evaluate(workdir: epath.PathLike, checkpoint: str, request: EvaluationRequest) -> None:
+        measured = "an agent is measured by the episodes it plays"
+        refuse_flags(measured, data=request.data, scores=request.scores)
         folder = absolute(workdir)
         config = configs.read(folder)
         # No validation has used this seed.
-        seed, count = config.seed + seed_index + 1, config.validation.episodes
-        played = _play(folder, checkpoint, seed_index, seed, count, make_values)
-        found = {
-            name.removeprefix("eval/"): float(value) for name, value in measure(played).items()
-        }
-        summary = {"count": count, **found}
-        destination = Path(output).expanduser() if output else Path(str(folder / EVALUATED))
-        _write(destination, played)
-        with writable(destination):
-            write_json(destination / SUMMARY, summary)
-        width = max(map(len, summary)) + 2
-        print("\n".join(f"{name:<{width}}{value}" for name, value in summary.items()))
-        print(f"wrote {destination}")
+        seed, count = config.seed + request.seed_index + 1, config.validation.episodes
+        played = _play(folder, checkpoint, request.seed_index, seed, count, make_values)
+        _write(destination(folder, request.output), played)
+        found = {name: float(value) for name, value in measure(played).items()}
+        report(folder, request.output, count, found)
 
     return Declaration(make, evaluate=evaluate, sample=sample)
 

@@ -118,13 +118,30 @@ class SampleRequest:
 
 
 @dataclasses.dataclass(frozen=True)
+class EvaluationRequest:
+    """What eval.py asks for. A system refuses what it does not know.
+
+    Attributes:
+        data: a folder with the test set; None for the held-out data of the run.
+        output: a folder for the results; None for one in the run's folder.
+        scores: the names of scores, separated by commas; "" for the usual ones.
+        seed_index: which of the seeds that were trained together, from 0.
+    """
+
+    data: str | None = None
+    output: str | None = None
+    scores: str = ""
+    seed_index: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class Declaration:
     """What a system can do. Each system's file has one, named DECLARATION, for the commands.
 
     Attributes:
         make: (config, mesh) -> recipe, for train.py.
-        evaluate: (workdir, checkpoint, data, output, scores, seed_index) scores what a trained run
-            generates, for eval.py; None if the system cannot.
+        evaluate: (workdir, checkpoint, request) scores what a trained run generates, for eval.py;
+            None if the system cannot.
         enhance: (workdir, checkpoint) -> the trained enhancer, for enhance.py; None if the system
             cannot.
         sample: (workdir, checkpoint, request) draws from a trained run, for sample.py; None if the

@@ -48,13 +48,15 @@ def fight(flags: argparse.Namespace) -> None:
 
     from jaxgan.core import devices
     from jaxgan.core.errors import UserError
-    from jaxgan.images.commands import DATA, EVALUATED, SAMPLES, open_run
+    from jaxgan.core.recipe import EvaluationRequest
+    from jaxgan.images.commands import DATA, SAMPLES, open_run
     from jaxgan.images.evaluation.gam import battle
     from jaxgan.images.evaluation.trained_discriminator import load_discriminator
+    from jaxgan.reporting.summary import EVALUATED
 
     devices.prepare()
     mesh = devices.make_mesh()
-    runs = [open_run(folder, None, "") for folder in (flags.first, flags.second)]
+    runs = [open_run(folder, EvaluationRequest()) for folder in (flags.first, flags.second)]
     described = [json.loads((run.folder / DATA).read_text())["valid"] for run in runs]
     if described[0] != described[1]:
         raise UserError(f"{flags.second}: its held-out data are not those of {flags.first}")

@@ -1,7 +1,7 @@
 """What sample.py and eval.py do with a trained generator of images or points."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from jaxgan.core import devices
 from jaxgan.core.command import refuse_flags
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, check_same_data, writable
-from jaxgan.core.recipe import Declaration, Recipe, SampleRequest
+from jaxgan.core.recipe import Declaration, EvaluationRequest, Recipe, SampleRequest
 from jaxgan.core.seeds import load_seed
 from jaxgan.core.state import Player, Players
 from jaxgan.images.data.dataset import Images, digests
@@ -30,11 +30,9 @@ from jaxgan.images.evaluation.validation import (
     Sampler,
     every_class,
 )
-from jaxgan.reporting.tables import or_none, write_json
+from jaxgan.reporting.summary import destination, report
 
-DATA, GRID, SAMPLES, SUMMARY = "data.json", "samples.png", "samples.npz", "summary.json"
-EVALUATED = "eval"
-"""The folder, in that of a run, which eval.py writes to by default."""
+DATA, GRID, SAMPLES = "data.json", "samples.png", "samples.npz"
 PATHS = "interpolation.png"
 SHOWN = 400
 """The most images in the grid that a command writes."""
@@ -71,16 +69,8 @@ def declare(
     def sample(workdir: epath.PathLike, checkpoint: str, request: SampleRequest) -> None:
         _sample(workdir, checkpoint, request, make_sample, conditional)
 
-    def evaluate(
-        workdir: epath.PathLike,
-        checkpoint: str,
-        data: str | None,
-        output: str | None,
-        scores: str,
-        seed_index: int,
-    ) -> None:
-        opened = open_run(workdir, data, scores)
-        _evaluate(opened, checkpoint, seed_index, output, make_sample, conditional, make_measure)
+    def evaluate(workdir: epath.PathLike, checkpoint: str, request: EvaluationRequest) -> None:
+        _evaluate(workdir, checkpoint, request, make_sample, conditional, make_measure)
 
     return Declaration(make, evaluate=evaluate, sample=sample, compare=compare)
 
@@ -118,47 +108,22 @@ class Opened(NamedTuple):
     valid: Images
 
 
-def open_run(workdir: epath.PathLike, data: str | None, scores: str) -> Opened:
+def open_run(workdir: epath.PathLike, request: EvaluationRequest) -> Opened:
     """Returns the run that eval.py measures.
 
     Args:
         workdir: its folder.
-        data: the flag --data, which images do not have.
-        scores: the flag --scores, which images do not have.
+        request: must ask for neither data nor scores.
 
     Raises:
         UserError: a flag does not fit, or the data are not those of the training.
     """
-    refuse_flags(MEASURED, data=data, scores=scores)
+    refuse_flags(MEASURED, data=request.data, scores=request.scores)
     folder = absolute(workdir)
     config = configs.read(folder)
     train, valid = open_data(config, lambda _: None)
     check_same_data(folder, {DATA: digests(train, valid)})
     return Opened(folder, config, train, valid)
-
-
-def report(
-    folder: epath.Path, output: str | None, count: int, metrics: Mapping[str, float]
-) -> None:
-    """Prints metrics and writes them as summary.json, in the first process.
-
-    Args:
-        folder: of the run.
-        output: the flag --output; by default the folder "eval" in that of the run.
-        count: of what was measured.
-        metrics: by name; a prefix "eval/" is removed.
-    """
-    summary = {"count": count} | {
-        name.removeprefix("eval/"): or_none(value) for name, value in metrics.items()
-    }
-    if jax.process_index() == 0:
-        destination = _destination(folder, output)
-        with writable(destination):
-            destination.mkdir(parents=True, exist_ok=True)
-            write_json(destination / SUMMARY, summary)
-        width = max(map(len, summary)) + 2
-        print("\n".join(f"{name:<{width}}{value}" for name, value in summary.items()))
-        print(f"wrote {destination}")
 
 
 class Trained(NamedTuple):
@@ -273,10 +238,9 @@ def _write_path(
 
 
 def _evaluate(
-    opened: Opened,
+    workdir: epath.PathLike,
     checkpoint: str,
-    seed_index: int,
-    output: str | None,
+    request: EvaluationRequest,
     make_sample: MakeSample,
     conditional: bool,
     make_measure: MakeMeasure | None,
@@ -284,31 +248,29 @@ def _evaluate(
     """Measures a trained generator as validation does, and writes its samples and a summary.
 
     Raises:
-        UserError: there is no such checkpoint or seed.
+        UserError: a flag does not fit, the data are not those of the training, or there is no such
+            checkpoint or seed.
     """
-    folder, config, train, valid = opened
+    folder, config, train, valid = open_run(workdir, request)
     metrics = SampleMetrics(config, train, valid, devices.make_mesh(), conditional)
     # No validation of this generator has used this seed.
-    seed = config.seed + seed_index + 1
+    seed = config.seed + request.seed_index + 1
     labels = every_class(config.validation.samples, len(valid.classes))
-    trained = _load(folder, checkpoint, seed_index, make_sample, conditional)
+    trained = _load(folder, checkpoint, request.seed_index, make_sample, conditional)
     samples = _draw(trained, labels, seed)
     found = metrics(samples, labels)[0] | metrics.duplicates(samples)
     if make_measure:
         found = make_measure(config, valid, trained.mesh)(trained.players)()[0] | found
     if jax.process_index() == 0:
-        _write(_destination(folder, output), samples, labels if conditional else None)
-    report(folder, output, len(samples), found)
+        place = destination(folder, request.output)
+        _write(place, samples, labels if conditional else None)
+    report(folder, request.output, len(samples), found)
 
 
 def _described(folder: epath.Path) -> dict[str, Any]:
     """Returns what data.json says about the training data of a run."""
     described: dict[str, Any] = json.loads((folder / DATA).read_text())["train"]
     return described
-
-
-def _destination(folder: epath.Path, output: str | None) -> Path:
-    return Path(output).expanduser() if output else Path(str(folder / EVALUATED))
 
 
 def _write(folder: Path, samples: np.ndarray, labels: np.ndarray | None) -> None:

@@ -7,11 +7,15 @@ does with runs of `systems.sketch_retrieval`.
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from etils import epath
 
 from jaxgan.core import command
 from jaxgan.core.command import Parser
+
+if TYPE_CHECKING:
+    from jaxgan.core.recipe import EvaluationRequest
 
 # Nothing here imports jax before main() does: --help and mistakes in flags answer at once.
 
@@ -31,14 +35,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def evaluate(
-    workdir: epath.PathLike,
-    checkpoint: str,
-    data: str | None,
-    output: str | None,
-    scores: str,
-    seed_index: int,
-) -> None:
+def evaluate(workdir: epath.PathLike, checkpoint: str, request: "EvaluationRequest") -> None:
     """Measures the discriminator of a run and three controls, and writes summary.json.
 
     The controls are the pixels, `COMPONENTS` principal components of the gallery's edges and
@@ -52,13 +49,14 @@ def evaluate(
     import numpy as np
 
     from jaxgan.core import devices
-    from jaxgan.images.commands import open_run, report
+    from jaxgan.images.commands import open_run
     from jaxgan.images.evaluation import retrieval
     from jaxgan.images.evaluation.trained_discriminator import load_discriminator
+    from jaxgan.reporting.summary import report
 
-    folder, _, _, valid = open_run(workdir, data, scores)
+    folder, _, _, valid = open_run(workdir, request)
     mesh = devices.make_mesh()
-    trained = load_discriminator(folder, checkpoint, mesh, seed_index)
+    trained = load_discriminator(folder, checkpoint, mesh, request.seed_index)
     untrained = trained.untrained()
     task = retrieval.make_task(valid, mesh)
     encoders: dict[str, retrieval.Encode] = {
@@ -77,7 +75,7 @@ def evaluate(
             **retrieval.invariance(encode, task),
         }.items()
     }
-    report(folder, output, len(task.labels), found)
+    report(folder, request.output, len(task.labels), found)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,10 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flags = parse(arguments)
 
         from jaxgan.core import devices
+        from jaxgan.core.recipe import EvaluationRequest
 
         devices.prepare()
         output = flags.output or str(epath.Path(flags.workdir) / "retrieval")
-        evaluate(flags.workdir, flags.checkpoint, None, output, "", 0)
+        evaluate(flags.workdir, flags.checkpoint, EvaluationRequest(output=output))
 
     return command.run(action)
 

@@ -17,13 +17,20 @@ from jaxgan.core import devices
 from jaxgan.core.command import ONE_SEED, refuse_flags
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, check_same_data, writable
-from jaxgan.core.recipe import Declaration, Evaluation, Recipe, SampleRequest
+from jaxgan.core.recipe import (
+    Declaration,
+    Evaluation,
+    EvaluationRequest,
+    Recipe,
+    SampleRequest,
+)
 from jaxgan.core.state import PyTree
+from jaxgan.reporting.summary import SUMMARY, destination
 from jaxgan.reporting.tables import or_none, write_json
 from jaxgan.sequences.data.corpora import Corpus, open_corpus
 from jaxgan.sequences.evaluation import sampler
 
-SAMPLES, SUMMARY = "samples.txt", "summary.json"
+SAMPLES = "samples.txt"
 
 
 class Validation(Protocol):
@@ -52,16 +59,9 @@ def declare(
         may_change: as `Declaration.may_change`.
     """
 
-    def evaluate(
-        workdir: epath.PathLike,
-        checkpoint: str,
-        data: str | None,
-        output: str | None,
-        scores: str,
-        seed_index: int,
-    ) -> None:
-        refuse_flags(ONE_SEED, seed_index=seed_index)
-        _evaluate(workdir, checkpoint, data, output, scores, open_validation)
+    def evaluate(workdir: epath.PathLike, checkpoint: str, request: EvaluationRequest) -> None:
+        refuse_flags(ONE_SEED, seed_index=request.seed_index)
+        _evaluate(workdir, checkpoint, request, open_validation)
 
     return Declaration(make, evaluate=evaluate, sample=sample, may_change=tuple(may_change))
 
@@ -95,17 +95,15 @@ def sample(workdir: epath.PathLike, checkpoint: str, request: SampleRequest) -> 
 def _evaluate(
     workdir: epath.PathLike,
     checkpoint: str,
-    data: str | None,
-    output: str | None,
-    scores: str,
+    request: EvaluationRequest,
     open_validation: Callable[[ConfigDict, Mesh, Corpus], Validation],
 ) -> None:
     """Measures a trained generator as validation does and writes its samples and a summary."""
     refuse_flags(
         "a generator of sequences is measured by the metrics of its validation against the "
         "held-out data of its training",
-        data=data,
-        scores=scores,
+        data=request.data,
+        scores=request.scores,
     )
     folder = absolute(workdir)
     config = configs.read(folder)
@@ -120,13 +118,13 @@ def _evaluate(
     summary = {"count": len(samples)} | {
         name.removeprefix("eval/"): or_none(value) for name, value in found.items()
     }
-    destination = Path(output).expanduser() if output else Path(str(folder / "eval"))
+    place = destination(folder, request.output)
     if jax.process_index() == 0:
-        _write(destination / SAMPLES, trained.lines(samples))
-        with writable(destination):
-            write_json(destination / SUMMARY, summary)
+        _write(place / SAMPLES, trained.lines(samples))
+        with writable(place):
+            write_json(place / SUMMARY, summary)
         sys.stdout.write("".join(f"{name:<16}{value}\n" for name, value in summary.items()))
-        print(f"wrote {destination / SAMPLES} and {destination / SUMMARY}")
+        print(f"wrote {place / SAMPLES} and {place / SUMMARY}")
 
 
 def _as_text(lines: Sequence[str]) -> str:

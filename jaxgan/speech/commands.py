@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core.command import ONE_SEED, refuse_flags
-from jaxgan.core.recipe import Declaration, Recipe
+from jaxgan.core.recipe import Declaration, EvaluationRequest, Recipe
 from jaxgan.speech.arrays import ArrayEnhancer
 from jaxgan.speech.enhancer import Enhancer, load
 from jaxgan.speech.networks.denoiser import Denoiser
@@ -28,20 +28,15 @@ def declare(
     def enhance(workdir: epath.PathLike, checkpoint: str) -> Enhancer:
         return load(workdir, checkpoint, make_denoiser)
 
-    def evaluate(
-        workdir: epath.PathLike,
-        checkpoint: str,
-        data: str | None,
-        output: str | None,
-        scores: str,
-        seed_index: int,
-    ) -> None:
-        refuse_flags(ONE_SEED, seed_index=seed_index)
+    def evaluate(workdir: epath.PathLike, checkpoint: str, request: EvaluationRequest) -> None:
+        refuse_flags(ONE_SEED, seed_index=request.seed_index)
         # Figures and tables take a second to import, which training does not need.
         from jaxgan.speech.evaluation import evaluate as evaluation
 
         trained = enhance(workdir, checkpoint)
-        evaluation.evaluate(trained, workdir, data, checkpoint, output, scores)
+        evaluation.evaluate(
+            *(trained, workdir, request.data, checkpoint, request.output, request.scores)
+        )
 
     def load_for_arrays(workdir: epath.PathLike, checkpoint: str) -> ArrayEnhancer:
         return ArrayEnhancer(enhance(workdir, checkpoint))

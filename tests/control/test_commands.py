@@ -12,7 +12,8 @@ from jaxgan.control import commands
 from jaxgan.control.systems import dqn
 from jaxgan.core import devices, loop
 from jaxgan.core.errors import UserError
-from jaxgan.core.recipe import SampleRequest
+from jaxgan.core.recipe import EvaluationRequest, SampleRequest
+from jaxgan.reporting.summary import SUMMARY
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +44,9 @@ def test_sample_writes_an_episode_and_returns(run, tmp_path, capsys):
 
 
 def test_eval_writes_a_summary(run, tmp_path, capsys):
-    recipes.command(run, "evaluate")(run, "last", None, str(tmp_path), "", 1)
-    summary = json.loads((tmp_path / commands.SUMMARY).read_text())
+    request = EvaluationRequest(output=str(tmp_path), seed_index=1)
+    recipes.command(run, "evaluate")(run, "last", request)
+    summary = json.loads((tmp_path / SUMMARY).read_text())
     assert list(summary) == ["count", "return", "length", "max_q"]
     found = returns(tmp_path)
     assert (summary["count"], summary["length"]) == (4, 9.0)

@@ -13,6 +13,7 @@ from jaxgan import recipes
 from jaxgan.core import config as configs
 from jaxgan.core import devices, log, loop
 from jaxgan.core.errors import UserError
+from jaxgan.core.recipe import EvaluationRequest
 from jaxgan.sequences.evaluation import sampler
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,8 @@ def sample_main(arguments):
 
 
 def evaluate(workdir, checkpoint="last", data=None, output=None, scores="", seed=0):
-    recipes.command(workdir, "evaluate")(workdir, checkpoint, data, output, scores, seed)
+    request = EvaluationRequest(data, output, scores, seed)
+    recipes.command(workdir, "evaluate")(workdir, checkpoint, request)
 
 
 def train(config, workdir):

@@ -17,11 +17,13 @@ from ml_collections import ConfigDict
 from jaxgan.core import config as configs
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, writable
-from jaxgan.images.commands import DATA, GRID, SUMMARY
+from jaxgan.core.recipe import EvaluationRequest
+from jaxgan.images.commands import DATA, GRID
 from jaxgan.reporting import report
 from jaxgan.reporting.comparison import config_table, system_names, training_curves
 from jaxgan.reporting.report import Gallery, Image, Panel, Section
 from jaxgan.reporting.statistics import bootstrap
+from jaxgan.reporting.summary import SUMMARY
 from jaxgan.reporting.tables import Cell, Table, show, to_markdown, write_json
 
 Found = Mapping[str, list[float | None]]
@@ -58,7 +60,7 @@ def compare(
             own = place / "runs" / name / f"seed_{seed}"
             # What eval.py prints is in the table.
             with contextlib.redirect_stdout(io.StringIO()):
-                evaluate(folder, checkpoint, None, str(own), "", seed)
+                evaluate(folder, checkpoint, EvaluationRequest(output=str(own), seed_index=seed))
             summaries.append(json.loads((own / SUMMARY).read_text()))
         metrics = [metric for metric in summaries[0] if metric != "count"]
         found[name] = {metric: [one.get(metric) for one in summaries] for metric in metrics}

@@ -22,7 +22,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core import devices
-from jaxgan.core.recipe import Declaration, Evaluation, Recipe
+from jaxgan.core.recipe import Declaration, Evaluation, EvaluationRequest, Recipe
 from jaxgan.core.state import (
     LossResult,
     Players,
@@ -32,12 +32,13 @@ from jaxgan.core.state import (
     make_player,
     make_run_state,
 )
-from jaxgan.images.commands import open_run, report
+from jaxgan.images.commands import open_run
 from jaxgan.images.data.batches import Resident, gather
 from jaxgan.images.data.dataset import Images
 from jaxgan.images.evaluation.trained_classifier import Classifier, answers_of, load_classifier
 from jaxgan.images.networks.classifier import CHOICES, PLAYER, RANGES, make_classifier
 from jaxgan.images.training import open_training
+from jaxgan.reporting.summary import report
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,24 +125,17 @@ def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(logits.argmax(axis=-1)[known] == labels[known]))
 
 
-def evaluate(
-    workdir: epath.PathLike,
-    checkpoint: str,
-    data: str | None,
-    output: str | None,
-    scores: str,
-    seed_index: int,
-) -> None:
+def evaluate(workdir: epath.PathLike, checkpoint: str, request: EvaluationRequest) -> None:
     """Measures a trained classifier on its held-out data and writes summary.json.
 
     Raises:
         UserError: a flag does not fit, the data are not those of the training, or there is no such
             checkpoint or seed.
     """
-    folder, _, _, valid = open_run(workdir, data, scores)
-    trained = load_classifier(folder, checkpoint, devices.make_mesh(), seed_index)
+    folder, _, _, valid = open_run(workdir, request)
+    trained = load_classifier(folder, checkpoint, devices.make_mesh(), request.seed_index)
     answers = trained(valid.values)
-    report(folder, output, len(valid), {"accuracy": accuracy(answers.logits, valid.labels)})
+    report(folder, request.output, len(valid), {"accuracy": accuracy(answers.logits, valid.labels)})
 
 
 DECLARATION = Declaration(make, evaluate=evaluate)
