@@ -52,11 +52,11 @@ from jaxgan.reporting.tables import Cell, Table, or_none, to_markdown
 
 TABLES = ("ring", "grid25", "losses", "labels", "codes", "classes", "birthday")
 GATES = {"modes": 7.5, "high quality": 0.25, "loose modes": 7.5}
-"""Of the calibration on the ring; see `Row.gates`."""
+"""The least values on the ring; see `Row.gates`."""
 EPOCHS, LABEL_EPOCHS, STEPS_PER_EPOCH = 20, 100, 938
-"""Of budget 1; an epoch of 60,000 images in batches of 64."""
+"""The steps of budget 1: an epoch of 60,000 images in batches of 64."""
 REPEATS, DRAWN, CALIBRATION = 20, 400, 5000
-"""Of the birthday test: repeats, samples in each, and held-out images that give the threshold."""
+"""The birthday test's repeats, samples in each, and held-out images that give its threshold."""
 DISCRETE = (100, 500, 2000)
 """Images that the generators with a known support repeat."""
 COVERED = ("modes", "high quality", "loose modes")
@@ -100,7 +100,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Found:
-    """What the seeds of a row found.
+    """The results of a row's seeds.
 
     Attributes:
         values: the validations of each seed, by metric.
@@ -129,7 +129,7 @@ def points(kind: str, budget: float) -> list[Row]:
         "steps_per_round": max(1, round(500 * budget)),
         "checkpoint.every": rounds,
     }
-    # What configs/gan.py:ring sets, for systems without a preset for points.
+    # The values of configs/gan.py:ring, for systems without a preset for points.
     networks = {
         **common,
         "batch_size": 256,

@@ -48,7 +48,7 @@ ROOT = Path(__file__).parents[1]
 SEEDS = 8
 PARTS = ("mlp", "dcgan", "seeds")
 TARGETS = {"cpu": {"mlp": 1.5, "dcgan": 0.8}, "gpu": {"mlp": 3.0, "dcgan": 3.0, "seeds": 2.0}}
-"""What is hoped for: at least so many times PyTorch's images a second; on a GPU, at most this many
+"""The targets: at least so many times PyTorch's images a second; on a GPU, at most this many
 times the time of one seed for eight."""
 STEPS = {
     "cpu": {"mlp": (200, 200), "dcgan": (2, 2), "ring": (200, 0)},

@@ -53,7 +53,7 @@ class Episode:
 
 
 class Transition(NamedTuple):
-    """What one action led to. These are the rows of a replay ring.
+    """The outcome of one action. These are the rows of a replay ring.
 
     Attributes:
         observation: float32 [D], before the action.
@@ -76,7 +76,7 @@ class Transition(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What `advance` returns beside the episode.
+    """The second result of `advance`, beside the episode.
 
     Attributes:
         transition: the step that was made.
