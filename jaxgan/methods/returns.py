@@ -1,4 +1,4 @@
-"""Returns: discounted sums of rewards along a trajectory, and what comes after them."""
+"""Returns and advantages: discounted sums of rewards along a trajectory, and what comes after."""
 
 from typing import NamedTuple
 
@@ -43,3 +43,40 @@ def n_step(
     at_end = jnp.take_along_axis(terminated, last[:, None], axis=1)[:, 0]
     value = jnp.sum(belongs * powers * rewards, axis=1)
     return Return(value, jnp.where(at_end, 0.0, discount * powers[last]), last)
+
+
+def generalised_advantages(
+    rewards: jax.Array,
+    values: jax.Array,
+    following: jax.Array,
+    terminated: jax.Array,
+    truncated: jax.Array,
+    discount: float,
+    decay: float,
+) -> jax.Array:
+    """Returns generalised advantage estimates (GAE, Schulman et al. 2016), float32 [T, ...].
+
+    The advantage plus `values` is the return that TD(lambda) learns. As in `n_step`, only a terminal
+    state has the value zero. An episode that was cut off continues with the value of its final
+    observation, but no later step has a part in its advantages.
+
+    Args:
+        rewards: float32 [T, ...], of T steps in order.
+        values: float32 [T, ...], of the states before the steps.
+        following: float32 [T, ...], of the states after the steps; at the end of an episode that of
+            its final state, not of the first one of the next episode.
+        terminated: bool [T, ...], whether a step led to a terminal state.
+        truncated: bool [T, ...], whether the episode was cut off after a step.
+        discount: of a reward one step later, gamma.
+        decay: of an error one step later, lambda; 0 leaves errors of one step, 1 discounted sums.
+    """
+    errors = rewards + discount * jnp.where(terminated, 0.0, following) - values
+    factors = jnp.where(terminated | truncated, 0.0, discount * decay)
+
+    def step(after: jax.Array, of_step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        error, factor = of_step
+        advantage = error + factor * after
+        return advantage, advantage
+
+    _, advantages = jax.lax.scan(step, jnp.zeros_like(errors[0]), (errors, factors), reverse=True)
+    return advantages

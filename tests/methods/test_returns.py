@@ -1,8 +1,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from jaxgan.methods.returns import n_step
+from jaxgan.methods.returns import generalised_advantages, n_step
 
 GAMMA = 0.9
 
@@ -36,3 +37,42 @@ def test_one_step_bootstraps_unless_it_terminates():
     assert found.value.tolist() == [2, 2, 2, 2]
     np.testing.assert_allclose(found.discount, [GAMMA, 0, GAMMA, 0])
     assert found.last.tolist() == [0, 0, 0, 0]
+
+
+def advantages_by_loop(rewards, values, following, terminated, truncated, discount, decay):
+    """Of one environment; the sum of the errors of an episode, step by step."""
+    found = []
+    for start in range(len(rewards)):
+        total, weight = 0.0, 1.0
+        for step in range(start, len(rewards)):
+            after = 0.0 if terminated[step] else following[step]
+            total += weight * (rewards[step] + discount * after - values[step])
+            if terminated[step] or truncated[step]:
+                break
+            weight *= discount * decay
+        found.append(total)
+    return found
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.95, 1.0])
+def test_advantages_equal_those_of_a_loop(decay):
+    random = np.random.default_rng(1)
+    rewards, values, following = random.normal(size=(3, 20, 30))
+    terminated, truncated = random.random((2, 20, 30)) < 0.15
+    arrays = rewards, values, following, terminated, truncated
+    program = jax.jit(generalised_advantages, static_argnums=(5, 6))
+    found = program(*(jnp.asarray(each) for each in arrays), GAMMA, decay)
+    columns = zip(*(each.T for each in arrays), strict=True)
+    expected = np.transpose([advantages_by_loop(*of_one, GAMMA, decay) for of_one in columns])
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_cut_off_episode_ends_with_the_value_of_its_final_state_and_a_terminal_one_with_zero():
+    rewards, values, following = jnp.ones((3, 2)), jnp.zeros((3, 2)), jnp.full((3, 2), 8.0)
+    ends = jnp.array([[0, 0], [1, 0], [0, 0]], bool)  # of the first environment, after step 1
+    no = jnp.zeros_like(ends)
+    cut_off = generalised_advantages(rewards, values, following, no, ends, 0.5, 1.0)
+    terminal = generalised_advantages(rewards, values, following, ends, no, 0.5, 1.0)
+    np.testing.assert_allclose(cut_off[:, 0], [5 + 0.5 * 5, 5, 5])
+    np.testing.assert_allclose(terminal[:, 0], [5 + 0.5 * 1, 1, 5])
+    np.testing.assert_allclose(cut_off[:, 1], [5 + 0.5 * (5 + 0.5 * 5), 5 + 0.5 * 5, 5])

@@ -1,0 +1,123 @@
+"""Proximal policy optimisation (Schulman et al. 2017) and the distributions of its policies.
+
+Two kinds of policy are here. A categorical policy chooses one of A actions and gives their logits. A
+Gaussian policy gives the mean of an action that has many cells, such as a mask, and draws every
+cell with the same fixed standard deviation.
+
+The log ratio and the divergence of a Gaussian policy are sums over cells. With the 10^5 cells of a
+mask the sum is so large that every ratio is clipped: at a standard deviation of 0.05, moving each
+mean by 0.001 makes the log ratio vary by about 6. So the functions for Gaussian policies take a
+`reduce`, which says what one action is: a sum over all cells is the ratio of whole actions, a mean
+is the same with its exponent divided by the number of cells, and the identity clips each cell on
+its own.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+Reduce = Callable[[jax.Array], jax.Array]
+"""(a term for each cell, float32 [..., C...]) -> a term for each action, float32 [...]."""
+
+
+def clipped_objective(log_ratio: jax.Array, advantages: jax.Array, clip: float) -> jax.Array:
+    """Returns the terms [...] whose mean a policy ascends (Schulman et al. 2017, equation 7).
+
+    At a log ratio of 0 their gradient is that of the policy gradient, so a single update on fresh
+    actions is REINFORCE.
+
+    Args:
+        log_ratio: float32 [...], log pi(a | s) - log pi_old(a | s).
+        advantages: float32 [...]; constants under differentiation.
+        clip: epsilon. The gradient is 0 where the ratio has left [1 - epsilon, 1 + epsilon] in the
+            direction that the advantage asks for.
+    """
+    ratio, advantages = jnp.exp(log_ratio), jax.lax.stop_gradient(advantages)
+    return jnp.minimum(ratio * advantages, jnp.clip(ratio, 1 - clip, 1 + clip) * advantages)
+
+
+def clipped_value_loss(
+    values: jax.Array, old_values: jax.Array, returns: jax.Array, clip: float
+) -> jax.Array:
+    """Returns half the squared error of values [...], which may move by no more than `clip`.
+
+    The larger one of the errors of the value and of the clipped value counts, as in OpenAI's
+    baselines; the paper does not have it.
+
+    Args:
+        values: float32 [...], which are learned.
+        old_values: float32 [...], before the first update on this data.
+        returns: float32 [...], what the values are to become.
+        clip: the most that a value may differ from its old one.
+    """
+    clipped = old_values + jnp.clip(values - old_values, -clip, clip)
+    return jnp.maximum(jnp.square(values - returns), jnp.square(clipped - returns)) / 2
+
+
+def sampled_kl(log_ratio: jax.Array) -> jax.Array:
+    """Returns terms [...] whose mean over actions of the old policy is KL(old || new).
+
+    Each is (r - 1) - log r, which is never negative and varies less than -log r (Schulman 2020,
+    "Approximating KL divergence").
+
+    Args:
+        log_ratio: float32 [...], log r = log pi(a | s) - log pi_old(a | s).
+    """
+    return jnp.expm1(log_ratio) - log_ratio
+
+
+def categorical_log_probability(logits: jax.Array, actions: jax.Array) -> jax.Array:
+    """Returns log pi(a | s), float32 [...].
+
+    Args:
+        logits: float32 [..., A].
+        actions: int32 [...].
+    """
+    return jnp.take_along_axis(jax.nn.log_softmax(logits), actions[..., None], axis=-1)[..., 0]
+
+
+def categorical_entropy(logits: jax.Array) -> jax.Array:
+    """Returns the entropy in nats of policies with logits [..., A], float32 [...]."""
+    return -jnp.sum(jax.nn.softmax(logits) * jax.nn.log_softmax(logits), axis=-1)
+
+
+def categorical_kl(logits: jax.Array, reference_logits: jax.Array) -> jax.Array:
+    """Returns KL(pi || reference) in nats, float32 [...], of policies with logits [..., A]."""
+    difference = jax.nn.log_softmax(logits) - jax.nn.log_softmax(reference_logits)
+    return jnp.sum(jax.nn.softmax(logits) * difference, axis=-1)
+
+
+def gaussian_log_ratio(
+    actions: jax.Array, means: jax.Array, old_means: jax.Array, deviation: float, reduce: Reduce
+) -> jax.Array:
+    """Returns log pi(a | s) - log pi_old(a | s) of policies with equal deviations, float32 [...].
+
+    A cell's term is (|a - old mean|^2 - |a - mean|^2) / (2 sigma^2), computed from the difference of
+    the means: squares of nearly equal numbers would cancel.
+
+    Args:
+        actions: float32 [..., C...], drawn from the old policy.
+        means: float32 [..., C...], of the policy.
+        old_means: float32 [..., C...], of the policy that acted.
+        deviation: sigma, of every cell.
+        reduce: sums or averages over the cells of an action; see the top of this file.
+    """
+    change = means - old_means
+    return reduce(change * ((actions - old_means) - change / 2) / deviation**2)
+
+
+def gaussian_kl(
+    means: jax.Array, reference_means: jax.Array, deviation: float, reduce: Reduce
+) -> jax.Array:
+    """Returns KL(pi || reference) in nats of policies with equal deviations, float32 [...].
+
+    A cell's term is |mean - reference mean|^2 / (2 sigma^2), the same in both directions.
+
+    Args:
+        means: float32 [..., C...], of the policy.
+        reference_means: float32 [..., C...].
+        deviation: sigma, of every cell.
+        reduce: sums or averages over the cells of an action; see the top of this file.
+    """
+    return reduce(jnp.square(means - reference_means) / (2 * deviation**2))
