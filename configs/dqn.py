@@ -44,6 +44,10 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.replay_capacity = 10_000  # transitions
     config.epsilon_start, config.epsilon_end = 1.0, 0.05
     config.exploration_steps = 250_000  # environment steps, half of the run
+    # Prioritised replay; 0: none. Schaul et al. (2016), table 3, have 0.6 (proportional), and the
+    # next number grows from 0.4 to 1 during the run.
+    config.priority_exponent = 0.0
+    config.correction_exponent, config.correction_steps = 0.4, 500_000  # environment steps
 
     if preset == "2013":
         config.target_every = 0
@@ -60,7 +64,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.batch_size = 16  # divides over up to eight devices
         config.widths, config.learning_rate = (64,), 3e-3
         config.double = config.dueling = True
-        config.replay_capacity, config.learning_starts = 40, 8  # the ring wraps around
+        config.replay_capacity, config.learning_starts = 32, 8  # the ring wraps around
         config.exploration_steps = 2000
         config.target_every, config.n_steps = 8, 2
         config.validation.every, config.validation.episodes = 2, 4

@@ -35,6 +35,7 @@ RECIPES = {
     "metricgan": "jaxgan.speech.systems.metricgan",
     "organ": "jaxgan.sequences.systems.organ",
     "policy_gradient": "jaxgan.speech.systems.policy_gradient",
+    "ppo": "jaxgan.control.systems.ppo",
     "score_loss": "jaxgan.speech.systems.score_loss",
     "segan": "jaxgan.speech.systems.segan",
     "semi_supervised": "jaxgan.images.systems.semi_supervised",

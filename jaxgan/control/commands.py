@@ -1,5 +1,6 @@
 """What sample.py and eval.py do with a trained agent."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +10,11 @@ from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxgan.control.environments.named import ENVIRONMENTS
+from jaxgan.control.environments.environment import Environment
+from jaxgan.control.environments.named import make_environment
 from jaxgan.control.evaluation.animation import gif
-from jaxgan.control.evaluation.episodes import Played, measure, play
+from jaxgan.control.evaluation.episodes import Agent, Played, Preferences, play
+from jaxgan.control.evaluation.gymnasium import play_in_gymnasium
 from jaxgan.core import config as configs
 from jaxgan.core import devices
 from jaxgan.core.command import refuse_flags
@@ -19,22 +22,23 @@ from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, writable
 from jaxgan.core.recipe import Declaration, EvaluationRequest, Recipe, SampleRequest
 from jaxgan.core.seeds import load_seed
-from jaxgan.core.state import Players
 from jaxgan.reporting.summary import destination, report
 from jaxgan.reporting.tables import write_csv
 
 ANIMATION, RETURNS = "episode.gif", "returns.csv"
 
-MakeValues = Callable[[ConfigDict], Callable[[Players, jax.Array], jax.Array]]
-"""(config) -> (players, observations float32 [n, D]) -> action values float32 [n, A]."""
+GYMNASIUM = "gymnasium:"
+"""Precedes, in --data, the name of an environment of Gymnasium."""
+
+MakeAgent = Callable[[ConfigDict], Agent]
 
 
-def declare(make: Callable[[ConfigDict, Mesh], Recipe], make_values: MakeValues) -> Declaration:
-    """Returns the declaration of a system that learns the values of actions.
+def declare(make: Callable[[ConfigDict, Mesh], Recipe], make_agent: MakeAgent) -> Declaration:
+    """Returns the declaration of a system that trains an agent.
 
     Args:
         make: makes the recipe.
-        make_values: see `MakeValues`.
+        make_agent: (config) -> the agent of a run.
     """
 
     def sample(workdir: epath.PathLike, checkpoint: str, request: SampleRequest) -> None:
@@ -46,13 +50,12 @@ def declare(make: Callable[[ConfigDict, Mesh], Recipe], make_values: MakeValues)
         )
         if request.output is None:
             raise UserError("--output: name the folder that episodes are written to")
-        played = _play(
-            *(workdir, checkpoint, request.seed_index),
-            *(request.seed, request.count, make_values),
-        )
+        config = configs.read(absolute(workdir))
+        environment = make_environment(config.env)
+        act = _load(workdir, checkpoint, request.seed_index, make_agent(config))
+        played = _play(environment, act, request.seed, request.count)
         folder = Path(request.output).expanduser()
         _write(folder, played)
-        environment = ENVIRONMENTS[configs.read(absolute(workdir)).env]()
         steps = int(played.lengths[0])
         states = jax.tree.map(lambda leaf: leaf[:steps, 0], played.states)
         pictures = [
@@ -64,53 +67,48 @@ def declare(make: Callable[[ConfigDict, Mesh], Recipe], make_values: MakeValues)
         print(f"wrote {request.count} returns and the first episode to {folder}")
 
     def evaluate(workdir: epath.PathLike, checkpoint: str, request: EvaluationRequest) -> None:
-        measured = "an agent is measured by the episodes it plays"
-        refuse_flags(measured, data=request.data, scores=request.scores)
+        name = (request.data or "").removeprefix(GYMNASIUM)
+        why = f"an agent is measured by the episodes it plays, also in {GYMNASIUM}NAME"
+        refuse_flags(why, data=name == request.data and name, scores=request.scores)
         folder = absolute(workdir)
         config = configs.read(folder)
-        # No validation has used this seed.
-        seed, count = config.seed + request.seed_index + 1, config.validation.episodes
-        played = _play(folder, checkpoint, request.seed_index, seed, count, make_values)
+        agent, count = make_agent(config), config.validation.episodes
+        seed = config.seed + request.seed_index + 1  # no validation has used it
+        act = _load(folder, checkpoint, request.seed_index, agent)
+        if name:
+            trained_in = make_environment(config.env)
+            played = play_in_gymnasium(name, trained_in, jax.jit(act), seed, count)
+        else:
+            played = _play(make_environment(config.env), act, seed, count)
         _write(destination(folder, request.output), played)
-        found = {name: float(value) for name, value in measure(played).items()}
+        found = {name: float(value) for name, value in agent.measure(played).items()}
         report(folder, request.output, count, found)
 
     return Declaration(make, evaluate=evaluate, sample=sample)
 
 
-def _play(
-    workdir: epath.PathLike,
-    checkpoint: str,
-    seed_index: int,
-    seed: int,
-    count: int,
-    make_values: MakeValues,
-) -> Played:
-    """Returns greedy episodes of a trained agent as NumPy arrays.
+def _load(workdir: epath.PathLike, checkpoint: str, seed_index: int, agent: Agent) -> Preferences:
+    """Returns the preferences of a trained agent.
 
     Args:
         workdir: the run's folder.
         checkpoint: best, last or a round.
         seed_index: which of the seeds that were trained together.
-        seed: of the episodes.
-        count: how many.
-        make_values: see `MakeValues`.
+        agent: of the run.
 
     Raises:
         UserError: there is no such checkpoint or seed.
     """
-    folder = absolute(workdir)
-    config = configs.read(folder)
-    environment, values = ENVIRONMENTS[config.env](), make_values(config)
-    loaded = load_seed(folder, checkpoint, seed_index)
+    loaded = load_seed(absolute(workdir), checkpoint, seed_index)
     players = {name: player.without_training() for name, player in loaded.items()}
     placed = devices.put_replicated(players, devices.make_mesh())
+    return functools.partial(agent.prefer, placed)
 
-    @jax.jit
-    def program(players: Players, key: jax.Array) -> Played:
-        return play(environment, lambda observed: values(players, observed), key, count)
 
-    played: Played = jax.device_get(program(placed, jax.random.key(seed)))
+def _play(environment: Environment, act: Preferences, seed: int, count: int) -> Played:
+    """Returns episodes of a trained agent as NumPy arrays."""
+    program = jax.jit(lambda key: play(environment, act, key, count))
+    played: Played = jax.device_get(program(jax.random.key(seed)))
     return played
 
 

@@ -7,12 +7,12 @@ from typing import Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxgan.control.environments.named import ENVIRONMENTS
+from jaxgan.control.environments.named import make_environment
 from jaxgan.core import config as configs
 from jaxgan.core import settings
 from jaxgan.core.errors import UserError
 
-CHOICES: Mapping[str, tuple[Any, ...]] = {**settings.CHOICES, "env": tuple(ENVIRONMENTS)}
+CHOICES: Mapping[str, tuple[Any, ...]] = settings.CHOICES
 """The allowed values of a key."""
 RANGES: Mapping[str, tuple[float, float]] = {
     **settings.RANGES,
@@ -34,7 +34,8 @@ def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
         batch_size: transitions of a minibatch.
     """
     config = settings.run_settings(recipe, rounds, batch_size)
-    # CartPole-v1 | Acrobot-v1 | Catch | Corridor-5 | Corridor-10 | Corridor-20 | Random
+    # CartPole-v1 | Acrobot-v1 | Catch | Corridor-5 | Corridor-10 | Corridor-20 | Random |
+    # gymnax:NAME
     config.env = "CartPole-v1"
     config.environments = 1  # that are played at the same time
     config.steps_per_round = 10_000  # of all environments together
@@ -59,6 +60,7 @@ def check(
         ranges: `RANGES` and those of the system.
     """
     configs.check_values(config, choices, ranges)
+    make_environment(config.env)
     if config.batch_size % mesh.size:
         raise UserError(
             f"config.batch_size={config.batch_size}: must be a multiple of the {mesh.size} devices"

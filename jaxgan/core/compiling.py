@@ -173,8 +173,10 @@ class Program:
         return self.prepare(*arguments).result()(*arguments)
 
 
-def init_on_host(init: Callable[[jax.Array], Any], mesh: Mesh) -> Callable[[jax.Array], Any]:
-    """Returns `init`, computed by the host's CPU; every device gets the whole result.
+def init_on_host(
+    init: Callable[[jax.Array], Any], mesh: Mesh, shardings: Any = None
+) -> Callable[[jax.Array], Any]:
+    """Returns `init`, computed by the host's CPU and then placed on the devices.
 
     An initial state is computed once, and a program for the CPU compiles in a few seconds. For an
     accelerator it takes longer, because of a QR decomposition for each orthogonal matrix.
@@ -182,7 +184,9 @@ def init_on_host(init: Callable[[jax.Array], Any], mesh: Mesh) -> Callable[[jax.
     Args:
         init: (key) -> state; pure.
         mesh: the devices.
+        shardings: of the state, a pytree or a prefix of one; by default every device gets all.
     """
+    placements = shardings or devices.replicated(mesh)
     program = jax.jit(init, compiler_options=INIT_OPTIONS)
 
     def place(key: jax.Array) -> Any:
@@ -190,7 +194,9 @@ def init_on_host(init: Callable[[jax.Array], Any], mesh: Mesh) -> Callable[[jax.
             return init(key)
         key = jax.device_put(key, _host_device())
         compiled = _queue().submit(lambda: program.lower(key)).result()
-        return devices.put_replicated(compiled(key), mesh)
+        return jax.tree.map(
+            lambda sharding, part: devices.put(part, sharding), placements, compiled(key)
+        )
 
     return place
 

@@ -50,6 +50,7 @@ class StepRecipe:
         shared: pytrees of arrays on the devices that every step receives after its batch, such as
             data that the batches index.
         batches: how many batches one program has room for.
+        shardings: of the state, a pytree or a prefix of one; by default every device holds all.
         summarise: (the metrics of every step, in host memory) -> those of the round.
     """
 
@@ -70,13 +71,15 @@ class StepRecipe:
         optional_players: Sequence[str] = (),
         shared: Sequence[PyTree] = (),
         batches: int = BATCHES,
+        shardings: PyTree = None,
         summarise: Callable[[Sequence[Metrics]], dict[str, float]] = metrics.of_round,
     ) -> None:
-        self.init = init_on_host(init, mesh)
+        self.init = init_on_host(init, mesh, shardings)
         self.evaluate = evaluate
         self.files = files or {}
         self.optional_players = tuple(optional_players)
-        self._steps = Steps(step, mesh, moves, batches)
+        whole = devices.replicated(mesh)
+        self._steps = Steps(step, mesh, moves, batches, (shardings or whole, whole))
         self._shared = shared
         self._draw = draw
         self._check = check

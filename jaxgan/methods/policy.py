@@ -1,7 +1,7 @@
 """Proximal policy optimisation (Schulman et al. 2017) and the distributions of its policies.
 
-Two kinds of policy are here. A categorical policy chooses one of A actions and gives their logits. A
-Gaussian policy gives the mean of an action that has many cells, such as a mask, and draws every
+Two kinds of policy are here. A categorical policy chooses one of A actions and gives their logits.
+A Gaussian policy gives the mean of an action that has many cells, such as a mask, and draws every
 cell with the same fixed standard deviation.
 
 The log ratio and the divergence of a Gaussian policy are sums over cells. With the 10^5 cells of a
@@ -93,8 +93,8 @@ def gaussian_log_ratio(
 ) -> jax.Array:
     """Returns log pi(a | s) - log pi_old(a | s) of policies with equal deviations, float32 [...].
 
-    A cell's term is (|a - old mean|^2 - |a - mean|^2) / (2 sigma^2), computed from the difference of
-    the means: squares of nearly equal numbers would cancel.
+    A cell's term is (|a - old mean|^2 - |a - mean|^2) / (2 sigma^2), computed from the difference
+    of the means: squares of nearly equal numbers would cancel.
 
     Args:
         actions: float32 [..., C...], drawn from the old policy.

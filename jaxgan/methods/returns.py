@@ -56,9 +56,9 @@ def generalised_advantages(
 ) -> jax.Array:
     """Returns generalised advantage estimates (GAE, Schulman et al. 2016), float32 [T, ...].
 
-    The advantage plus `values` is the return that TD(lambda) learns. As in `n_step`, only a terminal
-    state has the value zero. An episode that was cut off continues with the value of its final
-    observation, but no later step has a part in its advantages.
+    The advantage plus `values` is the return that TD(lambda) learns. As in `n_step`, only a
+    terminal state has the value zero. An episode that was cut off continues with the value of its
+    final observation, but no later step has a part in its advantages.
 
     Args:
         rewards: float32 [T, ...], of T steps in order.

@@ -7,13 +7,14 @@ import pytest
 from PIL import Image
 
 from configs.dqn import get_config
+from configs.ppo import get_config as ppo_config
 from jaxgan import recipes
 from jaxgan.control import commands
-from jaxgan.control.systems import dqn
+from jaxgan.control.systems import dqn, ppo
 from jaxgan.core import devices, loop
 from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import EvaluationRequest, SampleRequest
-from jaxgan.reporting.summary import SUMMARY
+from jaxgan.reporting.summary import EVALUATED, SUMMARY
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_eval_writes_a_summary(run, tmp_path, capsys):
     request = EvaluationRequest(output=str(tmp_path), seed_index=1)
     recipes.command(run, "evaluate")(run, "last", request)
     summary = json.loads((tmp_path / SUMMARY).read_text())
-    assert list(summary) == ["count", "return", "length", "max_q"]
+    assert list(summary) == ["count", "return", "length", "max_q", "overestimation"]
     found = returns(tmp_path)
     assert (summary["count"], summary["length"]) == (4, 9.0)
     assert summary["return"] == pytest.approx(sum(found) / 4)
@@ -67,3 +68,35 @@ def test_flags_that_do_not_fit_are_refused(run, request_, message):
     with pytest.raises(UserError) as error:
         recipes.command(run, "sample")(run, "last", request_)
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (EvaluationRequest(data="folder"), "--data=folder: an agent is measured by the episodes"),
+        (EvaluationRequest(scores="stoi"), "--scores=stoi: an agent is measured by the episodes"),
+        (
+            EvaluationRequest(data="gymnasium:CartPole-v1"),
+            "--data=gymnasium:CartPole-v1: its actions are Discrete(2) and its observations",
+        ),
+    ],
+)
+def test_evaluations_that_do_not_fit_are_refused(run, request_, message):
+    with pytest.raises(UserError) as error:
+        recipes.command(run, "evaluate")(run, "last", request_)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+def test_a_policy_of_cartpole_plays_in_gymnasium(tmp_path):
+    """An agent of PPO, whose preferences are logits, so nothing is said of values."""
+    config = ppo_config("tiny")
+    config.env, config.rounds, config.steps_per_round = "CartPole-v1", 1, 16
+    loop.run(ppo.make(config, devices.make_mesh(1)), config, tmp_path)
+    request = EvaluationRequest(data="gymnasium:CartPole-v1")
+    recipes.command(tmp_path, "evaluate")(tmp_path, "last", request)
+    summary = json.loads((tmp_path / EVALUATED / SUMMARY).read_text())
+    assert list(summary) == ["count", "return", "length"]
+    assert summary["count"] == 4
+    assert summary["return"] == summary["length"] >= 8
+    assert len(returns(tmp_path / EVALUATED)) == 4

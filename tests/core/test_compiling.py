@@ -109,6 +109,20 @@ def test_the_initial_state_is_on_every_device():
     assert jnp.issubdtype(state["key"].dtype, jax.dtypes.prng_key)
 
 
+def test_parts_of_the_initial_state_may_be_cut_over_the_devices():
+    mesh = devices.make_mesh(8)
+    whole, cut = devices.replicated(mesh), devices.sharded(mesh)
+
+    def init(key):
+        return {"key": key, "rows": {"values": jax.random.normal(key, (16, 3))}}
+
+    state = init_on_host(init, mesh, {"key": whole, "rows": cut})(jax.random.key(3))
+    values = state["rows"]["values"]
+    assert (state["key"].sharding, values.sharding) == (whole, cut)
+    assert values.addressable_shards[0].data.shape == (2, 3)
+    np.testing.assert_allclose(values, jax.random.normal(jax.random.key(3), (16, 3)), atol=1e-6)
+
+
 @pytest.mark.parametrize("options", [*compiling.OPTIONS.values(), compiling.INIT_OPTIONS])
 def test_xla_knows_the_options(options):
     assert jax.jit(lambda x: x + 1, compiler_options=options)(1) == 2

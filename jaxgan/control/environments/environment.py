@@ -4,6 +4,7 @@ All functions here are pure and of one environment; `jax.vmap` runs many.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -124,3 +125,23 @@ def advance(
     proceeded = Episode(state, steps, total)
     following = jax.tree.map(lambda new, old: jnp.where(ended, new, old), fresh, proceeded)
     return following, Outcome(transition, ended, total, steps)
+
+
+def begin_several(environment: Environment, key: jax.Array, count: int) -> Episode:
+    """Returns new episodes, whose leaves have a leading axis [count]."""
+    return jax.vmap(functools.partial(begin, environment))(jax.random.split(key, count))
+
+
+def advance_several(
+    environment: Environment, episodes: Episode, actions: jax.Array, key: jax.Array
+) -> tuple[Episode, Outcome]:
+    """Makes one step in each of several episodes; see `advance`.
+
+    Args:
+        environment: that the episodes are in.
+        episodes: before the step, with a leading axis [n].
+        actions: int32 [n].
+        key: of all steps.
+    """
+    keys = jax.random.split(key, len(actions))
+    return jax.vmap(functools.partial(advance, environment))(episodes, actions, keys)

@@ -1,4 +1,4 @@
-"""The names of the built-in environments."""
+"""Environments by name: the built-in ones, and those of gymnax."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -7,7 +7,9 @@ from jaxgan.control.environments.acrobot import ACROBOT
 from jaxgan.control.environments.cartpole import CARTPOLE
 from jaxgan.control.environments.catch import CATCH
 from jaxgan.control.environments.environment import Environment
+from jaxgan.control.environments.gymnax import of_gymnax
 from jaxgan.control.environments.tabular import corridor_tables, environment, random_tables
+from jaxgan.core.errors import UserError
 
 
 def corridor(actions: int) -> Environment:
@@ -29,4 +31,23 @@ ENVIRONMENTS: Mapping[str, Callable[[], Environment]] = {
     "Corridor-20": functools.partial(corridor, 20),
     "Random": random_process,
 }
-"""The values of `config.env`. A corridor's name says how many actions it has."""
+"""The built-in environments. A corridor's name says how many actions it has."""
+GYMNAX = "gymnax:"
+"""Precedes the name of an environment of gymnax."""
+
+
+def make_environment(name: str) -> Environment:
+    """Returns an environment.
+
+    Args:
+        name: a key of `ENVIRONMENTS`, or `GYMNAX` and a name of gymnax.
+
+    Raises:
+        UserError: there is none of that name, or gymnax is missing.
+    """
+    if name.startswith(GYMNAX):
+        return of_gymnax(name.removeprefix(GYMNAX))
+    if name not in ENVIRONMENTS:
+        known = ", ".join(ENVIRONMENTS)
+        raise UserError(f"config.env={name}: choose one of {known}, or {GYMNAX}NAME")
+    return ENVIRONMENTS[name]()

@@ -4,7 +4,7 @@
         with probability epsilon take a random action, otherwise argmax_a Q(s, a)
         store (s, a, r, s', terminated, truncated) in the replay ring
     then learn, once there are more than `learning_starts` steps:
-        draw a minibatch from the ring, uniformly
+        draw a minibatch from the ring, uniformly or by the size of their last errors
         y = r + gamma (1 - terminated) * the value of s'
         take a step down the loss of y - Q(s, a)
         every `target_every` steps, copy Q to the target network
@@ -17,6 +17,10 @@ The value of s' is what distinguishes the papers (T is the target network):
     dueling      as Double DQN, and Q(s, a) = V(s) + A(s, a) - mean_b A(s, b); the gradient into
                  the layers that V and A share is divided by sqrt(2), and the norm of the whole
                  gradient is clipped to 10                          (Wang et al. 2016)
+
+With `priority_exponent` above 0, rows of the ring with large errors are drawn more often, and the
+losses are weighted so that the expected gradient stays the same (prioritised replay, Schaul et al.
+2016).
 
 With `n_steps` above 1, r is the n-step return and s' the state n steps later (Sutton and Barto
 2018, section 7.1). An episode that is truncated by the time limit still has a value after its last
@@ -35,7 +39,6 @@ import dataclasses
 import functools
 import math
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -46,16 +49,22 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.control.commands import declare
-from jaxgan.control.environments.environment import Environment, Transition, advance, begin
-from jaxgan.control.environments.named import ENVIRONMENTS
-from jaxgan.control.evaluation.episodes import measure, play
+from jaxgan.control.environments.environment import (
+    Environment,
+    Transition,
+    advance,
+    advance_several,
+    begin_several,
+)
+from jaxgan.control.environments.named import make_environment
+from jaxgan.control.evaluation.episodes import Agent, measure_values
 from jaxgan.control.networks.q_network import QNetwork
 from jaxgan.control.settings import CHOICES, RANGES, check, check_multiple
-from jaxgan.core import metrics, seeds
+from jaxgan.control.training import of_ended, open_training
+from jaxgan.core import devices
 from jaxgan.core.errors import UserError
-from jaxgan.core.metrics import Average, average_of
+from jaxgan.core.metrics import Average
 from jaxgan.core.recipe import Recipe
-from jaxgan.core.rounds import Draw, StepRecipe, evaluate_with
 from jaxgan.core.state import (
     LossResult,
     Metrics,
@@ -67,12 +76,12 @@ from jaxgan.core.state import (
     make_player,
     make_run_state,
 )
+from jaxgan.methods import ring as rings
 from jaxgan.methods.returns import n_step
-from jaxgan.methods.ring import add, make_ring, sample
 
 ONLINE, TARGET = "q_network", "target_network"
 """The players. The target network exists only if it is used."""
-ACT, REPLAY, VALIDATION = range(3)
+ACT, REPLAY = range(2)
 """Streams of random numbers."""
 PER_PROGRAM = 1000
 """The most steps in one compiled program. A step has no batch, so many fit."""
@@ -81,6 +90,9 @@ MOST_STEPS = 2**31
 LOSSES = {"squared": jnp.square, "huber": optax.huber_loss}
 """The losses of an error. Huber's is x^2 / 2 up to 1 and then linear, so its gradient is the error,
 clipped to [-1, 1] (Mnih et al. 2015). CleanRL's squared error has no factor 1/2."""
+
+Learned = tuple[Players, jax.Array, rings.Priorities | None]
+"""What an update changes: the players, the number of updates, the priorities of the ring."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +115,9 @@ class System:
         capacity: of the replay ring.
         epsilon: at the start and at the end.
         exploration_steps: environment steps from the first epsilon to the last.
+        priority_exponent: alpha of prioritised replay; 0: minibatches are drawn uniformly.
+        correction_exponent: beta of prioritised replay at the start; it grows to 1.
+        correction_steps: environment steps until it is 1.
     """
 
     environment: Environment
@@ -120,6 +135,9 @@ class System:
     capacity: int
     epsilon: tuple[float, float]
     exploration_steps: int
+    priority_exponent: float
+    correction_exponent: float
+    correction_steps: int
 
     def values(self, player: Player, observations: jax.Array) -> jax.Array:
         """Returns the values that a network gives to all actions, float32 [B, A]."""
@@ -130,8 +148,7 @@ class System:
 def initial(key: jax.Array, *, system: System) -> RunState:
     """Returns the state before the first step: random networks, new episodes, an empty ring."""
     network_key, episode_key, run_key = jax.random.split(key, 3)
-    keys = jax.random.split(episode_key, system.environments)
-    episodes = jax.vmap(lambda each: begin(system.environment, each))(keys)
+    episodes = begin_several(system.environment, episode_key, system.environments)
     first = jax.tree.map(lambda leaf: leaf[0], episodes)
     observation = system.environment.observe(first.state)
     variables = system.network.init(network_key, observation[None])
@@ -141,14 +158,18 @@ def initial(key: jax.Array, *, system: System) -> RunState:
     _, outcome = jax.eval_shape(
         lambda: advance(system.environment, first, jnp.zeros((), jnp.int32), run_key)
     )
-    ring = make_ring(outcome.transition, system.capacity)
-    return make_run_state(run_key, players, {"episodes": episodes, "ring": ring})
+    memory = {
+        "episodes": episodes,
+        "ring": rings.make_ring(outcome.transition, system.capacity),
+    }
+    if system.priority_exponent:
+        memory["priorities"] = rings.make_priorities(system.capacity)
+    return make_run_state(run_key, players, memory)
 
 
 def exploration(steps: jax.Array, *, system: System) -> jax.Array:
     """Returns epsilon after a number of environment steps, float32 []."""
-    start, end = system.epsilon
-    return start + (end - start) * jnp.minimum(steps / system.exploration_steps, 1.0)
+    return _linear(*system.epsilon, steps, system.exploration_steps)
 
 
 def act(run_state: RunState, _: None, *, system: System) -> StepResult:
@@ -167,16 +188,12 @@ def act(run_state: RunState, _: None, *, system: System) -> StepResult:
     anything = jnp.floor(draws[1] * system.environment.actions)
     actions = jnp.where(explores, anything, greedy).astype(jnp.int32)
 
-    keys = jax.random.split(environment_key, system.environments)
-    episodes, outcome = jax.vmap(lambda *of_one: advance(system.environment, *of_one))(
-        episodes, actions, keys
-    )
-    found = {
-        "return": average_of(outcome.total, outcome.ended),
-        "length": average_of(outcome.steps, outcome.ended),
-    }
-    memory = {"episodes": episodes, "ring": add(ring, outcome.transition)}
-    return dataclasses.replace(run_state, memory=memory), found
+    episodes, outcome = advance_several(system.environment, episodes, actions, environment_key)
+    memory = {"episodes": episodes, "ring": rings.add(ring, outcome.transition)}
+    if system.priority_exponent:
+        priorities = run_state.memory["priorities"]
+        memory["priorities"] = rings.add_priorities(priorities, ring, system.environments)
+    return dataclasses.replace(run_state, memory=memory), of_ended(outcome)
 
 
 def targets(players: Players, trajectories: Transition, *, system: System) -> jax.Array:
@@ -201,19 +218,31 @@ def learn(run_state: RunState, *, system: System) -> StepResult:
     Returns:
         The state; the loss and the mean Q(s, a) of the minibatch.
     """
-    ring = run_state.memory["ring"]
+    ring, window = run_state.memory["ring"], (system.n_steps, system.environments)
     key = jax.random.fold_in(jax.random.fold_in(run_state.key, REPLAY), ring.added)
-    size, stride = system.batch_size, system.environments
-    trajectories = sample(ring, key, size, system.n_steps, stride)
+    weights: jax.Array | float = 1.0
+    if system.priority_exponent:
+        priorities, start = run_state.memory["priorities"], system.correction_exponent
+        correction = _linear(start, 1.0, ring.added, system.correction_steps)
+        drawn = priorities, ring, key, system.batch_size, correction
+        numbers, weights = rings.draw_by_priority(*drawn, *window)
+    else:
+        numbers = rings.draw(ring, key, system.batch_size, *window)
+    trajectories = rings.read(ring, numbers, *window)
     goals = targets(run_state.players, trajectories, system=system)
 
     def loss(players: Players) -> LossResult:
         values = system.values(players[ONLINE], trajectories.observation[:, 0])
         taken = jnp.take_along_axis(values, trajectories.action[:, :1], axis=1)[:, 0]
-        value = LOSSES[system.loss](goals - taken).mean()
-        return value, ({}, {"loss": value, "q_value": taken.mean()})
+        value = (weights * LOSSES[system.loss](goals - taken)).mean()
+        return value, ({}, {"loss": value, "q_value": taken.mean(), "errors": goals - taken})
 
     run_state, found = descend(run_state, {ONLINE: system.optimizer}, loss)
+    errors = found.pop("errors")
+    if system.priority_exponent:
+        updated = rings.update_priorities(priorities, numbers, errors, system.priority_exponent)
+        memory = {**run_state.memory, "priorities": updated}
+        run_state = dataclasses.replace(run_state, memory=memory)
     if system.target_every:
         online, target = run_state.players[ONLINE], run_state.players[TARGET]
         copied = ring.added % system.target_every == 0
@@ -237,17 +266,26 @@ def step(run_state: RunState, _: tuple[()], *, system: System) -> StepResult:
     steps = run_state.memory["ring"].added
     learning = steps > system.learning_starts
 
-    def update(run_state: RunState) -> tuple[Players, jax.Array, Metrics]:
+    def update(run_state: RunState) -> tuple[Learned, Metrics]:
         moved, found = learn(run_state, system=system)
-        return moved.players, moved.step, found
+        return (moved.players, moved.step, moved.memory.get("priorities")), found
 
-    def wait(run_state: RunState) -> tuple[Players, jax.Array, Metrics]:
-        return run_state.players, run_state.step, {"loss": jnp.zeros(()), "q_value": jnp.zeros(())}
+    def wait(run_state: RunState) -> tuple[Learned, Metrics]:
+        learned = run_state.players, run_state.step, run_state.memory.get("priorities")
+        return learned, {"loss": jnp.zeros(()), "q_value": jnp.zeros(())}
 
-    players, updates, found = jax.lax.cond(learning, update, wait, run_state)
+    # The ring stays out of what the branches return, or it would be copied.
+    (players, updates, priorities), found = jax.lax.cond(learning, update, wait, run_state)
+    memory = run_state.memory | ({"priorities": priorities} if system.priority_exponent else {})
     learned = {name: Average(value, learning) for name, value in found.items()}
     epsilon = {"epsilon": exploration(steps, system=system)}
-    return dataclasses.replace(run_state, players=players, step=updates), played | learned | epsilon
+    run_state = dataclasses.replace(run_state, players=players, step=updates, memory=memory)
+    return run_state, played | learned | epsilon
+
+
+def _linear(start: float, end: float, steps: jax.Array, duration: int) -> jax.Array:
+    """Returns what moves from `start` to `end` in `duration` steps and stays there, float32 []."""
+    return start + (end - start) * jnp.minimum(steps / duration, 1.0)
 
 
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
@@ -268,7 +306,7 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
 
 def make_system(config: ConfigDict) -> System:
     """Returns what is fixed during a run of a config."""
-    environment = ENVIRONMENTS[config.env]()
+    environment = make_environment(config.env)
     return System(
         environment=environment,
         network=QNetwork(
@@ -287,6 +325,9 @@ def make_system(config: ConfigDict) -> System:
         capacity=config.replay_capacity,
         epsilon=(config.epsilon_start, config.epsilon_end),
         exploration_steps=config.exploration_steps,
+        priority_exponent=config.priority_exponent,
+        correction_exponent=config.correction_exponent,
+        correction_steps=config.correction_steps,
     )
 
 
@@ -303,11 +344,18 @@ def check_settings(config: ConfigDict, mesh: Mesh) -> None:
         "epsilon_end": (0, 1),
         "exploration_steps": (1, math.inf),
         "max_gradient_norm": (0, math.inf),
+        "priority_exponent": (0, math.inf),
+        "correction_exponent": (0, 1),
+        "correction_steps": (1, math.inf),
     }
     check(config, mesh, {**CHOICES, **choices}, {**RANGES, **ranges})
     check_multiple(config, "train_every", "environments")
     check_multiple(config, "steps_per_round", "train_every")
-    check_multiple(config, "replay_capacity", "environments")
+    if config.replay_capacity % (config.environments * mesh.size):
+        raise UserError(
+            f"config.replay_capacity={config.replay_capacity}: must be a multiple of "
+            f"config.environments={config.environments} times the {mesh.size} devices"
+        )
     check_multiple(config, "target_every", "train_every")
     window = config.n_steps * config.environments
     for key in ("learning_starts", "replay_capacity"):
@@ -334,34 +382,31 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
         UserError: a setting cannot be used; the message says which.
     """
     check_settings(config, mesh)
-    system, several = make_system(config), config.seeds > 1
-    init = functools.partial(initial, system=system)
-    moving = functools.partial(step, system=system)
-    updates = config.steps_per_round // config.train_every
-    played = {"environment_steps": float(config.steps_per_round * config.seeds)}
-
-    def validate(state: RunState) -> dict[str, jax.Array]:
-        values = functools.partial(system.values, state.players[ONLINE])
-        key = jax.random.fold_in(state.key, VALIDATION)
-        return measure(play(system.environment, values, key, config.validation.episodes))
-
-    evaluate = evaluate_with(validate, lambda found: found["eval/return"], mesh)
-    return StepRecipe(
+    system, whole = make_system(config), devices.replicated(mesh)
+    memory = {"episodes": whole, "ring": rings.shardings(mesh)}
+    if system.priority_exponent:
+        memory["priorities"] = whole
+    return open_training(
+        config,
         mesh,
-        init=seeds.stacked_init(init, config.seed, config.seeds) if several else init,
-        step=seeds.stacked_step(moving) if several else moving,
+        environment=system.environment,
+        agent=make_agent(config),
+        init=functools.partial(initial, system=system),
+        step=functools.partial(step, system=system),
         moves=(ONLINE, TARGET) if system.target_every else (ONLINE,),
-        draw=lambda number: Draw([()] * updates, played),
-        evaluate=seeds.stacked_evaluate([evaluate] * config.seeds) if several else evaluate,
-        batches=min(PER_PROGRAM, updates),
-        summarise=seeds.of_round if several else metrics.of_round,
+        steps=config.steps_per_round // config.train_every,
+        per_program=PER_PROGRAM,
+        shardings=RunState(whole, whole, whole, memory),  # type: ignore[arg-type]
     )
 
 
-def make_values(config: ConfigDict) -> Callable[[Players, jax.Array], jax.Array]:
-    """Returns (players, observations) -> action values of the trained network of a config."""
+def make_agent(config: ConfigDict) -> Agent:
+    """Returns how the trained network of a config acts."""
     system = make_system(config)
-    return lambda players, observations: system.values(players[ONLINE], observations)
+    return Agent(
+        lambda players, observations: system.values(players[ONLINE], observations),
+        functools.partial(measure_values, discount=config.gamma),
+    )
 
 
-DECLARATION = declare(make, make_values)
+DECLARATION = declare(make, make_agent)

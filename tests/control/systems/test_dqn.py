@@ -12,11 +12,12 @@ from jaxgan.control.environments.environment import Transition
 from jaxgan.control.environments.tabular import environment, optimal_values, random_tables
 from jaxgan.control.networks.q_network import QNetwork
 from jaxgan.control.systems import dqn
-from jaxgan.core import devices
+from jaxgan.core import devices, loop
 from jaxgan.core.errors import UserError
+from jaxgan.core.players import load_players
 from jaxgan.core.state import Player
 from jaxgan.core.timer import Timer
-from jaxgan.methods.ring import add, sample
+from jaxgan.methods.ring import Priorities, add, draw, draw_by_priority, read
 
 TABLES = random_tables(7, 3, 3, seed=5)
 STATES, ACTIONS = 7, 3
@@ -139,6 +140,11 @@ def filled_state(system, online, target):
     )
 
 
+def rows_of(ring, numbers):
+    """The rows of some numbers, as NumPy arrays."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[:, 0], read(ring, numbers))
+
+
 @pytest.mark.parametrize(("variant", "loss"), [("2013", "squared"), ("double", "huber")])
 def test_one_update_equals_that_by_hand(variant, loss):
     rate, random = 0.5, np.random.default_rng(3)
@@ -149,8 +155,7 @@ def test_one_update_equals_that_by_hand(variant, loss):
 
     ring = state.memory["ring"]
     key = jax.random.fold_in(jax.random.fold_in(state.key, dqn.REPLAY), ring.added)
-    trajectories = jax.jit(sample, static_argnums=2)(ring, key, 16)
-    drawn = jax.tree.map(lambda leaf: np.asarray(leaf)[:, 0], trajectories)
+    drawn = rows_of(ring, draw(ring, key, 16))
     states, following = drawn.observation.argmax(axis=1), drawn.following.argmax(axis=1)
     value = value_by_hand(variant, online, target, following)
     goal = drawn.reward + GAMMA * ~drawn.terminated * value
@@ -170,6 +175,38 @@ def test_one_update_equals_that_by_hand(variant, loss):
     np.testing.assert_allclose(moved["bias"], bias, rtol=1e-5, atol=1e-5)
     assert float(metrics["loss"]) == pytest.approx(losses.mean(), rel=1e-5)
     assert float(metrics["q_value"]) == pytest.approx(online[states, drawn.action].mean(), rel=1e-4)
+
+
+def test_one_update_of_prioritised_replay_equals_that_by_hand():
+    """Likely rows weigh less in the loss, and the errors become the priorities."""
+    rate, random = 0.5, np.random.default_rng(4)
+    fixed = {"optimizer": optax.sgd(rate), "priority_exponent": 0.6, "correction_steps": 80}
+    system = tabular_system("nature", **fixed)
+    online, target = 2 * random.normal(size=(2, STATES, ACTIONS))
+    state = filled_state(system, online, target)
+    before = Priorities(jnp.asarray(random.uniform(0.1, 3, 40), jnp.float32), jnp.array(3.0))
+    state = dataclasses.replace(state, memory={**state.memory, "priorities": before})
+    after, _ = jax.jit(functools.partial(dqn.learn, system=system))(state)
+
+    ring = state.memory["ring"]
+    key = jax.random.fold_in(jax.random.fold_in(state.key, dqn.REPLAY), ring.added)
+    # After 40 of 80 steps, beta has made half of its way from 0.4 to 1.
+    numbers, _ = draw_by_priority(before, ring, key, 16, 0.7)
+    drawn, places = rows_of(ring, numbers), np.asarray(numbers) % 40
+    likely = np.asarray(before.values)[places]
+    weights = (likely / likely.min()) ** -0.7
+    states, following = drawn.observation.argmax(axis=1), drawn.following.argmax(axis=1)
+    goal = drawn.reward + GAMMA * ~drawn.terminated * target[following].max(axis=1)
+    error = goal - online[states, drawn.action]
+    expected = online.copy()
+    np.add.at(expected, (states, drawn.action), rate * weights * 2 * error / 16)
+    kernel = after.players[dqn.ONLINE].params["Dense_0"]["kernel"]
+    np.testing.assert_allclose(kernel, expected, rtol=1e-4, atol=1e-5)
+    priorities = np.array(before.values)
+    priorities[places] = np.abs(error) ** 0.6
+    found = after.memory["priorities"]
+    np.testing.assert_allclose(found.values, priorities, rtol=1e-4, atol=1e-3)
+    assert float(found.highest) == pytest.approx(max(3.0, priorities.max()), rel=1e-5)
 
 
 def test_n_step_targets_stop_where_the_episode_ends():
@@ -236,9 +273,9 @@ def test_actions_are_greedy_but_for_epsilon():
     )
 
 
-def play_rounds(config, rounds):
-    """The recipe and its state after some rounds."""
-    recipe = dqn.make(config, devices.make_mesh(1))
+def play_rounds(config, rounds, count=1):
+    """The recipe, its state after some rounds on some devices, and the metrics."""
+    recipe = dqn.make(config, devices.make_mesh(count))
     state, rows = recipe.init(jax.random.key(config.seed)), []
     for number in range(1, rounds + 1):
         state, _, metrics = recipe.round(state, (), number, Timer())
@@ -293,6 +330,43 @@ def test_the_dueling_preset_clips_the_gradients_norm():
         np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
+def test_prioritised_replay_learns_the_same_on_eight_devices_that_hold_a_part_of_the_ring_each():
+    """With windows of two steps in a ring that has wrapped around; test_systems.py has it uniform."""
+    config = get_config("tiny")
+    config.priority_exponent, config.steps_per_round = 0.6, 48
+    (_, one, rows), (_, eight, others) = (play_rounds(config, 1, count) for count in (1, 8))
+    assert int(one.memory["ring"].added) > one.memory["ring"].capacity
+    whole = jax.tree.leaves(one.memory["ring"].rows)
+    for alone, cut in zip(whole, jax.tree.leaves(eight.memory["ring"].rows), strict=True):
+        assert [shard.data.shape[0] for shard in cut.addressable_shards] == [4] * 8
+        np.testing.assert_array_equal(alone, cut)
+    for alone, together in zip(
+        *(jax.tree.leaves(state.players[dqn.ONLINE].params) for state in (one, eight)), strict=True
+    ):
+        np.testing.assert_allclose(alone, together, rtol=1e-3, atol=1e-4)
+    assert rows[0]["loss"] == pytest.approx(others[0]["loss"], rel=1e-3)
+    values = [state.memory["priorities"].values for state in (one, eight)]
+    np.testing.assert_allclose(*values, rtol=1e-2, atol=1e-3)
+    assert len(np.unique(values[0])) > 10
+
+
+def test_a_run_with_priorities_resumes_exactly_on_eight_devices(tmp_path):
+    """It stops within an episode, and the ring comes back in eight parts."""
+
+    def train(rounds, folder):
+        config = get_config("tiny")
+        config.priority_exponent, config.rounds = 0.6, rounds
+        recipe = dqn.make(config, devices.make_mesh(8))
+        loop.run(recipe, config, tmp_path / folder)
+
+    train(2, "whole")
+    train(1, "parts")
+    train(2, "parts")
+    whole, parts = (load_players(tmp_path / folder, "last") for folder in ("whole", "parts"))
+    for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -303,6 +377,7 @@ def test_the_dueling_preset_clips_the_gradients_norm():
         ({"learning_starts": 1, "n_steps": 3}, "config.learning_starts=1: must be at least"),
         ({"rounds": 300_000}, "config.rounds=300000: 3000000000 environment steps are too many"),
         ({"steps_per_round": 15}, "config.steps_per_round=15: must be a multiple"),
+        ({"environments": 3, "train_every": 3, "steps_per_round": 9000}, "config.replay_capac"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes, message):
