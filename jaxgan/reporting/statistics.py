@@ -1,7 +1,8 @@
 """Intervals of means, and paired tests between two systems measured on the same items."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -16,7 +17,7 @@ _BATCH = 500
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95 % confidence interval."""
+    """A mean, or another statistic, with its 95 % confidence interval."""
 
     mean: float
     low: float
@@ -36,24 +37,36 @@ class PairedTest:
     p: float
 
 
-def bootstrap(values: np.ndarray) -> Interval:
+def bootstrap(values: np.ndarray, statistic: Callable[..., Any] = np.mean) -> Interval:
     """Returns the mean of values [n] and its percentile bootstrap interval (Efron 1979).
 
     All three numbers are NaN without values, and equal for a single value.
+
+    Args:
+        values: [n].
+        statistic: instead of the mean; a function of an array and an axis.
     """
     if len(values) < 2:
         mean = float(values[0]) if len(values) else np.nan
         return Interval(mean, mean, mean)
     interval = stats.bootstrap(
         (values,),
-        np.mean,
+        statistic,
         n_resamples=RESAMPLES,
         batch=_BATCH,
         confidence_level=CONFIDENCE,
         method="percentile",
         rng=SEED,
     ).confidence_interval
-    return Interval(float(values.mean()), float(interval.low), float(interval.high))
+    return Interval(float(statistic(values, axis=0)), float(interval.low), float(interval.high))
+
+
+def interquartile_mean(values: np.ndarray, axis: int = 0) -> Any:
+    """Returns the mean without the highest and the lowest quarter (IQM, Agarwal et al. 2021).
+
+    A quarter of n values are n / 4 of them, rounded down: of five seeds the middle three count.
+    """
+    return stats.trim_mean(values, 0.25, axis=axis)
 
 
 def mean_and_half_width(values: np.ndarray) -> tuple[float, float]:

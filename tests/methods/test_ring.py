@@ -78,7 +78,7 @@ def test_the_capacity_is_a_multiple_of_the_rows():
 
 @pytest.mark.parametrize("calls", [3, 11])
 def test_a_ring_cut_over_eight_devices_is_that_of_one(calls):
-    """Rows of several types, before and after the ring wraps around, with windows over its parts."""
+    """Rows of several types, before and after the ring wraps around, with windows across parts."""
     like = {
         "number": jax.ShapeDtypeStruct((), jnp.int32),
         "seen": jax.ShapeDtypeStruct((3,), jnp.float32),

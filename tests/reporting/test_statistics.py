@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxgan.reporting.statistics import bootstrap, holm, mean_and_half_width, paired_test
+from jaxgan.reporting.statistics import (
+    bootstrap,
+    holm,
+    interquartile_mean,
+    mean_and_half_width,
+    paired_test,
+)
 
 NAN = float("nan")
 
@@ -66,3 +72,16 @@ def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_the_interquartile_mean_leaves_out_a_quarter_at_each_end():
+    assert interquartile_mean(np.array([90.0, 1, 2, 6, -50])) == 3
+    assert interquartile_mean(np.array([7.0, 3])) == 5
+    values = np.random.default_rng(5).normal(size=40)
+    assert interquartile_mean(values) == pytest.approx(np.sort(values)[10:30].mean())
+    interval = bootstrap(values, interquartile_mean)
+    assert interval.low < interval.mean < interval.high
+    assert interval.mean == interquartile_mean(values)
+    # An outlier moves the mean, but not the middle.
+    values[0] = 1e6
+    assert bootstrap(values, interquartile_mean).high < 2

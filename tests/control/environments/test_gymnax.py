@@ -34,7 +34,7 @@ class State:
 
 
 class Walk:
-    """The action 1 of three reaches the goal. As in gymnax, some of the first values are Python's."""
+    """The action 1 of three reaches the goal. As in gymnax, some first values are Python's."""
 
     def action_space(self, params):
         return types.SimpleNamespace(n=3)

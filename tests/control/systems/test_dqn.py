@@ -331,7 +331,7 @@ def test_the_dueling_preset_clips_the_gradients_norm():
 
 
 def test_prioritised_replay_learns_the_same_on_eight_devices_that_hold_a_part_of_the_ring_each():
-    """With windows of two steps in a ring that has wrapped around; test_systems.py has it uniform."""
+    """With windows of two steps in a ring that has wrapped around."""
     config = get_config("tiny")
     config.priority_exponent, config.steps_per_round = 0.6, 48
     (_, one, rows), (_, eight, others) = (play_rounds(config, 1, count) for count in (1, 8))

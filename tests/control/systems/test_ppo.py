@@ -133,7 +133,9 @@ def test_one_update_equals_that_by_hand():
 
     params = after.players[ppo.AGENT].params
     np.testing.assert_allclose(params["Dense_0"]["kernel"], moved, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(params["Dense_1"]["kernel"][:, 0], moved_values, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        params["Dense_1"]["kernel"][:, 0], moved_values, rtol=1e-4, atol=1e-5
+    )
     objective = np.minimum(ratio * normal, np.clip(ratio, 1 - CLIP, 1 + CLIP) * normal).mean()
     assert float(found["policy_loss"]) == pytest.approx(-objective, rel=1e-3, abs=1e-5)
     worse = np.maximum((value - returns) ** 2, (clipped - returns) ** 2)
@@ -220,9 +222,15 @@ def test_ppo_learns_catch():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch_size": 100}, "config.batch_size=100: must divide the rollout * environments = 512"),
+        (
+            {"batch_size": 100},
+            "config.batch_size=100: must divide the rollout * environments = 512",
+        ),
         ({"batch_size": 1}, "config.batch_size=1: must be 2 or more"),
-        ({"steps_per_round": 1000}, "config.steps_per_round=1000: must be a multiple of the rollout"),
+        (
+            {"steps_per_round": 1000},
+            "config.steps_per_round=1000: must be a multiple of the rollout",
+        ),
         ({"annealing_steps": 1000}, "config.annealing_steps=1000: must be a multiple of"),
         ({"env": "Pong"}, "config.env=Pong: choose one of CartPole-v1"),
     ],
