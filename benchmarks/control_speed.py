@@ -13,11 +13,11 @@ A second table has the time of a repeat with eight seeds in one program over tha
 """
 
 import argparse
-import importlib
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import jax
 import torch
@@ -25,9 +25,11 @@ from ml_collections import ConfigDict
 from torch_control import TorchDQN, TorchPPO
 
 from jaxgan import recipes
+from jaxgan.core import config as configs
 from jaxgan.core import devices
 from jaxgan.core.timer import Timer
 
+ROOT = Path(__file__).parents[1]
 ENVIRONMENTS, SEEDS = 10, 8
 STEPS = {"dqn": 10_000, "ppo": 10_240}
 """Of a repeat; a rollout of PPO has 1280."""
@@ -45,7 +47,7 @@ Times = tuple[float, float]
 
 def config_of(system: str, seeds: int = 1) -> ConfigDict:
     """Returns the config of a system with ten environments, whose round is a repeat."""
-    config: ConfigDict = importlib.import_module(f"configs.{system}").get_config()
+    config = configs.load(str(ROOT / "configs" / f"{system}.py"))
     sizes = {"environments": ENVIRONMENTS, "steps_per_round": STEPS[system], "seeds": seeds}
     config.update(sizes)
     config.update(CHANGES[system])
