@@ -18,9 +18,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--workdir", required=True, metavar="DIR", help="the run's folder")
     parser.add_argument(
         "--data",
-        metavar="DIR",
+        metavar="DIR|gymnasium:NAME",
         help="speech: holds clean/ and noisy/ with files of equal names, or VoiceBank-DEMAND's "
-        "test set; default: the validation data of the run",
+        "test set; control: an environment of Gymnasium; default: the validation data, or the "
+        "environment, of the run",
     )
     parser.add_argument(
         "--checkpoint", default="best", metavar="best|last|ROUND", help="default: best"
