@@ -1,6 +1,6 @@
 """jaxgan trains a generator against any score you can compute, even one that has no gradient.
 
-A trained enhancer is a function of arrays:
+What a run has trained is a function of arrays:
 
     enhancer = jaxgan.load("runs/metricgan-quick")
     enhanced = enhancer(samples, 44100)
@@ -25,22 +25,27 @@ def __getattr__(name: str) -> str:
         return "0+unknown"
 
 
-def load(workdir: str | os.PathLike[str], checkpoint: str = "best") -> Any:
+def load(workdir: str | os.PathLike[str], checkpoint: str = "best", seed_index: int = 0) -> Any:
     """Returns what a run has trained, as a function of arrays.
 
-    For a run of speech it is a `jaxgan.speech.arrays.ArrayEnhancer`: (samples, sample_rate) ->
-    enhanced samples.
+    | the run is of | what is returned | call |
+    |---|---|---|
+    | speech | `jaxgan.speech.arrays.ArrayEnhancer` | (samples, sample_rate) -> samples |
+    | images, points | `jaxgan.images.arrays.ArraySampler` | (count, seed, label) -> array |
+    | sequences | `jaxgan.sequences.lines.LineSampler` | (count, seed) -> list of strings |
+    | control | `jaxgan.control.policy.Policy` | (observation) -> action |
 
     Args:
         workdir: the run's folder.
         checkpoint: "best", "last" or the round of one that was kept.
+        seed_index: which of the seeds that were trained together, `config.seeds`.
 
     Raises:
-        jaxgan.core.errors.UserError: the folder holds no run or no such checkpoint, or its system
-            trains nothing that can be called.
+        jaxgan.core.errors.UserError: the folder holds no run or no such checkpoint or seed, or its
+            system trains nothing that can be called.
     """
     from jaxgan import recipes
     from jaxgan.core import devices
 
     devices.prepare()
-    return recipes.command(workdir, "load")(workdir, checkpoint)
+    return recipes.command(workdir, "load")(workdir, checkpoint, seed_index)

@@ -3,6 +3,7 @@
 import argparse
 
 from jaxgan.core import command
+from jaxgan.core.arguments import check_positive
 from jaxgan.core.command import Parser
 from jaxgan.core.errors import UserError
 
@@ -51,8 +52,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         raise UserError(f"--count={flags.count}: must be 1 or more")
     if flags.interpolate is not None and flags.interpolate < 2:
         raise UserError(f"--interpolate={flags.interpolate}: must be 2 or more")
-    if flags.temperature is not None and not 0 < flags.temperature < float("inf"):
-        raise UserError(f"--temperature={flags.temperature}: must be above 0")
+    if flags.temperature is not None:
+        check_positive("--temperature", flags.temperature)
     return flags
 
 

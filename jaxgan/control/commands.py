@@ -15,6 +15,7 @@ from jaxgan.control.environments.named import make_environment
 from jaxgan.control.evaluation.animation import gif
 from jaxgan.control.evaluation.episodes import Agent, Played, Preferences, play
 from jaxgan.control.evaluation.gymnasium import play_in_gymnasium
+from jaxgan.control.policy import Policy
 from jaxgan.core import config as configs
 from jaxgan.core import devices
 from jaxgan.core.command import refuse_flags
@@ -84,7 +85,14 @@ def declare(make: Callable[[ConfigDict, Mesh], Recipe], make_agent: MakeAgent) -
         found = {name: float(value) for name, value in agent.measure(played).items()}
         report(folder, request.output, count, found)
 
-    return Declaration(make, evaluate=evaluate, sample=sample)
+    def load(workdir: epath.PathLike, checkpoint: str, seed_index: int) -> Policy:
+        config = configs.read(absolute(workdir))
+        environment = make_environment(config.env)
+        first = jax.eval_shape(environment.reset, jax.random.key(0))
+        size = jax.eval_shape(environment.observe, first).size
+        return Policy(_load(workdir, checkpoint, seed_index, make_agent(config)), size)
+
+    return Declaration(make, evaluate=evaluate, sample=sample, load=load)
 
 
 def _load(workdir: epath.PathLike, checkpoint: str, seed_index: int, agent: Agent) -> Preferences:

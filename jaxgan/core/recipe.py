@@ -148,8 +148,8 @@ class Declaration:
             system cannot.
         compare: (workdirs, command, data, checkpoint, output, scores) compares trained runs, for
             jaxgan.compare; `command` is `jaxgan.recipes.command`. None if the system cannot.
-        load: (workdir, checkpoint) -> what the run has trained, as a function of arrays, for
-            jaxgan.load; None if the system cannot.
+        load: (workdir, checkpoint, seed_index) -> what the run has trained, as a function of
+            arrays, for jaxgan.load; None if the system cannot.
         may_change: config keys that influence no number, such as a count of worker processes. A run
             may continue with other values for them.
     """

@@ -19,6 +19,7 @@ from jaxgan.core.files import absolute, check_same_data, writable
 from jaxgan.core.recipe import Declaration, EvaluationRequest, Recipe, SampleRequest
 from jaxgan.core.seeds import load_seed
 from jaxgan.core.state import Player, Players
+from jaxgan.images.arrays import ArraySampler, choose_labels
 from jaxgan.images.data.dataset import Images, digests
 from jaxgan.images.data.opening import open_data
 from jaxgan.images.evaluation.grids import image_grid, png
@@ -72,7 +73,14 @@ def declare(
     def evaluate(workdir: epath.PathLike, checkpoint: str, request: EvaluationRequest) -> None:
         _evaluate(workdir, checkpoint, request, make_sample, conditional, make_measure)
 
-    return Declaration(make, evaluate=evaluate, sample=sample, compare=compare)
+    def load(workdir: epath.PathLike, checkpoint: str, seed_index: int) -> ArraySampler:
+        folder = absolute(workdir)
+        classes = _described(folder)["classes"] if conditional else ()
+        trained = _load(folder, checkpoint, seed_index, make_sample, conditional)
+        sampler = Sampler(trained.sample, trained.mesh)
+        return ArraySampler(lambda labels, seed: sampler(trained.player, labels, seed)(), classes)
+
+    return Declaration(make, evaluate=evaluate, sample=sample, compare=compare, load=load)
 
 
 def compare(
@@ -192,18 +200,12 @@ def _sample(
             be written.
     """
     folder = absolute(workdir)
-    classes = _described(folder)["classes"]
+    classes = _described(folder)["classes"] if conditional else ()
     if request.temperature is not None:
         raise UserError(f"--temperature={request.temperature}: only sequences have a temperature")
     if request.output is None:
         raise UserError("--output: name the folder that images or points are written to")
-    labels = every_class(request.count, len(classes) if conditional else 1)
-    if request.label is not None:
-        if not conditional:
-            raise UserError(f"--label={request.label}: this system's generator knows no classes")
-        if request.label not in classes:
-            raise UserError(f"--label={request.label}: choose one of {', '.join(classes)}")
-        labels[:] = classes.index(request.label)
+    labels = choose_labels(request.count, classes, request.label, "--label")
     trained = _load(folder, checkpoint, request.seed_index, make_sample, conditional)
     destination = Path(request.output).expanduser()
     if request.interpolate is not None:

@@ -29,6 +29,7 @@ from jaxgan.reporting.summary import SUMMARY, destination
 from jaxgan.reporting.tables import or_none, write_json
 from jaxgan.sequences.data.corpora import Corpus, open_corpus
 from jaxgan.sequences.evaluation import sampler
+from jaxgan.sequences.lines import CLASSES, LineSampler
 
 SAMPLES = "samples.txt"
 
@@ -63,7 +64,13 @@ def declare(
         refuse_flags(ONE_SEED, seed_index=request.seed_index)
         _evaluate(workdir, checkpoint, request, open_validation)
 
-    return Declaration(make, evaluate=evaluate, sample=sample, may_change=tuple(may_change))
+    def load(workdir: epath.PathLike, checkpoint: str, seed_index: int) -> LineSampler:
+        refuse_flags(ONE_SEED, seed_index=seed_index)
+        return LineSampler(sampler.load(workdir, checkpoint))
+
+    return Declaration(
+        make, evaluate=evaluate, sample=sample, load=load, may_change=tuple(may_change)
+    )
 
 
 def sample(workdir: epath.PathLike, checkpoint: str, request: SampleRequest) -> None:
@@ -79,7 +86,7 @@ def sample(workdir: epath.PathLike, checkpoint: str, request: SampleRequest) -> 
             the file cannot be written.
     """
     if request.label is not None:
-        raise UserError(f"--label={request.label}: generators of sequences know no classes")
+        raise UserError(f"--label={request.label}: {CLASSES}")
     if request.interpolate is not None:
         raise UserError(f"--interpolate={request.interpolate}: only images lie between others")
     temperature = 1.0 if request.temperature is None else request.temperature

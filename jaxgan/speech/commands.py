@@ -38,7 +38,8 @@ def declare(
             *(trained, workdir, request.data, checkpoint, request.output, request.scores)
         )
 
-    def load_for_arrays(workdir: epath.PathLike, checkpoint: str) -> ArrayEnhancer:
+    def load_for_arrays(workdir: epath.PathLike, checkpoint: str, seed_index: int) -> ArrayEnhancer:
+        refuse_flags(ONE_SEED, seed_index=seed_index)
         return ArrayEnhancer(enhance(workdir, checkpoint))
 
     return Declaration(

@@ -3,13 +3,17 @@
 import csv
 import json
 
+import jax
+import numpy as np
 import pytest
 from PIL import Image
 
+import jaxgan
 from configs.dqn import get_config
 from configs.ppo import get_config as ppo_config
 from jaxgan import recipes
 from jaxgan.control import commands
+from jaxgan.control.environments.named import ENVIRONMENTS
 from jaxgan.control.systems import dqn, ppo
 from jaxgan.core import devices, loop
 from jaxgan.core.errors import UserError
@@ -42,6 +46,23 @@ def test_sample_writes_an_episode_and_returns(run, tmp_path, capsys):
         with Image.open(tmp_path / commands.ANIMATION) as picture:
             assert (picture.n_frames, picture.size) == (9, (80, 160))
     assert "wrote 5 returns" in capsys.readouterr().out
+
+
+def test_a_loaded_policy_plays_the_episodes_that_sample_writes(run, tmp_path, capsys):
+    environment = ENVIRONMENTS["Catch"]()
+    for seed_index in (0, 1):
+        request = SampleRequest(4, 3, str(tmp_path), seed_index=seed_index)
+        recipes.command(run, "sample")(run, "last", request)
+        policy = jaxgan.load(run, "last", seed_index)
+        keys = jax.random.split(jax.random.key(3), 4)  # as `play` does; Catch draws only its start
+        states = jax.vmap(environment.reset)(keys)
+        totals = np.zeros(4)
+        for _ in range(9):
+            actions = policy(np.asarray(jax.vmap(environment.observe)(states)))
+            states, rewards, _ = jax.vmap(environment.step)(states, actions, keys)
+            totals += np.asarray(rewards)
+        assert totals.tolist() == returns(tmp_path)
+    capsys.readouterr()
 
 
 def test_eval_writes_a_summary(run, tmp_path, capsys):

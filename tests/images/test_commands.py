@@ -9,11 +9,13 @@ import pytest
 from PIL import Image
 
 import eval as evaluation
+import jaxgan
 import sample
 import train
 from configs import gan as gan_config
 from jaxgan import compare
 from jaxgan.core import devices
+from jaxgan.core.errors import UserError
 from jaxgan.images import commands
 
 TINY = ["--config=configs/gan.py:tiny"]
@@ -51,6 +53,24 @@ def test_images_become_a_grid_and_an_npz_file(runs, tmp_path):
     assert sample.main(arguments(runs, "images", tmp_path / "other", "--count=5", "--seed=1")) == 0
     other = np.load(tmp_path / "other" / "samples.npz")["samples"]
     assert (other != one["samples"]).any()
+
+
+def test_what_is_loaded_draws_what_the_command_writes(runs, tmp_path):
+    flags = ("--count=5", "--seed=4", "--checkpoint=best")
+    for name in ("images", "points"):
+        assert sample.main(arguments(runs, name, tmp_path / name, *flags)) == 0
+        sampler = jaxgan.load(runs / name)
+        written = np.load(tmp_path / name / "samples.npz")["samples"]
+        found = sampler(5, seed=4)
+        assert found.dtype == written.dtype
+        np.testing.assert_array_equal(found, written)
+        assert sampler.classes == ()
+    flags = arguments(runs, "two", tmp_path / "second", "--count=3", "--seed_index=1")
+    assert sample.main(flags) == 0
+    written = np.load(tmp_path / "second" / "samples.npz")["samples"]
+    np.testing.assert_array_equal(jaxgan.load(runs / "two", "last", seed_index=1)(3), written)
+    with pytest.raises(UserError, match=r"--seed_index=2: .* has the seeds 0 to 1"):
+        jaxgan.load(runs / "two", seed_index=2)
 
 
 def test_runs_are_compared_by_their_metrics_and_samples(runs, tmp_path, capsys):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tiny import tiny_config, tiny_text_config
 
+import jaxgan
 from jaxgan import recipes
 from jaxgan.core import config as configs
 from jaxgan.core import devices, log, loop
@@ -56,6 +57,32 @@ def test_sample_draws_lines(run, capsys, tmp_path):
     assert (tmp_path / "new" / "drawn.txt").read_text().splitlines() == lines
     assert sample_main([*command, "--seed=1", "--checkpoint=best"]) == 0
     assert capsys.readouterr().out.splitlines() != lines
+
+
+def test_what_is_loaded_draws_what_the_command_writes(run, capsys):
+    flags = [f"--workdir={run}", "--count=12", "--seed=3", "--temperature=2", "--checkpoint=best"]
+    assert sample_main(flags) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert jaxgan.load(run)(12, seed=3, temperature=2.0) == lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"count": 0}, "count=0: give a whole number"),
+        ({"count": 1, "seed": 1.5}, r"seed=1\.5: give a whole number"),
+        ({"count": 1, "label": "a"}, "label=a: generators of sequences know no classes"),
+        ({"count": 1, "temperature": 0}, "temperature=0: must be above 0"),
+    ],
+)
+def test_wrong_arguments_of_a_loaded_sampler_are_named(run, arguments, message):
+    with pytest.raises(UserError, match=f"^{message}"):
+        jaxgan.load(run)(**arguments)
+
+
+def test_a_run_of_sequences_has_one_seed(run):
+    with pytest.raises(UserError, match="--seed_index=1: only systems of images and of control"):
+        jaxgan.load(run, seed_index=1)
 
 
 @pytest.mark.parametrize(

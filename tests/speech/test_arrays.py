@@ -53,6 +53,27 @@ def test_shape_and_type_stay(enhancer):
     assert enhancer(samples[None], 16000).shape == (1, 5000)
 
 
+def test_a_list_and_the_other_byte_order_are_samples_too(enhancer):
+    samples = noise(5000)
+    expected = enhancer(samples, 16000)
+    for other in (samples.tolist(), samples.astype(">f4"), samples[::-1][::-1]):
+        np.testing.assert_allclose(enhancer(other, np.int64(16000)), expected, atol=1e-6)
+    whole = np.round(samples * 32768).astype(">i2")
+    found = enhancer(whole, 16000.0)
+    assert found.dtype == np.int16
+    np.testing.assert_array_equal(found, enhancer(whole.astype(np.int16), 16000))
+
+
+def test_the_samples_of_the_caller_do_not_change(enhancer):
+    samples = noise(3000)
+    before = samples.copy()
+    found = enhancer(samples, 16000)
+    np.testing.assert_array_equal(samples, before)
+    empty = noise(2, 0)
+    assert enhancer(empty, 16000).shape == (2, 0)
+    assert not np.shares_memory(found, samples)
+
+
 @pytest.mark.parametrize("length", [0, 1, 2])
 def test_few_samples_stay_few(enhancer, length):
     assert enhancer(noise(length), 48000).shape == (length,)
@@ -66,6 +87,17 @@ def test_few_samples_stay_few(enhancer, length):
         (np.zeros(9, np.int32), 16000, "samples are int32: give int16, float32, float64"),
         (np.array([0.1, np.nan]), 16000, "samples are NaN or infinite in places"),
         (np.full(9, 3000.0), 16000, "float samples reach 3000, where full scale is 1.0"),
+        (np.float32(0.1), 16000, r"samples are an array of no dimension: give \[n\]"),
+        (noise(9).astype(complex), 16000, "samples are complex128: give int16, float32, float64"),
+        (["a", "b"], 16000, "samples are <U1: give int16, float32, float64"),
+        ([[0.1, 0.2], [0.1]], 16000, "samples are no array: its channels differ in length"),
+        (None, 16000, "samples are object: give int16, float32, float64"),
+        (np.array([np.inf]), 16000, "samples are NaN or infinite in places"),
+        (noise(9), "16000", "sample_rate='16000': give a whole number of Hz"),
+        (noise(9), None, "sample_rate=None: give a whole number of Hz"),
+        (noise(9), np.nan, "sample_rate=nan: give a whole number of Hz"),
+        (noise(9), -16000, "sample_rate=-16000: give a whole number of Hz"),
+        (noise(9), [16000, 8000], r"sample_rate=\[16000, 8000\]: give a whole number of Hz"),
         (noise(9), 0, "sample_rate=0: give a whole number of Hz"),
         (noise(9), 16000.5, "sample_rate=16000.5: give a whole number"),
     ],
@@ -73,6 +105,13 @@ def test_few_samples_stay_few(enhancer, length):
 def test_what_cannot_be_enhanced_is_named(enhancer, samples, rate, message):
     with pytest.raises(UserError, match=message):
         enhancer(samples, rate)
+
+
+def test_there_is_one_seed_and_no_other_checkpoint(run):
+    with pytest.raises(UserError, match="--seed_index=1: only systems of images and of control"):
+        jaxgan.load(run, seed_index=1)
+    with pytest.raises(UserError, match="77"):
+        jaxgan.load(run, "77")
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxgan
 import sample
 import train
 from configs import conditional_gan as conditional_config
@@ -109,6 +110,12 @@ def test_sample_draws_one_class(tmp_path, capsys):
     assert sample.main(flags) == 0
     labels = np.load(tmp_path / "out" / "samples.npz")["labels"]
     np.testing.assert_array_equal(labels, np.arange(9) % 8)
+    sampler = jaxgan.load(run, "last")
+    assert sampler.classes == tuple("01234567")
+    samples = np.load(tmp_path / "out" / "samples.npz")["samples"]
+    np.testing.assert_array_equal(sampler(9), samples)
+    np.testing.assert_array_equal(sampler(3, label=2), sampler(3, label="2"))
+    assert not np.array_equal(sampler(9, label=2), samples)
     assert sample.main([*flags, "--label=cat"]) == 2
     assert "--label=cat: choose one of 0, 1, 2" in capsys.readouterr().err
 
