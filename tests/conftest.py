@@ -4,6 +4,7 @@ These settings only have an effect before jax starts, so they precede everything
 Strict dtype promotion cannot be enabled for all tests: optax's Adam raises a float to an integer.
 """
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -29,6 +30,9 @@ OWN_CACHE = "" if "JAX_COMPILATION_CACHE_DIR" in os.environ else tempfile.mkdtem
 if OWN_CACHE:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = OWN_CACHE
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+# The site's packages are in the extra `docs`, not in `test`.
+collect_ignore = [] if importlib.util.find_spec("mkdocs") else ["test_site.py"]
 
 
 def pytest_unconfigure(config):

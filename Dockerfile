@@ -1,0 +1,16 @@
+# jaxgan with CUDA: docs/scale.md has the command. The wheels of jax bring CUDA itself; the host needs NVIDIA's driver and
+# container toolkit.
+FROM python:3.12-slim
+
+# pesq is built from source, and training on a CPU compiles a C++ kernel.
+RUN apt-get update && apt-get install -y --no-install-recommends gcc g++ libc6-dev && rm -rf /var/lib/apt/lists/*
+
+COPY . /opt/jaxgan
+RUN pip install --no-cache-dir '/opt/jaxgan[cuda]' && useradd --create-home jaxgan
+
+# --gpus all needs the first two where the base image is not NVIDIA's. Any user may write to the other two.
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    HOME=/tmp JAXGAN_CACHE=/data/.jaxgan-cache
+USER jaxgan
+WORKDIR /data
+ENTRYPOINT ["jaxgan"]
