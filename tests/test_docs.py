@@ -1,20 +1,27 @@
 """The code on the pages runs as it stands, and their links lead somewhere."""
 
+import ast
 import importlib.util
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import jaxgan
 from jaxgan import recipes
+from jaxgan.core import config as configs
 from jaxgan.core import devices
 
 ROOT = Path(__file__).parents[1]
+EXAMPLES = {"key"}
+"""Placeholders of config keys."""
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FILE_BLOCK = re.compile(r"```python\n# (\S+\.py)\n(.*?)```", re.DOTALL)
-LINK = re.compile(r"\]\(([^)#:]+)\)")
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+CONFIG = re.compile(r"--config=([\w/]+\.py:?\w*|\w+:\w+)")
+KEY = re.compile(r"(?:--|`)config\.([a-z]\w*(?:\.[a-z0-9_]+)*)[=`]")
 
 
 def load_program():
@@ -96,3 +103,42 @@ def test_every_test_that_the_errata_name_exists():
     assert len(named) > 20
     for file, name in named:
         assert f"def {name}(" in (ROOT / file).read_text(), f"{file} has no {name}"
+
+
+def test_every_config_that_a_page_names_exists():
+    named = {spec for path in PAGES for spec in CONFIG.findall(path.read_text())}
+    assert len(named) > 20
+    for spec in named - {"configs/circle.py"}:  # that of docs/recipes.md
+        configs.load(str(ROOT / spec) if "/" in spec else spec)
+
+
+def test_every_config_key_that_a_page_names_exists():
+    names = [path.stem for path in (ROOT / "configs").glob("*.py")]
+    known = {key for name in names for key in configs.flat(configs.load(name))}
+    sections = {key.rsplit(".", 1)[0] for key in known}
+    for path in PAGES:
+        named = set(KEY.findall(path.read_text()))
+        assert named <= known | sections | EXAMPLES, path.name
+
+
+def test_the_tour_is_short_and_stores_no_outputs():
+    tour = json.loads((ROOT / "docs" / "tour.ipynb").read_text())
+    assert len(tour["cells"]) == 10
+    code = [cell for cell in tour["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+
+
+def test_the_image_installs_and_starts_what_the_package_has():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    [extra] = re.findall(r"pip install .*\[(\w+)\]", "\n".join(lines))
+    assert extra in project["optional-dependencies"]
+    [start] = [line.split(" ", 1)[1] for line in lines if line.startswith("ENTRYPOINT")]
+    assert ast.literal_eval(start) == ["jaxgan"]
+    assert "jaxgan" in project["scripts"]
+    assert any(line.startswith("USER ") and line != "USER root" for line in lines)
+
+
+def test_the_version_to_cite_is_that_of_the_package():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()

@@ -169,7 +169,7 @@ def comment(file: str, line: int) -> str:
         key=lambda span: span[1] - span[0],
         default=(line, line),
     )
-    above = []
+    above: list[str] = []
     while (text := by_line.get(first - 1 - len(above))) and text.startswith("# "):
         above.append(text)
     beside = [by_line[number].strip() for number in range(first, last + 1) if number in by_line]
