@@ -108,3 +108,9 @@ def test_importing_the_table_imports_no_system():
         [sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_what_a_command_can_use_a_program_can_load(name):
+    found = declared(name)
+    assert bool(found.load) == bool(found.enhance or found.sample), "see jaxgan.load"
