@@ -82,7 +82,7 @@ def table() -> str:
 def domain(found: list[Setting]) -> str:
     """Returns the package of a config's system, such as "speech"."""
     recipe = next(value for key, value, _ in found if key == "recipe")
-    return recipes.RECIPES[recipe].split(".")[1]
+    return recipes.RECIPES.get(recipe, recipe).split(".")[1]
 
 
 def merged(rows: dict[tuple[str, str], list[str]]) -> dict[tuple[str, str], list[str]]:
