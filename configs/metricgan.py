@@ -69,6 +69,7 @@ def networks() -> ConfigDict:
     config.generator.floor = 0.05
     config.generator.learnable_sigmoid = False
     config.generator.normalise = True
+    config.generator.causal = False  # True: LSTMs that only run forwards, for enhance.py --stream
     config.discriminator.channels = (15, 25, 40, 50)
     config.discriminator.kernels = (5, 7, 9, 11)
     config.discriminator.dense = (50, 10)

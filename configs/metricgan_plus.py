@@ -1,6 +1,7 @@
 """MetricGAN+ (Fu et al., Interspeech 2021) on wide-band PESQ: the values of its published recipe.
 
     python train.py --config=configs/metricgan_plus.py
+    python train.py --config=configs/metricgan_plus.py:causal   for streams: enhance.py --stream
     python train.py --config=configs/metricgan_plus.py:tiny     seconds; for tests
 
 The authors report 3.15 wide-band PESQ on VoiceBank-DEMAND after 750 rounds of batch 1 (noisy
@@ -17,13 +18,13 @@ from jaxgan.speech.settings import tiny
 
 
 def get_config(preset: str | None = None) -> ConfigDict:
-    """Returns the config, or its preset "tiny".
+    """Returns the config, or its preset "causal" or "tiny".
 
     Raises:
         ValueError: another preset.
     """
-    if preset not in (None, "tiny"):
-        raise ValueError(f"no preset {preset!r}: choose tiny")
+    if preset not in (None, "causal", "tiny"):
+        raise ValueError(f"no preset {preset!r}: choose causal or tiny")
     config = metricgan.get_config()
     config.rounds = 750  # as published, like everything below unless a comment says otherwise
 
@@ -44,7 +45,10 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.gradient_clip = 5.0  # the default of the framework that the recipe was published in
     config.generator_learning_rate = 5e-4
     config.discriminator_learning_rate = 5e-4 * config.batch_size  # see configs/metricgan.py
-    if preset == "tiny":
+    if preset == "causal":
+        config.generator.causal = True
+        config.generator.width = 400  # as many units as both directions have together
+    elif preset == "tiny":
         tiny(config)
         metricgan.shrink_networks(config)
         config.replay.share = 0.5  # so that the second of few rounds replays something

@@ -3,39 +3,82 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from jaxgan.core import command
-from jaxgan.core.command import Parser
+from jaxgan.core.command import Parser, refuse_flags
+from jaxgan.core.errors import UserError
 
 # Nothing here imports jax before main() does: --help and mistakes in flags answer at once.
+
+FORMATS = ("stablehlo", "parameters", "onnx")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Returns the flags."""
-    parser = Parser(description="Writes a trained enhancer as one file that needs only jax to run.")
+    parser = Parser(
+        description="Writes a trained enhancer as one file.",
+        epilog="stablehlo: only needs jax to run. parameters: an .npz file, from which --format="
+        "onnx starts in an environment with jax2onnx. onnx: frames in, enhanced frames out.",
+    )
     parser.prog = "python -m jaxgan.export"
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="the run's folder")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--workdir", metavar="DIR", help="the run's folder")
+    source.add_argument(
+        "--parameters", metavar="FILE", help="what --format=parameters has written; for onnx"
+    )
     parser.add_argument("--output", required=True, metavar="FILE")
-    parser.add_argument("--checkpoint", default="best", metavar="best|last|ROUND")
-    return parser.parse_args(arguments)
+    parser.add_argument("--format", default=FORMATS[0], choices=FORMATS)
+    parser.add_argument("--checkpoint", metavar="best|last|ROUND", help="default: best")
+    flags = parser.parse_args(arguments)
+    if flags.parameters:
+        refuse_flags("it belongs to --workdir", checkpoint=flags.checkpoint)
+        if flags.format != "onnx":
+            raise UserError(f"--parameters={flags.parameters}: add --format=onnx")
+    return flags
+
+
+def export(flags: argparse.Namespace) -> None:
+    """Writes the file."""
+    from jaxgan.core import devices, files
+
+    devices.prepare()
+    if flags.parameters:
+        # Nothing here may import orbax; see `jaxgan.speech.onnx`.
+        from jaxgan.speech import parameters
+        from jaxgan.speech.networks.masking import make_denoiser
+
+        config, params = parameters.read(flags.parameters)
+        denoiser = make_denoiser(config)
+    else:
+        from jaxgan import recipes
+
+        load = recipes.command(flags.workdir, "enhance")
+        trained = load(flags.workdir, flags.checkpoint or "best")
+        config, params, denoiser = trained.config, trained.params, trained.denoiser
+    output = Path(flags.output).expanduser()
+    with files.writable(output.parent):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if flags.format == "stablehlo":
+            from jaxgan.speech.export import serialise
+
+            output.write_bytes(serialise(denoiser, params))
+        elif flags.format == "onnx":
+            from jaxgan.speech import onnx
+
+            onnx.convert(denoiser, params, output)
+        elif denoiser.enhance_frames is None:
+            raise UserError(f"--format=parameters: {flags.workdir} holds no mask network")
+        else:
+            from jaxgan.speech import parameters
+
+            parameters.write(output, config, params)
+    print(f"{flags.output}: {output.stat().st_size / 1e6:.1f} MB")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status; see `command.run`."""
-
-    def action() -> None:
-        flags = parse(arguments)
-
-        from jaxgan import recipes
-        from jaxgan.core import devices
-        from jaxgan.speech.export import export
-
-        devices.prepare()
-        load = recipes.command(flags.workdir, "enhance")
-        size = export(load(flags.workdir, flags.checkpoint), flags.output)
-        print(f"{flags.output}: {size / 1e6:.1f} MB")
-
-    return command.run(action)
+    return command.run(lambda: export(parse(arguments)))
 
 
 if __name__ == "__main__":

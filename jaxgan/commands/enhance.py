@@ -1,11 +1,21 @@
-"""Enhances files: `jaxgan enhance --workdir=DIR --input=FILE_OR_DIR --output=DIR`."""
+"""Enhances files, or with --stream raw samples from standard input to standard output.
+
+jaxgan enhance --workdir=DIR --input=FILE_OR_DIR --output=DIR
+jaxgan enhance --workdir=DIR --stream < noisy.raw > enhanced.raw
+"""
 
 import argparse
+import sys
 
 from jaxgan.core import command
-from jaxgan.core.command import Parser
+from jaxgan.core.command import Parser, refuse_flags
 
 # Nothing here imports jax before main() does: --help and mistakes in flags answer at once.
+
+
+def streams(argv: list[str] | None) -> bool:
+    """Returns whether the flags ask for a stream."""
+    return "--stream" in (sys.argv[1:] if argv is None else argv)
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -17,12 +27,23 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "Hz. Exit status: 0 if any file was enhanced (the others are named), 2 if none was.",
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="the run's folder")
-    parser.add_argument("--input", required=True, metavar="FILE_OR_DIR")
+    files = not streams(argv)
+    parser.add_argument("--input", required=files, metavar="FILE_OR_DIR")
     parser.add_argument(
-        "--output", required=True, metavar="DIR", help="gets the same files in the same sub-folders"
+        "--output",
+        required=files,
+        metavar="DIR",
+        help="gets the same files in the same sub-folders",
     )
     parser.add_argument(
         "--checkpoint", default="best", metavar="best|last|ROUND", help="default: best"
+    )
+    parser.add_argument(
+        "--stream",
+        action="store_true",
+        help="in place of --input and --output: enhance raw samples (signed 16 bits, little-endian,"
+        " mono, 16000 Hz) from standard input to standard output, as they arrive; needs a causal "
+        "network",
     )
     return parser.parse_args(argv)
 
@@ -30,16 +51,24 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def enhance(argv: list[str] | None) -> None:
     """Reads the flags and enhances."""
     flags = parse(argv)
+    if flags.stream:
+        why = "--stream uses standard input and output"
+        refuse_flags(why, input=flags.input, output=flags.output)
 
     from jaxgan import recipes
     from jaxgan.core import devices
     from jaxgan.speech.enhance_files import enhance_files
+    from jaxgan.speech.enhance_stream import enhance_stream
 
     devices.prepare()
-    load = recipes.command(flags.workdir, "enhance")
-    enhance_files(load(flags.workdir, flags.checkpoint), flags.input, flags.output)
+    trained = recipes.command(flags.workdir, "enhance")(flags.workdir, flags.checkpoint)
+    if flags.stream:
+        enhance_stream(trained, flags.workdir)
+    else:
+        enhance_files(trained, flags.input, flags.output)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit status; see `command.run`."""
-    return command.run(lambda: enhance(argv), "stopped; the files written so far are complete")
+    stopped = "stopped" if streams(argv) else "stopped; the files written so far are complete"
+    return command.run(lambda: enhance(argv), stopped)

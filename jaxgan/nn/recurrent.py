@@ -1,4 +1,4 @@
-"""A bidirectional LSTM over batches of sequences of different lengths.
+"""LSTMs, bidirectional or forward, over batches of sequences of different lengths.
 
 Three things make it fast without changing any number beyond rounding: one matrix product outside
 the time loop gives the input's contribution to all gates; both directions advance in the same loop;
@@ -19,8 +19,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 Carry = tuple[jax.Array, jax.Array]
+Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array, Carry]
 
 UNROLL = {"cuda": 8, "default": 1}
 """How many steps an iteration of the compiled loop makes, by platform. On an H200 the gradient
@@ -62,10 +62,10 @@ def advance(gates: jax.Array, cell: jax.Array) -> tuple[jax.Array, jax.Array, ja
 def _over_time(
     step: Callable[[Any, Any], tuple[Any, Any]], start: Any, sequences: Any, reverse: bool = False
 ) -> Any:
-    """Returns the results of `step` over the first axis of the sequences."""
+    """Returns `step`'s last carry and its results over the first axis of the sequences."""
 
     def scan(start: Any, sequences: Any, unroll: int) -> Any:
-        return jax.lax.scan(step, start, sequences, reverse=reverse, unroll=unroll)[1]
+        return jax.lax.scan(step, start, sequences, reverse=reverse, unroll=unroll)
 
     if not isinstance(jax.tree.leaves(sequences)[0].shape[0], int):
         return scan(start, sequences, 1)  # an exported program is compiled for any length
@@ -74,38 +74,42 @@ def _over_time(
 
 
 @jax.custom_vjp
-def recur(inputs: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Returns the hidden states of D independent LSTMs that start from zero states.
+def recur(inputs: jax.Array, kernel: jax.Array, start: Carry) -> tuple[jax.Array, Carry]:
+    """Applies D independent LSTMs.
 
     Args:
         inputs: float32 [T, D, B, 4 H], the contribution of inputs and biases to the gates, in the
             order input, forget, cell, output.
         kernel: float32 [D, H, 4 H], recurrent kernel.
+        start: the hidden state and the cell before the first step, float32 [D, B, H] each.
 
     Returns:
-        float32 [T, D, B, H].
+        The hidden states float32 [T, D, B, H], and the hidden state and the cell after the last
+        step.
     """
-    return _recur_forward(inputs, kernel)[0]
+    return _recur_forward(inputs, kernel, start)[0]
 
 
-def _recur_forward(inputs: jax.Array, kernel: jax.Array) -> tuple[jax.Array, Residuals]:
-    directions, width = kernel.shape[:2]
-    zero = jnp.zeros((directions, inputs.shape[2], width), inputs.dtype)
-
+def _recur_forward(
+    inputs: jax.Array, kernel: jax.Array, start: Carry
+) -> tuple[tuple[jax.Array, Carry], Residuals]:
     def step(carry: Carry, x: jax.Array) -> tuple[Carry, tuple[jax.Array, ...]]:
         hidden, cell = carry
         gates = x + jnp.einsum("dbh,dhg->dbg", hidden, kernel)
         hidden, cell, activations = advance(gates, cell)
         return (hidden, cell), (hidden, cell, activations)
 
-    hiddens, cells, gates = _over_time(step, (zero, zero), inputs)
-    return hiddens, (hiddens, cells, gates, kernel)
+    end, (hiddens, cells, gates) = _over_time(step, start, inputs)
+    return (hiddens, end), (hiddens, cells, gates, kernel, start)
 
 
-def _recur_backward(residuals: Residuals, d_hiddens: jax.Array) -> tuple[jax.Array, jax.Array]:
-    hiddens, cells, gates, kernel = residuals
-    previous_hiddens = jnp.concatenate([jnp.zeros_like(hiddens[:1]), hiddens[:-1]])
-    previous_cells = jnp.concatenate([jnp.zeros_like(cells[:1]), cells[:-1]])
+def _recur_backward(
+    residuals: Residuals, d_results: tuple[jax.Array, Carry]
+) -> tuple[jax.Array, jax.Array, Carry]:
+    hiddens, cells, gates, kernel, start = residuals
+    d_hiddens, d_end = d_results
+    previous_hiddens = jnp.concatenate([start[0][None], hiddens[:-1]])
+    previous_cells = jnp.concatenate([start[1][None], cells[:-1]])
 
     def step(carry: Carry, step_inputs: tuple[jax.Array, ...]) -> tuple[Carry, jax.Array]:
         d_hidden, d_cell = carry
@@ -125,10 +129,9 @@ def _recur_backward(residuals: Residuals, d_hiddens: jax.Array) -> tuple[jax.Arr
         )
         return (jnp.einsum("dbg,dhg->dbh", d_gates, kernel), d_cell * f), d_gates
 
-    zero = jnp.zeros_like(cells[0])
     sequences = d_hiddens, cells, previous_cells, gates
-    d_inputs = _over_time(step, (zero, zero), sequences, reverse=True)
-    return d_inputs, jnp.einsum("tdbh,tdbg->dhg", previous_hiddens, d_inputs)
+    d_start, d_inputs = _over_time(step, d_end, sequences, reverse=True)
+    return d_inputs, jnp.einsum("tdbh,tdbg->dhg", previous_hiddens, d_inputs), d_start
 
 
 recur.defvjp(_recur_forward, _recur_backward)
@@ -159,8 +162,35 @@ def bidirectional(
     rows = jnp.stack([x, reverse_sequences(x, lengths)]).reshape(2, batch * steps, -1)
     inputs = jnp.einsum("dni,dig->dng", rows, kernel)
     inputs = (inputs + bias[:, None]).reshape(2, batch, steps, -1).transpose(2, 0, 1, 3)
-    hiddens = jnp.moveaxis(recur(inputs, recurrent_kernel), 0, 2)
+    hiddens, _ = recur(inputs, recurrent_kernel, zero_carry(2, batch, recurrent_kernel.shape[1]))
+    hiddens = jnp.moveaxis(hiddens, 0, 2)
     return jnp.concatenate([hiddens[0], reverse_sequences(hiddens[1], lengths)], axis=-1)
+
+
+def forward(
+    x: jax.Array, kernel: jax.Array, recurrent_kernel: jax.Array, bias: jax.Array, start: Carry
+) -> tuple[jax.Array, Carry]:
+    """Applies an LSTM layer that sees no later step.
+
+    Args:
+        x: float32 [B, T, in].
+        kernel: float32 [1, in, 4 H], gates in the order input, forget, cell, output.
+        recurrent_kernel: float32 [1, H, 4 H].
+        bias: float32 [1, 4 H].
+        start: the hidden state and the cell before the first step, float32 [1, B, H] each.
+
+    Returns:
+        float32 [B, T, H], and the hidden state and the cell after the last step.
+    """
+    inputs = jnp.einsum("bti,ig->tbg", x, kernel[0]) + bias
+    hiddens, end = recur(inputs[:, None], recurrent_kernel, start)
+    return jnp.moveaxis(hiddens[:, 0], 0, 1), end
+
+
+def zero_carry(directions: int, batch: int, width: int) -> Carry:
+    """Returns the hidden state and the cell before a sequence, zeros [directions, batch, width]."""
+    zero = jnp.zeros((directions, batch, width), jnp.float32)
+    return zero, zero
 
 
 def forget_bias_one(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
@@ -195,16 +225,49 @@ class BidirectionalLSTM(nn.Module):
         Returns:
             float32 [B, T, 2 width], unspecified in padding.
         """
-        glorot = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform", batch_axis=0)
-        orthogonal = nn.initializers.orthogonal()
+        return bidirectional(x, lengths, *lstm_parameters(self, 2, x.shape[-1], self.width))
 
-        def both_orthogonal(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
-            return jnp.stack([orthogonal(k, shape[1:], dtype) for k in jax.random.split(key, 2)])
 
-        gates = 4 * self.width
-        kernel = self.param("kernel", glorot, (2, x.shape[-1], gates), jnp.float32)
-        recurrent_kernel = self.param(
-            "recurrent_kernel", both_orthogonal, (2, self.width, gates), jnp.float32
-        )
-        bias = self.param("bias", forget_bias_one, (2, gates), jnp.float32)
-        return bidirectional(x, lengths, kernel, recurrent_kernel, bias)
+class ForwardLSTM(nn.Module):
+    """One LSTM layer that sees no later step, so that it can run on a stream.
+
+    The parameters are those of `BidirectionalLSTM` with a first axis of 1.
+
+    Attributes:
+        width: hidden units.
+    """
+
+    width: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array, start: Carry) -> tuple[jax.Array, Carry]:
+        """Maps x, float32 [B, T, in], to float32 [B, T, width]; see `forward`."""
+        return forward(x, *lstm_parameters(self, 1, x.shape[-1], self.width), start)
+
+
+def lstm_parameters(
+    module: nn.Module, directions: int, inputs: int, width: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns the parameters `kernel`, `recurrent_kernel` and `bias` of an LSTM layer.
+
+    The initial values are those of Keras; see `BidirectionalLSTM`.
+
+    Args:
+        module: the layer that owns them.
+        directions: their first axis.
+        inputs: the number of channels of the input.
+        width: hidden units per direction.
+    """
+    glorot = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform", batch_axis=0)
+    orthogonal = nn.initializers.orthogonal()
+
+    def each_orthogonal(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
+        keys = jax.random.split(key, directions)
+        return jnp.stack([orthogonal(k, shape[1:], dtype) for k in keys])
+
+    gates, float32 = 4 * width, jnp.float32
+    return (
+        module.param("kernel", glorot, (directions, inputs, gates), float32),
+        module.param("recurrent_kernel", each_orthogonal, (directions, width, gates), float32),
+        module.param("bias", forget_bias_one, (directions, gates), float32),
+    )

@@ -1,7 +1,10 @@
-"""Enhances arrays of samples at any rate, in memory."""
+"""Enhances arrays of samples: whole ones at any rate, or pieces of a stream."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxgan.core.errors import UserError
@@ -17,6 +20,94 @@ FLUSH = np.zeros((16, 1), np.float32)
 """Zeros after the enhanced samples, so that resampling them back never gives too few."""
 
 
+OFFLINE = (
+    "this network is offline, it needs the whole recording; one that streams is trained by "
+    "--config=configs/metricgan_plus.py:causal or --config.generator.causal=true"
+)
+
+
+class Stream:
+    """Enhances one stream of 16000 Hz samples, which may arrive in pieces of any lengths.
+
+    All results together are those of enhancing all samples as one utterance. `ArrayEnhancer.stream`
+    makes one.
+
+    Attributes:
+        latency: how many samples must follow a sample until it is returned, at most: a window.
+
+    Args:
+        step: (state, float32 [hop]) -> the state after, and the samples of the block before.
+        state: before the first sample.
+        hop: the number of samples in a block.
+    """
+
+    def __init__(self, step: Callable[[Any, np.ndarray], tuple[Any, Any]], state: Any, hop: int):
+        self._step, self._state, self._hop = step, state, hop
+        self._type: np.dtype | None = None
+        self._waiting = np.zeros(0, np.float32)
+        self._received = self._returned = 0
+        self._blocks = 0
+        self._ended = False
+        self.latency = 2 * hop
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """Returns the enhanced samples that are complete after these ones.
+
+        Args:
+            samples: [n], n >= 0: int16, or float32 or float64 with full scale 1.0; always the same
+                type.
+
+        Returns:
+            The same type [m]; m is a multiple of the hop.
+
+        Raises:
+            UserError: the samples cannot be used, or `finish` was called before.
+        """
+        self._check_open()
+        samples = as_array(samples)
+        check(samples, SAMPLE_RATE)
+        if samples.ndim != 1:
+            raise UserError("a stream has one channel: give samples [n]")
+        if self._type not in (None, samples.dtype):
+            raise UserError(f"samples are {samples.dtype}, but those before were {self._type}")
+        self._type = samples.dtype
+        self._received += len(samples)
+        return self._advance(as_float32(samples))
+
+    def finish(self) -> np.ndarray:
+        """Returns the last enhanced samples, after which as many were returned as were pushed.
+
+        Raises:
+            UserError: `finish` was called before.
+        """
+        self._check_open()
+        self._ended = True
+        # Zeros after the end, as in a whole utterance: up to the next block, and one block more.
+        fill = -self._received % self._hop + self._hop if self._received else 0
+        left = self._received - self._returned
+        return self._advance(np.zeros(fill, np.float32))[:left]
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise UserError("this stream has ended: make another one with stream()")
+
+    def _advance(self, samples: np.ndarray) -> np.ndarray:
+        """Enhances the blocks that are complete with these samples."""
+        hop = self._hop
+        samples = np.concatenate([self._waiting, samples])
+        whole = len(samples) // hop * hop
+        done = []
+        for block in samples[:whole].reshape(-1, hop):
+            self._state, enhanced = self._step(self._state, block)
+            self._blocks += 1
+            if self._blocks > 1:  # before the first block there is nothing
+                done.append(np.asarray(enhanced))
+        self._waiting = samples[whole:]
+        found = np.concatenate(done) if done else np.zeros(0, np.float32)
+        self._returned += len(found)
+        return found if self._type is None else of_type(found, self._type)
+
+
 class ArrayEnhancer:
     """Enhances arrays with a trained network. `jaxgan.load` makes one.
 
@@ -26,6 +117,8 @@ class ArrayEnhancer:
 
     def __init__(self, enhancer: Enhancer) -> None:
         self.enhancer = enhancer
+        streaming = enhancer.denoiser.streaming
+        self._step = None if streaming is None else jax.jit(streaming.step)
 
     def __call__(self, samples: Any, sample_rate: int) -> np.ndarray:
         """Returns the enhanced samples, of the same shape and type.
@@ -44,13 +137,29 @@ class ArrayEnhancer:
         check(samples, sample_rate)
         if not samples.size:
             return samples.copy()
-        whole = samples.dtype.kind == "i"
-        channels = np.atleast_2d(audio.to_float(samples) if whole else samples.astype(np.float32))
+        channels = np.atleast_2d(as_float32(samples))
         # Channels one after the other, so that each is a stream of its own.
         found = np.stack([self._enhance(channel[:, None], sample_rate) for channel in channels])
-        if whole:
-            return audio.to_int16(found).reshape(samples.shape)
-        return found.astype(samples.dtype).reshape(samples.shape)
+        return of_type(found, samples.dtype).reshape(samples.shape)
+
+    def stream(self) -> Stream:
+        """Returns a new stream: an object with `push(samples)` and `finish()`.
+
+        The first call compiles the step, which takes seconds.
+
+        Raises:
+            UserError: the network needs whole recordings.
+        """
+        streaming = self.enhancer.denoiser.streaming
+        if streaming is None or self._step is None:
+            raise UserError(OFFLINE)
+        device = jax.local_devices()[0]
+        params = jax.device_put(self.enhancer.params, device)
+        start = jax.device_put(streaming.start(), device)
+        step = functools.partial(self._step, params)
+        hop = self.enhancer.front_end.hop
+        jax.block_until_ready(step(start, np.zeros(hop, np.float32)))
+        return Stream(step, start, hop)
 
     def _enhance(self, wave: np.ndarray, rate: int) -> np.ndarray:
         """Returns a waveform, float32 [n, 1], enhanced: float32 [n]."""
@@ -59,6 +168,16 @@ class ArrayEnhancer:
         blocks = [made[:, None] for _, made in enhance_waves(self.enhancer, waves)]
         blocks.append(FLUSH)
         return np.concatenate(list(resample(blocks, SAMPLE_RATE, rate, 1)))[: len(wave), 0]
+
+
+def as_float32(samples: np.ndarray) -> np.ndarray:
+    """Returns samples of any of the `TYPES` as float32 with full scale 1.0."""
+    return audio.to_float(samples) if samples.dtype == np.int16 else samples.astype(np.float32)
+
+
+def of_type(samples: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Returns float32 samples with full scale 1.0 as one of the `TYPES`."""
+    return audio.to_int16(samples) if dtype == np.int16 else samples.astype(dtype)
 
 
 def as_array(samples: Any) -> np.ndarray:

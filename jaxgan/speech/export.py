@@ -21,8 +21,6 @@ import numpy as np
 from jax import export as jax_export
 
 from jaxgan.core.state import PyTree
-from jaxgan.speech.data import audio
-from jaxgan.speech.enhancer import Enhancer
 from jaxgan.speech.networks.denoiser import Denoiser
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -69,17 +67,3 @@ def load(path: str | os.PathLike[str]) -> Callable[[np.ndarray], np.ndarray]:
         return np.asarray(model.call(noisy[None], np.array([len(noisy)], np.int32))[0])
 
     return enhance
-
-
-def export(trained: Enhancer, output: str) -> int:
-    """Writes an enhancer to a file, and returns the size of the file in bytes.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    data = serialise(trained.denoiser, trained.params)
-    path = Path(output).expanduser()
-    with audio.writable(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return len(data)

@@ -5,7 +5,13 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 
 from jaxgan.nn import recurrent
-from jaxgan.nn.recurrent import BidirectionalLSTM, recur, reverse_sequences
+from jaxgan.nn.recurrent import (
+    BidirectionalLSTM,
+    ForwardLSTM,
+    recur,
+    reverse_sequences,
+    zero_carry,
+)
 
 
 def sigmoid(x):
@@ -56,6 +62,26 @@ def test_equals_the_textbook_recurrence_at_every_length(layer):
     for row, length in enumerate(lengths.tolist()):
         expected = both_directions(np.asarray(x[row, :length], np.float64), params)
         np.testing.assert_allclose(y[row, :length], expected, atol=2e-6)
+
+
+def test_the_forward_layer_equals_the_textbook_recurrence_in_one_piece_or_several():
+    layer = ForwardLSTM(width=5)
+    x = jax.random.normal(jax.random.key(0), (3, 7, 4))
+    start = zero_carry(1, 3, 5)
+    params = layer.init(jax.random.key(1), x, start)["params"]
+    params = jax.tree.map(lambda p: p + 0.5, params)
+    y, end = layer.apply({"params": params}, x, start)
+    arrays = [np.asarray(params[k][0]) for k in ("kernel", "recurrent_kernel", "bias")]
+    for row in range(3):
+        expected = one_direction(np.asarray(x[row], np.float64), *arrays)
+        np.testing.assert_allclose(y[row], expected, atol=2e-6)
+    carry, pieces = start, []
+    for piece in (x[:, :3], x[:, 3:4], x[:, 4:]):
+        made, carry = layer.apply({"params": params}, piece, carry)
+        pieces.append(made)
+    np.testing.assert_allclose(jnp.concatenate(pieces, axis=1), y, atol=1e-6)
+    for part, whole in zip(carry, end, strict=True):
+        np.testing.assert_allclose(part, whole, atol=1e-6)
 
 
 def test_unrolling_changes_nothing(layer, monkeypatch):
@@ -120,7 +146,7 @@ def test_gradients_equal_float64_finite_differences(layer):
 
 
 def test_gradient_equals_that_of_plain_autodiff():
-    def plain(inputs, kernel):
+    def plain(inputs, kernel, start):
         def step(carry, x):
             hidden, cell = carry
             gates = x + jnp.einsum("dbh,dhg->dbg", hidden, kernel)
@@ -129,15 +155,24 @@ def test_gradient_equals_that_of_plain_autodiff():
             hidden = jax.nn.sigmoid(o) * jnp.tanh(cell)
             return (hidden, cell), hidden
 
-        zero = jnp.zeros((kernel.shape[0], inputs.shape[2], kernel.shape[1]))
-        return jax.lax.scan(step, (zero, zero), inputs)[1]
+        end, hiddens = jax.lax.scan(step, start, inputs)
+        return hiddens, end
+
+    def loss(apply):
+        def weighted(*arguments):
+            hiddens, (hidden, cell) = apply(*arguments)
+            ends = jnp.sum(hidden * weights[0]) + jnp.sum(cell * weights[1])
+            return jnp.sum(hiddens * weights) + ends
+
+        return weighted
 
     inputs = jax.random.normal(jax.random.key(0), (9, 2, 3, 16))
     kernel = jax.random.normal(jax.random.key(1), (2, 4, 16)) / 2
     weights = jax.random.normal(jax.random.key(2), (9, 2, 3, 4))
-    ours = jax.grad(lambda *a: jnp.sum(recur(*a) * weights), (0, 1))(inputs, kernel)
-    theirs = jax.grad(lambda *a: jnp.sum(plain(*a) * weights), (0, 1))(inputs, kernel)
-    for one, other in zip(ours, theirs, strict=True):
+    start = tuple(jax.random.normal(jax.random.key(seed), (2, 3, 4)) for seed in (3, 4))
+    ours = jax.grad(loss(recur), (0, 1, 2))(inputs, kernel, start)
+    theirs = jax.grad(loss(plain), (0, 1, 2))(inputs, kernel, start)
+    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
@@ -160,18 +195,29 @@ def test_initial_values_are_those_of_keras():
         np.testing.assert_allclose(kernel @ kernel.T, np.eye(6), atol=1e-5)
 
 
-def test_every_device_computes_its_own_rows():
+@pytest.mark.parametrize("causal", [False, True])
+def test_every_device_computes_its_own_rows(causal):
     devices = jax.devices()
     keys = jax.random.split(jax.random.key(0), 2)
     x = jax.random.normal(keys[0], (2 * len(devices), 10, 4))
     lengths = jnp.arange(2 * len(devices)) % 11
-    layer = BidirectionalLSTM(width=6)
-    variables = layer.init(keys[1], x, lengths)
+    layer = ForwardLSTM(width=6) if causal else BidirectionalLSTM(width=6)
+    second = zero_carry(1, len(x), 6) if causal else lengths
+    variables = layer.init(keys[1], x, second)
 
     @jax.jit
     def gradient(variables, x, lengths):
         valid = (jnp.arange(10) < lengths[:, None])[..., None]
-        return jax.grad(lambda x: jnp.sum(valid * layer.apply(variables, x, lengths) ** 2))(x)
+
+        def loss(x):
+            y = (
+                layer.apply(variables, x, second)[0]
+                if causal
+                else layer.apply(variables, x, lengths)
+            )
+            return jnp.sum(valid * y**2)
+
+        return jax.grad(loss)(x)
 
     mesh = jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,))
     sharding = NamedSharding(mesh, jax.P("data"))

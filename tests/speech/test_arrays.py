@@ -1,4 +1,4 @@
-"""Arrays of samples, enhanced by what `jaxgan.load` returns."""
+"""Arrays and streams of samples, enhanced by what `jaxgan.load` returns."""
 
 import json
 import shutil
@@ -127,3 +127,85 @@ def test_runs_from_when_cudnn_was_a_choice_still_enhance(run, enhancer, tmp_path
     samples = noise(3000)
     found = jaxgan.load(tmp_path / "old")(samples, 16000)
     np.testing.assert_array_equal(found, enhancer(samples, 16000))
+
+
+CAUSAL = ("generator.causal=True", "generator.layers=2")
+
+
+@pytest.fixture(scope="module", params=["running moments", "log1p without moments"])
+def causal(request, tmp_path_factory):
+    """An enhancer that streams: with input normalisation, and like configs/metricgan_plus.py."""
+    more = {
+        "running moments": (),
+        "log1p without moments": (
+            *("feature=log1p", "generator.normalise=False", "generator.learnable_sigmoid=True"),
+        ),
+    }
+    folder = tmp_path_factory.mktemp("causal") / "run"
+    return jaxgan.load(make_workdir(folder, *CAUSAL, *more[request.param]))
+
+
+def stream_of(enhancer, samples, longest, seed=0):
+    """Returns what a stream makes of samples that come in pieces of random lengths."""
+    random, stream, start, made = np.random.default_rng(seed), enhancer.stream(), 0, []
+    while start < len(samples):
+        end = start + random.integers(0, longest + 1)
+        made.append(stream.push(samples[start:end]))
+        start = end
+        # All but the last window has been returned.
+        assert sum(map(len, made)) == max(min(start, len(samples)) // 256 - 1, 0) * 256
+    return np.concatenate([*made, stream.finish()])
+
+
+@pytest.mark.parametrize("length", [0, 1, 255, 256, 257, 511, 512, 513, 20001])
+def test_a_stream_equals_the_whole(causal, length):
+    samples = noise(length)
+    expected = causal(samples, 16000)
+    for longest in (700, 97):
+        made = stream_of(causal, samples, longest)
+        assert made.dtype == np.float32
+        assert made.shape == samples.shape
+        np.testing.assert_allclose(made, expected, atol=1e-5)
+    if length:
+        assert np.abs(expected - samples).max() > 1e-3
+    np.testing.assert_array_equal(stream_of(causal, samples, 10**6), made)
+
+
+def test_a_stream_keeps_the_type(causal):
+    samples = noise(3000)
+    expected = causal(samples, 16000)
+    made = stream_of(causal, samples.astype(np.float64), 500)
+    assert made.dtype == np.float64
+    np.testing.assert_allclose(made, expected, atol=1e-5)
+    whole = np.round(samples * 32768).astype(np.int16)
+    made = stream_of(causal, whole, 500)
+    assert made.dtype == np.int16
+    assert np.abs(made.astype(int) - causal(whole, 16000)).max() <= 1
+
+
+def test_streams_are_independent(causal):
+    one, other = causal.stream(), causal.stream()
+    samples = noise(2000)
+    one.push(noise(1500, seed=1))
+    made = np.concatenate([other.push(samples), other.finish()])
+    np.testing.assert_allclose(made, causal(samples, 16000), atol=1e-5)
+
+
+def test_what_a_stream_cannot_use_is_named(causal):
+    stream = causal.stream()
+    with pytest.raises(UserError, match="a stream has one channel"):
+        stream.push(noise(1, 300))
+    with pytest.raises(UserError, match="samples are NaN"):
+        stream.push(np.array([np.nan]))
+    stream.push(noise(300))
+    with pytest.raises(UserError, match="samples are int16, but those before were float32"):
+        stream.push(np.zeros(300, np.int16))
+    assert len(stream.finish()) == 300
+    for use in (stream.finish, lambda: stream.push(noise(1))):
+        with pytest.raises(UserError, match="this stream has ended"):
+            use()
+
+
+def test_an_offline_network_does_not_stream(enhancer):
+    with pytest.raises(UserError, match="this network is offline, it needs the whole recording"):
+        enhancer.stream()

@@ -76,6 +76,14 @@ def test_needs_only_jax(exported, tmp_path):
         (["--workdir=run"], "required: --output"),
         (["--workdir=nowhere", "--output=x"], "nowhere is not the folder of a run"),
         (["--workdir=RUN", "--output=file/x"], "cannot write in file"),
+        (["--output=x"], "one of the arguments --workdir --parameters is required"),
+        (["--workdir=RUN", "--output=x", "--format=torch"], "argument --format: invalid choice"),
+        (["--parameters=p.npz", "--output=x"], "--parameters=p.npz: add --format=onnx"),
+        (["--parameters=file", "--output=x", "--format=onnx"], "file: holds no parameters; write"),
+        (
+            ["--parameters=file", "--output=x", "--format=onnx", "--checkpoint=last"],
+            "--checkpoint=last: it belongs to --workdir",
+        ),
     ],
 )
 def test_user_errors_are_one_line(exported, tmp_path, monkeypatch, capsys, arguments, message):

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.core.state import PyTree
-from jaxgan.nn.recurrent import advance, recur
+from jaxgan.nn.recurrent import advance, recur, zero_carry
 
 START = 0
 
@@ -64,7 +64,8 @@ class LanguageModel(nn.Module):
                 before it in the sequence.
         """
         gates = self.gate_inputs(previous_tokens(tokens) if inputs is None else inputs)
-        hidden = recur(jnp.moveaxis(gates, 1, 0)[:, None], self.recurrent_kernel[None])
+        start = zero_carry(1, len(tokens), self.hidden)
+        hidden, _ = recur(jnp.moveaxis(gates, 1, 0)[:, None], self.recurrent_kernel[None], start)
 
         def log_probability(step: tuple[jax.Array, jax.Array]) -> jax.Array:
             hidden, tokens = step

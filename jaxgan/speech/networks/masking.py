@@ -2,15 +2,25 @@
 
 import dataclasses
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from jaxgan.core.state import PyTree
-from jaxgan.speech.networks.denoiser import Denoiser
-from jaxgan.speech.networks.spectrogram import MaskGenerator
-from jaxgan.speech.networks.stft import FrontEnd, istft, magnitude, stft
+from jaxgan.speech.networks.denoiser import Denoiser, Streaming
+from jaxgan.speech.networks.spectrogram import MaskGenerator, Memory
+from jaxgan.speech.networks.stft import (
+    FrontEnd,
+    fourier_matrices,
+    frames_of,
+    istft,
+    magnitude,
+    overlap_add,
+    spectra,
+    stft,
+)
 
 FULL_SCALE = 32768  # the int16 value that stands for 1.0
 
@@ -114,10 +124,24 @@ def resynthesise(
     Returns:
         float32 [B, (frames - 1) * hop], zero after the end of each utterance.
     """
+    return istft(with_phase(masking, feature, noisy_spectrum), lengths, masking.front_end)
+
+
+def with_phase(masking: Masking, feature: jax.Array, noisy_spectrum: jax.Array) -> jax.Array:
+    """Returns the spectrum with the magnitudes of a feature and the phase of the noisy speech.
+
+    Args:
+        masking: the static part of the enhancer.
+        feature: float32 [B, frames, bins].
+        noisy_spectrum: complex64 [B, frames, bins].
+
+    Returns:
+        complex64 [B, frames, bins].
+    """
     noisy_magnitude = magnitude(noisy_spectrum)
     # The phase is undefined where the noisy spectrum is zero; the feature is zero there, too.
     phase = noisy_spectrum / jnp.where(noisy_magnitude > 0, noisy_magnitude, 1)
-    return istft(masking.expand(feature) * phase, lengths, masking.front_end)
+    return masking.expand(feature) * phase
 
 
 def enhance(
@@ -146,7 +170,87 @@ def enhance(
     return resynthesise(masking, masked, spectrum, lengths)
 
 
+def enhance_frames(masking: Masking, params: PyTree, frames: jax.Array) -> jax.Array:
+    """Enhances the frames of one utterance, in arithmetic of real numbers.
+
+    This is `enhance` for formats in which Fourier transforms or complex numbers are a difficulty.
+
+    Args:
+        masking: the static part of the enhancer.
+        params: the generator's parameters.
+        frames: float32 [T, window], not yet windowed: frame t begins t - 1 hops after the first
+            sample, and what is before the first sample and after the last one is zero.
+
+    Returns:
+        float32 [T, window]: frames that add up to the enhanced signal where they overlap.
+    """
+    analysis, synthesis = fourier_matrices(masking.front_end)
+    real, imaginary = jnp.split(jnp.matmul(frames, analysis)[None], 2, axis=-1)
+    noisy_magnitude = jnp.sqrt(real**2 + imaginary**2)
+    samples = jnp.full((1,), (frames.shape[0] - 1) * masking.front_end.hop, jnp.int32)
+    feature = masked_feature(masking, params, masking.compress(noisy_magnitude), samples)
+    gain = masking.expand(feature) / jnp.where(noisy_magnitude > 0, noisy_magnitude, 1)
+    spectrum = jnp.concatenate([real * gain, imaginary * gain], axis=-1)[0]
+    return jnp.matmul(spectrum, synthesis)
+
+
+class StreamState(NamedTuple):
+    """What a stream remembers of the samples before.
+
+    Attributes:
+        block: float32 [hop], the last samples: the first half of the next frame.
+        overlap: float32 [hop], the second half of the last enhanced frame.
+        memory: of the generator.
+    """
+
+    block: jax.Array
+    overlap: jax.Array
+    memory: Memory
+
+
+def start_stream(masking: Masking) -> StreamState:
+    """Returns the state before the first sample of a stream."""
+    silence = jnp.zeros(masking.front_end.hop)
+    memory = masking.generator.initial_memory(1, masking.front_end.bins)
+    return StreamState(silence, silence, memory)
+
+
+def enhance_block(
+    masking: Masking, params: PyTree, state: StreamState, noisy: jax.Array
+) -> tuple[StreamState, jax.Array]:
+    """Advances a stream by one frame of a causal enhancer.
+
+    With a block of zeros after the last one, the results are those of `enhance`.
+
+    Args:
+        masking: the static part of the enhancer, whose generator is causal.
+        params: the generator's parameters.
+        state: after the blocks before.
+        noisy: float32 [hop], full scale 1: the next samples.
+
+    Returns:
+        The state after them, and the enhanced samples of the block before, float32 [hop].
+    """
+    front_end = masking.front_end
+    spectrum = spectra(jnp.concatenate([state.block, noisy])[None, None], front_end)
+    feature = masking.compress(magnitude(spectrum))
+    advanced: tuple[jax.Array, Memory] = masking.generator.apply(  # type: ignore[assignment]
+        {"params": params}, feature, state.memory, method="advance"
+    )
+    mask, memory = advanced
+    frame = frames_of(with_phase(masking, mask * feature, spectrum), front_end)[0, 0]
+    enhanced = overlap_add(state.overlap, frame[: front_end.hop], front_end)
+    return StreamState(noisy, frame[front_end.hop :], memory), enhanced
+
+
 def make_denoiser(config: ConfigDict) -> Denoiser:
     """Returns the enhancer of a config whose generator is a mask network."""
     masking = make_masking(config)
-    return Denoiser(masking.front_end, functools.partial(enhance, masking))
+    bind = functools.partial
+    streaming = Streaming(bind(start_stream, masking), bind(enhance_block, masking))
+    return Denoiser(
+        masking.front_end,
+        bind(enhance, masking),
+        streaming if masking.generator.causal else None,
+        bind(enhance_frames, masking),
+    )

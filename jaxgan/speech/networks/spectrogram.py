@@ -1,5 +1,7 @@
 """The networks of MetricGAN (Fu et al. 2019) and MetricGAN+ (Fu et al. 2021)."""
 
+from typing import NamedTuple
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,8 @@ from ml_collections import ConfigDict
 from jaxgan.core.errors import UserError
 from jaxgan.nn.convolution import leaky_convolution
 from jaxgan.nn.masked import masked_mean, masked_moments
-from jaxgan.nn.recurrent import BidirectionalLSTM
+from jaxgan.nn.recurrent import BidirectionalLSTM, Carry, ForwardLSTM, zero_carry
+from jaxgan.nn.running import Moments, no_moments, running_moments
 from jaxgan.speech.data.checks import FEWEST_FRAMES
 
 LEAK = 0.3  # slope of every LeakyReLU in the code of both papers
@@ -33,19 +36,34 @@ class LearnableSigmoid(nn.Module):
         return self.highest * jax.nn.sigmoid(slope.astype(x.dtype) * x)
 
 
+class Memory(NamedTuple):
+    """What a causal generator remembers of the frames before.
+
+    Attributes:
+        moments: of the input, per frequency.
+        carries: the hidden state and the cell of each LSTM.
+    """
+
+    moments: Moments
+    carries: tuple[Carry, ...]
+
+
 class MaskGenerator(nn.Module):
-    """The generator: bidirectional LSTMs that predict a mask for every frame and frequency.
+    """The generator: LSTMs that predict a mask for every frame and frequency.
 
     With the default widths and 257 bins it has the paper's 1,892,057 parameters.
 
     Attributes:
-        layers: number of bidirectional LSTMs.
+        layers: number of LSTMs.
         width: their hidden units per direction.
         dense: units of the fully connected layer after them.
         dropout: rate after that layer, in training only.
         floor: lowest value of the mask (0.05 in both papers), which prevents musical noise.
         learnable_sigmoid: use MetricGAN+'s last activation instead of the plain sigmoid.
-        normalise: scale the input to mean 0 and variance 1 per utterance and frequency.
+        normalise: scale the input to mean 0 and variance 1 per utterance and frequency. A causal
+            generator takes both over the frames so far; see `nn.running`.
+        causal: the LSTMs only run forwards, so a mask depends on its own frame and on those before
+            it. Otherwise they are bidirectional, and every mask depends on the whole utterance.
         dtype: of the dense layers; LSTMs, parameters and mask are float32.
     """
 
@@ -56,11 +74,11 @@ class MaskGenerator(nn.Module):
     floor: float = 0.05
     learnable_sigmoid: bool = False
     normalise: bool = True
+    causal: bool = False
     dtype: jnp.dtype = jnp.float32
 
-    @nn.compact
     def __call__(self, feature: jax.Array, frames: jax.Array, train: bool = False) -> jax.Array:
-        """Returns the mask.
+        """Returns the mask of whole utterances.
 
         Args:
             feature: float32 [B, T, bins], magnitudes of the noisy speech, zero in padding frames.
@@ -70,20 +88,58 @@ class MaskGenerator(nn.Module):
         Returns:
             float32 [B, T, bins] in [floor, 1], or [floor, 1.2] with the learnable sigmoid.
         """
+        memory = self.initial_memory(feature.shape[0], feature.shape[-1]) if self.causal else None
+        return self.masks(feature, frames, memory, train)[0]
+
+    def advance(self, feature: jax.Array, memory: Memory) -> tuple[jax.Array, Memory]:
+        """Returns the masks of the next frames of a stream, and the memory after them.
+
+        In this way a causal generator gives the frames of an utterance, piece by piece, the masks
+        that it gives them as a whole.
+
+        Args:
+            feature: float32 [B, T, bins].
+            memory: after the frames before them; see `initial_memory`.
+        """
+        frames = jnp.full(feature.shape[0], feature.shape[1])
+        mask, after = self.masks(feature, frames, memory, train=False)
+        assert after is not None
+        return mask, after
+
+    def initial_memory(self, batch: int, bins: int) -> Memory:
+        """Returns the memory before the first frame."""
+        carries = tuple(zero_carry(1, batch, self.width) for _ in range(self.layers))
+        return Memory(no_moments(batch, bins), carries)
+
+    @nn.compact
+    def masks(
+        self, feature: jax.Array, frames: jax.Array, memory: Memory | None, train: bool
+    ) -> tuple[jax.Array, Memory | None]:
+        """Returns the masks, and the memory after the last frame; None unless one is given."""
         bins = feature.shape[-1]
         x = feature
+        moments = None if memory is None else memory.moments
         if self.normalise:
-            valid = (jnp.arange(feature.shape[1]) < frames[:, None])[..., None]
-            mean, variance = masked_moments(feature, valid, axis=1)
+            if moments is None:
+                valid = (jnp.arange(feature.shape[1]) < frames[:, None])[..., None]
+                mean, variance = masked_moments(feature, valid, axis=1)
+            else:
+                mean, variance, moments = running_moments(feature, moments)
             # A silent band has variance 0: the constant maps it to 0 and keeps the gradient finite.
             x = (feature - mean) / jnp.sqrt(variance + 1e-12)
-        for _ in range(self.layers):
-            x = BidirectionalLSTM(self.width)(x, frames)
+        carries = []
+        for number in range(self.layers):
+            if memory is None:
+                x = BidirectionalLSTM(self.width)(x, frames)
+            else:
+                x, carry = ForwardLSTM(self.width)(x, memory.carries[number])
+                carries.append(carry)
         x = nn.leaky_relu(nn.Dense(self.dense, dtype=self.dtype)(x), LEAK)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         x = nn.Dense(bins, dtype=self.dtype)(x).astype(jnp.float32)
         mask = LearnableSigmoid()(x) if self.learnable_sigmoid else jax.nn.sigmoid(x)
-        return jnp.maximum(mask, self.floor)
+        after = None if moments is None else Memory(moments, tuple(carries))
+        return jnp.maximum(mask, self.floor), after
 
 
 class ChannelNorm(nn.Module):

@@ -63,7 +63,32 @@ def stft(signal: jax.Array, front_end: FrontEnd) -> jax.Array:
     hop = front_end.hop
     blocks = jnp.pad(signal, ((0, 0), (hop, hop))).reshape(signal.shape[0], -1, hop)
     frames = jnp.concatenate([blocks[:, :-1], blocks[:, 1:]], axis=-1)
+    return spectra(frames, front_end)
+
+
+def spectra(frames: jax.Array, front_end: FrontEnd) -> jax.Array:
+    """Returns the spectra of frames: [B, K, window] -> complex64 [B, K, bins]."""
     return _transform(jnp.fft.rfft, frames * front_end.weights)
+
+
+def frames_of(spectrum: jax.Array, front_end: FrontEnd) -> jax.Array:
+    """Returns the frames, still windowed, of spectra: [B, K, bins] -> float32 [B, K, window]."""
+    return _transform(functools.partial(jnp.fft.irfft, n=front_end.window), spectrum)
+
+
+def overlap_add(earlier: jax.Array, later: jax.Array, front_end: FrontEnd) -> jax.Array:
+    """Returns blocks of the signal whose frames are closest to the given ones; see `istft`.
+
+    Args:
+        earlier: float32 [..., hop], the second halves of frames.
+        later: float32 [..., hop], the first halves of the frames after them.
+        front_end: window and hop.
+
+    Returns:
+        float32 [..., hop].
+    """
+    first, second = front_end.weights[: front_end.hop], front_end.weights[front_end.hop :]
+    return (earlier * second + later * first) / (first**2 + second**2)
 
 
 def istft(spectrum: jax.Array, lengths: jax.Array, front_end: FrontEnd) -> jax.Array:
@@ -78,11 +103,32 @@ def istft(spectrum: jax.Array, lengths: jax.Array, front_end: FrontEnd) -> jax.A
         float32 [B, (frames - 1) * hop], zero after the end of each signal.
     """
     hop = front_end.hop
-    first, second = front_end.weights[:hop], front_end.weights[hop:]
-    frames = _transform(functools.partial(jnp.fft.irfft, n=front_end.window), spectrum)
-    overlapped = frames[:, :-1, hop:] * second + frames[:, 1:, :hop] * first
-    signal = (overlapped / (first**2 + second**2)).reshape(spectrum.shape[0], -1)
+    frames = frames_of(spectrum, front_end)
+    blocks = overlap_add(frames[:, :-1, hop:], frames[:, 1:, :hop], front_end)
+    signal = blocks.reshape(spectrum.shape[0], -1)
     return jnp.where(jnp.arange(signal.shape[1]) < lengths[:, None], signal, 0)
+
+
+def fourier_matrices(front_end: FrontEnd) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the window and the discrete Fourier transform as matrices of real numbers.
+
+    Returns:
+        Two float32 matrices. Frames times the first, [window, 2 bins], are the real parts of
+        their spectra and then the imaginary parts. These times the second, [2 bins, window], are
+        frames that add up to the signal of `istft` where they overlap.
+    """
+    hop, window = front_end.hop, front_end.window
+    weights = front_end.weights.astype(np.float64)
+    first, second = weights[:hop], weights[hop:]
+    angles = 2 * np.pi / window * np.outer(np.arange(window), np.arange(front_end.bins))
+    cosines, sines = np.cos(angles), -np.sin(angles)
+    analysis = weights[:, None] * np.concatenate([cosines, sines], axis=1)
+    # All but the first and the last frequency stand for their negative, too.
+    twice = np.full(front_end.bins, 2.0)
+    twice[[0, -1]] = 1
+    synthesis = np.concatenate([cosines * twice, sines * twice], axis=1).T / window
+    synthesis *= weights / np.tile(first**2 + second**2, 2)
+    return analysis.astype(np.float32), synthesis.astype(np.float32)
 
 
 def _transform(transform: Callable[[jax.Array], jax.Array], rows: jax.Array) -> jax.Array:

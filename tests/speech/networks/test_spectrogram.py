@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,6 +32,11 @@ def feature(batch=3, frames=14, seed=0):
     [
         (MaskGenerator(), 1_892_057),
         (MaskGenerator(learnable_sigmoid=True, normalise=False), 1_892_057 + 257),
+        # Layer by layer: inputs, hidden units and a bias for each of four gates; dense layers.
+        (
+            MaskGenerator(causal=True, width=400),
+            (257 + 400 + 1) * 1600 + (400 + 400 + 1) * 1600 + 401 * 300 + 301 * 257,
+        ),
     ],
 )
 def test_generator_has_the_papers_parameters(module, parameters):
@@ -97,6 +104,37 @@ def test_generator_gives_padded_batches_what_single_utterances_get(mask):
     for row, length in enumerate(frames.tolist()):
         alone = apply(mask, x[row : row + 1, :length], frames[row : row + 1])
         np.testing.assert_allclose(together[row, :length], alone[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+@pytest.mark.parametrize("causal", [True, False])
+def test_only_masks_of_a_causal_generator_ignore_later_frames(causal, normalise):
+    module = SMALL_MASK.clone(causal=causal, normalise=normalise)
+    x, frames = feature(), jnp.full(3, 14)
+    variables = jax.jit(module.init)(jax.random.key(1), x, frames)
+    apply = jax.jit(module.apply)
+    mask = apply(variables, x, frames)
+    changed = apply(variables, x.at[:, 9:].multiply(3), frames)
+    difference = jnp.abs(mask - changed).max(axis=(0, 2))
+    assert (difference[9:] > 1e-4).all()
+    assert (difference[:9] == 0).all() == causal
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_a_stream_of_frames_gets_the_masks_of_the_whole(normalise):
+    module = SMALL_MASK.clone(causal=True, normalise=normalise)
+    x, frames = feature(), jnp.array([14, 9, 5])
+    variables = jax.jit(module.init)(jax.random.key(1), x, frames)
+    padded = jnp.where((jnp.arange(14) < frames[:, None])[..., None], x, 50)
+    whole = jax.jit(module.apply)(variables, padded, frames)
+    advance = jax.jit(functools.partial(module.apply, method="advance"))
+    memory, pieces = module.initial_memory(3, BINS), []
+    for piece in (x[:, :1], x[:, 1:2], x[:, 2:9], x[:, 9:]):
+        mask, memory = advance(variables, piece, memory)
+        pieces.append(mask)
+    streamed = jnp.concatenate(pieces, axis=1)
+    for row, length in enumerate(frames.tolist()):
+        np.testing.assert_allclose(whole[row, :length], streamed[row, :length], atol=1e-6)
 
 
 def test_discriminator_gives_padded_batches_what_single_utterances_get(judge):

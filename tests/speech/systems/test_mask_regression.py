@@ -33,11 +33,17 @@ def feature_by_hand(wave, kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "distance", "measure"), [("linear", "l1", np.abs), ("log1p", "mse", np.square)]
+    ("kind", "distance", "measure", "causal"),
+    [
+        ("linear", "l1", np.abs, False),
+        ("log1p", "mse", np.square, False),
+        ("log1p", "l1", np.abs, True),
+    ],
 )
-def test_loss_by_hand_falls(kind, distance, measure):
+def test_loss_by_hand_falls(kind, distance, measure, causal):
     config = configs.get_config("tiny")
-    config.update_from_flattened_dict({"generator.dropout": 0.0, "feature": kind})
+    changes = {"generator.dropout": 0.0, "feature": kind, "generator.causal": causal}
+    config.update_from_flattened_dict(changes)
     system = mask_regression.System(
         masking=make_masking(config),
         distance=distance,
