@@ -29,7 +29,10 @@ _BUILT_IN = {
     "dnsmos_bak": "jaxgan.scores.dnsmos:dnsmos_bak",
     "dnsmos_ovr": "jaxgan.scores.dnsmos:dnsmos_ovr",
     "dnsmos_p808": "jaxgan.scores.dnsmos:dnsmos_p808",
+    "words": "jaxgan.scores.words.reward:words",
 }
+_EXTRA_PACKAGES = {"dnsmos": ("speechmos", "onnxruntime"), "words": ("vaderSentiment",)}
+"""What scores need beyond the package's dependencies, by the first part of their name."""
 NAMES = tuple(_BUILT_IN)
 USUAL = NAMES[: NAMES.index("si_sdr") + 1]
 """Scores that evaluation computes by default: the columns of published tables."""
@@ -44,7 +47,7 @@ def get(name: str) -> Score:
             `module:score`. The path leads to a Score, or to a function, an instance or a class
             (instantiated without arguments) that takes (reference float64 [n], estimate float64
             [n], sample rate in Hz) and returns a float. It has the attributes lowest, highest and
-            higher_is_better, and optionally name, normalise(raw), device and prepare() (see
+            higher_is_better, and optionally name, normalise(raw), device, prepare() and text (see
             `Score`).
 
     Raises:
@@ -61,9 +64,12 @@ def get(name: str) -> Score:
 
 
 def installed() -> tuple[str, ...]:
-    """Returns the built-in names whose packages are installed; DNSMOS needs an extra."""
-    speechmos = importlib.util.find_spec("speechmos") and importlib.util.find_spec("onnxruntime")
-    return tuple(name for name in NAMES if speechmos or not name.startswith("dnsmos"))
+    """Returns the built-in names whose packages are installed; some need an extra."""
+    return tuple(
+        name
+        for name in NAMES
+        if all(map(importlib.util.find_spec, _EXTRA_PACKAGES.get(name.split("_")[0], ())))
+    )
 
 
 def import_path(path: str, what: str = "score") -> Any:
@@ -156,4 +162,5 @@ def _as_score(path: str, found: Any) -> Score:
         own_map=getattr(found, "normalise", None),
         device=getattr(found, "device", None),
         prepare=getattr(found, "prepare", None),
+        text=getattr(found, "text", None),
     )

@@ -39,6 +39,8 @@ class Score:
             without a score. None if there is no such function.
         prepare: loads what the first call would load otherwise; workers call it before they take
             tasks, so that it counts for no deadline. None if there is nothing to load.
+        text: (estimate float64 [n], sample rate in Hz) -> the words that the score rests on, for
+            people to read; may raise Unscorable. None if there are none.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Score:
     own_map: Callable[[Any], Any] | None = None
     device: Callable[[Any, Any, Any], Any] | None = None
     prepare: Callable[[], None] | None = None
+    text: Callable[[np.ndarray, int], str] | None = None
 
     def __call__(self, reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
         """Returns the raw score of one pair, or NaN if the pair has no score.
@@ -67,13 +70,22 @@ class Score:
             ValueError: an array is not one-dimensional, or the measure does not support the sample
                 rate. Any other exception of a user's own measure is passed on as it is.
         """
-        pair = _waveform(reference), _waveform(estimate)
+        pair = as_waveform(reference), as_waveform(estimate)
         try:
             _require_signal(*pair)
             raw = float(self.measure(*pair, sample_rate))
         except Unscorable:
             return math.nan
         return raw if math.isfinite(raw) else math.nan
+
+    def words(self, estimate: np.ndarray, sample_rate: int) -> str:
+        """Returns `text` of an estimate, int16 or floating [n]; "" if there is none."""
+        if self.text is None:
+            return ""
+        try:
+            return self.text(as_waveform(estimate), sample_rate)
+        except Unscorable as reason:
+            return f"no description: {reason}"
 
     def normalise(self, raw: Any) -> Any:
         """Returns raw scores mapped for training: best is about 1, worst about 0; NaN stays NaN.
@@ -144,7 +156,7 @@ def with_map(score: Score, score_map: str) -> Score:
     raise UserError(f"score_map: '{score_map}' is unknown; use 'paper' or 'range'")
 
 
-def _waveform(samples: np.ndarray) -> np.ndarray:
+def as_waveform(samples: np.ndarray) -> np.ndarray:
     """Returns int16 or floating samples as float64 [n] with full scale 1."""
     samples = np.asarray(samples)
     if samples.ndim != 1:

@@ -82,7 +82,7 @@ def test_a_score_object(package):
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("pesk", r"'pesk' is unknown; use one of pesq_wb, .*dnsmos_p808, or the import path"),
+        ("pesk", r"'pesk' is unknown; use one of pesq_wb, .*words, or the import path"),
         ("no_such_module.score", "cannot import 'no_such_module'"),
         ("home_made.broken:x", "ModuleNotFoundError: No module named 'no_such_library'"),
         ("home_made.scores:other", "module 'home_made.scores' has no 'other'"),

@@ -28,6 +28,7 @@ from jaxgan.reporting.report import Gallery, Panel, Section
 from jaxgan.reporting.tables import Columns, show
 from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import NAMES, USUAL, get, installed
+from jaxgan.scores.score import Score
 from jaxgan.speech.data import audio
 from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.data.corpus import PairCorpus
@@ -123,7 +124,13 @@ def compare(
     seconds = corpus.lengths / SAMPLE_RATE
     sections = make_sections(
         comparison,
-        _galleries(comparison, corpus, trained[0].front_end, place / "enhanced"),
+        _galleries(
+            comparison,
+            corpus,
+            [get(path) for path in paths.values()],
+            trained[0].front_end,
+            place / "enhanced",
+        ),
         dict(zip(names, trained, strict=True)),
         dict(zip(names, workdirs, strict=True)),
     )
@@ -175,13 +182,18 @@ def make_sections(
 
 
 def _galleries(
-    comparison: Comparison, corpus: PairCorpus, front_end: FrontEnd, enhanced: Path
+    comparison: Comparison,
+    corpus: PairCorpus,
+    used: Sequence[Score],
+    front_end: FrontEnd,
+    enhanced: Path,
 ) -> list[Gallery]:
     """Returns utterances spread evenly from the greatest mean gain in the first score to the least.
 
     Args:
         comparison: of the runs and the noisy speech.
         corpus: clean and noisy utterances.
+        used: the scores, of which some are made of words, which the page shows.
         front_end: of the spectrograms.
         enhanced: the folder that holds each run's enhanced files.
     """
@@ -201,6 +213,8 @@ def _galleries(
         for side, samples in sides.items():
             scores = comparison.columns.get(side, {})
             note = ", ".join(f"{score} {values[number]:.2f}" for score, values in scores.items())
+            said = [score.words(samples, SAMPLE_RATE) for score in used]
+            note = ". ".join(filter(None, [note, *said]))
             panels.append(_panel(side, samples, note, front_end))
         galleries.append(Gallery(name, panels))
     return galleries

@@ -148,6 +148,9 @@ class Validation:
                 shown[f"audio/{row}_{name}"] = media.audio(
                     side / 32768, self._front_end.sample_rate
                 )
+            for name, score in self._scores.items():
+                if words := score.words(sides[-1], self._front_end.sample_rate):
+                    shown[f"{name}/{row}_enhanced"] = media.text(words)
         return shown
 
 
