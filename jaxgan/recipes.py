@@ -31,6 +31,7 @@ RECIPES = {
     "improved_gan": "jaxgan.images.systems.improved_gan",
     "infogan": "jaxgan.images.systems.infogan",
     "loss_sensitive": "jaxgan.images.systems.loss_sensitive",
+    "mask_ppo": "jaxgan.speech.systems.mask_ppo",
     "mask_regression": "jaxgan.speech.systems.mask_regression",
     "metricgan": "jaxgan.speech.systems.metricgan",
     "organ": "jaxgan.sequences.systems.organ",

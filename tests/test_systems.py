@@ -31,6 +31,8 @@ def tiny_configs():
 
 
 CONFIGS = tiny_configs()
+NEVER_MOVE = {"mask_ppo": {"base"}}
+"""Players that a system compares others with."""
 EXCHANGE_ROWS = {"segan", "triple_gan"}
 """Devices exchange rows of a batch, not only sums. SEGAN's D appends a batch, which is divided over
 them, to its reference batch, which each of them holds; Triple-GAN's networks receive several
@@ -107,7 +109,7 @@ def test_rounds_are_finite_move_only_declared_players_and_equal_those_on_eight_d
 
     monkeypatch.setattr(Steps, "__call__", watched)
     before, one, rows = play(name, 1)
-    assert moved == set(before.players), "some player never moves"
+    assert moved == set(before.players) - NEVER_MOVE.get(name, set()), "some player never moves"
     assert all(np.isfinite(list(row.values())).all() for row in rows)
     for leaf in jax.tree.leaves(one):
         if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):

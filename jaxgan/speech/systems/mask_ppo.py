@@ -1,0 +1,465 @@
+"""PPO on masks: fine-tunes a trained enhancer on a reward, such as what a listener says.
+
+Kumar, Perrault and Williamson, "Using RLHF to Align Speech Enhancement Approaches to Mean-Opinion
+Quality Scores" (2024), and LR-AVSE (Chen et al. 2026). One round:
+
+    1. draw N utterances
+    2. the policy enhances each with K masks, drawn from normal distributions around G's mask; the
+       frozen base, which is G before the first round, enhances it, too
+    3. the reward judges all of these; a mask's advantage is its reward minus that of the base
+    4. E times, for every batch: G moves up PPO's clipped objective, and down the divergence from
+       the base and the distance from clean speech, which is called the anchor
+
+The host judges one batch while the devices enhance the next one. With one batch a round and E = 1,
+the ratio of the probabilities is 1 and the update is REINFORCE with a baseline.
+
+Neither paper says how the log ratio is added up over the cells of a mask, of which there are 10^5.
+`config.reduction` is "mean", "frame" (each frame is clipped on its own) or "sum"; with "sum" nearly
+every ratio is clipped after the first update (`jaxgan.methods.policy`).
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from jaxgan.core import devices
+from jaxgan.core.compiling import Program, init_on_host
+from jaxgan.core.errors import UserError
+from jaxgan.core.metrics import Total, average_of, of_round
+from jaxgan.core.state import (
+    History,
+    LossResult,
+    Metrics,
+    Players,
+    PyTree,
+    Record,
+    RunState,
+    StepResult,
+    descend,
+    make_player,
+    make_run_state,
+)
+from jaxgan.core.steps import Steps, by_step
+from jaxgan.core.timer import Timer
+from jaxgan.methods.policy import Reduce, clipped_objective, gaussian_kl, gaussian_log_ratio
+from jaxgan.methods.reinforce import leave_one_out
+from jaxgan.nn.masked import masked_mean
+from jaxgan.scores.registry import get, score_names
+from jaxgan.scores.training_scores import DeviceScore, sharded_device_score
+from jaxgan.speech.commands import declare
+from jaxgan.speech.data.batching import Batch
+from jaxgan.speech.networks.masking import (
+    Masking,
+    as_float,
+    as_int16,
+    init_generator,
+    make_denoiser,
+    make_masking,
+    resynthesise,
+)
+from jaxgan.speech.networks.optimizers import adam
+from jaxgan.speech.networks.stft import magnitude, stft
+from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES
+from jaxgan.speech.training import Training, check, open_training, require_scores
+
+BASELINES = ("base", "others")
+REDUCTIONS = ("mean", "frame", "sum")
+ANCHORS = ("si_sdr", "spectrum")
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """Everything that is fixed during a run.
+
+    Attributes:
+        masking: the front end and the generator.
+        samples: K, masks drawn for each utterance.
+        deviation: sigma, the standard deviation of every cell of a mask.
+        clip: epsilon of PPO.
+        baseline: what a reward is compared with: "base", the reward of the base, or "others", the
+            mean reward of the utterance's other masks.
+        reduction: how the log ratio and the divergence are added up over the cells of a mask.
+        sign: 1, or -1 for a reward of which lower is better.
+        shuffled: whether every utterance gets the rewards of another one of its batch: a control.
+        policy_weight: of the clipped objective; 0 leaves only the anchor, another control.
+        divergence_weight: beta, of the divergence from the base.
+        anchor: the distance from clean speech: "si_sdr", minus the SI-SDR in dB, or "spectrum".
+        si_sdr: computes the SI-SDR of a batch.
+        anchor_weight: of the anchor.
+        magnitude_share: alpha, of the magnitudes in the anchor "spectrum"; the rest is that of the
+            complex spectra.
+        optimizer: of G.
+        average_decay: of the running average of G's parameters; 0: none is kept.
+    """
+
+    masking: Masking
+    samples: int
+    deviation: float
+    clip: float
+    baseline: str
+    reduction: str
+    sign: float
+    shuffled: bool
+    policy_weight: float
+    divergence_weight: float
+    anchor: str
+    si_sdr: DeviceScore
+    anchor_weight: float
+    magnitude_share: float
+    optimizer: optax.GradientTransformation
+    average_decay: float
+
+    @property
+    def highest(self) -> float:
+        """The highest value that a mask may have."""
+        return 1.2 if self.masking.generator.learnable_sigmoid else 1.0
+
+
+class Actions(NamedTuple):
+    """The masks that the policy drew for a batch of utterances.
+
+    Attributes:
+        key: PRNG key [], from which `draw` draws them again.
+        means: G's masks when it acted, float32 [B, frames, bins].
+        base_means: the base's masks, float32 [B, frames, bins].
+    """
+
+    key: jax.Array
+    means: jax.Array
+    base_means: jax.Array
+
+
+class Enhanced(NamedTuple):
+    """What the reward judges: K drawn masks and, last, the base's, for each utterance in turn.
+
+    Attributes:
+        clean: int16 [B (K + 1), T].
+        enhanced: int16 [B (K + 1), T].
+        lengths: int32 [B (K + 1)], samples; 0 marks a padding row.
+    """
+
+    clean: jax.Array
+    enhanced: jax.Array
+    lengths: jax.Array
+
+
+class Experience(NamedTuple):
+    """What G learns from one batch.
+
+    Attributes:
+        batch: the utterances.
+        actions: the masks.
+        rewards: float32 [B (K + 1), 1], in the order of `Enhanced`; NaN where there is none.
+    """
+
+    batch: Batch
+    actions: Actions
+    rewards: jax.Array
+
+
+def init(key: jax.Array, *, system: System) -> RunState:
+    """Returns the state before the first update; `freeze` then makes the base."""
+    generator_key, run_key = jax.random.split(key)
+    variables = init_generator(system.masking, generator_key)
+    player = make_player(variables, system.optimizer, averaged=system.average_decay > 0)
+    return make_run_state(run_key, {"generator": player, "base": player.without_training()})
+
+
+def freeze(run_state: RunState) -> RunState:
+    """Returns the state with G, as it is now, as its base."""
+    base = run_state.players["generator"].without_training()
+    return dataclasses.replace(run_state, players={**run_state.players, "base": base})
+
+
+def mask(system: System, params: PyTree, noisy: jax.Array, lengths: jax.Array) -> jax.Array:
+    """Returns the mask of a generator for features [B, frames, bins], without dropout."""
+    frames = system.masking.frames(lengths)
+    means: jax.Array = system.masking.generator.apply({"params": params}, noisy, frames)  # type: ignore[assignment]
+    return means
+
+
+def draw(system: System, means: jax.Array, key: jax.Array) -> jax.Array:
+    """Returns K masks around each of the means [B, ...]: float32 [B, K, ...]."""
+    noise = jax.random.normal(key, (means.shape[0], system.samples, *means.shape[1:]))
+    return means[:, None] + system.deviation * noise
+
+
+def act(
+    run_state: RunState, batch: Batch, place: jax.Array, *, system: System
+) -> tuple[Actions, Enhanced]:
+    """Lets the policy and the base enhance a batch.
+
+    Args:
+        run_state: the state.
+        batch: the utterances.
+        place: int32 [], of the batch in its round, so that each draws its own masks.
+        system: what is fixed.
+    """
+    masking, players = system.masking, run_state.players
+    spectrum = stft(as_float(batch.noisy), masking.front_end)
+    noisy = masking.compress(magnitude(spectrum))
+    means = mask(system, players["generator"].params, noisy, batch.lengths)
+    base_means = mask(system, players["base"].params, noisy, batch.lengths)
+    key = jax.random.fold_in(jax.random.fold_in(run_state.key, run_state.step), place)
+    masks = jnp.concatenate([draw(system, means, key), base_means[:, None]], axis=1)
+    # The masks are clipped here and not when they are drawn, so that their likelihood is exact.
+    feature = jnp.clip(masks, masking.generator.floor, system.highest) * noisy[:, None]
+    spectrum, clean, lengths = (
+        jnp.repeat(rows, system.samples + 1, axis=0)
+        for rows in (spectrum, batch.clean, batch.lengths)
+    )
+    enhanced = resynthesise(masking, feature.reshape(spectrum.shape), spectrum, lengths)
+    return Actions(key, means, base_means), Enhanced(clean, as_int16(enhanced), lengths)
+
+
+def advantages(system: System, rewards: jax.Array) -> jax.Array:
+    """Returns what each mask's reward exceeds its baseline by, float32 [B, K]; 0 without a reward.
+
+    Args:
+        system: gives the baseline.
+        rewards: float32 [B, K + 1], higher is better, the base's last; NaN where there is none.
+    """
+    own, base = rewards[:, :-1], rewards[:, -1:]
+    if system.baseline == "others":
+        return leave_one_out(own, jnp.isfinite(own), axis=1)
+    gain = own - base
+    return jnp.where(jnp.isfinite(gain), gain, 0)
+
+
+def reduce_cells(system: System, valid: jax.Array) -> Reduce:
+    """Returns the reduction of terms [..., frames, bins] over a mask's cells.
+
+    Args:
+        system: gives the reduction; with "frame" the frames remain, [..., frames].
+        valid: bool, broadcastable to the terms; false for padding.
+    """
+    if system.reduction == "sum":
+        return lambda terms: jnp.sum(jnp.where(valid, terms, 0), axis=(-2, -1))
+    if system.reduction == "frame":
+        return lambda terms: jnp.mean(jnp.where(valid, terms, 0), axis=-1)
+    return lambda terms: masked_mean(terms, jnp.broadcast_to(valid, terms.shape), axis=(-2, -1))
+
+
+def anchor(
+    system: System, means: jax.Array, spectrum: jax.Array, batch: Batch, valid: jax.Array
+) -> jax.Array:
+    """Returns the mean distance [] of what G's masks make from the clean speech; see `System`."""
+    masking = system.masking
+    feature = means * masking.compress(magnitude(spectrum))
+    if system.anchor == "si_sdr":
+        enhanced = resynthesise(masking, feature, spectrum, batch.lengths)
+        ratio = system.si_sdr(as_float(batch.clean), enhanced, batch.lengths)
+        return masked_mean(-jnp.nan_to_num(ratio), jnp.isfinite(ratio))
+    clean = stft(as_float(batch.clean), masking.front_end)
+    size = magnitude(spectrum)
+    enhanced_size = masking.expand(feature)
+    difference = spectrum * (enhanced_size / jnp.where(size > 0, size, 1)) - clean
+    distance = system.magnitude_share * jnp.square(enhanced_size - magnitude(clean))
+    distance += (1 - system.magnitude_share) * jnp.square(magnitude(difference))
+    return masked_mean(distance, valid)
+
+
+def step(run_state: RunState, experience: Experience, *, system: System) -> StepResult:
+    """Moves G once on what the policy did with one batch.
+
+    Returns:
+        The state, and, from before the update: `g_loss` [], `objective` [], the clipped objective,
+        `divergence` [] from the base in nats (per cell unless the reduction is "sum"), `anchor` [],
+        `clipped` [], the share of the ratios that are clipped; averages over utterances of
+        `reward` and `reward_gain`, over that of the base; and `unscorable`.
+    """
+    (batch, actions, _), masking = experience, system.masking
+    spectrum = stft(as_float(batch.noisy), masking.front_end)
+    noisy = masking.compress(magnitude(spectrum))
+    filled = batch.lengths > 0
+    valid = (jnp.arange(noisy.shape[1]) < masking.frames(batch.lengths)[:, None])[..., None]
+    rewards = system.sign * experience.rewards[:, 0].reshape(-1, system.samples + 1)
+    learned = rewards
+    if system.shuffled:
+        learned = jax.random.permutation(jax.random.fold_in(actions.key, 1), rewards, axis=0)
+    # A padding row has no cells, but a control may give it another row's reward.
+    gains = jnp.where(filled[:, None], advantages(system, learned), 0)
+    scored = jnp.isfinite(learned[:, :-1]) & filled[:, None]
+    masks = draw(system, actions.means, actions.key)
+
+    def loss(players: Players) -> LossResult:
+        means = mask(system, players["generator"].params, noisy, batch.lengths)
+        log_ratio = gaussian_log_ratio(
+            masks,
+            means[:, None],
+            actions.means[:, None],
+            system.deviation,
+            reduce_cells(system, valid[:, None]),
+        )
+        divergence = gaussian_kl(
+            means, actions.base_means, system.deviation, reduce_cells(system, valid)
+        )
+        # With the reduction "frame" every frame of a mask is an action.
+        of_action = (..., None) if system.reduction == "frame" else ...
+        counts = scored[of_action] & valid[:, None, :, 0] if of_action != ... else scored
+        terms = clipped_objective(log_ratio, gains[of_action], system.clip)
+        objective = masked_mean(terms, counts)
+        outside = jnp.abs(jnp.exp(log_ratio) - 1) > system.clip
+        divergence = masked_mean(divergence, valid[..., 0] if of_action != ... else filled)
+        distance = anchor(system, means, spectrum, batch, valid)
+        value = system.divergence_weight * divergence - system.policy_weight * objective
+        value += system.anchor_weight * distance
+        return value, (
+            {},
+            {
+                "g_loss": value,
+                "objective": objective,
+                "divergence": divergence,
+                "anchor": distance,
+                "clipped": masked_mean(outside, counts),
+                **reward_metrics(rewards, filled),
+            },
+        )
+
+    return descend(run_state, {"generator": system.optimizer}, loss, system.average_decay)
+
+
+def reward_metrics(rewards: jax.Array, filled: jax.Array) -> Metrics:
+    """Returns the metrics of rewards [B, K + 1], the base's last; `filled` bool [B]."""
+    own, base = rewards[:, :-1], rewards[:, -1]
+    mean = masked_mean(own, jnp.isfinite(own), axis=1)
+    has_reward = jnp.any(jnp.isfinite(own), axis=1) & filled
+    return {
+        "reward": average_of(mean, has_reward),
+        "reward_gain": average_of(mean - base, has_reward & jnp.isfinite(base)),
+        "unscorable": Total(jnp.sum(filled[:, None] & ~jnp.isfinite(rewards))),
+    }
+
+
+class MaskPPO:
+    """The recipe; see `jaxgan.core.recipe.Recipe`.
+
+    Args:
+        config: see configs/mask_ppo.py.
+        training: data, scores and devices.
+        system: what is fixed.
+    """
+
+    history_window: int | None = 0
+    optional_players = ("base",)
+
+    def __init__(self, config: ConfigDict, training: Training, system: System) -> None:
+        self.epochs = config.epochs
+        self.training = training
+        self.files = training.files
+        self.evaluate, self.close = training.evaluate, training.close
+        self.require_scores = require_scores(config.score)
+        mesh = training.mesh
+        self.init = init_on_host(functools.partial(init, system=system), mesh)
+        self.freeze = jax.jit(freeze, out_shardings=devices.replicated(mesh))
+        rows: Any = devices.sharded(mesh)
+        whole: Any = devices.replicated(mesh)
+        self.act = Program(
+            functools.partial(act, system=system),
+            mesh,
+            out_shardings=(Actions(whole, rows, rows), rows),
+        )
+        self.steps = Steps(functools.partial(step, system=system), mesh, ("generator",))
+
+    def round(
+        self, state: RunState, history: History, number: int, timer: Timer
+    ) -> tuple[RunState, Record, Mapping[str, float | jax.Array]]:
+        """Trains one round of the algorithm at the top of this file."""
+        del history
+        if number == 1:
+            state = self.freeze(state)
+        with timer.part("data"):
+            batches, rows = self.training.draw(number)
+        with timer.part("act"):
+            acted = [self.begin(state, batch, place) for place, batch in enumerate(batches)]
+        with timer.part("score"):
+            experience = [
+                Experience(batch, actions, rewards())
+                for batch, (actions, rewards) in zip(batches, acted, strict=True)
+            ]
+        with timer.part("steps"):
+            reports = []
+            for _ in range(self.epochs):
+                state, made = self.steps(state, experience)
+                reports += made
+            found = of_round(by_step(self.training.fetch(reports)))
+        self.require_scores({"score": found.get("reward", math.nan)})
+        return state, {}, {**found, "throughput/audio_seconds": self.training.seconds(rows)}
+
+    def begin(
+        self, state: RunState, batch: Batch, place: int
+    ) -> tuple[Actions, Callable[[], jax.Array]]:
+        """Starts to enhance and to judge a batch.
+
+        Returns:
+            The actions, and a function that waits for their rewards; see `Experience`.
+        """
+        number = devices.put_replicated(np.int32(place), self.training.mesh)
+        actions, enhanced = self.act(state, batch, number)
+        return actions, self.training.scores.submit(*enhanced)
+
+
+def make(config: ConfigDict, mesh: Mesh) -> MaskPPO:
+    """Returns the recipe of a config, with its data read and its worker processes started.
+
+    Raises:
+        UserError: a setting, the score or the data cannot be used; the message says which.
+    """
+    choices = {
+        "baseline": BASELINES,
+        "reduction": REDUCTIONS,
+        "anchor": ANCHORS,
+        # The rewards are always computed beside the devices' work.
+        "scoring.delay": (0,),
+    }
+    weights = ("policy_weight", "divergence_weight", "anchor_weight")
+    ranges = {
+        **dict.fromkeys(weights, (0, math.inf)),
+        "samples": (1, math.inf),
+        "deviation": (1e-6, 1),
+        "clip": (0, 1),
+        "epochs": (1, math.inf),
+        "magnitude_share": (0, 1),
+    }
+    check(config, {**MASK_CHOICES, **choices}, {**MASK_RANGES, **ranges})
+    if len(score_names(config.score)) > 1:
+        raise UserError(f"config.score={config.score}: give one score, the reward of the policy")
+    if config.baseline == "others" and config.samples < 2:
+        raise UserError("config.baseline=others: needs config.samples of 2 or more")
+    if not config.init_from and jax.process_index() == 0:
+        print(
+            "config.init_from is empty: training starts from random masks, which it hardly "
+            "improves; give the folder of a supervised run, as configs/mask_ppo.py shows"
+        )
+    system = System(
+        masking=make_masking(config),
+        samples=config.samples,
+        deviation=config.deviation,
+        clip=config.clip,
+        baseline=config.baseline,
+        reduction=config.reduction,
+        sign=1.0 if get(config.score).higher_is_better else -1.0,
+        shuffled=config.shuffle_rewards,
+        policy_weight=config.policy_weight,
+        divergence_weight=config.divergence_weight,
+        anchor=config.anchor,
+        si_sdr=sharded_device_score("si_sdr", mesh),
+        anchor_weight=config.anchor_weight,
+        magnitude_share=config.magnitude_share,
+        optimizer=adam(config, config.generator_learning_rate),
+        average_decay=config.average_decay,
+    )
+    with open_training(config, make_denoiser(config), mesh) as training:
+        return MaskPPO(config, training, system)
+
+
+DECLARATION = declare(make, make_denoiser)
