@@ -11,8 +11,7 @@ eval/class_diversity 0.86 and eval/fid_glyphs_cnn 26 (after its first round: 0.4
 
 from ml_collections import ConfigDict
 
-from jaxgan.images.networks.pair import pair_settings
-from jaxgan.images.settings import run_settings, tiny
+from jaxgan.images.settings import pair_settings, run_settings, tiny
 
 PRESETS = ("quick", "tiny")
 

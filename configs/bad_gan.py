@@ -12,8 +12,7 @@ meant to look like the data.
 
 from ml_collections import ConfigDict
 
-from jaxgan.images.networks.noisy_mlp import network_settings
-from jaxgan.images.settings import few_labels, run_settings, tiny
+from jaxgan.images.settings import few_labels, noisy_settings, run_settings, tiny
 
 PRESETS = ("quick", "tiny")
 
@@ -32,7 +31,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.steps_per_round = 600  # one epoch of MNIST
     config.average_decay = 0.9999  # Salimans et al. 2016
     few_labels(config)
-    network_settings(config)  # of Salimans et al. 2016, which the authors build on
+    noisy_settings(config)  # of Salimans et al. 2016, which the authors build on
     config.generator_learning_rate = 1e-3
     config.entropy_weight = 0.1  # the authors' for SVHN
     config.pull_away_weight = 0.8  # the authors' for SVHN

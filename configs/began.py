@@ -13,8 +13,7 @@ generator stays at grey images that the autoencoder reconstructs well.
 
 from ml_collections import ConfigDict
 
-from jaxgan.images.networks.pair import pair_settings
-from jaxgan.images.settings import run_settings, tiny
+from jaxgan.images.settings import pair_settings, run_settings, tiny
 
 PRESETS = ("quick", "tiny")
 

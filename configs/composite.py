@@ -10,8 +10,7 @@ The data are white digits on coloured backgrounds, in which the object is known 
 
 from ml_collections import ConfigDict
 
-from jaxgan.images.networks.pair import pair_settings
-from jaxgan.images.settings import run_settings, tiny
+from jaxgan.images.settings import pair_settings, run_settings, tiny
 
 PRESETS = ("quick", "tiny")
 

@@ -12,8 +12,7 @@ eval/fid_glyphs_cnn 31 (after half of its rounds: 0.77 and 105).
 
 from ml_collections import ConfigDict
 
-from jaxgan.images.networks.pair import pair_settings
-from jaxgan.images.settings import run_settings, tiny
+from jaxgan.images.settings import pair_settings, run_settings, tiny
 
 PRESETS = ("quick", "ring", "tiny")
 

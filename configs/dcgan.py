@@ -11,8 +11,7 @@ yours at that size. The networks then have the paper's layers; smaller images ha
 from ml_collections import ConfigDict
 
 from configs import gan
-from jaxgan.images.networks.pair import pair_settings
-from jaxgan.images.settings import tiny
+from jaxgan.images.settings import pair_settings, tiny
 
 PRESETS = ("quick", "tiny")
 

@@ -11,8 +11,7 @@ Points in the plane are not for this system: an autoencoder reconstructs every p
 
 from ml_collections import ConfigDict
 
-from jaxgan.images.networks.pair import pair_settings
-from jaxgan.images.settings import run_settings, tiny
+from jaxgan.images.settings import pair_settings, run_settings, tiny
 
 PRESETS = ("quick", "tiny")
 

@@ -10,8 +10,7 @@ runs, `python -m jaxgan.images.battle RUN RUN` lets them judge each other's samp
 
 from ml_collections import ConfigDict
 
-from jaxgan.images.networks.pair import pair_settings
-from jaxgan.images.settings import run_settings, tiny
+from jaxgan.images.settings import pair_settings, run_settings, tiny
 
 PRESETS = ("quick", "tiny")
 

@@ -11,8 +11,7 @@ authors report the error after the last round, so evaluate with --checkpoint=las
 
 from ml_collections import ConfigDict
 
-from jaxgan.images.networks.noisy_mlp import network_settings
-from jaxgan.images.settings import few_labels, run_settings, tiny
+from jaxgan.images.settings import few_labels, noisy_settings, run_settings, tiny
 
 PRESETS = ("quick", "tiny")
 
@@ -31,7 +30,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.steps_per_round = 600  # one epoch of MNIST
     config.average_decay = 0.9999
     few_labels(config)
-    network_settings(config)
+    noisy_settings(config)
     config.loss = "feature_matching"  # or non_saturating, with discriminator.kernels=100
     config.smoothing = 0.0  # 0.1 in section 3.4
     config.historical_weight = 0.0  # section 3.3 gives no weight

@@ -11,8 +11,7 @@ python train.py --config=configs/infogan.py:tiny      seconds; for tests
 
 from ml_collections import ConfigDict
 
-from jaxgan.images.networks.pair import pair_settings
-from jaxgan.images.settings import run_settings, tiny
+from jaxgan.images.settings import pair_settings, run_settings, tiny
 
 PRESETS = ("quick", "ring", "tiny")
 

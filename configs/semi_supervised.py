@@ -11,8 +11,7 @@ gives no networks and no optimizer; these are DCGAN's (Radford et al. 2016).
 
 from ml_collections import ConfigDict
 
-from jaxgan.images.networks.pair import pair_settings
-from jaxgan.images.settings import few_labels, run_settings, tiny
+from jaxgan.images.settings import few_labels, pair_settings, run_settings, tiny
 
 PRESETS = ("quick", "tiny")
 

@@ -12,8 +12,7 @@ labels for 30 epochs first, and all learning rates decay after epoch 300.
 
 from ml_collections import ConfigDict
 
-from jaxgan.images.networks.noisy_mlp import network_settings
-from jaxgan.images.settings import few_labels, run_settings, tiny
+from jaxgan.images.settings import few_labels, noisy_settings, run_settings, tiny
 
 PRESETS = ("quick", "tiny")
 
@@ -32,7 +31,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.steps_per_round = 300  # one epoch of MNIST
     config.average_decay = 0.99
     few_labels(config)
-    network_settings(config)  # of Salimans et al. 2016, which the authors build on
+    noisy_settings(config)  # of Salimans et al. 2016, which the authors build on
     # The classifier of Salimans et al. 2016.
     config.classifier = ConfigDict({"widths": (1000, 500, 250, 250, 250)})
     config.classifier.input_noise, config.classifier.noise = 0.3, 0.5

@@ -13,8 +13,7 @@ within three standard deviations of one; `wgan_gp` does better.
 from ml_collections import ConfigDict
 
 from configs import gan
-from jaxgan.images.networks.pair import network_settings
-from jaxgan.images.settings import run_settings, tiny
+from jaxgan.images.settings import network_settings, run_settings, tiny
 
 PRESETS = ("quick", "ring", "tiny")
 

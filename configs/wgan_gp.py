@@ -13,8 +13,7 @@ paper's comparison of architectures.
 from ml_collections import ConfigDict
 
 from configs import gan
-from jaxgan.images.networks.pair import pair_settings
-from jaxgan.images.settings import run_settings, tiny
+from jaxgan.images.settings import pair_settings, run_settings, tiny
 
 PRESETS = ("quick", "ring", "grid25", "tiny")
 

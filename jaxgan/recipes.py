@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
+from jaxgan.core import settings
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute
 from jaxgan.core.recipe import Declaration, Recipe
@@ -97,10 +98,12 @@ def command(workdir: epath.PathLike, name: str) -> Callable[..., Any]:
         name: one of `COMMANDS`.
 
     Raises:
-        UserError: the folder holds no run, or its system cannot do that.
+        UserError: the folder holds no run, a setting of it has a value that it may not have, or its
+            system cannot do that.
     """
     folder = absolute(workdir)
     config = configs.read(folder)
+    settings.check(config)
     declared = declaration(config)
     found: Callable[..., Any] | None = getattr(declared, name)
     if found is None:

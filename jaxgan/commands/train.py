@@ -43,13 +43,15 @@ def train(argv: list[str] | None) -> None:
     """Reads the config and trains."""
     flags, overrides = parse(argv)
 
+    from jaxgan.core import config as configs
+
+    config = configs.load(flags.config, overrides)
+
     import jax
 
     from jaxgan import recipes
-    from jaxgan.core import config as configs
     from jaxgan.core import devices, loop
 
-    config = configs.load(flags.config, overrides)
     workdir = flags.workdir or f"runs/{configs.name(flags.config)}"
     devices.start(flags.coordinator, flags.processes, flags.process_id)
     if flags.debug_nans or config.get("debug_nans"):

@@ -54,7 +54,7 @@ def declare(make: Callable[[ConfigDict, Mesh], Recipe], make_agent: MakeAgent) -
         config = configs.read(absolute(workdir))
         environment = make_environment(config.env)
         act = _load(workdir, checkpoint, request.seed_index, make_agent(config))
-        played = _play(environment, act, request.seed, request.count)
+        played = _play(workdir, environment, act, request.seed, request.count)
         folder = Path(request.output).expanduser()
         _write(folder, played)
         steps = int(played.lengths[0])
@@ -80,7 +80,7 @@ def declare(make: Callable[[ConfigDict, Mesh], Recipe], make_agent: MakeAgent) -
             trained_in = make_environment(config.env)
             played = play_in_gymnasium(name, trained_in, jax.jit(act), seed, count)
         else:
-            played = _play(make_environment(config.env), act, seed, count)
+            played = _play(folder, make_environment(config.env), act, seed, count)
         _write(destination(folder, request.output), played)
         found = {name: float(value) for name, value in agent.measure(played).items()}
         report(folder, request.output, count, found)
@@ -113,10 +113,18 @@ def _load(workdir: epath.PathLike, checkpoint: str, seed_index: int, agent: Agen
     return functools.partial(agent.prefer, placed)
 
 
-def _play(environment: Environment, act: Preferences, seed: int, count: int) -> Played:
-    """Returns episodes of a trained agent as NumPy arrays."""
-    program = jax.jit(lambda key: play(environment, act, key, count))
-    played: Played = jax.device_get(program(jax.random.key(seed)))
+def _play(
+    workdir: epath.PathLike, environment: Environment, act: Preferences, seed: int, count: int
+) -> Played:
+    """Returns episodes of a trained agent as NumPy arrays.
+
+    Raises:
+        UserError: the agent does not fit the config of its run.
+    """
+    key = jax.random.key(seed)
+    with configs.fits(absolute(workdir)):
+        program = jax.jit(lambda key: play(environment, act, key, count)).lower(key)
+    played: Played = jax.device_get(program.compile()(key))
     return played
 
 

@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxgan.control.environments.named import make_environment
 from jaxgan.core import config as configs
 from jaxgan.core import settings
 from jaxgan.core.errors import UserError
+
+if TYPE_CHECKING:  # configs import this file, and mistakes in them are reported before jax starts
+    from jax.sharding import Mesh
 
 CHOICES: Mapping[str, tuple[Any, ...]] = settings.CHOICES
 """The allowed values of a key."""
@@ -47,7 +48,7 @@ def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
 
 def check(
     config: ConfigDict,
-    mesh: Mesh,
+    mesh: "Mesh",
     choices: Mapping[str, tuple[Any, ...]] = CHOICES,
     ranges: Mapping[str, tuple[float, float]] = RANGES,
 ) -> None:
@@ -59,6 +60,9 @@ def check(
         choices: `CHOICES` and those of the system.
         ranges: `RANGES` and those of the system.
     """
+    # Environments are programs of jax, which a config must not import.
+    from jaxgan.control.environments.named import make_environment
+
     configs.check_values(config, choices, ranges)
     make_environment(config.env)
     if config.batch_size % mesh.size:

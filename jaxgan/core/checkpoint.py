@@ -18,7 +18,9 @@ import contextlib
 import dataclasses
 import logging
 import math
+import sys
 from collections.abc import Iterator, Sequence
+from types import TracebackType
 from typing import Any
 
 import jax
@@ -33,11 +35,37 @@ from jaxgan.core.files import absolute, reason, writable
 from jaxgan.core.state import History, PyTree, RunState
 
 FOLDER = "checkpoints"
+ORBAX_FILE = "_CHECKPOINT_METADATA"
+"""The file by which orbax marks the folder of a checkpoint."""
 FORMAT = 2
 """The version of the layout above; a checkpoint of any other version is refused."""
 
 # orbax logs, with tracebacks and from several threads, the errors that it also raises.
 logging.getLogger("absl").addFilter(lambda record: "/orbax/" not in record.pathname)
+
+
+def _silence_closed_loops() -> None:
+    """Drops what tensorstore's threads say of reads whose error orbax has already raised.
+
+    Their callbacks find the event loop closed. Python reports that through either hook.
+    """
+    report, report_unraisable = sys.excepthook, sys.unraisablehook
+
+    def is_closed_loop(error: BaseException | None) -> bool:
+        return isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not is_closed_loop(error):
+            report(kind, error, trace)
+
+    def unraisable_hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        if not is_closed_loop(unraisable.exc_value):
+            report_unraisable(unraisable)
+
+    sys.excepthook, sys.unraisablehook = hook, unraisable_hook
+
+
+_silence_closed_loops()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +102,8 @@ class Checkpoints:
         history_window: how many of the last rounds' records a checkpoint keeps; None: all of them.
 
     Raises:
-        UserError: the folder cannot be created or read.
+        UserError: the folder cannot be created or read, or holds something else in the place of a
+            checkpoint.
     """
 
     def __init__(self, workdir: epath.PathLike, history_window: int | None = None) -> None:
@@ -92,6 +121,7 @@ class Checkpoints:
             enable_async_checkpointing=False,
             cleanup_tmp_directories=True,
         )
+        rounds(workdir)  # raises for a folder that orbax would take for a checkpoint
         with writable(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._manager = ocp.CheckpointManager(self._folder, options=options)
@@ -205,9 +235,22 @@ class Checkpoints:
 
 
 def rounds(workdir: epath.PathLike) -> list[int]:
-    """Returns the rounds whose complete checkpoints are in a run's folder, in order."""
+    """Returns the rounds whose complete checkpoints are in a run's folder, in order.
+
+    Raises:
+        UserError: a folder that has the name of a round is not a checkpoint.
+    """
     folder = absolute(workdir) / FOLDER
-    return sorted(ocp.utils.checkpoint_steps(folder)) if folder.is_dir() else []
+    if not folder.is_dir():
+        return []
+    found = sorted(ocp.utils.checkpoint_steps(folder))
+    for number in found:
+        if not (folder / str(number) / ORBAX_FILE).is_file():
+            raise UserError(
+                f"{folder / str(number)} is not a checkpoint that jaxgan has written (it has no "
+                f"{ORBAX_FILE}): remove that folder"
+            )
+    return found
 
 
 def completed(workdir: epath.PathLike) -> int:

@@ -3,9 +3,14 @@
 A config is a `ml_collections.ConfigDict`. Its file defines `get_config(preset=None)`; on a command
 line `FILE:PRESET` picks the preset and `--config.key=value` sets one value, which is parsed as the
 type that the file gave that key.
+
+The keys of a config, and the types of their values, are those of this project's own configs of the
+same recipe; see `check_keys`. This file imports no jax, and neither do those configs, so mistakes
+are reported at once.
 """
 
 import ast
+import contextlib
 import difflib
 import functools
 import importlib.util
@@ -38,7 +43,8 @@ def load(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
         overrides: items such as "--config.data.root=/data".
 
     Raises:
-        UserError: the file, the preset or a key does not exist, or a value has another type.
+        UserError: the file, the preset or a key does not exist, the config lacks a key of its
+            recipe, or a value has another type.
     """
     path, preset = split(spec)
     get_config = _get_config_of(path)
@@ -51,6 +57,7 @@ def load(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
         raise UserError(f"--config={spec}: {type(error).__name__}: {error}") from error
     if not isinstance(config, ConfigDict):
         raise UserError(f"--config={spec}: get_config returns {config!r}, not a ConfigDict")
+    check_keys(config, f"--config={spec}")
     for override in overrides:
         _override(config, override)
     return config
@@ -88,15 +95,71 @@ def read(workdir: epath.PathLike) -> ConfigDict:
     """Returns the config of a run, from its WORKDIR/config.json.
 
     Raises:
-        UserError: the file does not exist or is not a JSON object.
+        UserError: the file does not exist, is not a JSON object, lacks a section of its recipe's
+            configs, or holds a value of another type.
     """
     path = epath.Path(workdir) / CONFIG_FILE
     try:
-        return ConfigDict(_tuples(json.loads(path.read_text())))
-    except FileNotFoundError as error:
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict):
+            raise TypeError(f"it holds a {type(content).__name__} in place of an object")
+        config = ConfigDict(_tuples(content))
+        _check_types(config, _references(config), f"{path}: ", complete=False)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"{path} does not exist: {workdir} is not the folder of a run") from error
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} cannot be read as JSON ({error}); restore or remove it") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({files.reason(error)})") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = files.reason(error)
+        raise UserError(
+            f"{path} cannot be read as JSON ({reason}); restore or remove it"
+        ) from error
+    return config
+
+
+@contextlib.contextmanager
+def fits(workdir: epath.PathLike) -> Iterator[None]:
+    """Turns the errors of a block that makes a run's trained networks from its config into one.
+
+    A config.json that was changed by hand can describe networks of other shapes than those that
+    were trained, and every library has its own errors for that.
+
+    Raises:
+        UserError: the block raised an Exception.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{epath.Path(workdir) / CONFIG_FILE} does not describe the networks of the checkpoint "
+            f"({type(error).__name__}: {files.reason(error)}); restore it"
+        ) from error
+
+
+def check_keys(config: ConfigDict, source: str) -> None:
+    """Checks the keys of a config, and the types of their values, for `config.recipe`.
+
+    This project's own configs of the recipe say which keys there are. A network may have the keys
+    that a network of the same name has in any other config. For a recipe without such a config, all
+    keys are accepted.
+
+    Args:
+        config: any.
+        source: where it is from, for messages.
+
+    Raises:
+        UserError: a key is unknown or missing, or a value has another type.
+    """
+    references = _references(config)
+    if not references:
+        return
+    known = {key for reference in references for key, _ in _flat(reference.to_dict())}
+    for key, _ in _flat(config.to_dict()):
+        if key not in known and not _is_elsewhere(key, known):
+            raise UserError(f"{source}: config.{key} is unknown; {_nearest(key, known)}")
+    _check_types(config, references, f"{source}: config.", complete=True)
 
 
 def differences(old: ConfigDict, new: ConfigDict) -> list[tuple[str, Any, Any]]:
@@ -194,14 +257,89 @@ def _override(config: ConfigDict, item: str) -> None:
         raise UserError(f"{item}: write it as {PREFIX}key=value")
     known = [dotted for dotted, _ in _flat(config.to_dict())]
     if key not in known:
-        close = difflib.get_close_matches(key, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"the keys are {', '.join(known)}"
-        raise UserError(f"{PREFIX}{key}: this config has no such key; {hint}")
+        raise UserError(f"{PREFIX}{key}: this config has no such key; {_nearest(key, known)}")
     *parents, last = key.split(".")
     node = config
     for parent in parents:
         node = node[parent]
     node[last] = _parse(f"{PREFIX}{key}", text, node.get_type(last), node[last])
+
+
+def _nearest(key: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"the keys are {', '.join(sorted(known))}"
+
+
+@functools.cache
+def _own_configs() -> tuple[ConfigDict, ...]:
+    """Returns all configs of this project, each with every preset."""
+    folder = next(folder for folder in CONFIGS if folder.is_dir())
+    functions = [_get_config_of(str(path)) for path in sorted(folder.glob("*.py"))]
+    return tuple(
+        function(preset)
+        for function in functions
+        for preset in (None, *function.__globals__.get("PRESETS", ()))
+    )
+
+
+def _references(config: ConfigDict) -> list[ConfigDict]:
+    """Returns this project's own configs of the same recipe."""
+    return [own for own in _own_configs() if own.recipe == config.get("recipe")]
+
+
+def _is_elsewhere(key: str, known: Collection[str]) -> bool:
+    """Returns whether a section of the recipe has this key in a config of another recipe."""
+    section = key.rpartition(".")[0]
+    has_section = bool(section) and any(other.startswith(f"{section}.") for other in known)
+    return has_section and any(key in dict(_flat(own.to_dict())) for own in _own_configs())
+
+
+def _check_types(
+    config: ConfigDict, references: Sequence[ConfigDict], prefix: str, complete: bool
+) -> None:
+    """Raises UserError unless the values have the types that they have in the references.
+
+    Args:
+        config: any.
+        references: the configs that it is compared with.
+        prefix: of a key, for messages.
+        complete: refuse a config that lacks a key which all references have; otherwise only one
+            that lacks a section.
+    """
+    flats = [dict(_flat(reference.to_dict())) for reference in references]
+    plain = config.to_dict()
+    for key in dict.fromkeys(key for flat in flats for key in flat):
+        examples = [flat[key] for flat in flats if key in flat]
+        names = key.split(".")
+        value: Any = plain
+        for depth, name in enumerate(names):
+            path = ".".join(names[:depth])
+            if not isinstance(value, Mapping):
+                raise UserError(f"{prefix}{path}={value!r:.60}: expected a section with {name}")
+            if name not in value:
+                if len(examples) == len(flats) and (complete or depth < len(names) - 1):
+                    missing = ".".join(names[: depth + 1])
+                    raise UserError(
+                        f"{prefix}{missing} is missing, such as {key}={examples[0]!r:.60}"
+                    )
+                break
+            value = value[name]
+        else:
+            if not any(_is_like(value, example) for example in examples):
+                kind = type(examples[0]).__name__
+                raise UserError(
+                    f"{prefix}{key}={value!r:.60}: expected {kind}, such as {examples[0]!r:.60}"
+                )
+
+
+def _is_like(value: Any, example: Any) -> bool:
+    if isinstance(example, tuple | list):
+        return isinstance(value, tuple | list) and (
+            not example or all(_is_like(item, example[0]) for item in value)
+        )
+    if example is None or (type(example) is float and type(value) is int):
+        return True
+    return type(value) is type(example)
 
 
 def _parse(flag: str, text: str, kind: type, default: Any) -> Any:

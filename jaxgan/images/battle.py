@@ -4,7 +4,6 @@ This is the generative adversarial metric of Im et al. 2016; see `evaluation.gam
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 
@@ -47,9 +46,11 @@ def fight(flags: argparse.Namespace) -> None:
     import numpy as np
 
     from jaxgan.core import devices
+    from jaxgan.core.cache import DAMAGED
     from jaxgan.core.errors import UserError
     from jaxgan.core.recipe import EvaluationRequest
-    from jaxgan.images.commands import DATA, SAMPLES, open_run
+    from jaxgan.images.commands import SAMPLES, open_run
+    from jaxgan.images.data.dataset import described
     from jaxgan.images.evaluation.gam import battle
     from jaxgan.images.evaluation.trained_discriminator import load_discriminator
     from jaxgan.reporting.summary import EVALUATED
@@ -57,8 +58,8 @@ def fight(flags: argparse.Namespace) -> None:
     devices.prepare()
     mesh = devices.make_mesh()
     runs = [open_run(folder, EvaluationRequest()) for folder in (flags.first, flags.second)]
-    described = [json.loads((run.folder / DATA).read_text())["valid"] for run in runs]
-    if described[0] != described[1]:
+    held_out = [described(run.folder, "valid") for run in runs]
+    if held_out[0] != held_out[1]:
         raise UserError(f"{flags.second}: its held-out data are not those of {flags.first}")
     samples, judges, thresholds = [], [], []
     for run in runs:
@@ -69,14 +70,19 @@ def fight(flags: argparse.Namespace) -> None:
                 f"generated samples; give a run with config.loss={'|'.join(THRESHOLDS)}"
             )
         path = run.folder / EVALUATED / SAMPLES
-        if not path.exists():
-            raise UserError(f"{path} is missing: first run eval.py --workdir={run.folder}")
-        samples.append(np.load(path)["samples"])
+        try:
+            samples.append(np.load(path)["samples"])
+        except FileNotFoundError as error:
+            message = f"{path} is missing: first run eval.py --workdir={run.folder}"
+            raise UserError(message) from error
+        except DAMAGED as error:
+            message = f"{path} cannot be read: run eval.py --workdir={run.folder} again"
+            raise UserError(message) from error
         judges.append(load_discriminator(run.folder, flags.checkpoint, mesh))
         thresholds.append(THRESHOLDS[loss])
-    held_out = runs[0].valid.values
+    real = runs[0].valid.values
     first, second = (
-        [judge(values).logits > threshold for values in (held_out, other)]
+        [judge(values).logits > threshold for values in (real, other)]
         for judge, threshold, other in zip(judges, thresholds, samples[::-1], strict=True)
     )
     found = battle(first[0], second[0], first[1], second[1])

@@ -1,6 +1,5 @@
 """What sample.py and eval.py do with a trained generator of images or points."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from jaxgan.core.recipe import Declaration, EvaluationRequest, Recipe, SampleReq
 from jaxgan.core.seeds import load_seed
 from jaxgan.core.state import Player, Players
 from jaxgan.images.arrays import ArraySampler, choose_labels
-from jaxgan.images.data.dataset import Images, digests
+from jaxgan.images.data.dataset import DATA, Images, described, digests
 from jaxgan.images.data.opening import open_data
 from jaxgan.images.evaluation.grids import image_grid, png
 from jaxgan.images.evaluation.interpolation import interpolate
@@ -31,9 +30,10 @@ from jaxgan.images.evaluation.validation import (
     Sampler,
     every_class,
 )
+from jaxgan.images.settings import check_values
 from jaxgan.reporting.summary import destination, report
 
-DATA, GRID, SAMPLES = "data.json", "samples.png", "samples.npz"
+GRID, SAMPLES = "samples.png", "samples.npz"
 PATHS = "interpolation.png"
 SHOWN = 400
 """The most images in the grid that a command writes."""
@@ -75,7 +75,7 @@ def declare(
 
     def load(workdir: epath.PathLike, checkpoint: str, seed_index: int) -> ArraySampler:
         folder = absolute(workdir)
-        classes = _described(folder)["classes"] if conditional else ()
+        classes = described(folder)["classes"] if conditional else ()
         trained = _load(folder, checkpoint, seed_index, make_sample, conditional)
         sampler = Sampler(trained.sample, trained.mesh)
         return ArraySampler(lambda labels, seed: sampler(trained.player, labels, seed)(), classes)
@@ -129,6 +129,7 @@ def open_run(workdir: epath.PathLike, request: EvaluationRequest) -> Opened:
     refuse_flags(MEASURED, data=request.data, scores=request.scores)
     folder = absolute(workdir)
     config = configs.read(folder)
+    check_values(config)
     train, valid = open_data(config, lambda _: None)
     check_same_data(folder, {DATA: digests(train, valid)})
     return Opened(folder, config, train, valid)
@@ -167,7 +168,7 @@ def _load(
     Raises:
         UserError: there is no such checkpoint or seed, or it has no generator.
     """
-    described, config = _described(folder), configs.read(folder)
+    found, config = described(folder), configs.read(folder)
     mesh = devices.make_mesh()
     players = load_seed(folder, checkpoint, seed_index)
     if GENERATOR not in players:
@@ -175,9 +176,12 @@ def _load(
             f"{folder}: samples come from a player named {GENERATOR!r}, and this run has only "
             f"{', '.join(sorted(players))}"
         )
-    classes = (len(described["classes"]),) if conditional else ()
-    sample = make_sample(config, tuple(described["shape"]), *classes)
+    classes = (len(found["classes"]),) if conditional else ()
     deployed = {name: player.without_training() for name, player in players.items()}
+    with configs.fits(folder):
+        sample = make_sample(config, found["shape"], *classes)
+        label = jax.ShapeDtypeStruct((1,), np.int32)
+        jax.eval_shape(sample, deployed[GENERATOR], jax.random.key(0), label)
     return Trained(config, sample, devices.put_replicated(deployed, mesh), mesh)
 
 
@@ -200,7 +204,7 @@ def _sample(
             be written.
     """
     folder = absolute(workdir)
-    classes = _described(folder)["classes"] if conditional else ()
+    classes = described(folder)["classes"] if conditional else ()
     if request.temperature is not None:
         raise UserError(f"--temperature={request.temperature}: only sequences have a temperature")
     if request.output is None:
@@ -267,12 +271,6 @@ def _evaluate(
         place = destination(folder, request.output)
         _write(place, samples, labels if conditional else None)
     report(folder, request.output, len(samples), found)
-
-
-def _described(folder: epath.Path) -> dict[str, Any]:
-    """Returns what data.json says about the training data of a run."""
-    described: dict[str, Any] = json.loads((folder / DATA).read_text())["train"]
-    return described
 
 
 def _write(folder: Path, samples: np.ndarray, labels: np.ndarray | None) -> None:

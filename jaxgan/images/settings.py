@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
 from jaxgan.core import settings
 from jaxgan.core.errors import UserError
+
+if TYPE_CHECKING:  # configs import this file, and mistakes in them are reported before jax starts
+    from jax.sharding import Mesh
 
 CHOICES: Mapping[str, tuple[Any, ...]] = {
     **settings.CHOICES,
@@ -82,6 +84,41 @@ def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
     return config
 
 
+def pair_settings(config: ConfigDict, network: str) -> None:
+    """Adds the settings of two networks, "mlp" or "dcgan", and of Adam for both to a config."""
+    # Radford et al. 2016: a momentum of 0.5 instead of 0.9 makes training stable.
+    config.adam_b1, config.adam_b2 = 0.5, 0.999
+    network_settings(config, network)
+
+
+def network_settings(config: ConfigDict, network: str) -> None:
+    """Adds the settings of two networks, "mlp" or "dcgan", and their learning rates to a config."""
+    config.generator_learning_rate = config.discriminator_learning_rate = 2e-4
+    config.network = network
+    config.prior = "normal"
+    config.generator, config.discriminator = ConfigDict(), ConfigDict()
+    if network == "mlp":
+        config.latent = 2
+        config.generator.widths = config.discriminator.widths = (128, 128, 128)
+    else:
+        config.latent = 100  # Radford et al. 2016, as are the numbers of features
+        config.generator.features = 128
+        config.discriminator.features = 64
+        config.generator.normalisation = config.discriminator.normalisation = "batch"
+        config.discriminator.spectral = False
+
+
+def noisy_settings(config: ConfigDict) -> None:
+    """Adds the settings of the authors' MNIST code to a config: the networks and Adam."""
+    config.latent, config.prior = 100, "uniform"
+    config.generator = ConfigDict({"widths": (500, 500), "reference": 0})
+    config.discriminator = ConfigDict({"widths": (1000, 500, 250, 250, 250)})
+    config.discriminator.input_noise, config.discriminator.noise = 0.3, 0.5
+    config.discriminator.kernels = 0  # of minibatch discrimination; the authors' code has 100
+    config.generator_learning_rate = config.discriminator_learning_rate = 3e-3
+    config.adam_b1, config.adam_b2 = 0.5, 0.999
+
+
 def few_labels(config: ConfigDict) -> None:
     """Adds the settings of a system that learns to classify from few labels and other images."""
     config.data.labelled = 100  # of all classes together, as Salimans et al. 2016 for MNIST
@@ -104,9 +141,8 @@ def tiny(config: ConfigDict) -> None:
     config.checkpoint.every = 1
 
 
-def check(
+def check_values(
     config: ConfigDict,
-    mesh: Mesh,
     choices: Mapping[str, tuple[Any, ...]] = CHOICES,
     ranges: Mapping[str, tuple[float, float]] = RANGES,
 ) -> None:
@@ -116,7 +152,6 @@ def check(
 
     Args:
         config: of the run.
-        mesh: the devices.
         choices: `CHOICES` and those of the system.
         ranges: `RANGES` and those of the system.
     """
@@ -124,6 +159,23 @@ def check(
     absent = {key for key in RANGES if key not in present}
     kept = {key: limits for key, limits in ranges.items() if key not in absent}
     configs.check_values(config, choices, kept)
+
+
+def check(
+    config: ConfigDict,
+    mesh: "Mesh",
+    choices: Mapping[str, tuple[Any, ...]] = CHOICES,
+    ranges: Mapping[str, tuple[float, float]] = RANGES,
+) -> None:
+    """Raises UserError, naming the key, unless a run of a config can be trained on these devices.
+
+    Args:
+        config: of the run.
+        mesh: the devices.
+        choices: `CHOICES` and those of the system.
+        ranges: `RANGES` and those of the system.
+    """
+    check_values(config, choices, ranges)
     if config.batch_size % mesh.size:
         raise UserError(
             f"config.batch_size={config.batch_size}: must be a multiple of the {mesh.size} devices"

@@ -36,6 +36,8 @@ _EXTRA_PACKAGES = {"dnsmos": ("speechmos", "onnxruntime"), "words": ("vaderSenti
 NAMES = tuple(_BUILT_IN)
 USUAL = NAMES[: NAMES.index("si_sdr") + 1]
 """Scores that evaluation computes by default: the columns of published tables."""
+PLACES = ("host", "device", "auto")
+"""Where scores may be computed in training, `config.scoring.where`."""
 _REQUIRED = ("lowest", "highest", "higher_is_better")
 
 

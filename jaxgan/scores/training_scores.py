@@ -19,8 +19,6 @@ DeviceScore = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 """A score as a JAX function: (reference [B, T], estimate [B, T], both int16 or float32, lengths
 int32 [B], where 0 marks a padding row) -> raw scores float32 [B], NaN for a pair without one."""
 
-PLACES = ("host", "device", "auto")
-
 
 class TrainingScores:
     """The scores of a run, each computed where the config says.

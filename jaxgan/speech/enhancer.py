@@ -11,10 +11,12 @@ from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
 from jaxgan.core import devices
+from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute
 from jaxgan.core.players import load_players
 from jaxgan.core.state import PyTree
 from jaxgan.speech.networks.denoiser import Denoiser
+from jaxgan.speech.settings import check
 
 ROWS = 8
 """The most waveforms in a batch on one device. An accelerator takes hardly longer for eight than
@@ -81,7 +83,7 @@ class Enhancer:
             The same tags with enhanced waveforms float32 [n].
         """
         before: tuple[list[tuple[Tag, int]], jax.Array] | None = None
-        for batch in batches(waves, ROWS * self._mesh.size, self._padded_length):
+        for batch in batches(waves, ROWS * self._mesh.size, self.padded_length):
             running = self._start([wave for _, wave in batch])
             if before:
                 yield from _unpad(*before)
@@ -89,7 +91,8 @@ class Enhancer:
         if before:
             yield from _unpad(*before)
 
-    def _padded_length(self, samples: int) -> int:
+    def padded_length(self, samples: int) -> int:
+        """Returns the shortest padded length that holds this many samples."""
         return padded_length(samples, self.front_end.hop)
 
     def _start(self, waves: list[np.ndarray]) -> jax.Array:
@@ -99,7 +102,7 @@ class Enhancer:
         rows += -rows % self._mesh.size
         lengths = np.zeros(rows, np.int32)
         lengths[: len(waves)] = [len(wave) for wave in waves]
-        noisy = np.zeros((rows, self._padded_length(lengths.max())), np.float32)
+        noisy = np.zeros((rows, self.padded_length(lengths.max())), np.float32)
         for row, wave in enumerate(waves):
             noisy[row, : len(wave)] = wave
         noisy_placed, lengths_placed = devices.put_sharded((noisy, lengths), self._mesh)
@@ -119,12 +122,22 @@ def load(
         make_denoiser: makes the denoiser of a config.
 
     Raises:
-        UserError: the folder is not that of a run, or has no such checkpoint.
+        UserError: the folder is not that of a run, has no such checkpoint, or its config.json does
+            not describe the checkpoint's networks.
     """
     folder = absolute(workdir)
     config = configs.read(folder)
-    params = load_players(folder, checkpoint)["generator"].deployed
-    return Enhancer(config, make_denoiser(config), params, devices.make_mesh())
+    check(config)
+    player = load_players(folder, checkpoint).get("generator")
+    if player is None:
+        raise UserError(f"{folder}: its checkpoints hold no player named generator")
+    mesh = devices.make_mesh()
+    with configs.fits(folder):
+        enhancer = Enhancer(config, make_denoiser(config), player.deployed, mesh)
+        wave = jax.ShapeDtypeStruct((1, enhancer.padded_length(1)), np.float32)
+        count = jax.ShapeDtypeStruct((1,), np.int32)
+        jax.eval_shape(enhancer.denoiser.enhance, player.deployed, wave, count)
+    return enhancer
 
 
 def padded_length(samples: int, hop: int) -> int:

@@ -1,12 +1,15 @@
 """The settings that every speech config has, and the values that they may take."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from jaxgan.core import config as configs
 from jaxgan.core import settings
-from jaxgan.scores.training_scores import PLACES
+from jaxgan.core.errors import UserError
+from jaxgan.scores.registry import PLACES
 from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.data.checks import HOP
 
@@ -92,6 +95,24 @@ def run_settings(recipe: str) -> ConfigDict:
     config.validation.utterances = 100  # evenly spaced; the last round also scores all; 0: all
     config.validation.scores = ("stoi",)  # in addition to config.score
     return config
+
+
+def check(
+    config: ConfigDict,
+    choices: Mapping[str, tuple[Any, ...]] = CHOICES,
+    ranges: Mapping[str, tuple[float, float]] = RANGES,
+) -> None:
+    """Raises UserError, naming the key, for a value that a setting may not have.
+
+    Args:
+        config: of the run.
+        choices: `CHOICES`, and those of the system if it is to be trained.
+        ranges: `RANGES`, and those of the system if it is to be trained.
+    """
+    settings.check(config)
+    configs.check_values(config, choices, ranges)
+    if HOP % config.front_end.hop:
+        raise UserError(f"config.front_end.hop={config.front_end.hop}: must divide {HOP}")
 
 
 def tiny(config: ConfigDict) -> None:

@@ -11,8 +11,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxgan.core import config as configs
-from jaxgan.core import devices, settings
+from jaxgan.core import devices
 from jaxgan.core.compiling import Program
 from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Evaluation
@@ -28,7 +27,6 @@ from jaxgan.speech.data.corpus import random_generator, spread
 from jaxgan.speech.evaluation.validation import Validation
 from jaxgan.speech.networks.denoiser import Denoiser
 from jaxgan.speech.networks.masking import as_float, as_int16
-from jaxgan.speech.settings import CHOICES, HOP, RANGES
 
 BATCH_ORDER = 2
 """Distinguishes the draw of the batches' order from other draws of the same seed and round."""
@@ -180,18 +178,6 @@ class Training:
         for loader in self._valid_loaders:
             loader.close()
         self._pool.close()
-
-
-def check(
-    config: ConfigDict,
-    choices: Mapping[str, tuple[Any, ...]] = CHOICES,
-    ranges: Mapping[str, tuple[float, float]] = RANGES,
-) -> None:
-    """Raises UserError, naming the key, for a value that a setting may not have."""
-    settings.check(config)
-    configs.check_values(config, choices, ranges)
-    if HOP % config.front_end.hop:
-        raise UserError(f"config.front_end.hop={config.front_end.hop}: must divide {HOP}")
 
 
 def require_scores(score: str) -> Callable[[Mapping[str, float]], None]:

@@ -179,6 +179,56 @@ def test_an_array_that_orbax_cannot_read_is_told_in_one_line(tmp_path):
     assert str(error.value) == f"run/2 cannot be restored ({told}); start a new run"
 
 
+DAMAGED = """
+import pathlib, sys
+import test_checkpoint as tests
+from jaxgan.core.errors import UserError
+from jaxgan.core.players import load_players
+
+workdir = pathlib.Path(sys.argv[1])
+for name in sys.argv[2:]:
+    with tests.opened(workdir) as checkpoints:
+        try:
+            load_players(workdir) if name == "players" else checkpoints.restore(tests.make_state(0))
+        except UserError as error:
+            print(error)
+"""
+
+
+@pytest.mark.parametrize("damage", ["truncated", "changed"])
+def test_damage_that_no_checksum_reveals_gives_one_line(two_rounds, damage):
+    """tensorstore reports some reads only after orbax has raised the error of another one."""
+    folder = two_rounds / "checkpoints" / "2"
+    (folder / checksums.FILE).unlink()
+    shutil.rmtree(two_rounds / "checkpoints" / "1")
+    for path in folder.rglob("d/*"):
+        data = bytearray(path.read_bytes())
+        data[::37] = bytes(len(data[::37]))
+        path.write_bytes(data if damage == "changed" else data[: len(data) // 2])
+    tries = ["players", "training"] * 3
+    command = [sys.executable, "-c", DAMAGED, str(two_rounds), *tries]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent, timeout=120
+    )
+    assert done.stdout.count("checkpoints/2 cannot be restored (") == len(tries)
+    assert (done.stdout.count("\n"), done.stderr) == (len(tries), "")
+
+
+def test_a_folder_of_other_files_is_no_checkpoint(two_rounds):
+    folder = two_rounds / "checkpoints" / "9"
+    folder.mkdir()
+    (folder / "memo.pkl").write_bytes(b"\x80\x04.")
+    message = r"checkpoints/9 is not a checkpoint that jaxgan has written .*: remove that folder"
+    for action in (
+        lambda: checkpoint.completed(two_rounds),
+        lambda: checkpoint.find(two_rounds, "best"),
+        lambda: load_players(two_rounds, "2"),
+        lambda: Checkpoints(two_rounds),
+    ):
+        with pytest.raises(UserError, match=message):
+            action()
+
+
 def test_a_run_can_continue_from_the_checkpoint_before_a_damaged_one(two_rounds):
     flip_bit(array_files(two_rounds / "checkpoints" / "2")[0], np.random.default_rng(0))
     with opened(two_rounds) as checkpoints, pytest.raises(UserError) as error:

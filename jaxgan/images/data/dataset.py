@@ -3,12 +3,17 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from etils import epath
 
+from jaxgan.core import files
 from jaxgan.core.data_files import Problem
+from jaxgan.core.errors import UserError
 
+DATA = "data.json"
+"""The file of a run that describes its data."""
 UNLABELLED = -1
 
 
@@ -75,6 +80,27 @@ def digests(train: Images, valid: Images) -> bytes:
         for name, images in sets.items()
     }
     return (json.dumps(plain, indent=1) + "\n").encode()
+
+
+def described(folder: epath.Path, part: str = "train") -> dict[str, Any]:
+    """Returns what data.json says about the data of a run: "shape", "classes" and more.
+
+    Args:
+        folder: of the run.
+        part: "train" or "valid".
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    path = folder / DATA
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())[part]
+        shape, classes = tuple(map(int, found["shape"])), tuple(map(str, found["classes"]))
+        return {**found, "shape": shape, "classes": classes}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"{path} cannot be read ({files.reason(error)}): restore it, or train again"
+        ) from error
 
 
 def _digest(images: Images) -> str:

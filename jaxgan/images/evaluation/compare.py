@@ -18,7 +18,8 @@ from jaxgan.core import config as configs
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, writable
 from jaxgan.core.recipe import EvaluationRequest
-from jaxgan.images.commands import DATA, GRID
+from jaxgan.images.commands import GRID
+from jaxgan.images.data.dataset import DATA, described
 from jaxgan.reporting import report
 from jaxgan.reporting.comparison import config_table, system_names, training_curves
 from jaxgan.reporting.report import Gallery, Image, Panel, Section
@@ -89,7 +90,7 @@ def require_same_data(folders: Mapping[str, epath.Path]) -> None:
         path = folder / DATA
         if not path.exists():
             raise UserError(f"{folder} holds no run of images; compare such runs only")
-        own = json.loads(path.read_text())["valid"]["sha256"]
+        own = described(folder, "valid").get("sha256", "")
         first, digest = first or name, digest or own
         if own != digest:
             raise UserError(

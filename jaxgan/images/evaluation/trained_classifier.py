@@ -1,7 +1,6 @@
 """What a classifier says about images, and the classifier of another run."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -19,10 +18,10 @@ from jaxgan.core.files import absolute
 from jaxgan.core.seeds import load_seed
 from jaxgan.core.state import Player
 from jaxgan.images.data.batches import cover, to_floats
+from jaxgan.images.data.dataset import described
 from jaxgan.images.networks.classifier import PLAYER, make_classifier
 
 RECIPE = "classifier"
-DATA = "data.json"
 BATCH = 500
 """The most images that one call of a program answers for."""
 
@@ -143,14 +142,15 @@ def load_classifier(
             f"{RECIPE!r}"
         )
     player = load_seed(folder, checkpoint, seed_index)[PLAYER].without_training()
-    described = json.loads((folder / DATA).read_text())["train"]
-    shape, classes = tuple(described["shape"]), tuple(described["classes"])
+    found = described(folder)
+    shape, classes = found["shape"], found["classes"]
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(player):
         digest.update(np.ascontiguousarray(leaf).data)
-    network = make_classifier(config, shape, len(classes))
     image = jax.ShapeDtypeStruct((1, *shape), np.float32)
-    _, features = jax.eval_shape(network.apply, player.variables, image)
+    with configs.fits(folder):
+        network = make_classifier(config, shape, len(classes))
+        _, features = jax.eval_shape(network.apply, player.variables, image)
     return TrainedClassifier(
         Classifier(answers_of(network), mesh),
         devices.put_replicated(player, mesh),

@@ -1,7 +1,6 @@
 """The discriminator of another run: what it says about images, and its last hidden layer."""
 
 import dataclasses
-import json
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -17,7 +16,8 @@ from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute
 from jaxgan.core.seeds import load_seed
 from jaxgan.core.state import Player, PyTree
-from jaxgan.images.evaluation.trained_classifier import DATA, Answers, Classifier
+from jaxgan.images.data.dataset import described
+from jaxgan.images.evaluation.trained_classifier import Answers, Classifier
 from jaxgan.images.networks import pair
 
 PLAYER = "discriminator"
@@ -77,8 +77,9 @@ def load_discriminator(
     """
     folder = absolute(workdir)
     config, players = configs.read(folder), load_seed(folder, checkpoint, seed_index)
-    shape = tuple(json.loads((folder / DATA).read_text())["train"]["shape"])
-    network = _network(config, shape, players[PLAYER]) if PLAYER in players else None
+    shape = described(folder)["shape"]
+    with configs.fits(folder):
+        network = _network(config, shape, players[PLAYER]) if PLAYER in players else None
     if network is None:
         raise UserError(
             f"{folder} holds a run of {config.get('recipe')!r}, which has no discriminator of "

@@ -163,22 +163,11 @@ def _joined(x: jax.Array, condition: jax.Array | None) -> jax.Array:
     return x if condition is None else jnp.concatenate([x, condition], axis=-1)
 
 
-def network_settings(config: ConfigDict) -> None:
-    """Adds the settings of the authors' MNIST code to a config: the networks and Adam."""
-    config.latent, config.prior = 100, "uniform"
-    config.generator = ConfigDict({"widths": (500, 500), "reference": 0})
-    config.discriminator = ConfigDict({"widths": (1000, 500, 250, 250, 250)})
-    config.discriminator.input_noise, config.discriminator.noise = 0.3, 0.5
-    config.discriminator.kernels = 0  # of minibatch discrimination; the authors' code has 100
-    config.generator_learning_rate = config.discriminator_learning_rate = 3e-3
-    config.adam_b1, config.adam_b2 = 0.5, 0.999
-
-
 def make_networks(config: ConfigDict, shape: tuple[int, ...], outputs: int) -> pair.Networks:
     """Returns the generator and the discriminator, or classifier, of a config.
 
     Args:
-        config: with the settings of `network_settings`.
+        config: with the settings of `settings.noisy_settings`.
         shape: of a sample.
         outputs: of the discriminator. They do not matter where only the generator is used.
     """

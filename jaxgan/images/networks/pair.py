@@ -85,30 +85,6 @@ class System(Protocol):
         """See above."""
 
 
-def pair_settings(config: ConfigDict, network: str) -> None:
-    """Adds the settings of two networks, "mlp" or "dcgan", and of Adam for both to a config."""
-    # Radford et al. 2016: a momentum of 0.5 instead of 0.9 makes training stable.
-    config.adam_b1, config.adam_b2 = 0.5, 0.999
-    network_settings(config, network)
-
-
-def network_settings(config: ConfigDict, network: str) -> None:
-    """Adds the settings of two networks, "mlp" or "dcgan", and their learning rates to a config."""
-    config.generator_learning_rate = config.discriminator_learning_rate = 2e-4
-    config.network = network
-    config.prior = "normal"
-    config.generator, config.discriminator = ConfigDict(), ConfigDict()
-    if network == "mlp":
-        config.latent = 2
-        config.generator.widths = config.discriminator.widths = (128, 128, 128)
-    else:
-        config.latent = 100  # Radford et al. 2016, as are the numbers of features
-        config.generator.features = 128
-        config.discriminator.features = 64
-        config.generator.normalisation = config.discriminator.normalisation = "batch"
-        config.discriminator.spectral = False
-
-
 def make_networks(
     config: ConfigDict,
     shape: tuple[int, ...],

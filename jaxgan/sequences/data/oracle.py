@@ -8,7 +8,7 @@ import io
 import pickle
 import zipfile
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from etils import epath
 
 from jaxgan.core.errors import UserError
 from jaxgan.core.state import PyTree
+from jaxgan.scores.registry import one_line
 from jaxgan.sequences.networks.language_model import LanguageModel
 
 NAMES = (
@@ -68,14 +69,26 @@ def read_oracle(path: epath.PathLike) -> PyTree:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"config.data.oracle={path} cannot be read as arrays ({error})") from error
+        raise UserError(
+            f"config.data.oracle={path} cannot be read as arrays ({one_line(error)})"
+        ) from error
     params = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
     _check(params, path)
     return params
 
 
-class _Arrays(pickle.Unpickler):
-    """Reads NumPy arrays and refuses everything else that a pickle can contain."""
+class _Arrays(pickle._Unpickler):
+    """Reads NumPy arrays and refuses everything else that a pickle can contain.
+
+    The unpickler in C takes gigabytes for a memo with one entry of a large number. This one, in
+    Python, does so only for a bytearray, which no array needs.
+    """
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        opcode: load
+        for opcode, load in pickle._Unpickler.dispatch.items()
+        if opcode != pickle.BYTEARRAY8[0]
+    }
 
     _ALLOWED = frozenset(
         {
@@ -116,6 +129,9 @@ def _joined(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         raise ValueError(f"expected a list of {len(ARRAYS)} arrays")
     if not all(isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in arrays):
         raise ValueError("expected arrays of floats")
+    size = sum(array.nbytes for array in arrays)
+    if size > LARGEST_BYTES:
+        raise ValueError(f"its arrays take {size} bytes, more than {LARGEST_BYTES}")
     gates = [arrays[1 + 3 * gate : 4 + 3 * gate] for gate in (0, 1, 3, 2)]  # i, f, cell, output
     joined = [np.concatenate(parts, axis=-1) for parts in zip(*gates, strict=True)]
     return dict(zip(NAMES, (arrays[0], *joined, *arrays[-2:]), strict=True))

@@ -8,6 +8,7 @@ from etils import epath
 
 from jaxgan.core import config as configs
 from jaxgan.core import devices
+from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute
 from jaxgan.core.players import load_players
 from jaxgan.core.state import PyTree
@@ -15,6 +16,10 @@ from jaxgan.sequences.data import vocabulary as vocabularies
 from jaxgan.sequences.data.vocabulary import Vocabulary
 from jaxgan.sequences.networks.inference import Inference
 from jaxgan.sequences.networks.language_model import LanguageModel, SequenceModel
+
+LONGEST = 100_000
+"""The most tokens of a sequence: a damaged file may state any number, and memory is taken for it.
+"""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,10 +69,15 @@ def load(workdir: epath.PathLike, checkpoint: str = "last") -> Sampler:
     config = configs.read(folder)
     params = load_players(folder, checkpoint)["generator"].deployed
     vocabulary = None if config.data.kind == "oracle" else vocabularies.read(folder)
-    size, embedding = params["embedding"].shape
-    network = LanguageModel(size, embedding, len(params["recurrent_kernel"]))
     length = vocabulary.length if vocabulary else config.data.length
-    model = SequenceModel(network, length, vocabulary is not None)
+    if not 0 < length <= LONGEST:
+        raise UserError(f"{folder}: its sequences have {length} tokens; at most {LONGEST} are read")
+    with configs.fits(folder):
+        size, embedding = params["embedding"].shape
+        if not (vocabulary or config.data.oracle) and config.data.vocabulary != size:
+            raise ValueError(f"data.vocabulary={config.data.vocabulary}, and {size} were trained")
+        network = LanguageModel(size, embedding, len(params["recurrent_kernel"]))
+        model = SequenceModel(network, length, vocabulary is not None)
     mesh = devices.make_mesh()
     params = devices.put_replicated(params, mesh)
     return Sampler(model, Inference(model, mesh), params, vocabulary)

@@ -54,8 +54,8 @@ from jaxgan.speech.networks.masking import (
 )
 from jaxgan.speech.networks.optimizers import adam
 from jaxgan.speech.networks.spectrogram import MetricDiscriminator, check_discriminator
-from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES
-from jaxgan.speech.training import check, open_training
+from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES, check
+from jaxgan.speech.training import open_training
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,8 +33,8 @@ from jaxgan.speech.data.batching import Batch
 from jaxgan.speech.losses import DISTANCES, mask_distance
 from jaxgan.speech.networks.masking import Masking, init_generator, make_denoiser, make_masking
 from jaxgan.speech.networks.optimizers import adam
-from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES
-from jaxgan.speech.training import check, open_training
+from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES, check
+from jaxgan.speech.training import open_training
 
 
 @dataclasses.dataclass(frozen=True)

@@ -71,8 +71,8 @@ from jaxgan.speech.networks.masking import (
 from jaxgan.speech.networks.optimizers import adam
 from jaxgan.speech.networks.spectrogram import MetricDiscriminator, check_discriminator
 from jaxgan.speech.networks.stft import magnitude, stft
-from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES
-from jaxgan.speech.training import Training, check, enhance_step, open_training
+from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES, check
+from jaxgan.speech.training import Training, enhance_step, open_training
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,8 +56,8 @@ from jaxgan.speech.networks.masking import (
 )
 from jaxgan.speech.networks.optimizers import adam
 from jaxgan.speech.networks.stft import magnitude, stft
-from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES
-from jaxgan.speech.training import check, open_training, require_scores
+from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES, check
+from jaxgan.speech.training import open_training, require_scores
 
 ScoreInStep = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 """`TrainingScores.in_step`: (reference, estimate, lengths) -> raw and mapped scores [B, S]."""

@@ -51,8 +51,8 @@ from jaxgan.speech.networks.masking import (
     make_masking,
 )
 from jaxgan.speech.networks.optimizers import adam
-from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES
-from jaxgan.speech.training import check, open_training, require_scores
+from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES, check
+from jaxgan.speech.training import open_training, require_scores
 
 
 @dataclasses.dataclass(frozen=True)

@@ -51,8 +51,8 @@ from jaxgan.speech.networks.segan import (
     make_denoiser,
     make_waveforms,
 )
-from jaxgan.speech.settings import CHOICES, RANGES
-from jaxgan.speech.training import Training, check, open_training
+from jaxgan.speech.settings import CHOICES, RANGES, check
+from jaxgan.speech.training import Training, open_training
 
 
 @dataclasses.dataclass(frozen=True)

@@ -122,3 +122,28 @@ def test_the_drawn_oracle_is_normal_and_the_same_again():
     for leaf in jax.tree.leaves(one):
         assert leaf.std() == pytest.approx(1.0, abs=0.15)
     assert not np.array_equal(one["embedding"], draw_oracle(model, 1)["embedding"])
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (
+            b"\x80\x02]r\xff\xff\xff\x7f.",
+            "expected a list of 15 arrays",
+        ),  # one entry, number 2**31 - 1
+        (b"\x80\x05\x96\x00\x00\x00\x00\x02\x00\x00\x00.", "KeyError"),  # a bytearray of 8 GiB
+        (b"", "EOFError"),
+        (b"\x80\x04\x95", "unpack requires a buffer of 8 bytes"),
+        (pickle.dumps(np.ndarray)[:-1] + b"(J\x00\x00\x00\x7ftR.", "expected a list"),
+    ],
+)
+def test_a_pickle_that_asks_for_memory_is_refused_with_a_reason(tmp_path, content, reason):
+    path = tmp_path / "memo.pkl"
+    path.write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(UserError, match=rf"memo\.pkl cannot be read as arrays \(.*{reason}"):
+        read_oracle(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # NumPy's array of zeros or of nothing takes no memory until it is used.
+    assert peak < 2**20 or reason == "expected a list"
