@@ -5,10 +5,9 @@ The same command again continues a run that was stopped.
 
 import argparse
 import contextlib
-import sys
 
+from jaxgan.core import command
 from jaxgan.core.command import Parser
-from jaxgan.core.errors import NonFiniteError, UserError
 from jaxgan.core.signals import STOPPED
 
 # Nothing here imports jax before main() does: the worker processes that compute scores import this
@@ -64,20 +63,5 @@ def train(argv: list[str] | None) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Returns the exit status.
-
-    0: done, or stopped after a round; 1: a value is not finite; 2: a mistake of the user's; 130:
-    interrupted.
-    """
-    try:
-        train(argv)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except NonFiniteError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(STOPPED, file=sys.stderr)
-        return 130
-    return 0
+    """Returns the exit status; see `command.run`. It is 0 for a run that stopped after a round."""
+    return command.run(lambda: train(argv), STOPPED)

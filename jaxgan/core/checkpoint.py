@@ -19,6 +19,7 @@ import dataclasses
 import logging
 import math
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
@@ -42,6 +43,14 @@ FORMAT = 2
 
 # orbax logs, with tracebacks and from several threads, the errors that it also raises.
 logging.getLogger("absl").addFilter(lambda record: "/orbax/" not in record.pathname)
+# When one write fails, orbax raises its error and forgets the tasks of the others.
+logging.getLogger("asyncio").addFilter(lambda record: not _is_from_orbax(record.exc_info))
+
+
+def _is_from_orbax(raised: Any) -> bool:
+    """Returns whether orbax is in the traceback of a log record's `exc_info`."""
+    trace = raised[2] if raised else None
+    return any("/orbax/" in frame.f_code.co_filename for frame, _ in traceback.walk_tb(trace))
 
 
 def _silence_closed_loops() -> None:

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from jaxgan.core.errors import UserError
+from jaxgan.core import signals
+from jaxgan.core.errors import NonFiniteError, UserError
 
 ONE_SEED = "only systems of images and of control train several seeds in one run"
 """Why other systems refuse --seed_index."""
@@ -45,21 +46,26 @@ def refuse_flags(why: str, **flags: object) -> None:
 
 
 def run(action: Callable[[], None], stopped: str = "stopped") -> int:
-    """Runs a command and prints a mistake of the user's in one line.
+    """Runs a command and prints why it ended early in one line.
 
     Args:
         action: what the command does.
-        stopped: the message after Ctrl-C.
+        stopped: the message after Ctrl-C or SIGTERM.
 
     Returns:
-        The exit status: 0 if done, 2 after a mistake of the user's, 130 after Ctrl-C.
+        The exit status: 0 if done, 1 if a value is not finite, 2 after a mistake of the user's, 130
+        after Ctrl-C or SIGTERM.
     """
-    try:
-        action()
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(stopped, file=sys.stderr)
-        return 130
+    with signals.raised(stopped):
+        try:
+            action()
+        except UserError as error:
+            print(error, file=sys.stderr)
+            return 2
+        except NonFiniteError as error:
+            print(error, file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print(stopped, file=sys.stderr)
+            return signals.INTERRUPTED
     return 0

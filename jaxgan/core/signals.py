@@ -1,18 +1,86 @@
-"""Ctrl-C and SIGTERM: the first one ends a run after its round, the second one at once."""
+"""Ctrl-C and SIGTERM: how a command stops, and how a training run stops after its round."""
 
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 STOPPED = "stopped at once; the same command continues from the last checkpoint"
+INTERRUPTED = 130
+"""The exit status after Ctrl-C or SIGTERM."""
+NUMBERS = (signal.SIGINT, signal.SIGTERM)
 _STANDARD_ERROR = 2
+_AGAIN_SECONDS = 0.05
 _SAME_REQUEST_SECONDS = 1.0
 """Signals within this time count as one: a launcher may forward a signal that the terminal has also
 sent to the program itself."""
+
+
+@contextlib.contextmanager
+def raised(stopped: str) -> Iterator[None]:
+    """Makes SIGINT and SIGTERM raise KeyboardInterrupt in the block, and never get lost there.
+
+    Python drops an exception that a signal handler raises during a callback of the garbage
+    collector or a destructor, after a report on standard error. This drops the report and raises
+    the exception again. Imports catch exceptions of all kinds, and there is nothing to clean up
+    then, so a signal during an import ends the process immediately, with status 130. So does a
+    second signal, while the block cleans up.
+
+    Python delivers signals to the main thread, so in any other thread this does nothing.
+
+    Args:
+        stopped: the message if the process ends immediately.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    report = sys.unraisablehook
+    first: float | None = None
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        repeated = first is not None
+        if first is not None and time.monotonic() - first < _SAME_REQUEST_SECONDS:
+            return
+        first = time.monotonic()
+        if repeated or _imports(frame):
+            os.write(_STANDARD_ERROR, f"{stopped}\n".encode())
+            os._exit(INTERRUPTED)
+        raise KeyboardInterrupt
+
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        nonlocal first
+        if isinstance(unraisable.exc_value, KeyboardInterrupt):
+            first = None
+            # To the main thread, which may wait in a call of the operating system.
+            signalled = (threading.main_thread().ident, signal.SIGINT)
+            again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, signalled)
+            again.daemon = True
+            again.start()
+        else:
+            report(unraisable)
+
+    before = [signal.signal(number, handle) for number in NUMBERS]
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = report
+        for number, handler in zip(NUMBERS, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Returns whether a frame or one of its callers is Python's import system."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Stop:
@@ -53,15 +121,14 @@ def listen(reply: Callable[[str], str]) -> Iterator[Stop]:
             # The progress bar hides the cursor of a terminal.
             shown = "\x1b[?25h" if os.isatty(_STANDARD_ERROR) else ""
             os.write(_STANDARD_ERROR, f"{shown}\n{STOPPED}\n".encode())
-            os._exit(130)
+            os._exit(INTERRUPTED)
 
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, handle) for number in numbers]
+    before = [signal.signal(number, handle) for number in NUMBERS]
     try:
         yield stop
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in zip(NUMBERS, before, strict=True):
             signal.signal(number, handler)

@@ -71,6 +71,7 @@ class WorkerProcess:
                 ],
                 env={**os.environ, **_ENVIRONMENT},
                 stdin=subprocess.DEVNULL,
+                process_group=0,  # the terminal's Ctrl-C is for the parent
                 pass_fds=(child.fileno(),),
             )
         self._socket = parent
@@ -156,8 +157,12 @@ def _script(
     options: tuple[Any, ...],
     limit_seconds: float,
 ) -> str:
+    # A scheduler's SIGTERM reaches all processes, but the parent handles it: it may still need the
+    # scores of the current step.
     # Use the parent's sys.path: a user's score may be a module next to the training script.
     return (
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); "
         f"import sys; sys.path[:] = {sys.path!r}; from jaxgan.scores.worker import main; "
         f"main({descriptor}, {tuple(names)!r}, {load!r}, {options!r}, {limit_seconds})"
     )
@@ -179,17 +184,14 @@ def main(
         options: see `WorkerProcess`.
         limit_seconds: time after which one measure of one task kills this process.
     """
-    # Ctrl-C and a scheduler's SIGTERM reach the whole process group, but the parent handles them:
-    # it may still need the scores of the current step.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # Output printed by a score must not mix with the parent's standard output.
     os.dup2(2, 1)
-    with socket.socket(fileno=descriptor) as connection, connection.makefile("rwb") as stream:
-        try:
+    try:
+        # Closing the stream writes what the parent did not read, so that may raise as well.
+        with socket.socket(fileno=descriptor) as connection, connection.makefile("rwb") as stream:
             _serve(stream, names, load, options, limit_seconds)
-        except (EOFError, OSError, pickle.UnpicklingError):
-            return
+    except (EOFError, OSError, pickle.UnpicklingError):
+        return
 
 
 def _serve(

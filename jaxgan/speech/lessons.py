@@ -22,6 +22,9 @@ from jaxgan.speech.data.corpus import PairCorpus
 from jaxgan.speech.data.replay import make_record, replay_batches
 from jaxgan.speech.training import Training
 
+NOISY_REQUESTS = 2
+"""How many rounds score a noisy utterance that has no score: the first worker may have failed."""
+
 
 class Lesson(NamedTuple):
     """What a discriminator learns from one batch.
@@ -62,7 +65,7 @@ class Lessons:
         self._fixed = isinstance(training.corpus, PairCorpus)
         shape = (len(training.corpus), len(training.scores.names))
         self._noisy_labels = np.full(shape, np.nan, np.float32)
-        self._known = np.zeros(len(training.corpus), bool)
+        self._requests = np.zeros(len(training.corpus), np.int64)
         self._stack = training.by_rows(self._labels)
 
     def of_enhanced(self, values: Sequence[np.ndarray]) -> np.ndarray:
@@ -107,10 +110,10 @@ class Lessons:
             Labels float32 [B, S], and bool [B], whether an utterance's labels are known. The labels
             of an utterance that is known to have no score are NaN.
         """
-        known = (rows.utterance >= 0) & self._known[rows.utterance]
-        return np.where(
-            known[:, None], self._noisy_labels[rows.utterance], np.float32(np.nan)
-        ), known
+        labels, requests = self._noisy_labels[rows.utterance], self._requests[rows.utterance]
+        settled = np.isfinite(labels).all(axis=1) | (requests >= NOISY_REQUESTS)
+        known = (rows.utterance >= 0) & settled
+        return np.where(known[:, None], labels, np.float32(np.nan)), known
 
     def remember(self, rows: Sequence[Rows], labels: Sequence[np.ndarray]) -> None:
         """Stores the noisy speech's labels for later rounds, from float32 [B, K, S] of batches."""
@@ -119,7 +122,7 @@ class Lessons:
         for row, label in zip(rows, labels, strict=True):
             filled = row.utterance >= 0
             self._noisy_labels[row.utterance[filled]] = label[filled, -1]
-            self._known[row.utterance[filled]] = True
+            self._requests[row.utterance[filled]] += 1
 
     def in_step(
         self, batch: Batch, enhanced: jax.Array, known: tuple[jax.Array, jax.Array]

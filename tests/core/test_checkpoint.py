@@ -1,5 +1,6 @@
 import contextlib
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -452,3 +453,15 @@ def test_finding_checkpoints(two_rounds, tmp_path_factory):
             checkpoint.find(two_rounds, asked)
     with pytest.raises(UserError, match="holds no checkpoint; train first"):
         checkpoint.find(tmp_path_factory.mktemp("empty"), "best")
+
+
+def test_errors_that_orbax_forgot_are_not_logged():
+    """After a failed write, asyncio logs the errors of the other writes with their tracebacks."""
+    logger = logging.getLogger("asyncio")
+    for path, logged in (("site-packages/orbax/checkpoint/x.py", False), ("own.py", True)):
+        try:
+            exec(compile("raise OSError", f"/{path}", "exec"))
+        except OSError:
+            raised = sys.exc_info()
+        record = logger.makeRecord("asyncio", 40, path, 1, "never retrieved", (), raised)
+        assert bool(logger.filter(record)) == logged

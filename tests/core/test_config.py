@@ -1,10 +1,13 @@
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from ml_collections import ConfigDict
 
+from jaxgan import recipes
 from jaxgan.core import config as configs
 from jaxgan.core.errors import UserError
 
@@ -181,3 +184,114 @@ def test_values_that_are_not_allowed_are_refused_and_the_key_is_named(key, value
     config.update_from_flattened_dict({key: value})
     with pytest.raises(UserError, match=message):
         configs.check_values(config, *limits)
+
+
+OWN = """
+from ml_collections import ConfigDict
+from jaxgan.images.settings import pair_settings, run_settings
+
+def changed(config, **values):
+    return ConfigDict({{**config.to_dict(), **values}})
+
+def get_config(preset=None):
+    config = run_settings("gan", rounds=1, batch_size=8)
+    pair_settings(config, "mlp")
+    config.update(dict(loss="hinge", smoothing=0.0, noise=0.0, noise_steps=9, packing=1))
+    {change}
+    return config
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "config.batch_sise = 4",
+            r"own\.py: config\.batch_sise is unknown; did you mean batch_size\?",
+        ),
+        ("config.data.rooot = ''", r"config\.data\.rooot is unknown; did you mean data\.root\?"),
+        ("config.generator.widht = 3", r"config\.generator\.widht is unknown; did you mean"),
+        ("config.fetures = 3", r"config\.fetures is unknown; did you mean features\?"),
+        ("del config.packing", r"own\.py: config\.packing is missing, such as packing=1"),
+        ("del config.data.ring", r"config\.data\.ring is missing"),
+        ("config = changed(config, rounds=2.5)", r"config\.rounds=2\.5: expected int, such as 50"),
+        ("config = changed(config, dtype=4)", r"config\.dtype=4: expected str, such as"),
+        ("config.generator.widths = (8, 'a')", r"config\.generator\.widths=\(8, 'a'\): expected"),
+        ("config.noise = 1", ""),
+        ("config.generator.features = 3", ""),  # of another network, in configs/dcgan.py
+        ("config.recipe = 'a.module_of_ones_own'; config.anything = 3", ""),
+    ],
+)
+def test_the_keys_of_a_users_own_config_are_those_of_its_recipe(tmp_path, change, message):
+    path = tmp_path / "own.py"
+    path.write_text(OWN.format(change=change))
+    if not message:
+        configs.load(str(path))
+        return
+    with pytest.raises(UserError, match=message) as error:
+        configs.load(str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_every_recipe_has_a_config_that_says_its_keys():
+    assert {config.recipe for config in configs._own_configs()} == set(recipes.RECIPES)
+
+
+def nested(depth):
+    return '{"recipe": "gan", "x": ' + '{"a":' * depth + "1" + "}" * depth + "}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[1, 2]", "it holds a list in place of an object"),
+        ('"gan"', "it holds a str in place of an object"),
+        (nested(900), "recursion"),
+        (nested(100_000), "recursion"),
+        ({"seed": "one"}, "seed='one': expected int, such as 0"),
+        ({"data": 5}, "data=5: expected a section with"),
+        ({"data": {}}, "data.grid25 is missing"),
+        ({"generator": {"widths": 3}}, "generator.widths=3: expected tuple"),
+    ],
+)
+def test_a_damaged_config_of_a_run_is_refused_in_one_line(tmp_path, content, message):
+    if isinstance(content, dict):
+        content = json.dumps({**configs.to_plain(configs.load("gan:tiny")), **content})
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(UserError) as error:
+        configs.read(tmp_path)
+    assert str(error.value).startswith(f"{tmp_path}/config.json")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_run_of_another_version_may_have_more_or_fewer_keys(tmp_path):
+    config = configs.load("gan:tiny")
+    del config.packing
+    config.removed_since = 3
+    configs.write(config, tmp_path)
+    assert configs.read(tmp_path).removed_since == 3
+
+
+def test_a_folder_in_the_place_of_the_config_is_refused(tmp_path):
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(UserError, match=r"config\.json cannot be read \(.*Is a directory\)"):
+        configs.read(tmp_path)
+
+
+def test_networks_that_do_not_fit_the_config_are_reported_in_one_line(tmp_path):
+    with (
+        pytest.raises(UserError, match=r"does not describe the networks .*ValueError: first\)"),
+        configs.fits(tmp_path),
+    ):
+        raise ValueError("first\nsecond")
+    with pytest.raises(UserError, match=r"^its own message$"), configs.fits(tmp_path):
+        raise UserError("its own message")
+
+
+def test_no_config_imports_jax():
+    """Mistakes in flags and configs are reported before jax, which takes a second, is imported."""
+    program = "import sys; from jaxgan.core import config; config._own_configs(); "
+    program += "print('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr

@@ -22,6 +22,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.progress import Progress
 
+from jaxgan.core import command
 from jaxgan.core.data_files import Problem, existing_folder
 from jaxgan.core.download import fetch, progress_bars
 from jaxgan.core.errors import UserError
@@ -159,17 +160,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--base-url", default=BASE_URL, help="another URL with the same zip files")
     parser.add_argument("--keep-zips", action="store_true", help="do not delete the zip files")
     options = parser.parse_args(arguments)
-    try:
+
+    def action() -> None:
         with progress_bars() as progress:
             download(options.folder, options.base_url, options.keep_zips, progress)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command continues from here", file=sys.stderr)
-        return 130
-    print(f"VoiceBank-DEMAND is in {options.folder}")
-    return 0
+        print(f"VoiceBank-DEMAND is in {options.folder}")
+
+    return command.run(action, "interrupted; the same command continues from here")
 
 
 if __name__ == "__main__":
