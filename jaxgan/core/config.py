@@ -99,6 +99,7 @@ def read(workdir: epath.PathLike) -> ConfigDict:
             configs, or holds a value of another type.
     """
     path = epath.Path(workdir) / CONFIG_FILE
+    files.check_reachable(path)
     try:
         content = json.loads(path.read_text())
         if not isinstance(content, dict):
@@ -182,6 +183,11 @@ def check_continues(
 
     More rounds and the keys of `may_change` are the only differences allowed.
     """
+    if old.get("recipe") != new.get("recipe"):
+        raise UserError(
+            f"{workdir} holds a run of {old.get('recipe')!r}, not of {new.get('recipe')!r}; give "
+            "another --workdir for a new run"
+        )
     refused = [
         f"{key} was {before!r} and is now {after!r}"
         for key, before, after in differences(old, new)

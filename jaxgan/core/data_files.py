@@ -1,6 +1,7 @@
 """Files of data that a user gives: finds them, and reports those that cannot be used."""
 
 import os
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,9 @@ from pathlib import Path
 from jaxgan.core.errors import UserError
 
 SKIPPED = "skipped"
+EXAMPLES = 3
+"""Files of one reason that `summarise` names."""
+_VARIABLE = re.compile(r"\S*/\S*|\d+(\.\d+)?")
 LISTED_IN_ERROR = 10
 """Files that the error of `refuse` names; it only counts the others."""
 
@@ -29,6 +33,26 @@ class Problem:
     def __str__(self) -> str:
         """Returns one line: the file, the reason and the action."""
         return printable(f"{self.path}: {self.reason}; {self.action}")
+
+
+def summarise(problems: Sequence[Problem]) -> list[str]:
+    """Returns lines for the screen: the number of files for each reason, with three examples.
+
+    Reasons that only differ in numbers and paths count as one.
+    """
+    groups: dict[str, list[Problem]] = {}
+    for problem in problems:
+        kind = _VARIABLE.sub("#", f"{problem.reason}; {problem.action}")
+        groups.setdefault(kind, []).append(problem)
+    lines = []
+    for group in sorted(groups.values(), key=len, reverse=True):
+        if len(group) <= EXAMPLES:
+            lines += [str(problem) for problem in group]
+            continue
+        named = ", ".join(problem.path for problem in group[:EXAMPLES])
+        example = f"{group[0].reason}; {group[0].action}"
+        lines.append(printable(f"{count_files(len(group))} such as {named}: {example}"))
+    return lines
 
 
 def printable(text: str) -> str:

@@ -24,6 +24,19 @@ def absolute(workdir: epath.PathLike) -> epath.Path:
     return path if is_remote(path) else path.expanduser().absolute()
 
 
+def check_reachable(folder: epath.Path) -> None:
+    """Raises UserError if a folder in an object store cannot be reached."""
+    if not is_remote(folder):
+        return
+    try:
+        folder.exists()
+    except Exception as error:  # each kind of store has its own errors
+        raise UserError(
+            f"{folder} cannot be reached ({reason(error)}): check its name, the network and your "
+            "credentials"
+        ) from error
+
+
 def replace(path: epath.Path, data: bytes) -> None:
     """Writes a file so that a reader finds either the old content or all of the new content."""
     if is_remote(path):

@@ -25,7 +25,7 @@ from jaxgan.core import config as configs
 from jaxgan.core import history as history_files
 from jaxgan.core.checkpoint import Checkpoints, Position
 from jaxgan.core.errors import NonFiniteError, UserError
-from jaxgan.core.files import absolute, claimed, replace, writable
+from jaxgan.core.files import absolute, check_reachable, claimed, replace, writable
 from jaxgan.core.finite import not_finite
 from jaxgan.core.log import Log
 from jaxgan.core.players import adopt
@@ -52,6 +52,7 @@ def check(config: ConfigDict, workdir: epath.PathLike, may_change: Collection[st
     """
     settings.check(config)
     workdir = absolute(workdir)
+    check_reachable(workdir)
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir} is a file; give a folder")
     done = checkpoint.completed(workdir)
@@ -116,6 +117,7 @@ def run(
         stack.enter_context(compiling.reported(display.compiling))
         _write_config(config, workdir)
         _write_files(recipe.files, workdir, done)
+        _write_reports(getattr(recipe, "reports", {}), workdir)
         checkpoints = stack.enter_context(
             contextlib.closing(Checkpoints(workdir, recipe.history_window))
         )
@@ -331,7 +333,8 @@ def _starting_point(
     # 3. The players of another run.
     if config.get("init_from"):
         which = config.get("init_checkpoint", "best")
-        adopted = adopt(state, config.init_from, which, recipe.optional_players)
+        fresh = getattr(recipe, "fresh_players", ())
+        adopted = adopt(state, config.init_from, which, recipe.optional_players, fresh)
         return adopted, (), Position()
     # 4. From scratch.
     return state, (), Position()
@@ -359,6 +362,13 @@ def _write_files(files: Mapping[str, bytes], workdir: epath.Path, done: int) -> 
             )
         with writable(workdir):
             replace(path, data)
+
+
+def _write_reports(reports: Mapping[str, bytes], workdir: epath.Path) -> None:
+    if jax.process_index() == 0:
+        with writable(workdir):
+            for name, data in reports.items():
+                replace(workdir / name, data)
 
 
 def _greeting(workdir: epath.Path, config: ConfigDict, position: Position) -> str:

@@ -49,6 +49,7 @@ def adopt(
     workdir: epath.PathLike,
     checkpoint: str = "best",
     optional: Collection[str] = (),
+    fresh: Collection[str] = (),
 ) -> RunState:
     """Returns a fresh state with the deployed networks of another run; all else stays fresh.
 
@@ -57,6 +58,7 @@ def adopt(
         workdir: the other run's folder.
         checkpoint: as for `load_players`.
         optional: players that the other run may lack; those stay fresh, too.
+        fresh: players that stay fresh in any case.
 
     Raises:
         UserError: the other run lacks a player that is not optional, or an array of a player has
@@ -67,7 +69,7 @@ def adopt(
     if missing:
         raise UserError(f"init_from={workdir}: that run has no player {', '.join(missing)}")
     players = dict(state.players)
-    for name in sorted(state.players.keys() & loaded.keys()):
+    for name in sorted((state.players.keys() & loaded.keys()) - set(fresh)):
         player, other = state.players[name], loaded[name]
         params = _adopt(player.params, other.deployed, f"{workdir}: {name}.params")
         players[name] = dataclasses.replace(

@@ -45,6 +45,10 @@ class Recipe(Protocol):
             continues only if they are unchanged.
         optional_players: the players that the run named by `config.init_from` may lack. They start
             from their initial values.
+        reports: small files, bytes by name, that the loop writes to the run's folder at each
+            start. A recipe without any may lack this attribute.
+        fresh_players: the players that never start from those of `config.init_from`. A recipe
+            without any may lack this attribute.
         history_window: how many of the last rounds' records later rounds need; None: all of them.
     """
 

@@ -46,6 +46,7 @@ class StepRecipe:
         check: is given the metrics of every round, and raises UserError if nothing can be learned.
         close: stops what the data started.
         files: as `Recipe.files`.
+        reports: as `Recipe.reports`.
         optional_players: as `Recipe.optional_players`.
         shared: pytrees of arrays on the devices that every step receives after its batch, such as
             data that the batches index.
@@ -68,6 +69,7 @@ class StepRecipe:
         check: Callable[[Mapping[str, float]], None] | None = None,
         close: Callable[[], None] | None = None,
         files: Mapping[str, bytes] | None = None,
+        reports: Mapping[str, bytes] | None = None,
         optional_players: Sequence[str] = (),
         shared: Sequence[PyTree] = (),
         batches: int = BATCHES,
@@ -76,7 +78,7 @@ class StepRecipe:
     ) -> None:
         self.init = init_on_host(init, mesh, shardings)
         self.evaluate = evaluate
-        self.files = files or {}
+        self.files, self.reports = files or {}, reports or {}
         self.optional_players = tuple(optional_players)
         whole = devices.replicated(mesh)
         self._steps = Steps(step, mesh, moves, batches, (shardings or whole, whole))

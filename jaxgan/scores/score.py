@@ -4,6 +4,7 @@ A score needs no gradient and does not depend on jax: it takes NumPy arrays on t
 """
 
 import dataclasses
+import logging
 import math
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,9 @@ Measure = Callable[[np.ndarray, np.ndarray, int], float]
 """(reference float64 [n], estimate float64 [n], sample rate in Hz) -> raw score."""
 
 INT16_SCALE = 32768.0
+_ROUNDING = 1e-5
+_clipped: set[str] = set()
+_log = logging.getLogger(__name__)
 
 
 class Unscorable(Exception):  # noqa: N818  (an outcome of measuring, not a defect)
@@ -102,8 +106,22 @@ class Score:
         if not self.higher_is_better:
             worst, best = best, worst
         unit = (raw - worst) / (best - worst)
+        if isinstance(unit, float | np.ndarray | np.generic):  # not while jax traces it
+            _report_clipped(self, np.atleast_1d(raw), np.atleast_1d(unit))
         # np.clip fails on traced JAX arrays, and Python floats have no `clip` method.
         return unit.clip(0.0, 1.0) if hasattr(unit, "clip") else min(max(unit, 0.0), 1.0)
+
+
+def _report_clipped(score: Score, raw: np.ndarray, unit: np.ndarray) -> None:
+    """Logs, once for each score, that the range map clips a value."""
+    beyond = raw[(unit < -_ROUNDING) | (unit > 1 + _ROUNDING)]
+    if len(beyond) and score.name not in _clipped:
+        _clipped.add(score.name)
+        _log.warning(
+            "%s: the score %.4g is outside of its declared range of %g to %g and is clipped to it "
+            "for training (logged once)",
+            *(score.name, beyond[0], score.lowest, score.highest),
+        )
 
 
 def cache_last(measure: Measure) -> Measure:

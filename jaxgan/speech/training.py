@@ -54,6 +54,7 @@ class Training:
         scores: those of `config.score`.
         loader: of the training data.
         files: what identifies the data, for `Recipe.files`.
+        reports: the unusable files, for `Recipe.reports`.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Training:
         self.corpus = corpora.train
         self.denoiser = denoiser
         self.files = {"data.json": corpora.digests()}
+        self.reports = corpora.report.files()
         names = score_names(config.score)
         self.scores = TrainingScores(names, config.score_map, config.scoring.where, pool, mesh)
         self._pool = pool
@@ -169,6 +171,7 @@ class Training:
             check=check,
             close=self.close,
             files=self.files,
+            reports=self.reports,
             optional_players=optional_players,
         )
 

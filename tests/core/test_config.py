@@ -295,3 +295,11 @@ def test_no_config_imports_jax():
     program += "print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
+
+
+def test_a_run_of_another_recipe_is_named_without_its_differences():
+    old, new = ConfigDict({"recipe": "segan", "a": 1}), ConfigDict({"recipe": "metricgan", "b": 2})
+    with pytest.raises(UserError) as error:
+        configs.check_continues(old, new, "run", ())
+    message = "run holds a run of 'segan', not of 'metricgan'; give another --workdir for a new run"
+    assert str(error.value) == message

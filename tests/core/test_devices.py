@@ -112,6 +112,7 @@ def test_clusters_of_several_processes_are_joined(monkeypatch, environment, join
 
 
 def test_the_compilation_cache_is_in_the_users_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.delenv("JAXGAN_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     before = jax.config.jax_compilation_cache_dir
     seconds = jax.config.jax_persistent_cache_min_compile_time_secs

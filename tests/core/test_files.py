@@ -11,7 +11,7 @@ import toy
 from etils import epath
 from fsspec.implementations.memory import MemoryFileSystem
 
-from jaxgan.core import checksums, files, history, log
+from jaxgan.core import checksums, files, history, log, loop
 from jaxgan.core import config as configs
 from jaxgan.core.errors import UserError
 
@@ -116,3 +116,16 @@ def test_a_disk_without_locks_keeps_nobody_out(tmp_path, monkeypatch):
     with contextlib.ExitStack() as stack:
         for _ in range(2):
             stack.enter_context(files.claimed(epath.Path(tmp_path)))
+
+
+def test_a_store_that_cannot_be_reached_is_reported_in_one_line(monkeypatch):
+    def fail(path):
+        raise ImportError("Please install gcsfs\nto access it")
+
+    monkeypatch.setattr(type(epath.Path("gs://bucket/run")), "exists", fail)
+    with pytest.raises(UserError) as error:
+        configs.read("gs://bucket/run")
+    assert str(error.value).startswith("gs://bucket/run/config.json cannot be reached (Please")
+    with pytest.raises(UserError, match=r"^gs://bucket/run cannot be reached \(Please install"):
+        loop.check(toy.get_config(), "gs://bucket/run")
+    files.check_reachable(epath.Path("/nowhere"))

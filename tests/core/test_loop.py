@@ -195,3 +195,10 @@ def test_a_second_run_in_the_same_folder_is_refused_and_disturbs_nothing(recipe,
     assert len(refused) == 2
     assert [row["round"] for row in log.read(tmp_path)] == [1, 2]
     assert json.loads((tmp_path / "config.json").read_text())["rounds"] == 2
+
+
+def test_reports_are_written_at_each_start_and_may_change(recipe, tmp_path):
+    for rounds, text in ((1, b"one"), (2, b"two")):
+        reporting = toy.changed(recipe, reports={"left_out.txt": text})
+        loop.run(reporting, toy.get_config(rounds=rounds), tmp_path)
+        assert (tmp_path / "left_out.txt").read_bytes() == text

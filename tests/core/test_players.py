@@ -104,3 +104,18 @@ def test_a_player_that_cannot_be_adopted_is_named(trained):
     other.players["d"].params["layers"][1]["extra"] = jnp.ones(1)
     with pytest.raises(UserError, match="layers/1/extra exists only here"):
         adopt(other, trained)
+
+
+def test_players_that_must_stay_fresh_are_not_adopted(recipe, uninterrupted):
+    fresh = recipe.init(jax.random.key(5))
+    adopted = adopt(fresh, uninterrupted, fresh=("discriminator",))
+    same = {
+        name: all(
+            np.array_equal(a, b)
+            for a, b in zip(
+                *(jax.tree.leaves(s.players[name].params) for s in (fresh, adopted)), strict=True
+            )
+        )
+        for name in fresh.players
+    }
+    assert same == {"discriminator": True, "generator": False}

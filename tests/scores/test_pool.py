@@ -149,7 +149,8 @@ def test_workers_run_in_parallel_in_separate_processes(faulty_scores):
 
 
 def test_workers_load_neither_jax_nor_the_callers_program(faulty_scores):
-    assert "jax" in sys.modules
+    import jax  # noqa: F401
+
     with ScorePool([f"{faulty_scores}:loaded"], workers=1) as pool:
         assert pool.submit(*pair(10)).result() == {f"{faulty_scores}:loaded": 0.0}
 

@@ -99,3 +99,14 @@ def test_the_map_is_chosen_by_name():
     assert with_map(score, "range") == by_range(score)
     with pytest.raises(UserError, match=r"score_map.*'papers'.*'paper' or 'range'"):
         with_map(score, "papers")
+
+
+def test_a_clipped_score_is_reported_once_with_its_value(caplog, monkeypatch):
+    monkeypatch.setattr("jaxgan.scores.score._clipped", set())
+    for raw in (1.0, math.nan, np.array([0.5, 2.5], np.float32), 9.0):
+        DIFFERENCE.normalise(raw)
+    assert caplog.messages == [
+        f"{DIFFERENCE.name}: the score 2.5 is outside of its declared range of "
+        f"{DIFFERENCE.lowest:g} to {DIFFERENCE.highest:g} and is clipped to it for training "
+        "(logged once)"
+    ]

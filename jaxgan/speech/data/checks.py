@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxgan.core.data_files import Problem, count_files
+from jaxgan.core.data_files import Problem, count_files, summarise
 from jaxgan.speech.data.audio import FULL_SCALE, SAMPLE_RATE, reason_too_long
 
+LEFT_OUT = "left_out.txt"
+"""The file, in the folder of a run or of an evaluation, that names all unusable files."""
 HOP = 256
 """Samples between the starts of two STFT frames."""
 SHORTEST_SECONDS = 0.25
@@ -65,9 +67,16 @@ class DataReport:
     problems: tuple[Problem, ...]
 
     def __str__(self) -> str:
-        """Returns one line per set and, under a heading, one per problem."""
+        """Returns one line per set and, under a heading, the problems by their reasons."""
         lines = list(self.summary)
         if self.problems:
-            lines.append(f"{count_files(len(self.problems))} cannot be used as found:")
-            lines.extend(f"  {problem}" for problem in self.problems)
+            shown = summarise(self.problems)
+            whole = f"; {LEFT_OUT} lists them" if len(shown) < len(self.problems) else ""
+            lines.append(f"{count_files(len(self.problems))} cannot be used as found{whole}:")
+            lines.extend(f"  {line}" for line in shown)
         return "\n".join(lines)
+
+    def files(self) -> dict[str, bytes]:
+        """Returns a file that names every problem, by its name; none if there are no problems."""
+        lines = "".join(f"{problem}\n" for problem in self.problems)
+        return {LEFT_OUT: lines.encode()} if lines else {}

@@ -1,6 +1,7 @@
 """Decodes and checks folders of audio, and divides them into training and validation files."""
 
 import hashlib
+import logging
 import math
 import re
 import unicodedata
@@ -16,6 +17,8 @@ from jaxgan.core.data_files import Problem, existing_folder
 from jaxgan.core.errors import UserError
 from jaxgan.speech.data import audio
 from jaxgan.speech.data.waves import Waves, load
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +136,7 @@ def hold_out(key: str, folder: Path, files: Sequence[str], data: ConfigDict) -> 
     Files of one group, usually a speaker, stay together. A file's group is its folder or, if it has
     none, its name up to the first "_" or "-". Groups are considered in the order of a digest of
     their name and `data.seed`, and held out if they still fit into `data.valid_share`. If no group
-    fits, single files are held out in the same way.
+    fits, single files are held out in the same way, and a warning says so.
 
     Args:
         key: the config key that names the folder, for messages.
@@ -163,6 +166,13 @@ def hold_out(key: str, folder: Path, files: Sequence[str], data: ConfigDict) -> 
                 chosen.extend(groups[name])
         if chosen:
             break
+    if len(groups) == len(files):
+        _log.warning(
+            "%s=%s: folders and names (before '_' or '-') show no speaker that fits into "
+            "config.data.valid_share=%g, so single files are held out, and validation may hear "
+            "voices of the training; folders train and valid choose the files themselves",
+            *(key, folder, data.valid_share),
+        )
     held = np.zeros(len(files), bool)
     held[chosen] = True
     return held

@@ -97,10 +97,13 @@ def compare(
     paths = compared_scores(scores)
     place = Path(output or f"compare-{Path(data).resolve().name if data else 'valid'}")
     columns: dict[str, Columns] = {}
-    with ScorePool(list(paths.values()), SAMPLE_RATE) as pool:
-        corpus = open_test_set(trained[0].config, data, print_line)
+    deadline = max(system.config.scoring.deadline_seconds for system in trained)
+    with ScorePool(list(paths.values()), SAMPLE_RATE, deadline_seconds=deadline) as pool:
+        corpus, left_out = open_test_set(trained[0].config, data, print_line)
         with audio.writable(place):
             place.mkdir(parents=True, exist_ok=True)
+            for file, content in left_out.files().items():
+                (place / file).write_bytes(content)
             pool.wait_until_ready()
             for name, system in zip(names, trained, strict=True):
                 folder = place / "enhanced" / name

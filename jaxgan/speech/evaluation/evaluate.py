@@ -71,9 +71,11 @@ def evaluate(
     place = _output(workdir, data, checkpoint, output)
     deadline = trained.config.scoring.deadline_seconds
     with ScorePool(list(paths.values()), SAMPLE_RATE, deadline_seconds=deadline) as pool:
-        corpus = open_test_set(trained.config, data, print_line)
+        corpus, report = open_test_set(trained.config, data, print_line)
         with audio.writable(place):
             place.mkdir(parents=True, exist_ok=True)
+            for name, content in report.files().items():
+                (place / name).write_bytes(content)
             pool.wait_until_ready()
             results = enhance_and_score(trained, corpus, paths, pool, place / "enhanced")
     title = f"{workdir}, checkpoint {checkpoint}, on {data or 'its validation data'}"
@@ -222,10 +224,20 @@ def _output(
     return Path(absolute(workdir)) / f"eval-{name}{suffix}"
 
 
-def open_test_set(config: ConfigDict, data: str | None, print_line: PrintLine) -> PairCorpus:
-    """Returns the pairs of a folder, or the validation data of a run's config if `data` is None."""
+def open_test_set(
+    config: ConfigDict, data: str | None, print_line: PrintLine
+) -> tuple[PairCorpus, DataReport]:
+    """Returns a test set, and the report that it has printed about it.
+
+    Args:
+        config: of the run.
+        data: a folder; None for the validation data of the run.
+        print_line: called with the report.
+    """
     if data is None:
-        return open_corpora(config, print_line).valid
+        corpora = open_corpora(config, print_line)
+        return corpora.valid, corpora.report
     corpus, problems = read_pairs(data)
-    print_line(str(DataReport((f"{data}: {describe(corpus)}",), problems)))
-    return corpus
+    report = DataReport((f"{data}: {describe(corpus)}",), problems)
+    print_line(str(report))
+    return corpus, report

@@ -31,8 +31,10 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
 
+from jaxgan.core import config as configs
 from jaxgan.core import devices
 from jaxgan.core.compiling import init_on_host
+from jaxgan.core.files import absolute
 from jaxgan.core.metrics import of_round
 from jaxgan.core.state import (
     History,
@@ -252,11 +254,12 @@ class MetricGAN:
 
     def __init__(self, config: ConfigDict, training: Training) -> None:
         self.config, self.training = config, training
-        self.files = training.files
+        self.files, self.reports = training.files, training.reports
         self.evaluate, self.close = training.evaluate, training.close
         system = make_system(config, training.corpus.names)
         # A run of another recipe has a generator to start from, but no such discriminator.
         self.optional_players = system.discriminators
+        self.fresh_players = unfit_discriminators(config, system.discriminators)
         self.lessons = Lessons(config, training)
 
         mesh, moving, bind = training.mesh, system.discriminators, functools.partial
@@ -379,6 +382,25 @@ def make_system(config: ConfigDict, utterances: Sequence[str]) -> System:
         average_decay=config.average_decay,
         through_waveform=config.through_waveform,
     )
+
+
+def unfit_discriminators(config: ConfigDict, discriminators: Sequence[str]) -> tuple[str, ...]:
+    """Returns the discriminators whose namesakes in `config.init_from` learned another score.
+
+    Such a discriminator can have the same shapes. A message names both scores.
+    """
+    if not config.init_from:
+        return ()
+    other = configs.read(absolute(config.init_from))
+    theirs, ours = ((c.get("score"), c.get("score_map")) for c in (other, config))
+    if theirs == ours:
+        return ()
+    if jax.process_index() == 0:
+        print(
+            f"{config.init_from}: its discriminator has learned {theirs[0]!r} ({theirs[1]}), not "
+            f"{ours[0]!r} ({ours[1]}), so the one of this run starts from random parameters"
+        )
+    return tuple(discriminators)
 
 
 def make(config: ConfigDict, mesh: Mesh) -> MetricGAN:

@@ -45,4 +45,22 @@ def test_the_report_names_every_file_and_the_action():
         "  a.wav: empty; skipped",
         "  b.wav: silent; both trimmed",
     ]
-    assert str(DataReport(("train: 3 utterances",), ())) == "train: 3 utterances"
+    assert DataReport((), problems).files() == {
+        "left_out.txt": b"a.wav: empty; skipped\nb.wav: silent; both trimmed\n"
+    }
+    nothing = DataReport(("train: 3 utterances",), ())
+    assert (str(nothing), nothing.files()) == ("train: 3 utterances", {})
+
+
+def test_the_report_counts_many_files_by_reason_with_three_examples():
+    problems = [Problem(f"{n}.wav", f"{n + 0.5} s is longer than 20") for n in range(500)]
+    problems += [Problem("x.wav", "has no counterpart in /data/clean")]
+    problems += [Problem(f"y{n}.wav", f"has 3 samples where /a/y{n}.wav has 4") for n in range(4)]
+    report = DataReport((), tuple(problems))
+    assert str(report).splitlines() == [
+        "505 files cannot be used as found; left_out.txt lists them:",
+        "  500 files such as 0.wav, 1.wav, 2.wav: 0.5 s is longer than 20; skipped",
+        "  4 files such as y0.wav, y1.wav, y2.wav: has 3 samples where /a/y0.wav has 4; skipped",
+        "  x.wav: has no counterpart in /data/clean; skipped",
+    ]
+    assert report.files()["left_out.txt"].count(b"\n") == 505

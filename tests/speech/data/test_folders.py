@@ -89,3 +89,17 @@ def test_unusable_folders_are_user_errors(tmp_path):
         folders.split("key", str(tmp_path), lambda wave: "", data)
     with pytest.raises(UserError, match="key=/nowhere: there is no such folder"):
         folders.split("key", "/nowhere", lambda wave: "", data)
+
+
+@pytest.mark.parametrize(
+    ("files", "single"),
+    [
+        ([f"{number}.wav" for number in range(20)], True),
+        ([f"ann/{number}.wav" for number in range(20)], True),
+        ([f"p{speaker}_{n}.wav" for speaker in range(20) for n in range(5)], False),
+    ],
+)
+def test_a_warning_says_when_single_files_are_held_out(caplog, files, single):
+    held_out(files)
+    assert ("so single files are held out" in caplog.text) == single
+    assert len(caplog.records) == single

@@ -12,7 +12,7 @@ import pytest
 from corpora import mix_corpus, pair_corpus
 from tiny_runs import LENGTHS, RATE, close, equal, make_batch, play, tiny_config
 
-from configs import metricgan as configs
+from jaxgan.core import config as configs
 from jaxgan.core import devices, loop
 from jaxgan.core.checkpoint import Checkpoints, Position
 from jaxgan.core.errors import UserError
@@ -452,3 +452,18 @@ def test_warmup_raises_the_score_and_adversarial_rounds_follow(tmp_path):
     assert rows[0]["train/g_loss"] > rows[1]["train/g_loss"]
     assert [row["round"] for row in rows] == [1, 2, 3, 4]
     assert all(0 < row["valid/correlation"] <= 1 for row in rows)
+
+
+def test_a_discriminator_of_another_score_is_left_out(tmp_path, capsys):
+    configs.write(tiny_config(score="stoi"), tmp_path)
+    config = tiny_config(score="stoi", init_from=str(tmp_path))
+    assert metricgan.unfit_discriminators(config, ("discriminator",)) == ()
+    config.score_map = "range"
+    config.score = "pesq_wb"
+    assert metricgan.unfit_discriminators(config, ("discriminator",)) == ("discriminator",)
+    assert capsys.readouterr().out == (
+        f"{tmp_path}: its discriminator has learned 'stoi' (paper), not 'pesq_wb' (range), so the "
+        "one of this run starts from random parameters\n"
+    )
+    config.init_from = ""
+    assert metricgan.unfit_discriminators(config, ("discriminator",)) == ()
