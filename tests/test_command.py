@@ -26,6 +26,13 @@ def test_a_config_is_named_without_its_folder(run, tmp_path, monkeypatch, capsys
     assert run("sample", "--workdir=runs/gan-tiny", "--output=samples", "--count=3") == 0
     assert (tmp_path / "samples" / "samples.npz").exists()
     capsys.readouterr()
+    path = tmp_path / "runs" / "gan-tiny" / "config.json"
+    path.write_text(path.read_text().replace('"latent": 64', '"latent": 1000000000'))
+    for name in ("sample", "eval"):
+        assert run(name, "--workdir=runs/gan-tiny", "--output=samples") == 2
+        error = capsys.readouterr().err
+        assert "config.json does not describe the networks of the checkpoint" in error
+        assert error.count("\n") == 1
 
 
 def test_a_mistake_names_the_command(run, capsys):

@@ -16,6 +16,7 @@ from jaxgan.control.evaluation.animation import gif
 from jaxgan.control.evaluation.episodes import Agent, Played, Preferences, play
 from jaxgan.control.evaluation.gymnasium import play_in_gymnasium
 from jaxgan.control.policy import Policy
+from jaxgan.control.settings import CHOICES, RANGES
 from jaxgan.core import config as configs
 from jaxgan.core import devices
 from jaxgan.core.command import refuse_flags
@@ -107,7 +108,9 @@ def _load(workdir: epath.PathLike, checkpoint: str, seed_index: int, agent: Agen
     Raises:
         UserError: there is no such checkpoint or seed.
     """
-    loaded = load_seed(absolute(workdir), checkpoint, seed_index)
+    folder = absolute(workdir)
+    configs.check_values(configs.read(folder), CHOICES, RANGES)
+    loaded = load_seed(folder, checkpoint, seed_index)
     players = {name: player.without_training() for name, player in loaded.items()}
     placed = devices.put_replicated(players, devices.make_mesh())
     return functools.partial(agent.prefer, placed)

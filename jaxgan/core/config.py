@@ -205,7 +205,7 @@ def check_values(
     choices: Mapping[str, Sequence[Any]],
     ranges: Mapping[str, tuple[float, float]],
 ) -> None:
-    """Refuses values that are not allowed.
+    """Refuses values that are not allowed. A key that the config lacks is not checked.
 
     Args:
         config: the config of a run.
@@ -216,17 +216,15 @@ def check_values(
         UserError: a value is not allowed; the message names the key.
     """
 
-    def value_of(key: str) -> Any:
-        return functools.reduce(lambda section, name: section[name], key.split("."), config)
-
-    for key, allowed in choices.items():
-        if value_of(key) not in allowed:
-            known = ", ".join(map(str, allowed))
-            raise UserError(f"config.{key}={value_of(key)}: choose one of {known}")
+    values = dict(_flat(config.to_dict()))
+    for key in choices:
+        if key in values and values[key] not in choices[key]:
+            known = ", ".join(map(str, choices[key]))
+            raise UserError(f"config.{key}={values[key]}: choose one of {known}")
     for key, (least, greatest) in ranges.items():
-        if not least <= value_of(key) <= greatest:
+        if key in values and not least <= values[key] <= greatest:
             wanted = f"{least} or more" if greatest == math.inf else f"from {least} to {greatest}"
-            raise UserError(f"config.{key}={value_of(key)}: must be {wanted}")
+            raise UserError(f"config.{key}={values[key]}: must be {wanted}")
 
 
 def to_plain(config: ConfigDict) -> dict[str, Any]:

@@ -49,9 +49,4 @@ def check(config: ConfigDict) -> None:
 
     A key that the config lacks is not checked.
     """
-    present = configs.flat(config)
-    configs.check_values(
-        config,
-        {key: allowed for key, allowed in CHOICES.items() if key in present},
-        {key: limits for key, limits in RANGES.items() if key in present},
-    )
+    configs.check_values(config, CHOICES, RANGES)

@@ -30,7 +30,7 @@ from jaxgan.images.evaluation.validation import (
     Sampler,
     every_class,
 )
-from jaxgan.images.settings import check_values
+from jaxgan.images.settings import CHOICES, RANGES
 from jaxgan.reporting.summary import destination, report
 
 GRID, SAMPLES = "samples.png", "samples.npz"
@@ -129,7 +129,7 @@ def open_run(workdir: epath.PathLike, request: EvaluationRequest) -> Opened:
     refuse_flags(MEASURED, data=request.data, scores=request.scores)
     folder = absolute(workdir)
     config = configs.read(folder)
-    check_values(config)
+    configs.check_values(config, CHOICES, RANGES)
     train, valid = open_data(config, lambda _: None)
     check_same_data(folder, {DATA: digests(train, valid)})
     return Opened(folder, config, train, valid)
@@ -169,6 +169,7 @@ def _load(
         UserError: there is no such checkpoint or seed, or it has no generator.
     """
     found, config = described(folder), configs.read(folder)
+    configs.check_values(config, CHOICES, RANGES)
     mesh = devices.make_mesh()
     players = load_seed(folder, checkpoint, seed_index)
     if GENERATOR not in players:

@@ -141,26 +141,6 @@ def tiny(config: ConfigDict) -> None:
     config.checkpoint.every = 1
 
 
-def check_values(
-    config: ConfigDict,
-    choices: Mapping[str, tuple[Any, ...]] = CHOICES,
-    ranges: Mapping[str, tuple[float, float]] = RANGES,
-) -> None:
-    """Raises UserError, naming the key, if a setting has a value that it may not have.
-
-    A key of `RANGES` that the config lacks is not checked: a classifier draws no samples.
-
-    Args:
-        config: of the run.
-        choices: `CHOICES` and those of the system.
-        ranges: `RANGES` and those of the system.
-    """
-    present = configs.flat(config)
-    absent = {key for key in RANGES if key not in present}
-    kept = {key: limits for key, limits in ranges.items() if key not in absent}
-    configs.check_values(config, choices, kept)
-
-
 def check(
     config: ConfigDict,
     mesh: "Mesh",
@@ -175,7 +155,7 @@ def check(
         choices: `CHOICES` and those of the system.
         ranges: `RANGES` and those of the system.
     """
-    check_values(config, choices, ranges)
+    configs.check_values(config, choices, ranges)
     if config.batch_size % mesh.size:
         raise UserError(
             f"config.batch_size={config.batch_size}: must be a multiple of the {mesh.size} devices"

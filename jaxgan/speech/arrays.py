@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxgan.core.errors import UserError
 from jaxgan.speech.data import audio
-from jaxgan.speech.data.audio import LOUDEST_PEAK, SAMPLE_RATE
+from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.enhancer import Enhancer
 from jaxgan.speech.long_audio import enhance_waves, resample
 
@@ -204,11 +204,11 @@ def check(samples: np.ndarray, sample_rate: Any) -> None:
         raise UserError(f"samples are {shape}, but channels come first: give samples.T")
     if not np.isfinite(samples).all():
         raise UserError("samples are NaN or infinite in places")
-    peak = np.abs(samples).max(initial=0)
-    if samples.dtype.kind == "f" and peak > LOUDEST_PEAK:
-        raise UserError(
-            f"float samples reach {peak:.0f}, where full scale is 1.0: divide them, or give int16"
-        )
+    if samples.dtype.kind == "f":
+        try:
+            audio.check_scale(samples)
+        except audio.BadAudioError as error:
+            raise UserError(f"{error}: divide them, or give int16") from error
     try:
         usable = LOWEST_RATE <= sample_rate <= HIGHEST_RATE and int(sample_rate) == sample_rate
     except (TypeError, ValueError):  # a string, None, an array

@@ -86,7 +86,7 @@ def test_few_samples_stay_few(enhancer, length):
         (noise(1, 2, 3), 16000, r"samples are an array of 1 x 2 x 3: give \[n\]"),
         (np.zeros(9, np.int32), 16000, "samples are int32: give int16, float32, float64"),
         (np.array([0.1, np.nan]), 16000, "samples are NaN or infinite in places"),
-        (np.full(9, 3000.0), 16000, "float samples reach 3000, where full scale is 1.0"),
+        (np.full(9, 3000.0), 16000, "float samples reach 3000 where full scale is 1.0"),
         (np.float32(0.1), 16000, r"samples are an array of no dimension: give \[n\]"),
         (noise(9).astype(complex), 16000, "samples are complex128: give int16, float32, float64"),
         (["a", "b"], 16000, "samples are <U1: give int16, float32, float64"),

@@ -16,6 +16,7 @@ from jaxgan.sequences.data import vocabulary as vocabularies
 from jaxgan.sequences.data.vocabulary import Vocabulary
 from jaxgan.sequences.networks.inference import Inference
 from jaxgan.sequences.networks.language_model import LanguageModel, SequenceModel
+from jaxgan.sequences.settings import CHOICES, OBJECTIVE_RANGES
 
 LONGEST = 100_000
 """The most tokens of a sequence: a damaged file may state any number, and memory is taken for it.
@@ -67,6 +68,7 @@ def load(workdir: epath.PathLike, checkpoint: str = "last") -> Sampler:
     """
     folder = absolute(workdir)
     config = configs.read(folder)
+    configs.check_values(config, CHOICES, OBJECTIVE_RANGES)
     params = load_players(folder, checkpoint)["generator"].deployed
     vocabulary = None if config.data.kind == "oracle" else vocabularies.read(folder)
     length = vocabulary.length if vocabulary else config.data.length

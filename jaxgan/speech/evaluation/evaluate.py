@@ -129,7 +129,7 @@ def named_scores(scores: str, usual: Sequence[str] = USUAL) -> dict[str, str]:
     Raises:
         UserError: a score is unknown, or its package is not installed.
     """
-    named = {"": usual, "all": installed()}.get(scores) or score_names(scores)
+    named = {"": usual, "all": installed()}.get(scores.strip()) or score_names(scores)
     return {get(path).name: path for path in named}
 
 
