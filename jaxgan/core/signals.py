@@ -74,6 +74,21 @@ def raised(stopped: str) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def leave_at_once(stopped: str) -> None:
+    """Makes SIGINT and SIGTERM end the process with a message and status 130.
+
+    This is for a module that is run as a program: its imports take a while, and `raised` only
+    begins after them.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        os.write(_STANDARD_ERROR, f"{stopped}\n".encode())
+        os._exit(INTERRUPTED)
+
+    for number in NUMBERS:
+        signal.signal(number, handle)
+
+
 def _imports(frame: FrameType | None) -> bool:
     """Returns whether a frame or one of its callers is Python's import system."""
     while frame is not None:

@@ -6,6 +6,12 @@ NAME is mnist (12 MB), fashion_mnist (31 MB) or cifar10 (170 MB, 184 MB unpacked
 continues an interrupted download. Then train with --config.data.kind=NAME --config.data.root=DIR.
 """
 
+from jaxgan.core import signals
+
+INTERRUPTED = "interrupted; the same command continues from here"
+if __name__ == "__main__":
+    signals.leave_at_once(INTERRUPTED)
+
 import argparse
 import sys
 import tarfile
@@ -184,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             download(source, options.folder, progress)
         print(f"{options.name} is in {options.folder}")
 
-    return command.run(action, "interrupted; the same command continues from here")
+    return command.run(action, INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,12 @@ Valentini-Botinhao, "Noisy speech database for training speech enhancement algor
 models", University of Edinburgh, 2017, doi:10.7488/ds/2117, CC BY 4.0.
 """
 
+from jaxgan.core import signals
+
+INTERRUPTED = "interrupted; the same command continues from here"
+if __name__ == "__main__":
+    signals.leave_at_once(INTERRUPTED)
+
 import argparse
 import shutil
 import sys
@@ -166,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             download(options.folder, options.base_url, options.keep_zips, progress)
         print(f"VoiceBank-DEMAND is in {options.folder}")
 
-    return command.run(action, "interrupted; the same command continues from here")
+    return command.run(action, INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from jaxgan.core.log import read
 from jaxgan.core.players import adopt, load_players
 from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import get, score_names
+from jaxgan.speech.data.checks import DataReport
 from jaxgan.speech.data.corpora import Corpora
 from jaxgan.speech.lessons import Lesson
 from jaxgan.speech.networks.masking import as_float, enhance, make_denoiser, masked_feature
@@ -27,11 +28,12 @@ from jaxgan.speech.systems import metricgan
 from jaxgan.speech.training import Training, enhance_step
 
 NAMES = ("one", "two", "three")
+NO_REPORT = DataReport((), ())
 
 
 @contextlib.contextmanager
 def recipe_of(config, corpora=None, count=1):
-    corpora = corpora or Corpora(pair_corpus(LENGTHS, 2), pair_corpus(LENGTHS[:3], 1), None)
+    corpora = corpora or Corpora(pair_corpus(LENGTHS, 2), pair_corpus(LENGTHS[:3], 1), NO_REPORT)
     scores = (*score_names(config.score), *config.validation.scores)
     pool = ScorePool(scores, 16000, config.scoring.workers, config.scoring.deadline_seconds)
     mesh = devices.make_mesh(count)
@@ -325,7 +327,7 @@ def test_the_unsupervised_preset_never_uses_clean_speech():
         train = dataclasses.replace(corpus, clean_waves=clean)
         with recipe_of(
             tiny_config(score="tiny_scores.level", **changes),
-            Corpora(train, pair_corpus(LENGTHS[:3], 1), None),
+            Corpora(train, pair_corpus(LENGTHS[:3], 1), NO_REPORT),
         ) as recipe:
             results.append(play(recipe, 2)[0].players)
     assert equal(*results)
@@ -392,7 +394,7 @@ def test_bad_settings_are_refused_by_name(key, value):
 
 
 def test_learns_from_new_mixtures_in_every_round():
-    corpora = Corpora(mix_corpus(LENGTHS, [20000, 5000]), pair_corpus(LENGTHS[:3], 1), None)
+    corpora = Corpora(mix_corpus(LENGTHS, [20000, 5000]), pair_corpus(LENGTHS[:3], 1), NO_REPORT)
     with recipe_of(tiny_config(), corpora) as recipe:
         _, _, rows = play(recipe, 2)
     assert all(np.isfinite(value) for row in rows for value in row.values())
