@@ -12,7 +12,8 @@ import pytest
 from corpora import mix_corpus, pair_corpus
 from tiny_runs import LENGTHS, RATE, close, equal, make_batch, play, tiny_config
 
-from jaxgan.core import config as configs
+from configs import metricgan as configs
+from jaxgan.core import config as config_files
 from jaxgan.core import devices, loop
 from jaxgan.core.checkpoint import Checkpoints, Position
 from jaxgan.core.errors import UserError
@@ -457,7 +458,7 @@ def test_warmup_raises_the_score_and_adversarial_rounds_follow(tmp_path):
 
 
 def test_a_discriminator_of_another_score_is_left_out(tmp_path, capsys):
-    configs.write(tiny_config(score="stoi"), tmp_path)
+    config_files.write(tiny_config(score="stoi"), tmp_path)
     config = tiny_config(score="stoi", init_from=str(tmp_path))
     assert metricgan.unfit_discriminators(config, ("discriminator",)) == ()
     config.score_map = "range"
