@@ -68,8 +68,8 @@ from jaxgan.speech.networks.masking import (
 )
 from jaxgan.speech.networks.optimizers import adam
 from jaxgan.speech.networks.stft import magnitude, stft
-from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES
-from jaxgan.speech.training import Training, check, open_training, require_scores
+from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES, check
+from jaxgan.speech.training import Training, open_training, require_scores
 
 BASELINES = ("base", "others")
 REDUCTIONS = ("mean", "frame", "sum")
@@ -355,7 +355,7 @@ class MaskPPO:
     def __init__(self, config: ConfigDict, training: Training, system: System) -> None:
         self.epochs = config.epochs
         self.training = training
-        self.files = training.files
+        self.files, self.reports = training.files, training.reports
         self.evaluate, self.close = training.evaluate, training.close
         self.require_scores = require_scores(config.score)
         mesh = training.mesh
