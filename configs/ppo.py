@@ -31,7 +31,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.epochs = 4
     config.clip = 0.2
     config.entropy_weight, config.value_weight = 0.01, 0.5
-    config.max_gradient_norm = 0.5
+    config.max_gradient_norm = 0.5  # 0: not clipped
 
     if preset == "quick":
         config.rounds, config.annealing_steps = 15, 122_880

@@ -253,8 +253,10 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
         remaining = 1 - (updates // per_rollout) / rollouts
         return config.learning_rate * jnp.maximum(remaining, 0.0)
 
-    clip = optax.clip_by_global_norm(config.max_gradient_norm)
-    return optax.chain(clip, optax.adam(rate, eps=1e-5))
+    adam = optax.adam(rate, eps=1e-5)
+    if config.max_gradient_norm:
+        return optax.chain(optax.clip_by_global_norm(config.max_gradient_norm), adam)
+    return adam
 
 
 def make_system(config: ConfigDict) -> System:

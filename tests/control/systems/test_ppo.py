@@ -177,12 +177,15 @@ def test_the_learning_rate_falls_after_every_rollout_until_it_is_zero():
     np.testing.assert_allclose(sizes, 2.5e-4 * shares, rtol=1e-3, atol=1e-9)
 
 
-def test_the_gradients_norm_is_clipped():
-    optimizer = ppo.make_optimizer(get_config())
+@pytest.mark.parametrize(("bound", "clipped"), [(0.5, True), (0.0, False)])
+def test_the_gradients_norm_is_clipped_if_there_is_a_bound(bound, clipped):
+    config = get_config()
+    config.max_gradient_norm = bound
+    optimizer = ppo.make_optimizer(config)
     state = optimizer.init(jnp.zeros(2))
     short, long = (optimizer.update(jnp.array(g), state)[1] for g in ([0.3, 0.4], [30.0, 40.0]))
-    for one, other in zip(jax.tree.leaves(short), jax.tree.leaves(long), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5)
+    leaves = zip(jax.tree.leaves(short), jax.tree.leaves(long), strict=True)
+    assert all(np.allclose(one, other, rtol=1e-5) for one, other in leaves) == clipped
 
 
 def play_rounds(config, rounds):
