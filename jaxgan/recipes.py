@@ -29,6 +29,7 @@ RECIPES = {
     "ebgan": "jaxgan.images.systems.ebgan",
     "gan": "jaxgan.images.systems.gan",
     "gran": "jaxgan.images.systems.gran",
+    "graves_rnn": "jaxgan.sequences.systems.graves_rnn",
     "improved_gan": "jaxgan.images.systems.improved_gan",
     "infogan": "jaxgan.images.systems.infogan",
     "loss_sensitive": "jaxgan.images.systems.loss_sensitive",

@@ -19,7 +19,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(
         description="Draws from a trained generator. Generators of sequences write one sequence "
         "per line: text, or the tokens of an oracle as numbers. Generators of images write a grid "
-        "and an .npz file. Agents write the returns of episodes and a GIF of the first one.",
+        "and an .npz file, those of handwriting a page as SVG and PNG and an .npz file. Agents "
+        "write the returns of episodes and a GIF of the first one.",
         epilog="The same flags draw the same.",
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the training")
@@ -37,7 +38,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--output",
         metavar="PATH",
-        help="a folder for images and episodes; a file for sequences, default: standard output",
+        help="a folder for images, handwriting and episodes; a file for sequences and text, "
+        "default: standard output",
     )
     parser.add_argument("--label", metavar="CLASS", help="of images, if the system knows classes")
     parser.add_seed_index()
@@ -47,6 +49,15 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="N",
         help="of images: a grid of --count rows, each N images from one latent code to another",
     )
+    parser.add_argument(
+        "--text", help="the beginning of a text to continue, or what handwriting is to write"
+    )
+    parser.add_argument(
+        "--prime", metavar="FILE", help="an .npz file of handwriting whose lines are continued"
+    )
+    parser.add_argument(
+        "--bias", type=float, metavar="B", help="of handwriting: above 0 for tidier lines"
+    )
     flags = parser.parse_args(argv)
     if flags.count < 1:
         raise UserError(f"--count={flags.count}: must be 1 or more")
@@ -54,6 +65,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         raise UserError(f"--interpolate={flags.interpolate}: must be 2 or more")
     if flags.temperature is not None:
         check_positive("--temperature", flags.temperature)
+    if flags.bias is not None and not 0 <= flags.bias < float("inf"):
+        raise UserError(f"--bias={flags.bias}: must be 0 or more")
     return flags
 
 
@@ -75,6 +88,9 @@ def sample(argv: list[str] | None) -> None:
         flags.label,
         flags.seed_index,
         flags.interpolate,
+        flags.text,
+        flags.prime,
+        flags.bias,
     )
     draw(flags.workdir, flags.checkpoint, request)
 

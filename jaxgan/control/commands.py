@@ -49,6 +49,9 @@ def declare(make: Callable[[ConfigDict, Mesh], Recipe], make_agent: MakeAgent) -
             temperature=request.temperature,
             label=request.label,
             interpolate=request.interpolate,
+            text=request.text,
+            prime=request.prime,
+            bias=request.bias,
         )
         if request.output is None:
             raise UserError("--output: name the folder that episodes are written to")

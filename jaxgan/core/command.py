@@ -11,6 +11,9 @@ from jaxgan.core.errors import NonFiniteError, UserError
 ONE_SEED = "only systems of images and of control train several seeds in one run"
 """Why other systems refuse --seed_index."""
 
+NOTHING_TO_CONTINUE = "this system neither continues what it is given nor writes a given text"
+"""Why most systems refuse --text, --prime and --bias."""
+
 
 class Parser(argparse.ArgumentParser):
     """A parser that accepts no abbreviated flags and reports mistakes in one line."""

@@ -110,6 +110,10 @@ class SampleRequest:
         seed_index: which of the seeds that were trained together, from 0.
         interpolate: how many images lead from one latent code to another, at least 2; None for
             independent samples.
+        text: a beginning of a text to continue, or what handwriting is to write; None for neither.
+        prime: an .npz file of handwriting to continue; None for none.
+        bias: 0 or more, how much likelier points of handwriting are preferred; None if it was not
+            given.
     """
 
     count: int
@@ -119,6 +123,9 @@ class SampleRequest:
     label: str | None = None
     seed_index: int = 0
     interpolate: int | None = None
+    text: str | None = None
+    prime: str | None = None
+    bias: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

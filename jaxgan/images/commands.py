@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
 from jaxgan.core import devices
-from jaxgan.core.command import refuse_flags
+from jaxgan.core.command import NOTHING_TO_CONTINUE, refuse_flags
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, check_same_data, writable
 from jaxgan.core.recipe import Declaration, EvaluationRequest, Recipe, SampleRequest
@@ -206,6 +206,8 @@ def _sample(
     """
     folder = absolute(workdir)
     classes = described(folder)["classes"] if conditional else ()
+    given = {"text": request.text, "prime": request.prime, "bias": request.bias}
+    refuse_flags(NOTHING_TO_CONTINUE, **given)
     if request.temperature is not None:
         raise UserError(f"--temperature={request.temperature}: only sequences have a temperature")
     if request.output is None:

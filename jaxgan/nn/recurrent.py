@@ -11,6 +11,7 @@ small kernel after another, and with bfloat16 operands it was slower on that car
 without `UNROLL`).
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -73,8 +74,41 @@ def _over_time(
     return jax.lax.platform_dependent(start, sequences, **scans)
 
 
-@jax.custom_vjp
-def recur(inputs: jax.Array, kernel: jax.Array, start: Carry) -> tuple[jax.Array, Carry]:
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def clip_gradient(x: jax.Array, bound: float) -> jax.Array:
+    """Returns x; the derivative of a loss with respect to it is clipped to [-bound, bound].
+
+    The clipping is element-wise, and what x was computed from receives the clipped derivative
+    (Graves 2013, section 2.1).
+
+    Args:
+        x: of any shape.
+        bound: above 0; infinity does not clip.
+    """
+    del bound
+    return x
+
+
+def _clip_forward(x: jax.Array, bound: float) -> tuple[jax.Array, None]:
+    del bound
+    return x, None
+
+
+def _clip_backward(bound: float, _: None, d_x: jax.Array) -> tuple[jax.Array]:
+    return (_clipped(d_x, bound),)
+
+
+clip_gradient.defvjp(_clip_forward, _clip_backward)
+
+
+def _clipped(x: jax.Array, bound: float) -> jax.Array:
+    return x if math.isinf(bound) else jnp.clip(x, -bound, bound)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def recur(
+    inputs: jax.Array, kernel: jax.Array, start: Carry, bound: float = math.inf
+) -> tuple[jax.Array, Carry]:
     """Applies D independent LSTMs.
 
     Args:
@@ -82,17 +116,23 @@ def recur(inputs: jax.Array, kernel: jax.Array, start: Carry) -> tuple[jax.Array
             order input, forget, cell, output.
         kernel: float32 [D, H, 4 H], recurrent kernel.
         start: the hidden state and the cell before the first step, float32 [D, B, H] each.
+        bound: the derivative of a loss with respect to the gates before their activations is
+            clipped, element-wise, to [-bound, bound], at every step of the backward pass (Graves
+            2013, section 2.1: the "inputs to the LSTM layers (before the sigmoid and tanh functions
+            are applied)"). Infinity does not clip.
 
     Returns:
         The hidden states float32 [T, D, B, H], and the hidden state and the cell after the last
         step.
     """
-    return _recur_forward(inputs, kernel, start)[0]
+    return _recur_forward(inputs, kernel, start, bound)[0]
 
 
 def _recur_forward(
-    inputs: jax.Array, kernel: jax.Array, start: Carry
+    inputs: jax.Array, kernel: jax.Array, start: Carry, bound: float
 ) -> tuple[tuple[jax.Array, Carry], Residuals]:
+    del bound
+
     def step(carry: Carry, x: jax.Array) -> tuple[Carry, tuple[jax.Array, ...]]:
         hidden, cell = carry
         gates = x + jnp.einsum("dbh,dhg->dbg", hidden, kernel)
@@ -104,7 +144,7 @@ def _recur_forward(
 
 
 def _recur_backward(
-    residuals: Residuals, d_results: tuple[jax.Array, Carry]
+    bound: float, residuals: Residuals, d_results: tuple[jax.Array, Carry]
 ) -> tuple[jax.Array, jax.Array, Carry]:
     hiddens, cells, gates, kernel, start = residuals
     d_hiddens, d_end = d_results
@@ -127,6 +167,7 @@ def _recur_backward(
             ],
             axis=-1,
         )
+        d_gates = _clipped(d_gates, bound)
         return (jnp.einsum("dbg,dhg->dbh", d_gates, kernel), d_cell * f), d_gates
 
     sequences = d_hiddens, cells, previous_cells, gates

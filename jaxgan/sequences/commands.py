@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
 from jaxgan.core import devices
-from jaxgan.core.command import ONE_SEED, refuse_flags
+from jaxgan.core.command import NOTHING_TO_CONTINUE, ONE_SEED, refuse_flags
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, check_same_data, writable
 from jaxgan.core.recipe import (
@@ -91,6 +91,8 @@ def sample(workdir: epath.PathLike, checkpoint: str, request: SampleRequest) -> 
         raise UserError(f"--interpolate={request.interpolate}: only images lie between others")
     temperature = 1.0 if request.temperature is None else request.temperature
     refuse_flags(ONE_SEED, seed_index=request.seed_index)
+    given = {"text": request.text, "prime": request.prime, "bias": request.bias}
+    refuse_flags(NOTHING_TO_CONTINUE, **given)
     trained = sampler.load(workdir, checkpoint)
     lines = trained.lines(trained.draw(request.count, request.seed, temperature))
     if request.output is None:

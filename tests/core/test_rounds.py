@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from jaxgan.core.checkpoint import Checkpoints
 from jaxgan.core.errors import UserError
 from jaxgan.core.metrics import Total
 from jaxgan.core.settings import run_settings
+from jaxgan.core.timer import Timer
 
 OPTIMIZER = optax.adam(0.1)
 SLOPE = np.array([1.0, -2.0, 0.5], np.float32)
@@ -76,6 +78,39 @@ def test_a_step_recipe_trains_and_resumes_exactly(recipe, tmp_path, assert_same,
     rate = rows[3]["throughput/rows_per_second"]
     assert rate == pytest.approx(48 / rows[3]["time/round"])
     assert {"time/data", "time/steps"} <= rows[0].keys()
+
+
+def test_devices_share_the_memory_of_a_recipe_with_such_shardings():
+    mesh, optimizer = devices.make_mesh(8), optax.sgd(0.1)
+    whole = devices.replicated(mesh)
+
+    def init(key):
+        variables = {"params": {"slope": jax.random.normal(key, ())}}
+        players = {"line": state.make_player(variables, optimizer)}
+        return state.make_run_state(key, players, {"rows": jnp.arange(16.0)})
+
+    def step(run_state, rows):
+        def loss(players):
+            return players["line"].params["slope"] * jnp.sum(rows), ({}, {})
+
+        moved, found = state.descend(run_state, {"line": optimizer}, loss)
+        return dataclasses.replace(moved, memory={"rows": run_state.memory["rows"] + rows}), found
+
+    recipe = rounds.StepRecipe(
+        mesh,
+        init=init,
+        step=step,
+        moves=["line"],
+        draw=lambda number: rounds.Draw([devices.put_sharded(np.ones(16, np.float32), mesh)] * 3),
+        evaluate=lambda state, number: None,
+        shardings=state.RunState(whole, whole, whole, devices.sharded(mesh)),
+    )
+    before = recipe.init(jax.random.key(0))
+    after, _, _ = recipe.round(before, (), 1, Timer())
+    np.testing.assert_array_equal(after.memory["rows"], np.arange(16) + 3)
+    for leaf in (recipe.init(jax.random.key(0)).memory["rows"], after.memory["rows"]):
+        assert leaf.sharding.is_equivalent_to(devices.sharded(mesh), 1)
+    assert after.players["line"].params["slope"].sharding.is_fully_replicated
 
 
 def test_what_a_step_recipe_passes_on(tmp_path):

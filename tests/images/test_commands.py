@@ -143,6 +143,7 @@ def test_points_have_no_path(runs, tmp_path, capsys):
     ("flags", "message"),
     [
         (["--temperature=2"], "--temperature=2.0: only sequences have a temperature"),
+        (["--prime=x.npz"], "--prime=x.npz: this system neither continues what it is given"),
         (["--label=3"], "--label=3: this system's generator knows no classes"),
     ],
 )

@@ -3,11 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding
+from jax.test_util import check_grads
 
 from jaxgan.nn import recurrent
 from jaxgan.nn.recurrent import (
     BidirectionalLSTM,
     ForwardLSTM,
+    advance,
+    clip_gradient,
     recur,
     reverse_sequences,
     zero_carry,
@@ -228,3 +231,114 @@ def test_every_device_computes_its_own_rows(causal):
         sharded = compiled(variables, *placed)
     assert sharded.sharding.is_equivalent_to(sharding, x.ndim)
     np.testing.assert_allclose(sharded, gradient(variables, x, lengths), atol=1e-5)
+
+
+def scalar_of(start, inputs, kernel, bound, weights):
+    """A loss of all results of `recur`."""
+    hiddens, (hidden, cell) = recur(inputs, kernel, start, bound)
+    return jnp.sum(hiddens * weights) + jnp.sum(jnp.sin(hidden)) + 2 * jnp.sum(cell)
+
+
+def state_and_inputs():
+    keys = jax.random.split(jax.random.key(5), 5)
+    start = tuple(jax.random.normal(key, (1, 2, 3)) for key in keys[:2])
+    inputs = jax.random.normal(keys[2], (4, 1, 2, 12))
+    kernel = jax.random.normal(keys[3], (1, 3, 12)) / 2
+    return start, inputs, kernel, 3 * jax.random.normal(keys[4], (4, 1, 2, 3))
+
+
+def test_two_parts_of_a_recurrence_equal_the_whole():
+    start, inputs, kernel, _ = state_and_inputs()
+    whole, end = recur(inputs, kernel, start)
+    first, middle = recur(inputs[:3], kernel, start)
+    second, last = recur(inputs[3:], kernel, middle)
+    np.testing.assert_allclose(jnp.concatenate([first, second]), whole, atol=1e-6)
+    for one, other in zip(last, end, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_below_the_bound_gradients_equal_finite_differences():
+    arguments = state_and_inputs()
+    with jax.enable_x64(True):
+        start, inputs, kernel, weights = jax.tree.map(
+            lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), arguments
+        )
+        check_grads(
+            lambda *leaves: scalar_of(leaves[:2], *leaves[2:], 1e3, weights),
+            (*start, inputs, kernel),
+            order=1,
+            modes=["rev"],
+            atol=1e-6,
+            rtol=1e-6,
+        )
+
+
+def gate_by_gate(start, inputs, kernel, bound, weights):
+    """The clipped derivatives by a plain loop backwards, one row and one unit at a time."""
+    start, inputs, kernel, weights = jax.tree.map(
+        lambda leaf: np.asarray(leaf, np.float64), (start, inputs, kernel, weights)
+    )
+    steps, _, rows, _ = inputs.shape
+    width, u = kernel.shape[1], kernel[0]
+    d_inputs, d_kernel = np.zeros_like(inputs), np.zeros_like(kernel)
+    d_start = np.zeros((2, rows, width))
+    for row in range(rows):
+        hidden, cell, trace = start[0][0, row], start[1][0, row], []
+        for t in range(steps):
+            i, f, g, o = np.split(inputs[t, 0, row] + hidden @ u, 4)
+            i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
+            trace.append((hidden, cell, i, f, g, o))
+            cell = f * cell + i * g
+            hidden = o * np.tanh(cell)
+        d_hidden, d_cell = np.cos(hidden), np.full(width, 2.0)
+        for t in reversed(range(steps)):
+            before, before_cell, i, f, g, o = trace[t]
+            squashed = np.tanh(f * before_cell + i * g)
+            d_hidden = d_hidden + weights[t, 0, row]
+            d_cell = d_cell + d_hidden * o * (1 - squashed**2)
+            d_gates = np.concatenate(
+                [
+                    d_cell * g * i * (1 - i),
+                    d_cell * before_cell * f * (1 - f),
+                    d_cell * i * (1 - g**2),
+                    d_hidden * squashed * o * (1 - o),
+                ]
+            )
+            d_gates = np.clip(d_gates, -bound, bound)
+            d_inputs[t, 0, row] = d_gates
+            d_kernel[0] += np.outer(before, d_gates)
+            d_hidden, d_cell = u @ d_gates, d_cell * f
+        d_start[:, row] = d_hidden, d_cell
+    return d_start, d_inputs, d_kernel
+
+
+@pytest.mark.parametrize("bound", [0.1, 0.5])
+def test_above_the_bound_derivatives_are_clipped_before_they_reach_anything_else(bound):
+    start, inputs, kernel, weights = state_and_inputs()
+    gradient = jax.grad(scalar_of, argnums=(0, 1, 2))
+    d_start, d_inputs, d_kernel = gradient(start, inputs, kernel, bound, weights)
+    expected = gate_by_gate(start, inputs, kernel, bound, weights)
+    clipped = np.abs(expected[1]) == bound
+    assert 0.1 < clipped.mean() < 0.9
+    assert np.max(np.abs(gradient(start, inputs, kernel, np.inf, weights)[1])) > 2 * bound
+    for one, other in zip((jnp.stack(d_start)[:, 0], d_inputs, d_kernel), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_a_step_with_clip_gradient_equals_the_recurrence():
+    start, inputs, kernel, weights = state_and_inputs()
+
+    def steps(start, inputs, kernel, bound, weights):
+        def step(carry, x):
+            hidden, cell = carry
+            gates = clip_gradient(x + jnp.einsum("dbh,dhg->dbg", hidden, kernel), bound)
+            hidden, cell, _ = advance(gates, cell)
+            return (hidden, cell), hidden
+
+        (hidden, cell), hiddens = jax.lax.scan(step, start, inputs)
+        return jnp.sum(hiddens * weights) + jnp.sum(jnp.sin(hidden)) + 2 * jnp.sum(cell)
+
+    arguments = start, inputs, kernel, 0.3, weights
+    ours, theirs = (jax.grad(f, argnums=(0, 1, 2))(*arguments) for f in (scalar_of, steps))
+    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)

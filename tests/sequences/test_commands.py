@@ -93,6 +93,8 @@ def test_a_run_of_sequences_has_one_seed(run):
         (["--temperature=0"], "--temperature=0.0: must be above 0"),
         (["--interpolate=3"], "--interpolate=3: only images lie between others"),
         (["--checkpoint=77"], "77"),
+        (["--text=a"], "--text=a: this system neither continues what it is given"),
+        (["--bias=-1"], "--bias=-1.0: must be 0 or more"),
     ],
 )
 def test_mistakes_with_sample_are_reported_in_one_line(run, capsys, flags, message):
