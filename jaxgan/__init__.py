@@ -33,6 +33,7 @@ def load(workdir: str | os.PathLike[str], checkpoint: str = "best", seed_index: 
     | speech | `jaxgan.speech.arrays.ArrayEnhancer` | (samples, sample_rate) -> samples |
     | images, points | `jaxgan.images.arrays.ArraySampler` | (count, seed, label) -> array |
     | sequences | `jaxgan.sequences.lines.LineSampler` | (count, seed) -> list of strings |
+    | long text, handwriting | `jaxgan.sequences.writer.Writer` | (count, seed, text=...) -> list |
     | control | `jaxgan.control.policy.Policy` | (observation) -> action |
 
     Args:

@@ -13,6 +13,7 @@ import numpy as np
 import optax
 import pytest
 
+import jaxgan
 from configs import graves_rnn as graves_config
 from jaxgan import recipes
 from jaxgan.core import config as configs
@@ -243,6 +244,9 @@ def test_handwriting_is_drawn_continued_and_evaluated(pen, tmp_path):
     drawn = read_strokes(tmp_path / "samples.npz", "")
     assert all(1 < len(line.points) <= 21 for line in drawn)
     assert all(len(line.points) == 21 or line.points[-1, 2] for line in drawn)
+    loaded = jaxgan.load(pen)(2, text="oil", bias=1.0)
+    for line, other in zip(drawn, loaded, strict=True):
+        np.testing.assert_allclose(other[1:], line.points[1:], rtol=1e-5, atol=1e-6)
     # Its own beginning, read from a file, is continued unchanged.
     arrays = dict(np.load(tmp_path / "samples.npz"))
     path = tmp_path / "beginning.npz"

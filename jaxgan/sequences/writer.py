@@ -1,0 +1,153 @@
+"""Continues text or handwriting, or writes a given text, in memory."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from etils import epath
+from ml_collections import ConfigDict
+
+from jaxgan.core import config as configs
+from jaxgan.core.arguments import check_positive, whole_number
+from jaxgan.core.command import refuse_flags
+from jaxgan.core.errors import UserError
+from jaxgan.core.files import absolute
+from jaxgan.core.players import load_players
+from jaxgan.core.recipe import SampleRequest
+from jaxgan.core.state import PyTree
+from jaxgan.sequences.data import vocabulary as vocabularies
+from jaxgan.sequences.data.handwriting import read_strokes
+from jaxgan.sequences.data.stream_corpora import TEXTS, read_unit, to_item
+from jaxgan.sequences.data.streams import Item
+from jaxgan.sequences.data.vocabulary import Vocabulary
+from jaxgan.sequences.evaluation.streams import StreamSampler
+
+MakeSampler = Callable[[ConfigDict, Vocabulary], StreamSampler]
+
+
+class Writer:
+    """Draws from a trained network of long sequences. `jaxgan.load` makes one.
+
+    Args:
+        workdir: the run's folder.
+        checkpoint: "best", "last" or a round.
+        make_sampler: (config, vocabulary) -> what draws.
+
+    Attributes:
+        is_text: whether it writes text; otherwise it is handwriting.
+    """
+
+    def __init__(self, workdir: epath.PathLike, checkpoint: str, make_sampler: MakeSampler) -> None:
+        self.folder = absolute(workdir)
+        self._config = configs.read(self.folder)
+        self._sampler = make_sampler(self._config, vocabularies.read(self.folder))
+        self._params = load_network(self.folder, checkpoint)
+        self.is_text = self._config.data.kind in TEXTS
+
+    def __call__(self, count: int, seed: int = 0, label: None = None, **settings: Any) -> list[Any]:
+        """Returns what sample.py writes: `count` strings of text, or lines of handwriting.
+
+        The same arguments give the same samples.
+
+        Args:
+            count: how many, at least 1.
+            seed: of the draw.
+            label: must be None, since these networks know no classes.
+            settings: `text`, `temperature` of text, `prime` and `bias` of handwriting, as in
+                `SampleRequest`.
+
+        Returns:
+            Strings, or float32 [n, 3] each: the offset x, y from the point before, in the units of
+            the data, and 1 where the pen is lifted after the point.
+
+        Raises:
+            UserError: an argument cannot be used; the message says why.
+            TypeError: there is no such argument.
+        """
+        count, seed = whole_number("count", count, 1), whole_number("seed", seed)
+        if settings.get("temperature") is not None:
+            check_positive("temperature", settings["temperature"])
+        found = self.draw(SampleRequest(count, seed, None, label=label, **settings))
+        if self.is_text:
+            return found
+        scale = np.array([*[read_unit(self.folder)] * 2, 1], np.float32)
+        return [sample * scale for sample in found]
+
+    def draw(self, request: SampleRequest) -> list[Any]:
+        """Returns the strings or the lines of handwriting, [n, 3] each, that are asked for.
+
+        The offsets of handwriting are in standard deviations of the training data.
+
+        Raises:
+            UserError: something is asked for that this network does not know.
+        """
+        known = "generators of text and of handwriting know no classes and no paths between samples"
+        refuse_flags(known, label=request.label, interpolate=request.interpolate)
+        if self.is_text:
+            refuse_flags("of handwriting only", prime=request.prime, bias=request.bias)
+            setting = 1.0 if request.temperature is None else request.temperature
+            start = self._sampler.start()
+            if request.text:
+                start = Item(self._numbers(request.text) - 1)
+            beginnings = [start] * request.count
+        else:
+            refuse_flags("handwriting has a --bias", temperature=request.temperature)
+            setting = request.bias or 0.0
+            beginnings = self._starts_of_handwriting(request)
+        key, length = jax.random.key(request.seed), self._config.validation.length
+        samples = self._sampler.draw(self._params, key, beginnings, length, setting)
+        if not self.is_text:
+            return samples
+        # A sample that continues nothing starts with a new line.
+        first = 0 if request.text else 1
+        return [self._sampler.text_of(sample[first:]) for sample in samples]
+
+    def _numbers(self, text: str) -> np.ndarray:
+        """Returns the numbers of the characters of --text, from 1: int32 [n].
+
+        Raises:
+            UserError: the run has never seen one of them.
+        """
+        tokens = self._sampler.vocabulary.tokens
+        unknown = sorted(set(text) - set(tokens))
+        if unknown:
+            raise UserError(
+                f"--text: the run has not learned the character {unknown[0]!r}; it knows "
+                f"{''.join(tokens)!r}"
+            )
+        return np.array([tokens.index(character) + 1 for character in text], np.int32)
+
+    def _starts_of_handwriting(self, request: SampleRequest) -> list[Item]:
+        """Returns what the flags --prime and --text ask to continue and to write.
+
+        With both, the window reads the text of the beginning and then that of the flag.
+        """
+        wanted = self._numbers(request.text or "")
+        if request.text and not self._config.window:
+            raise UserError(f"--text={request.text}: this network reads no text; leave --text out")
+        beginnings = [self._sampler.start()]
+        if request.prime:
+            unit = read_unit(self.folder)
+            lines = read_strokes(request.prime, "--prime=")[: request.count]
+            if self._config.window and not all(line.text for line in lines):
+                raise UserError(
+                    f"--prime={request.prime}: its lines have no text, which the window reads"
+                )
+            beginnings = []
+            for line in lines:
+                text = line.text if self._config.window else ""
+                self._numbers(text)
+                beginnings.append(to_item(line.points, text, self._sampler.vocabulary, unit))
+        if self._config.window and not request.text:
+            raise UserError("--text: say what is to be written")
+        beginnings = [
+            item._replace(text=np.concatenate([item.text, wanted])) if self._config.window else item
+            for item in beginnings
+        ]
+        return [beginnings[row % len(beginnings)] for row in range(request.count)]
+
+
+def load_network(folder: epath.Path, checkpoint: str) -> PyTree:
+    """Returns the parameters of a run's network as NumPy arrays."""
+    return load_players(folder, checkpoint)["network"].deployed
