@@ -43,6 +43,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from trained_runs import ROOT, Settings, train
 
+from jaxgan.core import config as configs
 from jaxgan.core import devices, log
 from jaxgan.images.data import idx
 from jaxgan.images.evaluation.birthday import birthday_test, collision_threshold
@@ -53,8 +54,14 @@ from jaxgan.reporting.tables import Cell, Table, or_none, to_markdown
 TABLES = ("ring", "grid25", "losses", "labels", "codes", "classes", "birthday")
 GATES = {"modes": 7.5, "high quality": 0.25, "loose modes": 7.5}
 """The least values on the ring; see `Row.gates`."""
-EPOCHS, LABEL_EPOCHS, STEPS_PER_EPOCH = 20, 100, 938
+EPOCHS, STEPS_PER_EPOCH = 20, 938
 """The steps of budget 1: an epoch of 60,000 images in batches of 64."""
+LABEL_EPOCHS, LABEL_STEPS = 100, 600
+"""Those of `labels`: batches of 100, as in the authors' code."""
+LEAST_ROUNDS = 2
+"""Rounds of systems of images, so that there is a validation besides the last one."""
+CLASSIFIER_ROUNDS = {"mnist": 3, "fashion_mnist": 10}
+"""Epochs of the classifier in whose features samples are measured. On MNIST three reach 0.988."""
 REPEATS, DRAWN, CALIBRATION = 20, 400, 5000
 """The birthday test's repeats, samples in each, and held-out images that give its threshold."""
 DISCRETE = (100, 500, 2000)
@@ -111,6 +118,21 @@ class Found:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Scale:
+    """How large the runs of systems of images are.
+
+    Attributes:
+        budget: the share of the updates.
+        width: channels of DCGAN's largest hidden maps.
+        rate: what the learning rates of the authors are multiplied by.
+    """
+
+    budget: float = 1.0
+    width: int = 64
+    rate: float = 1.0
+
+
 POINTS = (
     Column("modes", "eval/modes", max, 1),
     Column("high quality", "eval/high_quality", max),
@@ -118,6 +140,10 @@ POINTS = (
 )
 LABELS = (Column("error", "eval/error", min, 4),)
 CODES = (Column("clustering accuracy", "eval/clustering_accuracy", max, 3),)
+CLASSES = (
+    Column("agreement", "eval/label_agreement", max, 3),
+    Column("diversity", "eval/class_diversity", max, 3),
+)
 
 
 def points(kind: str, budget: float) -> list[Row]:
@@ -157,23 +183,24 @@ def points(kind: str, budget: float) -> list[Row]:
         row("loss-sensitive", "loss_sensitive.py:ring", {}, gate),
         row("EBGAN", "ebgan.py:quick", {**energy, "pull_away": 0.0}),
         row("EBGAN, pull-away 0.1", "ebgan.py:quick", {**energy, "pull_away": 0.1}),
-        row("BEGAN", "began.py:quick", {**networks, "discriminator.code": 8}),
+        row("BEGAN", "began.py:ring", {}),
         row("WGAN, clip 0.1", "wgan.py:ring", {}, ("loose modes",)),
         row("WGAN-GP, lambda 0.1", "wgan_gp.py:ring", {}, gate),
     ]
 
 
-def images(kind: str, root: Path, classifier: Path, budget: float) -> Settings:
-    """Returns the settings of every run of DCGAN's networks: an epoch a round, batches of 64."""
-    rounds = max(1, round(EPOCHS * budget))
+def images(kind: str, root: Path, scale: Scale) -> Settings:
+    """Returns the settings of every run on images: an epoch a round, batches of 64."""
+    rounds = max(LEAST_ROUNDS, round(EPOCHS * scale.budget))
     return {
         **data(kind, root),
-        "features": str(classifier),
         "rounds": rounds,
-        "steps_per_round": min(STEPS_PER_EPOCH, math.ceil(STEPS_PER_EPOCH * EPOCHS * budget)),
+        "steps_per_round": math.ceil(STEPS_PER_EPOCH * EPOCHS * scale.budget / rounds),
         "batch_size": 64,
         "validation.samples": 10_000,  # as Lucic et al. 2018
         "checkpoint.every": rounds,
+        # An average over 1,000 updates still holds the initial parameters after an epoch or two.
+        "average_decay": 0.999 if scale.budget >= 0.5 else 0.99,
     }
 
 
@@ -182,50 +209,88 @@ def data(kind: str, root: Path) -> Settings:
     return {"data.kind": kind, "data.root": str(root)}
 
 
-def losses(root: Path, classifier: Path, budget: float) -> list[Row]:
-    """Returns the rows of `losses`; DCGAN's widths at 28 x 28 are halved for all of them."""
-    common = images("fashion_mnist", root, classifier, budget)
-    widths = {"generator.features": 64, "discriminator.features": 64}
+def convolutional(preset: str, scale: Scale, **more: object) -> Settings:
+    """Returns the widths and the learning rates of a config with DCGAN's networks, and more."""
+    config = configs.load(str(ROOT / "configs" / preset.partition(":")[0]))
+    rates = ("generator_learning_rate", "discriminator_learning_rate")
+    return {
+        "generator.features": scale.width,
+        "discriminator.features": scale.width,
+        **{key: float(config[key]) * scale.rate for key in rates},
+        **more,
+    }
+
+
+def losses(root: Path, classifier: Path, scale: Scale) -> list[Row]:
+    """Returns the rows of `losses`."""
+    common = {**images("fashion_mnist", root, scale), "features": str(classifier)}
     still = {"generator_learning_rate": 0.0, "discriminator_learning_rate": 0.0}
     once = {"rounds": 1, "steps_per_round": 1, "average_decay": 0.0}
-    convolutional = {**common, **widths}
+
+    def row(name: str, preset: str, **more: object) -> Row:
+        return Row(name, preset, {**common, **convolutional(preset, scale, **more)})
+
+    spectral = {"discriminator.spectral": True, "discriminator.normalisation": "none"}
     return [
-        Row("untrained", "dcgan.py", {**convolutional, **still, **once}),
+        row("untrained", "dcgan.py", **still, **once),
         Row("VAE", "vae.py", {**common, "binarise": False}),
-        Row("minimax", "dcgan.py", {**convolutional, "loss": "minimax"}),
-        Row("non-saturating", "dcgan.py", convolutional),
-        Row("least squares", "dcgan.py", {**convolutional, "loss": "least_squares"}),
-        Row(
-            "hinge, spectral norm",
-            "dcgan.py",
-            {
-                **convolutional,
-                "loss": "hinge",
-                "discriminator.spectral": True,
-                "discriminator.normalisation": "none",
-            },
-        ),
-        Row("WGAN", "wgan.py", convolutional),
-        Row("WGAN-GP", "wgan_gp.py", convolutional),
-        Row("loss-sensitive", "loss_sensitive.py", convolutional),
-        Row("EBGAN", "ebgan.py", convolutional),
-        Row("BEGAN", "began.py", {**convolutional, "batch_size": 16}),
+        row("minimax", "dcgan.py", loss="minimax"),
+        row("non-saturating", "dcgan.py"),
+        row("least squares", "dcgan.py", loss="least_squares"),
+        row("hinge, spectral norm", "dcgan.py", loss="hinge", **spectral),
+        row("WGAN", "wgan.py"),
+        row("WGAN-GP", "wgan_gp.py"),
+        row("loss-sensitive", "loss_sensitive.py"),
+        row("EBGAN", "ebgan.py"),
+        row("BEGAN", "began.py:quick"),
     ]
 
 
-def labels(root: Path, budget: float) -> list[Row]:
-    """Returns the rows of `labels`: an epoch of MNIST a round, at the widths of the authors."""
-    rounds = max(1, round(LABEL_EPOCHS * budget))
-    few = {**data("mnist", root), "data.labelled": 100, "rounds": rounds}
-    few |= {"validation.samples": 100, "checkpoint.every": rounds}
-    # The averages of the authors are over more updates than a small budget has.
-    averaged = {**few, "average_decay": 0.9999 if budget >= 0.5 else 0.999}
+def labels(root: Path, scale: Scale) -> list[Row]:
+    """Returns the rows of `labels`; a budget below 0.5 takes the presets `quick` where networks
+    are fully connected: half the authors' widths, and averages over fewer updates.
+    """
+    rounds = max(LEAST_ROUNDS, round(LABEL_EPOCHS * scale.budget))
+    steps = math.ceil(LABEL_STEPS * LABEL_EPOCHS * scale.budget / rounds)
+    few = {
+        **data("mnist", root),
+        "data.labelled": 100,
+        "rounds": rounds,
+        "steps_per_round": steps,
+        "validation.samples": 100,
+        "checkpoint.every": rounds,
+    }
+    only = {"unlabelled": False}
+    preset = ":quick" if scale.budget < 0.5 else ""
+    # The paper of semi_supervised gives no networks and no learning rates; these are DCGAN's.
+    convolutions = {**few, **convolutional("semi_supervised.py", scale, loss="non_saturating")}
+    third = {"pseudo_start": rounds * steps // 3}
     return [
-        Row("the labels only", "improved_gan.py", {**averaged, "unlabelled": False}),
-        Row("improved_gan", "improved_gan.py", averaged),
-        Row("semi_supervised", "semi_supervised.py", {**few, "steps_per_round": STEPS_PER_EPOCH}),
-        Row("triple_gan", "triple_gan.py", {**few, "pseudo_start": 100 * rounds}),
-        Row("bad_gan", "bad_gan.py", averaged),
+        Row("fully connected, the labels only", f"improved_gan.py{preset}", {**few, **only}),
+        Row("improved_gan", f"improved_gan.py{preset}", few),
+        Row("triple_gan", f"triple_gan.py{preset}", {**few, **third}),
+        Row("bad_gan", f"bad_gan.py{preset}", few),
+        Row("convolutions, the labels only", "semi_supervised.py", {**convolutions, **only}),
+        Row("semi_supervised", "semi_supervised.py", convolutions),
+    ]
+
+
+def codes(root: Path, scale: Scale) -> list[Row]:
+    """Returns the rows of `codes`; the G of the control need not show its codes."""
+    settings = {**images("mnist", root, scale), **convolutional("infogan.py", scale)}
+    without = {"category_weight": 0.0, "continuous_weight": 0.0}
+    return [
+        Row("InfoGAN", "infogan.py", settings),
+        Row("without the information terms", "infogan.py", {**settings, **without}),
+    ]
+
+
+def classes(root: Path, classifier: Path, scale: Scale) -> list[Row]:
+    """Returns the rows of `classes`; the conditional GAN is fully connected."""
+    common = {**images("mnist", root, scale), "features": str(classifier)}
+    return [
+        Row("AC-GAN", "acgan.py", {**common, **convolutional("acgan.py", scale)}),
+        Row("conditional GAN", "conditional_gan.py", common),
     ]
 
 
@@ -255,6 +320,8 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str
     parser.add_argument("--tables", default="ring,grid25", help=f"of {','.join(TABLES)}")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget", type=float, default=1.0, help="share of the updates; default 1")
+    parser.add_argument("--width", type=int, default=64, help="channels of DCGAN's largest maps")
+    parser.add_argument("--rate", type=float, default=1.0, help="times the authors' learning rates")
     parser.add_argument("--workdir", type=Path, default=Path("runs/gan_table"))
     parser.add_argument("--mnist", type=Path, help="folder of MNIST")
     parser.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST")
@@ -276,27 +343,20 @@ def trained(
     name: str, options: argparse.Namespace, overrides: Sequence[str]
 ) -> tuple[Table, dict[str, object]]:
     """Returns a table of trained runs, and the values of every seed."""
-    budget, mnist = options.budget, options.mnist
+    mnist, scale = options.mnist, Scale(options.budget, options.width, options.rate)
     columns: Sequence[Column]
     if name in ("ring", "grid25"):
-        rows, columns = points(name, budget), POINTS
+        rows, columns = points(name, options.budget), POINTS
     elif name == "losses":
         classifier = classifier_of("fashion_mnist", options.fashion, options.workdir)
-        rows, columns = losses(options.fashion, classifier, budget), in_features("fashion_mnist")
+        rows, columns = losses(options.fashion, classifier, scale), in_features("fashion_mnist")
     elif name == "labels":
-        rows, columns = labels(mnist, budget), LABELS
+        rows, columns = labels(mnist, scale), LABELS
+    elif name == "codes":
+        rows, columns = codes(mnist, scale), CODES
     else:
         classifier = classifier_of("mnist", mnist, options.workdir)
-        common = images("mnist", mnist, classifier, budget)
-        if name == "codes":
-            rows, columns = [Row("InfoGAN", "infogan.py", {**common, "batch_size": 128})], CODES
-        else:
-            presets = {"AC-GAN": "acgan.py", "conditional GAN": "conditional_gan.py"}
-            rows = [Row(system, preset, common) for system, preset in presets.items()]
-            columns = (
-                Column("agreement", "eval/label_agreement", max, 3),
-                Column("diversity", "eval/class_diversity", max, 3),
-            )
+        rows, columns = classes(mnist, classifier, scale), CLASSES
     found = {row.name: run(row, options.workdir / name, options.seeds, overrides) for row in rows}
     return table(name, rows, columns, found, options), {
         system: {
@@ -323,7 +383,8 @@ def in_features(kind: str) -> tuple[Column, ...]:
 def classifier_of(kind: str, root: Path, workdir: Path) -> Path:
     """Returns the run of a classifier for some data, after training it."""
     folder = workdir / f"classifier_{kind}"
-    train("classifier.py", data(kind, root), [], folder)
+    settings = {**data(kind, root), "rounds": CLASSIFIER_ROUNDS[kind]}
+    train("classifier.py", settings, [], folder)
     return folder
 
 

@@ -73,7 +73,7 @@ def test_a_table_of_points_has_gates_and_the_best_and_the_last_validation(
 def test_seeds_of_images_are_runs_of_their_own(gan_table, runs, tmp_path):
     flags = ["--tables=labels", f"--mnist={tmp_path}", f"--workdir={tmp_path}", "--budget=0.02"]
     assert gan_table.main(flags) == 0
-    assert len(runs) == 5 * 3
+    assert len(runs) == 6 * 3
     settings = runs[tmp_path / "labels" / "triple_gan" / "seed1"][1]
     assert (settings["seed"], settings["data.seed"], settings["rounds"]) == (1, 1, 2)
     row = (tmp_path / "tables.md").read_text().splitlines()[4].split(" | ")
@@ -84,11 +84,13 @@ def test_seeds_of_images_are_runs_of_their_own(gan_table, runs, tmp_path):
 
 @pytest.mark.parametrize("budget", [0.01, 1.0])
 def test_every_row_is_a_config(gan_table, budget):
-    folder = Path("somewhere")
+    folder, scale = Path("somewhere"), gan_table.Scale(budget, width=8, rate=5.0)
     rows = [
         *(row for kind in ("ring", "grid25") for row in gan_table.points(kind, budget)),
-        *gan_table.losses(folder, folder, budget),
-        *gan_table.labels(folder, budget),
+        *gan_table.losses(folder, folder, scale),
+        *gan_table.labels(folder, scale),
+        *gan_table.codes(folder, scale),
+        *gan_table.classes(folder, folder, scale),
     ]
     for row in rows:
         flags = [f"--config.{key}={value}" for key, value in row.settings.items()]
@@ -96,6 +98,11 @@ def test_every_row_is_a_config(gan_table, budget):
         if row.together:
             assert config.rounds * config.steps_per_round == 8 * round(500 * budget)
             assert config.data.kind in ("ring", "grid25")
+        elif row.preset == "dcgan.py" and row.name != "untrained":
+            assert config.generator.features == config.discriminator.features == 8
+            assert config.generator_learning_rate == pytest.approx(5 * 2e-4)
+            excess = config.rounds * config.steps_per_round - 20 * 938 * budget
+            assert 0 <= excess < config.rounds  # the same number of steps in every round
 
 
 def test_the_birthday_test_estimates_known_supports_and_spares_real_images(

@@ -140,3 +140,7 @@ class Autoencoder(nn.Module):
                 x = nn.elu(nn.Conv(width, KERNEL, (2, 2), dtype=self.dtype)(x))
         codes = nn.Dense(self.code, dtype=self.dtype)(x.reshape(len(x), -1)).astype(jnp.float32)
         return Decoder(shape, self.features, self.dtype)(codes, train), codes
+
+
+AUTOENCODERS = {"mlp": MLPAutoencoder, "dcgan": DCGANAutoencoder}
+"""By `config.network`."""

@@ -33,13 +33,13 @@ from jaxgan.core.state import LossResult, Players, RunState, StepResult, descend
 from jaxgan.images.commands import declare
 from jaxgan.images.data.batches import Resident, gather
 from jaxgan.images.evaluation.validation import Sample
-from jaxgan.images.networks import autoencoder, mlp, pair
+from jaxgan.images.networks import autoencoder, pair
 from jaxgan.images.training import open_training
 
 CODES = 0
 """Stream of random numbers in a step."""
-GENERATORS = {"mlp": mlp.MLPGenerator, "began": autoencoder.Decoder}
-AUTOENCODERS = {"mlp": autoencoder.MLPAutoencoder, "began": autoencoder.Autoencoder}
+GENERATORS = pair.GENERATORS | {"began": autoencoder.Decoder}
+AUTOENCODERS = autoencoder.AUTOENCODERS | {"began": autoencoder.Autoencoder}
 make_networks = functools.partial(
     pair.make_networks, generators=GENERATORS, discriminators=AUTOENCODERS
 )

@@ -39,7 +39,8 @@ from jaxgan.core.state import (
 from jaxgan.images.commands import declare
 from jaxgan.images.data.batches import Resident, gather
 from jaxgan.images.evaluation.validation import Sample
-from jaxgan.images.networks import autoencoder, pair
+from jaxgan.images.networks import pair
+from jaxgan.images.networks.autoencoder import AUTOENCODERS
 from jaxgan.images.training import open_training
 from jaxgan.methods.adversarial import LOSSES
 from jaxgan.methods.regularisers import norms, pull_away
@@ -47,7 +48,6 @@ from jaxgan.methods.regularisers import norms, pull_away
 CODES = 0
 """Stream of random numbers in a step."""
 LOSS = LOSSES["margin"]
-AUTOENCODERS = {"mlp": autoencoder.MLPAutoencoder, "dcgan": autoencoder.DCGANAutoencoder}
 
 
 @dataclasses.dataclass(frozen=True)
