@@ -127,7 +127,7 @@ def test_the_learning_rates_are_halved():
         ({"gamma": 1.5}, "config.gamma=1.5: must be from 0 to 1"),
         ({"lambda_k": -0.1}, "config.lambda_k=-0.1: must be from 0 to 1"),
         ({"halve_every": 0}, "config.halve_every=0: must be 1 or more"),
-        ({"network": "dcgan"}, "config.network=dcgan: choose one of mlp, began"),
+        ({"network": "unet"}, "config.network=unet: choose one of mlp, dcgan, began"),
         ({"network": "began"}, "config.network=began: the samples have the shape"),
     ],
 )
