@@ -3,7 +3,7 @@
     python benchmarks/gan_table.py --tables=ring,grid25 [--seeds=3] [--budget=1]
         [--workdir=runs/gan_table] [--config.key=value ...]
     python benchmarks/gan_table.py --tables=losses,labels,codes,classes,birthday
-        --mnist=DIR --fashion=DIR [--budget=1]
+        --mnist=DIR --fashion=DIR [--budget=1] [--width=64] [--rate=1]
 
 Tables:
     ring, grid25  modes and the share of samples of high quality for every loss, on points. The ring
@@ -11,8 +11,10 @@ Tables:
                   of 8 modes on average, with 25 % of high quality, and WGAN 7.5 loose modes
     losses        Fashion-MNIST, DCGAN's networks and as many updates of G for every loss, with the
                   settings of its authors; an untrained generator and a VAE are the controls
-    labels        MNIST with 100 labels: the classifier alone, and with each semi-supervised system
-    codes         InfoGAN on MNIST: do its categories agree with the classes?
+    labels        MNIST with 100 labels: each semi-supervised system, and its classifier trained on
+                  the labels and nothing else
+    codes         InfoGAN on MNIST: do its categories agree with the classes, and do they without
+                  the information terms?
     classes       AC-GAN and the conditional GAN on MNIST: do the samples show the class that was
                   asked for, and how varied are they within it?
     birthday      how many different images the GANs of `losses` make, beside generators that repeat
@@ -21,8 +23,11 @@ Tables:
 train.py makes the runs, one after the other; the same command continues after an interruption.
 --budget=1 means 4,000 updates of G on points (a quarter of an hour of a core for each of the two
 tables), 20 epochs for `losses`, `codes` and `classes`, and 100 for `labels`: hours on a GPU.
---budget=0.05 is one epoch. Seeds of points train in one program (config.seeds) and see the same
-points; seeds of images train one after the other.
+--budget=0.05 is one epoch. For CPUs, --width=8 makes DCGAN's networks narrower for all losses
+alike, and --rate=5 multiplies the learning rates of all authors, because few updates have to do.
+Budgets below 0.5 keep averages of G over 100 updates, not 1,000, and use the presets `quick` in
+`labels`. Seeds of points train in one program (config.seeds) and see the same points; seeds of
+images train one after the other.
 
 Each number is the mean over seeds and the half width of its 95 % interval (Student's t). "Best" is
 the best validation of each seed, chosen by the column's own metric, so it is optimistic; "last" is

@@ -104,6 +104,22 @@ def test_k_balances_the_errors_of_both_kinds_of_samples(lambda_k):
         assert ratio < 0.6
 
 
+def test_quick_has_the_networks_of_dcgan():
+    config = began_config.get_config("quick")
+    networks = began.make_networks(config, (28, 28, 1))
+    optimizers = began.make_optimizers(config)
+    init = pair.initial(networks, optimizers, 0.0, memory={"k": jnp.zeros(())})
+
+    def shapes(key):
+        state = init(key)
+        fake, _ = pair.generate(networks, state.players["generator"], key, 3)
+        return fake, pair.judge(networks, state.players["discriminator"], fake)[0][0]
+
+    fake, (made, codes) = jax.eval_shape(shapes, jax.random.key(0))
+    assert fake.shape == made.shape == (3, 28, 28, 1)
+    assert codes.shape == (3, 64)
+
+
 def test_the_learning_rates_are_halved():
     system, _ = tiny_system(halve_every=2, generator_learning_rate=0.1)
     optimizer = system.optimizers["generator"]
