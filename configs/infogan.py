@@ -7,6 +7,9 @@ python train.py --config=configs/infogan.py:tiny      seconds; for tests
 
 `ring` reaches eval/clustering_accuracy 1.0 (0.51 with config.category_weight=0). `quick` reaches
 0.32 on drawn digits, from 0.20: fully connected networks learn categories of other kinds than ours.
+On MNIST the convolutional networks reach 0.45 with 8 channels and 2,000 updates on batches of 64
+(one seed, still rising; k-means on pixels 0.475). Q then reads the category off G's samples almost
+without error: the bound is 2.27 of at most log 10 = 2.30.
 """
 
 from ml_collections import ConfigDict
