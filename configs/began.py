@@ -12,7 +12,7 @@ k only rises while L(G(z)) is below gamma L(x). If D learns as fast as G, its er
 too quickly for that: k stays near 0, D ignores the samples, and all of them become alike. So
 `quick` has a slower D and a larger gamma. Its samples are blurred digits of several kinds: after
 800 updates eval/kid_pixels of three seeds is 0.15, 0.10 and 0.40, still falling, from 1.7 to 2.4
-after 200, and k is 0.06, 0.13 and 0.02. With a D as fast as G and gamma 0.5 it is 1.7 after 800 (one
+after 200, and k is 0.06, 0.13 and 0.02. With a D as fast as G and gamma 0.5 it is 1.7 then (one
 seed); with lambda_k 0.05 one of two seeds stays at 3.5.
 """
 
