@@ -35,6 +35,7 @@ class Counting:
     files = types.MappingProxyType({})
     optional_players = ()
     history_window = 0
+    phase_starts = ()
     raises = None
     closed = 0
 

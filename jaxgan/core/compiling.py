@@ -19,6 +19,7 @@ import jax
 from jax.sharding import Mesh
 
 from jaxgan.core import devices
+from jaxgan.core.timer import WAITED
 
 THREADS = {"gpu": 2}
 """The most programs that are compiled at the same time, by platform. XLA tries every algorithm of a
@@ -170,7 +171,7 @@ class Program:
         if jax.config.jax_debug_nans:  # type: ignore[attr-defined]
             # Only a jitted function looks for the operation that made a NaN.
             return devices.under(self._mesh, self._jitted)(*arguments)
-        return self.prepare(*arguments).result()(*arguments)
+        return _awaited(self.prepare(*arguments))(*arguments)
 
 
 def init_on_host(
@@ -199,6 +200,16 @@ def init_on_host(
         )
 
     return place
+
+
+def _awaited(compiled: Future[jax.stages.Compiled]) -> jax.stages.Compiled:
+    """Returns the compiled program, and records for how long the caller waited for it."""
+    if compiled.done():
+        return compiled.result()
+    started = time.perf_counter()
+    program = compiled.result()
+    jax.monitoring.record_event_duration_secs(WAITED, time.perf_counter() - started)
+    return program
 
 
 def _host_device() -> jax.Device:

@@ -37,8 +37,10 @@ class Log:
             files.replace(self._path, "".join(self._lines).encode())
             self._board = _Board(workdir, done + 1)
 
-    def write(self, row: Mapping[str, int | float], media: Mapping[str, Media]) -> None:
-        """Writes one round; numbers that are not finite become null."""
+    def write(
+        self, row: Mapping[str, int | float], media: Mapping[str, Media]
+    ) -> dict[str, int | float | None]:
+        """Writes one round and returns the row as written: numbers that are not finite are None."""
         plain = {name: value if math.isfinite(value) else None for name, value in row.items()}
         line = json.dumps(plain) + "\n"
         with files.writable(self._workdir):
@@ -49,6 +51,7 @@ class Log:
                 self._lines.append(line)
                 files.replace(self._path, "".join(self._lines).encode())
             self._board.write(plain, media)
+        return plain
 
     def close(self) -> None:
         """Closes TensorBoard's file."""

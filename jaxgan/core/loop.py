@@ -20,7 +20,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from jaxgan.core import checkpoint, compiling, profiling, progress, settings, signals
+from jaxgan.core import checkpoint, compiling, profiling, progress, settings, signals, tracker
 from jaxgan.core import config as configs
 from jaxgan.core import history as history_files
 from jaxgan.core.checkpoint import Checkpoints, Position
@@ -32,6 +32,7 @@ from jaxgan.core.players import adopt
 from jaxgan.core.recipe import Evaluation, Recipe
 from jaxgan.core.state import History, Record, RunState
 from jaxgan.core.timer import Compilations, Timer
+from jaxgan.core.tracker import Tracker
 
 
 def check(config: ConfigDict, workdir: epath.PathLike, may_change: Collection[str] = ()) -> int:
@@ -48,7 +49,7 @@ def check(config: ConfigDict, workdir: epath.PathLike, may_change: Collection[st
 
     Raises:
         UserError: the folder holds a run of another config (every differing key is named), or a
-            setting of the run has a value that it may not have.
+            setting of the run has a value that it may not have, or names no function.
     """
     settings.check(config)
     workdir = absolute(workdir)
@@ -60,6 +61,8 @@ def check(config: ConfigDict, workdir: epath.PathLike, may_change: Collection[st
         configs.check_continues(
             configs.read(workdir), config, workdir, (*settings.MAY_CHANGE, *may_change)
         )
+    if jax.process_index() == 0 and done < config.rounds:
+        tracker.load(config.get("tracker", ""))
     return done
 
 
@@ -108,7 +111,9 @@ def run(
         )
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(
-            progress.show(config.rounds, done, silent=jax.process_index() > 0)
+            progress.show(
+                config.rounds, done, recipe.phase_starts, silent=jax.process_index() > 0
+            )
         )
         if jax.process_index() == 0:
             with writable(workdir):
@@ -136,8 +141,10 @@ def run(
             log,
             display,
             compilations,
+            track=Tracker(config.get("tracker", "") if log else "", display.say),
             timer=Timer(display.part),
             started=time.perf_counter() - position.wall_seconds,
+            shown=time.perf_counter(),
         )
         stop = stack.enter_context(signals.listen(loop.reply))
         loop.go(state, history, position, stop)
@@ -151,7 +158,7 @@ class _Trained(NamedTuple):
         state: the state after it.
         record: its history record.
         metrics: of the recipe.
-        seconds: how long it took.
+        waited: the seconds in which the round waited for compilations.
         bad: the name of a value that is not finite, or an empty string.
         validation: waits for the validation, if one is due.
         times: seconds by part.
@@ -162,7 +169,7 @@ class _Trained(NamedTuple):
     state: RunState
     record: Record
     metrics: Mapping[str, float]
-    seconds: float
+    waited: float
     bad: str = ""
     validation: Callable[[], Evaluation] | None = None
     times: Mapping[str, float] = {}
@@ -181,8 +188,10 @@ class _Loop:
     log: Log | None
     display: progress.Display
     compilations: Compilations
+    track: Tracker
     timer: Timer
     started: float  # on the clock of time.perf_counter, as if the run had never been stopped
+    shown: float  # on the same clock: when the display last showed a round
 
     def go(self, state: RunState, history: History, position: Position, stop: signals.Stop) -> None:
         """Trains rounds until all are done or `stop` is requested."""
@@ -191,6 +200,7 @@ class _Loop:
         while number < self.config.rounds:
             number += 1
             trained = self.train(state, history, number)
+            self.show(trained)
             state = trained.state
             if waiting:
                 position, history = self.close(waiting, history, position)
@@ -215,12 +225,12 @@ class _Loop:
         """Trains one round of the recipe and fetches its metrics."""
         traced = number == self.profile and jax.process_index() == 0
         trace = profiling.trace(self.workdir) if traced else contextlib.nullcontext()
-        started = time.perf_counter()
+        self.compilations.take_wait()  # that of the last validation
         with self.timer.part("round"), trace, _transfer_guard():
             state, record, metrics = self.recipe.round(state, history, number, self.timer)
             values = {name: float(value) for name, value in jax.device_get(dict(metrics)).items()}
         record = history_files.freeze(record)
-        return _Trained(number, state, record, values, time.perf_counter() - started)
+        return _Trained(number, state, record, values, self.compilations.take_wait())
 
     def start_validation(self, trained: _Trained) -> _Trained:
         """Starts the validation if one is due, and collects the times of the round."""
@@ -254,8 +264,9 @@ class _Loop:
         if stopping or position.best_round == number or self.due(number, "checkpoint"):
             with self.timer.part("checkpoint"):
                 history = self.checkpoints.save(trained.state, history, position)
-        seconds = trained.seconds + time.perf_counter() - started
-        self.show(number, trained.metrics, evaluation, seconds)
+        if evaluation:
+            shown = list(evaluation.metrics.items())[: evaluation.shown]
+            self.display.validated(number, dict(shown))
         return position, history
 
     def due(self, number: int, what: str) -> bool:
@@ -273,7 +284,7 @@ class _Loop:
         }
         for name, value in trained.metrics.items():
             if name.startswith("throughput/"):
-                row[f"{name}_per_second"] = value / trained.times["round"]
+                row[f"{name}_per_second"] = value / (trained.times["round"] - trained.waited)
             else:
                 row[name if "/" in name else f"train/{name}"] = value
         if evaluation:
@@ -282,20 +293,15 @@ class _Loop:
         row.update({f"time/{name}": seconds for name, seconds in trained.times.items()})
         compilations, compiling = trained.compiled
         row.update({"time/compile": compiling, "compilations": compilations})
-        self.log.write(row, evaluation.media if evaluation else {})
+        row["time/compile_wait"] = trained.waited
+        self.track(self.log.write(row, evaluation.media if evaluation else {}))
 
-    def show(
-        self,
-        number: int,
-        metrics: Mapping[str, float],
-        evaluation: Evaluation | None,
-        seconds: float,
-    ) -> None:
-        """Shows the round's losses and the first metrics of validation in the progress display."""
-        values = {name: value for name, value in metrics.items() if name.endswith("loss")}
-        if evaluation:
-            values.update(list(evaluation.metrics.items())[: evaluation.shown])
-        self.display.round_done(number, values, seconds)
+    def show(self, trained: _Trained) -> None:
+        """Shows the losses of a round in the progress display, as soon as it is trained."""
+        values = {name: value for name, value in trained.metrics.items() if name.endswith("loss")}
+        now = time.perf_counter()
+        self.display.round_done(trained.number, values, now - self.shown)
+        self.shown = now
 
     def reply(self, name: str) -> str:
         """Returns the answer to the signal `name`, which asks the run to stop."""

@@ -1,15 +1,17 @@
 """The progress of a run: a live bar on a terminal, one plain line a round anywhere else."""
 
+import bisect
 import contextlib
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column
 
 _RECENT = 20
+"""How many rounds of a phase predict how long its other rounds take."""
 _COMPILING_SECONDS = 10.0
 
 
@@ -19,6 +21,7 @@ class Display:
     Args:
         rounds: the total number of rounds.
         done: the number of rounds that earlier starts of the run have completed.
+        phase_starts: see `core.recipe.Recipe`.
         live: show a bar that redraws itself, for terminals, instead of plain lines.
         silent: show nothing, for processes other than process 0.
         console: where to print; standard output by default.
@@ -28,6 +31,8 @@ class Display:
         self,
         rounds: int,
         done: int,
+        phase_starts: Sequence[int] = (),
+        *,
         live: bool,
         silent: bool = False,
         console: Console | None = None,
@@ -36,7 +41,8 @@ class Display:
         self._done = done
         self._silent = silent
         self._console = console or Console(highlight=False, soft_wrap=True)
-        self._seconds: deque[float] = deque(maxlen=_RECENT)
+        self._phase_starts = [1, *phase_starts]
+        self._seconds = [deque[float](maxlen=_RECENT) for _ in self._phase_starts]
         self._values: dict[str, tuple[float, int]] = {}
         self._said_compiling: float | None = None
         self._bar: Progress | None = None
@@ -72,26 +78,34 @@ class Display:
             self._bar.update(self._task, part=name)
 
     def round_done(self, number: int, values: Mapping[str, float], seconds: float) -> None:
-        """Shows a completed round: its values and the time left.
+        """Shows a round that has been trained: its values and the time left.
 
         Args:
             number: the round.
-            values: to show by name; names that are missing here show their last value
-                and its round.
-            seconds: wall time of the round with its validation and its checkpoint.
+            values: to show by name.
+            seconds: wall time since the last round was shown.
         """
         self._done = number
-        self._values.update({name: (value, number) for name, value in values.items()})
-        self._seconds.append(seconds)
-        shown = "  ".join(
-            f"{name} {value:.4g}" + ("" if measured == number else f" (round {measured})")
-            for name, (value, measured) in self._values.items()
-        )
+        self._seconds[self._phase(number)].append(seconds)
         left = self._left()
         if self._bar:
-            self._bar.update(self._task, completed=number, values=shown, left=left)
+            self._bar.update(self._task, completed=number, left=left)
+            self._update_bar(number, values)
         else:
+            shown = _pairs(values)
             self.say(f"round {number}/{self._rounds}  {shown}  {seconds:.1f} s  {left}".rstrip())
+
+    def validated(self, number: int, values: Mapping[str, float]) -> None:
+        """Shows the results of a validation, which may arrive after the next round.
+
+        Args:
+            number: the round that was validated.
+            values: to show by name.
+        """
+        if self._bar:
+            self._update_bar(number, values)
+        else:
+            self.say(f"validation of round {number}: {_pairs(values)}")
 
     def compiling(self, done: int, requested: int, seconds: float) -> None:
         """Shows how far compiling is, in plain output every ten seconds and at the end.
@@ -118,13 +132,39 @@ class Display:
         if not self._silent:
             self._console.print(text, markup=False)
 
+    def _update_bar(self, number: int, values: Mapping[str, float]) -> None:
+        """Shows values in the bar, beside older values of other names and their rounds."""
+        self._values.update({name: (value, number) for name, value in values.items()})
+        shown = "  ".join(
+            f"{name} {value:.4g}" + ("" if measured == self._done else f" (round {measured})")
+            for name, (value, measured) in self._values.items()
+        )
+        if self._bar:
+            self._bar.update(self._task, values=shown)
+
+    def _phase(self, number: int) -> int:
+        """Returns the index of a round's phase."""
+        return bisect.bisect_right(self._phase_starts, number) - 1
+
     def _left(self) -> str:
-        rounds = self._rounds - self._done
-        # The first round includes compilation, so it does not predict the others.
-        if rounds == 0 or len(self._seconds) < 2:
-            return ""
-        recent = list(self._seconds) if len(self._seconds) == _RECENT else list(self._seconds)[1:]
-        return f"{duration(rounds * sum(recent) / len(recent))} left"
+        """Returns the time left, or that until the first phase of which no round was timed yet."""
+        ends = [*(start - 1 for start in self._phase_starts[1:]), self._rounds]
+        seconds, reached = 0.0, self._done
+        for times, end in zip(self._seconds, ends, strict=True):
+            rounds = min(end, self._rounds) - reached
+            if rounds <= 0:
+                continue
+            # The first round of a phase includes compilation, so it does not predict the others.
+            recent = list(times) if len(times) == _RECENT else list(times)[1:]
+            if not recent:
+                return f"{duration(seconds)} to round {reached}" if reached > self._done else ""
+            seconds += rounds * sum(recent) / len(recent)
+            reached += rounds
+        return f"{duration(seconds)} left" if reached > self._done else ""
+
+
+def _pairs(values: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
 def _text(template: str) -> TextColumn:
@@ -132,9 +172,11 @@ def _text(template: str) -> TextColumn:
 
 
 @contextlib.contextmanager
-def show(rounds: int, done: int, silent: bool = False) -> Iterator[Display]:
+def show(
+    rounds: int, done: int, phase_starts: Sequence[int] = (), silent: bool = False
+) -> Iterator[Display]:
     """Yields a display, which is live if standard output is a terminal, and stops it afterwards."""
-    display = Display(rounds, done, live=sys.stdout.isatty(), silent=silent)
+    display = Display(rounds, done, phase_starts, live=sys.stdout.isatty(), silent=silent)
     display.start()
     try:
         yield display

@@ -50,6 +50,9 @@ class Recipe(Protocol):
         fresh_players: the players that never start from those of `config.init_from`. A recipe
             without any may lack this attribute.
         history_window: how many of the last rounds' records later rounds need; None: all of them.
+        phase_starts: the rounds, in ascending order, from which a round does other work than
+            before, such as the first adversarial round. The progress display estimates the time
+            left for each phase separately.
     """
 
     @property
@@ -62,6 +65,10 @@ class Recipe(Protocol):
 
     @property
     def history_window(self) -> int | None:
+        """See above."""
+
+    @property
+    def phase_starts(self) -> tuple[int, ...]:
         """See above."""
 
     def init(self, key: jax.Array) -> RunState:
@@ -80,7 +87,8 @@ class Recipe(Protocol):
             The state after the round, the round's record (empty if later rounds need nothing), and
             metrics: scalars, logged as train/NAME, or under their own name if it contains a slash.
             `throughput/X` is an amount processed in this round, logged as
-            `throughput/X_per_second`. A metric that is not finite stops the run, so a measure that
+            `throughput/X_per_second`; the seconds in which the round waited for compilations do not
+            count. A metric that is not finite stops the run, so a measure that
             is undefined in this round must be left out.
         """
 

@@ -56,6 +56,7 @@ class StepRecipe:
     """
 
     history_window: int | None = 0
+    phase_starts: tuple[int, ...] = ()
 
     def __init__(
         self,

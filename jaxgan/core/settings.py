@@ -18,7 +18,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "checkpoint.every": (1, math.inf),
 }
 """The lowest and the highest allowed value of a key."""
-MAY_CHANGE = ("checkpoint.every", "debug_nans")
+MAY_CHANGE = ("checkpoint.every", "debug_nans", "tracker")
 """Keys that influence no number, so a run may continue with other values for them."""
 
 
@@ -38,6 +38,7 @@ def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
     config.dtype = "float32"  # or bfloat16: of the networks' computation, not of parameters
     config.init_from = ""  # the folder of a run whose networks this one starts from
     config.init_checkpoint = "best"  # of that run: best, last or a round
+    config.tracker = ""  # module:function that receives each row of metrics; docs/trackers.md
     config.debug_nans = False  # raise at the operation that made a NaN; slow
     config.validation = ConfigDict({"every": 1})  # rounds; the last round is always validated
     config.checkpoint = ConfigDict({"every": 5})  # rounds; the best and the last are kept

@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxgan.core.errors import UserError
 from jaxgan.scores.pool import WorkerPool
-from jaxgan.scores.registry import import_path
+from jaxgan.core.importing import import_path
 
 Objective = Callable[[list[Any]], Sequence[float]]
 

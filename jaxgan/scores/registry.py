@@ -1,13 +1,12 @@
 """Looks up scores by the names that configs use: built-in names and import paths."""
 
-import importlib
 import importlib.util
 import math
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 from jaxgan.core.errors import UserError
+from jaxgan.core.importing import import_path
 from jaxgan.scores.score import Score
 
 # Import paths, so that a worker process imports only the package that its score needs.
@@ -74,35 +73,6 @@ def installed() -> tuple[str, ...]:
     )
 
 
-def import_path(path: str, what: str = "score") -> Any:
-    """Returns the object at `package.name` or `module:name`.
-
-    Args:
-        path: the import path.
-        what: the noun for the object in error messages.
-
-    Raises:
-        UserError: the module cannot be imported, it lacks the object, or the object is a module.
-    """
-    module_name, separator, attribute = path.partition(":")
-    if not separator:
-        module_name, _, attribute = path.rpartition(".")
-    try:
-        found = importlib.import_module(module_name)
-    except UserError:
-        raise
-    except Exception as error:
-        reason = one_line(error)
-        raise UserError(f"{what}: '{path}': cannot import '{module_name}' ({reason})") from error
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise UserError(f"{what}: '{path}': module '{module_name}' has no '{attribute}'")
-        found = getattr(found, part)
-    if isinstance(found, ModuleType):
-        raise UserError(f"{what}: '{path}' is a module; name the {what} in it: {path}:my_{what}")
-    return found
-
-
 def score_names(names: str) -> tuple[str, ...]:
     """Returns the names in a comma-separated list such as `config.score=pesq_wb,stoi`."""
     return tuple(name.strip() for name in names.split(","))
@@ -122,11 +92,6 @@ def check_scores(names: Sequence[str], weights: Sequence[float]) -> None:
             f"config.score_weights={tuple(weights)}: give one of 0 or more for each of "
             f"{len(names)} scores, or none"
         )
-
-
-def one_line(error: BaseException) -> str:
-    """Returns an exception's type and message in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _as_score(path: str, found: Any) -> Score:

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxgan.scores.registry import get, import_path, one_line
+from jaxgan.core.importing import import_path, one_line
+from jaxgan.scores.registry import get
 
 START_SECONDS = 120.0
 """Time limit for loading the measures: a user's score may import a large library."""

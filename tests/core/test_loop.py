@@ -1,6 +1,8 @@
 import itertools
 import json
 import math
+import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +37,10 @@ def test_a_run_writes_its_metrics_config_and_events(uninterrupted):
     assert list(uninterrupted.glob("events.out.tfevents.*"))
     points_per_second = rows[2]["throughput/points_per_second"]
     assert points_per_second == pytest.approx(2 * toy.BATCH / rows[2]["time/round"])
+    # The first round compiles: its throughput is that of the rest of its time.
+    assert 0 < rows[0]["time/compile_wait"] < rows[0]["time/round"]
+    rest = rows[0]["time/round"] - rows[0]["time/compile_wait"]
+    assert rows[0]["throughput/points_per_second"] == pytest.approx(toy.BATCH / rest)
 
 
 def test_only_the_first_rounds_compile(uninterrupted):
@@ -57,9 +63,10 @@ def test_plain_lines_without_a_terminal(recipe, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("starts, 2 rounds")
     assert lines[1].startswith("round 1/2  d_loss ")
-    assert " score 0." in lines[2]
-    assert "done, 2 rounds" in lines[3]
-    assert "the best is round 2" in lines[3]
+    assert lines[2].startswith("round 2/2  d_loss ")
+    assert lines[3].startswith("validation of round 2: score 0.")
+    assert "done, 2 rounds" in lines[4]
+    assert "the best is round 2" in lines[4]
 
 
 def test_names_of_validation_metrics(recipe, tmp_path, capsys):
@@ -70,9 +77,8 @@ def test_names_of_validation_metrics(recipe, tmp_path, capsys):
     assert row["valid/one"] == 1.0
     assert row["eval/two"] == 2.0
     assert "valid/eval/two" not in row
-    line = capsys.readouterr().out.splitlines()[1]
-    assert "one 1  eval/two 2" in line
-    assert "three" not in line
+    line = capsys.readouterr().out.splitlines()[2]
+    assert line == "validation of round 1: one 1  eval/two 2"
 
 
 def test_the_loop_trains_the_next_round_before_it_waits_for_a_validation(
@@ -101,6 +107,59 @@ def test_the_loop_trains_the_next_round_before_it_waits_for_a_validation(
     # The first round, the best, is saved as it was, although the second has been trained.
     loop.run(recipe, toy.get_config(rounds=1), tmp_path / "one")
     assert_same(*(load_players(tmp_path / name, "best") for name in ("slow", "one")))
+
+
+def test_a_validated_round_is_shown_before_the_next_one_is_trained(recipe, tmp_path, capsys):
+    shown = []
+    watching = toy.changed(recipe, hook=lambda number: shown.append(capsys.readouterr().out))
+    config = toy.get_config(rounds=3, validation={"every": 1})
+    loop.run(watching, config, tmp_path)
+    assert "round 1/3" in shown[1]
+    assert "validation of round 1: score" in shown[2]
+
+
+def test_the_tracker_receives_the_rows_of_the_log_and_after_a_restart_only_new_ones(
+    recipe, tmp_path, monkeypatch
+):
+    module = types.ModuleType("tracking")
+    module.rows = []
+    module.log_row = module.rows.append
+    monkeypatch.setitem(sys.modules, "tracking", module)
+    for rounds in (2, 3, 3):
+        config = toy.get_config(rounds=rounds, tracker="tracking:log_row")
+        loop.run(recipe, config, tmp_path)
+    assert [row["round"] for row in module.rows] == [1, 2, 3]
+    assert module.rows == log.read(tmp_path)
+
+
+def test_a_tracker_that_fails_is_reported_once_and_training_goes_on(
+    recipe, tmp_path, capsys, monkeypatch
+):
+    module = types.ModuleType("failing")
+    called = []
+
+    def log_row(row):
+        called.append(row.pop("round"))  # the row is the function's own
+        if called[-1] == 3:
+            sys.exit("cannot\nconnect")
+        raise ValueError("no network")
+
+    module.log_row = log_row
+    monkeypatch.setitem(sys.modules, "failing", module)
+    loop.run(recipe, toy.get_config(tracker="failing:log_row"), tmp_path)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("config.tracker")]
+    assert lines == [
+        "config.tracker=failing:log_row: round 1: ValueError: no network; training goes on, and "
+        "further errors are not shown"
+    ]
+    assert called == [1, 2, 3, 4]
+    assert [row["round"] for row in log.read(tmp_path)] == [1, 2, 3, 4]
+
+
+def test_a_tracker_that_cannot_be_imported_is_refused_before_anything_is_written(recipe, tmp_path):
+    with pytest.raises(UserError, match=r"config\.tracker: 'gone:log': cannot import 'gone'"):
+        loop.run(recipe, toy.get_config(tracker="gone:log"), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_only_the_best_and_the_last_checkpoint_are_kept(recipe, tmp_path, assert_same):

@@ -62,10 +62,10 @@ def start(tmp_path):
             program.process.wait()
 
 
-def wait_for_round(number, program):
-    """Waits until this program, not one before it, has printed the line of the round."""
+def wait_for(text, program):
+    """Waits until this program, not one before it, has printed this text."""
     end = time.monotonic() + PATIENCE
-    while f"round {number}/" not in program.text():
+    while text not in program.text():
         assert program.process.poll() is None, program.text()
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -76,7 +76,7 @@ def test_a_killed_run_continues_as_if_it_had_not_been_killed(
 ):
     run = tmp_path / "run"
     killed = start(run, "--rounds", 4, "--every", 2, "--seconds", 0.3)
-    wait_for_round(3, killed)
+    wait_for("validation of round 2", killed)  # which is saved, while round 3 is not
     killed.process.kill()
     killed.wait()
     last = checkpoint.rounds(run)[-1]
@@ -99,15 +99,17 @@ def test_two_processes_give_the_numbers_of_one_and_stop_together(
     address = f"localhost:{free_port()}"
     arguments = ("--rounds", 4, "--seconds", 0.5, "--coordinator", address, "--process_id")
     pair = [start(run, *arguments, number, device_count=2) for number in range(2)]
-    wait_for_round(1, pair[0])
+    wait_for("round 1/", pair[0])
     pair[1].process.terminate()
     assert [program.wait() for program in pair] == [0, 0], pair[0].text() + pair[1].text()
     done = checkpoint.rounds(run)[-1]
-    assert done in (2, 3)
+    assert done in (1, 2)
     assert "SIGTERM: finishing this round" in pair[1].text()
     assert f"stopped and saved after round {done}" in pair[0].text()
     assert "round 1/4" in pair[0].text()
     assert "round 1/4" not in pair[1].text()
+    assert "process 0 tracks round 1" in pair[0].text()
+    assert "tracks" not in pair[1].text()
 
     # One process continues, on one device, what two processes saved.
     loop.run(recipe, toy.get_config(), run)

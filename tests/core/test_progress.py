@@ -11,15 +11,39 @@ def test_plain_lines(capsys):
     display = Display(4, 0, live=False)
     display.part("score")
     display.round_done(1, {"d_loss": 0.12345}, 60.0)
-    display.round_done(2, {"d_loss": 0.1, "score": 1.5}, 2.0)
+    display.round_done(2, {"d_loss": 0.1}, 2.0)
+    display.validated(1, {"score": 1.5, "score_noisy": 1.25})
     display.round_done(3, {"d_loss": 0.0999}, 4.0)
     display.say("[done]")
     assert capsys.readouterr().out.splitlines() == [
         "round 1/4  d_loss 0.1235  60.0 s",
-        "round 2/4  d_loss 0.1  score 1.5  2.0 s  4 s left",
-        "round 3/4  d_loss 0.0999  score 1.5 (round 2)  4.0 s  3 s left",
+        "round 2/4  d_loss 0.1  2.0 s  4 s left",
+        "validation of round 1: score 1.5  score_noisy 1.25",
+        "round 3/4  d_loss 0.0999  4.0 s  3 s left",
         "[done]",
     ]
+
+
+def test_the_time_left_does_not_extrapolate_one_phase_into_another(capsys):
+    display = Display(10, 0, (4, 5), live=False)
+    for number, seconds in ((1, 9.0), (2, 1.0), (3, 3.0), (4, 50.0), (5, 40.0), (6, 10.0)):
+        display.round_done(number, {}, seconds)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(" s")[2].strip() for line in lines] == [
+        "",  # the first round compiles
+        "1 s to round 3",
+        "",  # no round of the second phase has been timed yet
+        "",
+        "",
+        "40 s left",
+    ]
+
+
+def test_a_run_that_continues_in_a_later_phase_knows_the_time_left(capsys):
+    display = Display(6, 3, (3,), live=False)
+    for number in (4, 5):
+        display.round_done(number, {}, 2.0)
+    assert capsys.readouterr().out.splitlines()[1].endswith("2 s left")
 
 
 def test_long_lines_are_not_wrapped(capsys):
@@ -33,14 +57,15 @@ def test_the_bar_shows_round_values_part_and_time_left():
     display = Display(10, 2, live=True, console=console)
     display.start()
     for number in (3, 4):
-        display.round_done(number, {"d_loss": 0.25, "pesq_wb": 1.5}, 30.0)
+        display.round_done(number, {"d_loss": 0.25}, 30.0)
+    display.validated(3, {"pesq_wb": 1.5})
     display.part("enhance")
     display._bar.refresh()
     display.say("a line above")
     display.stop()
     text = stream.getvalue()
     assert "round 4/10" in text
-    assert "d_loss 0.25  pesq_wb 1.5" in text
+    assert "d_loss 0.25  pesq_wb 1.5 (round 3)" in text
     assert "3 min left" in text
     assert "enhance" in text
     assert "a line above" in text

@@ -61,6 +61,7 @@ class Toy:
 
     optional_players = ()
     history_window = None
+    phase_starts = ()
 
     def __init__(self, config, mesh, hook=lambda number: None):
         self.config, self.mesh, self.hook = config, mesh, hook
@@ -146,6 +147,11 @@ def changed(recipe, **attributes):
     return other
 
 
+def track(row):
+    """A tracker that says which process called it."""
+    print(f"process {jax.process_index()} tracks round {row['round']}", flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("workdir")
@@ -155,7 +161,8 @@ def main() -> int:
     parser.add_argument("--process_id", type=int)
     parser.add_argument("--coordinator")
     flags = parser.parse_args()
-    config = get_config(rounds=flags.rounds, checkpoint={"every": flags.every})
+    every = {"every": flags.every}
+    config = get_config(rounds=flags.rounds, checkpoint=every, tracker="toy:track")
     devices.start(flags.coordinator, 2 if flags.coordinator else None, flags.process_id)
     recipe = Toy(config, devices.make_mesh(), hook=lambda number: time.sleep(flags.seconds))
     return command.run(lambda: loop.run(recipe, config, flags.workdir))

@@ -17,7 +17,7 @@ from etils import epath
 
 from jaxgan.core.errors import UserError
 from jaxgan.core.state import PyTree
-from jaxgan.scores.registry import one_line
+from jaxgan.core.importing import one_line
 from jaxgan.sequences.networks.language_model import LanguageModel
 
 NAMES = (

@@ -307,6 +307,8 @@ class Organ:
         self.files: Mapping[str, bytes] = corpus.files
         self.validation = validation
         self._config = config
+        first_of_d = config.pretrain_rounds + 1
+        self.phase_starts = (first_of_d, first_of_d + config.discriminator_rounds)
         self._system = system
         bind = functools.partial(functools.partial, system=system)
         self.training = Training(
@@ -329,8 +331,7 @@ class Organ:
     ) -> tuple[RunState, Record, Mapping[str, float | jax.Array]]:
         """Trains for one round; see the top of this file."""
         config, training = self._config, self.training
-        first_of_d = config.pretrain_rounds + 1
-        first_adversarial = first_of_d + config.discriminator_rounds
+        first_of_d, first_adversarial = self.phase_starts
         if number < first_of_d:
             state, found = training.likelihood_epoch(state, number, timer)
             return state, {}, found

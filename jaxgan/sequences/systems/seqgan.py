@@ -260,6 +260,8 @@ class SeqGAN:
         self.files: Mapping[str, bytes] = corpus.files
         self.validation = validation
         self._config = config
+        first_of_d = config.pretrain_rounds + 1
+        self.phase_starts = (first_of_d, first_of_d + config.discriminator_rounds)
         self._judge = system.judge
         bind = functools.partial(functools.partial, system=system)
         self.training = Training(
@@ -281,8 +283,7 @@ class SeqGAN:
     ) -> tuple[RunState, Record, Mapping[str, float | jax.Array]]:
         """Trains for one round; see the top of this file."""
         config, training = self._config, self.training
-        first_of_d = config.pretrain_rounds + 1
-        first_adversarial = first_of_d + config.discriminator_rounds
+        first_of_d, first_adversarial = self.phase_starts
         if number < first_of_d:
             state, found = training.likelihood_epoch(state, number, timer)
             return state, {}, found

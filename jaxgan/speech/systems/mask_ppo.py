@@ -350,6 +350,7 @@ class MaskPPO:
     """
 
     history_window: int | None = 0
+    phase_starts: tuple[int, ...] = ()
     optional_players = ("base",)
 
     def __init__(self, config: ConfigDict, training: Training, system: System) -> None:

@@ -254,6 +254,7 @@ class MetricGAN:
 
     def __init__(self, config: ConfigDict, training: Training) -> None:
         self.config, self.training = config, training
+        self.phase_starts = (config.warmup_rounds + 1,)
         self.files, self.reports = training.files, training.reports
         self.evaluate, self.close = training.evaluate, training.close
         system = make_system(config, training.corpus.names)

@@ -1,0 +1,41 @@
+"""Imports what a user names by an import path, such as a score of their own."""
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+from jaxgan.core.errors import UserError
+
+
+def import_path(path: str, what: str = "score") -> Any:
+    """Returns the object at `package.name` or `module:name`.
+
+    Args:
+        path: the import path.
+        what: the noun for the object in error messages.
+
+    Raises:
+        UserError: the module cannot be imported, it lacks the object, or the object is a module.
+    """
+    module_name, separator, attribute = path.partition(":")
+    if not separator:
+        module_name, _, attribute = path.rpartition(".")
+    try:
+        found = importlib.import_module(module_name)
+    except UserError:
+        raise
+    except Exception as error:
+        reason = one_line(error)
+        raise UserError(f"{what}: '{path}': cannot import '{module_name}' ({reason})") from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise UserError(f"{what}: '{path}': module '{module_name}' has no '{attribute}'")
+        found = getattr(found, part)
+    if isinstance(found, ModuleType):
+        raise UserError(f"{what}: '{path}' is a module; name the {what} in it: {path}:my_{what}")
+    return found
+
+
+def one_line(error: BaseException) -> str:
+    """Returns an exception's type and message in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
