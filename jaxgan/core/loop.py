@@ -111,9 +111,7 @@ def run(
         )
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(
-            progress.show(
-                config.rounds, done, recipe.phase_starts, silent=jax.process_index() > 0
-            )
+            progress.show(config.rounds, done, recipe.phase_starts, silent=jax.process_index() > 0)
         )
         if jax.process_index() == 0:
             with writable(workdir):

@@ -82,7 +82,7 @@ class Compilations:
         return taken
 
     def take_wait(self) -> float:
-        """Returns the wall seconds since the last call in which the training thread could not go on.
+        """Returns the wall seconds since the last call that the training thread did not train.
 
         It traced, lowered or compiled a program itself, or waited for another thread's `WAITED`.
         """

@@ -47,7 +47,7 @@ class Tracker:
         self._failed = False
 
     def __call__(self, row: Row) -> None:
-        """Calls the function with a copy of the row, also after it has failed for an earlier row."""
+        """Calls the function with a copy of the row, even after an earlier row has failed."""
         if self._log_row is None:
             return
         try:

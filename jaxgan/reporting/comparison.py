@@ -149,12 +149,15 @@ def system_names(workdirs: Sequence[str], taken: str = "") -> list[str]:
     raise UserError(f"compare: {', '.join(map(str, workdirs))}: give each folder only once")
 
 
-def training_curves(folders: Mapping[str, str], prefix: str) -> list[Image]:
+def training_curves(
+    folders: Mapping[str, str], prefix: str, labels: Mapping[str, str] | None = None
+) -> list[Image]:
     """Returns the curves of validation over the rounds, or nothing if no run has any.
 
     Args:
         folders: of the runs, by name.
         prefix: of the metrics that are shown.
+        labels: see `figures.curves`.
     """
     histories = {name: log.read(absolute(folder)) for name, folder in folders.items()}
     logged = (metric for rows in histories.values() for row in rows for metric in row)
@@ -165,7 +168,9 @@ def training_curves(folders: Mapping[str, str], prefix: str) -> list[Image]:
     ]
     if not metrics:
         return []
-    return [report.drawing(figures.curves(histories, metrics), "validation over the rounds")]
+    return [
+        report.drawing(figures.curves(histories, metrics, labels), "validation over the rounds")
+    ]
 
 
 def mixed_results(differences: Sequence[Difference]) -> list[str]:

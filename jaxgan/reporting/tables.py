@@ -1,9 +1,10 @@
 """Tables for the terminal, for Markdown pages and for HTML reports, and files of scores."""
 
 import csv
+import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,14 +43,40 @@ class Table:
 
 
 def show(table: Table) -> None:
-    """Prints a table to the terminal without cutting any cell off.
+    """Prints a table to the terminal (80 columns without one) without cutting any cell off.
 
-    In a narrow terminal the lines wrap, which loses less than shortened cells would.
+    Columns that do not fit follow in further tables, each of which repeats the first column. Where
+    not even two columns fit, the lines wrap, which loses less than shortened cells would.
     """
-    drawn = to_rich(table)
     console = Console()
-    needed = console.measure(drawn, options=console.options.update(max_width=1000)).maximum
-    Console(width=max(console.width, needed)).print(drawn)
+    parts = _split(table, lambda part: _width(part, console) <= console.width)
+    for part in parts:
+        Console(width=max(console.width, _width(part, console))).print(to_rich(part))
+
+
+def _split(table: Table, fits: Callable[[Table], bool]) -> list[Table]:
+    """Returns tables of the first column and as many of the others as fit."""
+    chosen: list[list[int]] = [[0]]
+    for column in range(1, len(table.headings)):
+        if len(chosen[-1]) > 1 and not fits(_columns(table, [*chosen[-1], column])):
+            chosen.append([0])
+        chosen[-1].append(column)
+    parts = [_columns(table, columns) for columns in chosen]
+    first = dataclasses.replace(parts[0], title=table.title)
+    last = dataclasses.replace(first if len(parts) == 1 else parts[-1], caption=table.caption)
+    return [last] if len(parts) == 1 else [first, *parts[1:-1], last]
+
+
+def _columns(table: Table, columns: Sequence[int]) -> Table:
+    """Returns a table of some columns, without title and caption."""
+    rows = [[row[column] for column in columns] for row in table.rows]
+    return Table([table.headings[column] for column in columns], rows)
+
+
+def _width(table: Table, console: Console) -> int:
+    """Returns how many characters the lines of a table need; title and caption wrap."""
+    bare = to_rich(dataclasses.replace(table, title="", caption=""))
+    return console.measure(bare, options=console.options.update(max_width=1000)).maximum
 
 
 def to_rich(table: Table) -> rich_table.Table:

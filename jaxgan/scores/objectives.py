@@ -17,8 +17,8 @@ from typing import Any, Self
 import numpy as np
 
 from jaxgan.core.errors import UserError
-from jaxgan.scores.pool import WorkerPool
 from jaxgan.core.importing import import_path
+from jaxgan.scores.pool import WorkerPool
 
 Objective = Callable[[list[Any]], Sequence[float]]
 

@@ -147,7 +147,9 @@ def test_a_tracker_that_fails_is_reported_once_and_training_goes_on(
     module.log_row = log_row
     monkeypatch.setitem(sys.modules, "failing", module)
     loop.run(recipe, toy.get_config(tracker="failing:log_row"), tmp_path)
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("config.tracker")]
+    lines = [
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("config.tracker")
+    ]
     assert lines == [
         "config.tracker=failing:log_row: round 1: ValueError: no network; training goes on, and "
         "further errors are not shown"

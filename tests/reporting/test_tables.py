@@ -34,7 +34,22 @@ def test_rich_shows_texts_notes_and_brackets():
 def test_a_table_wider_than_the_terminal_keeps_its_cells(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "20")
     show(Table([f"heading {number}" for number in range(9)], [[Cell("long text " * 3)] * 9]))
-    assert capsys.readouterr().out.count("long text long text long text") == 9
+    # Eight tables of the first column and one more.
+    assert capsys.readouterr().out.count("long text long text long text") == 16
+
+
+def test_columns_that_do_not_fit_follow_in_further_tables(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    row = [Cell("name"), *(Cell(f"value {number}") for number in range(6))]
+    show(Table(["run", *(f"score {number}" for number in range(6))], [row], "title", "caption"))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 40
+    assert sum("name" in line for line in lines) == 2
+    text = "\n".join(lines)
+    assert [text.count(f"value {number}") for number in range(6)] == [1] * 6
+    assert text.startswith("title")
+    assert lines[-1].startswith("caption")
+    assert text.count("title") == text.count("caption") == 1
 
 
 def test_markdown_has_headings_and_texts():

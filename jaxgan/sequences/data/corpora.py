@@ -13,9 +13,9 @@ from ml_collections import ConfigDict
 
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
+from jaxgan.core.importing import import_path
 from jaxgan.core.state import PyTree
 from jaxgan.core.text_files import read_text
-from jaxgan.core.importing import import_path
 from jaxgan.sequences.data import vocabulary as vocabularies
 from jaxgan.sequences.data.oracle import draw_oracle, read_oracle
 from jaxgan.sequences.data.vocabulary import UNITS, Vocabulary, until_end

@@ -16,8 +16,8 @@ import numpy as np
 from etils import epath
 
 from jaxgan.core.errors import UserError
-from jaxgan.core.state import PyTree
 from jaxgan.core.importing import one_line
+from jaxgan.core.state import PyTree
 from jaxgan.sequences.networks.language_model import LanguageModel
 
 NAMES = (

@@ -13,10 +13,10 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core.errors import UserError
+from jaxgan.core.importing import import_path
 from jaxgan.core.recipe import Evaluation
 from jaxgan.core.state import PyTree, RunState
 from jaxgan.scores.objectives import ObjectivePool
-from jaxgan.core.importing import import_path
 from jaxgan.sequences.data.corpora import MOLECULES, MUSIC, Corpus
 from jaxgan.sequences.data.music import diversity as tune_diversity
 from jaxgan.sequences.evaluation.bleu import References

@@ -10,16 +10,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from ml_collections import ConfigDict
 
+from jaxgan.core import config as configs
 from jaxgan.reporting import figures, report
 from jaxgan.reporting.comparison import (
     Comparison,
-    Difference,
     condition_table,
     config_table,
     difference_table,
     means_table,
-    mixed_results,
     system_names,
     training_curves,
     write_files,
@@ -39,9 +39,16 @@ from jaxgan.speech.evaluation.evaluate import (
     named_scores,
     open_test_set,
 )
-from jaxgan.speech.evaluation.figures import spectrogram
+from jaxgan.speech.evaluation.figures import LABELS, spectrogram
+from jaxgan.speech.evaluation.tables import warnings
 from jaxgan.speech.networks.stft import FrontEnd
 
+VALIDATION_LABELS = {
+    f"valid/{score}{suffix}": label + ending
+    for score, label in LABELS.items()
+    for suffix, ending in (("", ""), ("_noisy", ", noisy speech"))
+}
+"""The metrics of validation as figures name them."""
 NOISY = "noisy"
 """The name of the unprocessed speech among the systems compared; it comes first."""
 OPINIONS = tuple(name for name in NAMES if name.startswith("dnsmos"))
@@ -51,6 +58,15 @@ BESIDE_PESQ = ("si_sdr", "estoi", *OPINIONS)
 """The scores always shown beside PESQ, which can be gamed."""
 EXAMPLES = 6
 """How many utterances the report embeds."""
+VALIDATED = "validation.utterances"
+TRAINING_DATA = (
+    "data.buckets",
+    "data.resident_megabytes",
+    "data.strict",
+    "data.demo.train",
+    "data.demo.test",
+)
+"""The keys of config.data that do not change what is validated."""
 LONGEST_SECONDS = 8
 """How much of each, so that the page stays small."""
 
@@ -122,6 +138,7 @@ def compare(
     title = f"{', '.join(names)} on {data or f'the validation data of {names[0]}'}"
     show(means_table(comparison, f"{title}, at {SAMPLE_RATE} Hz"))
     lines = warnings(comparison.differences)
+    lines += validation_warnings({n: one.config for n, one in zip(names, trained, strict=True)})
     for line in lines:
         print_line(f"warning: {line}")
     seconds = corpus.lengths / SAMPLE_RATE
@@ -146,10 +163,28 @@ def compare(
     return comparison
 
 
-def warnings(differences: Sequence[Difference]) -> list[str]:
-    """Returns a line for each pair of systems of which one gains some scores and loses others."""
-    advice = "listen before you believe a score"
-    return [f"{line}: {advice}" for line in mixed_results(differences)]
+def validation_warnings(settings: Mapping[str, ConfigDict]) -> list[str]:
+    """Returns a line for each run whose validation data are not those of the first run.
+
+    The curves of their validations then cannot be compared.
+
+    Args:
+        settings: the config of every run, by name.
+    """
+    (first, baseline), *others = settings.items()
+    lines = []
+    for name, config in others:
+        keys = [
+            key
+            for key, *_ in configs.differences(baseline, config)
+            if (key.startswith("data.") and key not in TRAINING_DATA) or key == VALIDATED
+        ]
+        if keys:
+            lines.append(
+                f"{name} and {first} were validated with other data settings "
+                f"({', '.join(keys)}), so the curves of their training cannot be compared"
+            )
+    return lines
 
 
 def make_sections(
@@ -167,9 +202,10 @@ def make_sections(
         folders: the folder of every run.
     """
     scatter = report.drawing(
-        figures.scatter(comparison.columns, NOISY), f"scores of every utterance over {NOISY}"
+        figures.scatter(comparison.columns, NOISY, LABELS),
+        f"scores of every utterance over {NOISY}",
     )
-    configs = {name: enhancer.config for name, enhancer in trained.items()}
+    settings = {name: enhancer.config for name, enhancer in trained.items()}
     return [
         Section("Scores", [means_table(comparison)]),
         *(
@@ -178,8 +214,8 @@ def make_sections(
         ),
         Section("Differences", [difference_table(comparison.differences)]),
         Section("By utterance", images=[scatter]),
-        Section("Training", images=training_curves(folders, "valid/")),
-        Section("Configs", [config_table(configs)]),
+        Section("Training", images=training_curves(folders, "valid/", VALIDATION_LABELS)),
+        Section("Configs", [config_table(settings)]),
         Section("Utterances", galleries=galleries),
     ]
 

@@ -23,9 +23,10 @@ from jaxgan.speech.data.corpora import describe, open_corpora
 from jaxgan.speech.data.corpus import PairCorpus
 from jaxgan.speech.data.pairs import read_pairs
 from jaxgan.speech.enhancer import Enhancer
-from jaxgan.speech.evaluation.figures import Example, draw_spectrograms
+from jaxgan.speech.evaluation.figures import LABELS, Example, draw_spectrograms
 from jaxgan.speech.evaluation.tables import (
     Results,
+    gain_warnings,
     make_breakdown,
     make_table,
     summarise,
@@ -56,8 +57,9 @@ def evaluate(
             run. Files at other rates are resampled to 16000 Hz and scored there.
         checkpoint: the run's checkpoint that the enhancer was loaded from: "best", "last" or a
             round.
-        output: folder for scores.csv, summary.json, scores.png, spectrograms.png and enhanced/;
-            None: `WORKDIR/eval-NAME`, where NAME is the name of the data's folder, or "valid".
+        output: folder for scores.csv, summary.json, scores.png, spectrograms.png, both also as
+            PDF, and enhanced/; None: `WORKDIR/eval-NAME`, where NAME is the name of the data's
+            folder, or "valid".
         scores: see `score_paths`.
         print_line: called with each line of the messages.
 
@@ -83,10 +85,12 @@ def evaluate(
     show(make_table(results, title, lower_is_better))
     for condition in results.conditions:
         show(make_breakdown(results, condition))
+    for line in gain_warnings(results, lower_is_better):
+        print_line(f"warning: {line}")
     with audio.writable(place):
         write_scores(results, place / "scores.csv")
         write_json(place / "summary.json", summarise(results))
-        figures.save(figures.scatter(results.sides, "noisy"), place / "scores.png")
+        figures.save(figures.scatter(results.sides, "noisy", LABELS), place / "scores.png")
         examples = choose_examples(results, corpus, get(next(iter(paths.values()))), place)
         if examples:
             draw_spectrograms(examples, trained.front_end, place / "spectrograms.png")
@@ -205,7 +209,9 @@ def choose_examples(
         number = ranked[rank]
         name = corpus.names[number]
         samples, _ = audio.read(place / "enhanced" / f"{name}.wav")
-        change = f"{score.name} {noisy[number]:.2f} to {enhanced[number]:.2f}"
+        change = (
+            f"{LABELS.get(score.name, score.name)} {noisy[number]:.2f} to {enhanced[number]:.2f}"
+        )
         short = name if len(name) <= LONGEST_NAME else f"...{name[3 - LONGEST_NAME :]}"
         title = f"{shown[rank]} gain: {short}\n{change}"
         examples.append(Example(title, corpus.clean(number), corpus.noisy(number), samples))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxgan.reporting import tables
+from jaxgan.reporting.comparison import Comparison, Difference, mixed_results
 from jaxgan.reporting.statistics import mean_and_half_width
 from jaxgan.reporting.tables import Cell, Columns, Table, groups, or_none, scored_in_all
 from jaxgan.speech.data.corpus import Conditions
@@ -86,6 +87,18 @@ def make_table(results: Results, title: str, lower_is_better: Collection[str] = 
         )
         rows.append([Cell(text) for text in texts])
     return Table(("score", "noisy", "enhanced", "gain", "utterances"), rows, title, caption)
+
+
+def warnings(differences: Sequence[Difference]) -> list[str]:
+    """Returns a line for each pair of systems of which one gains some scores and loses others."""
+    return [f"{line}: listen before you believe a score" for line in mixed_results(differences)]
+
+
+def gain_warnings(results: Results, lower_is_better: Collection[str] = ()) -> list[str]:
+    """Returns `warnings` of the enhanced speech in comparison with the noisy speech."""
+    higher = {score: score not in lower_is_better for score in results.noisy}
+    comparison = Comparison(results.names, results.sides, ("noisy",), higher)
+    return warnings(comparison.differences)
 
 
 def make_breakdown(results: Results, condition: str) -> Table:

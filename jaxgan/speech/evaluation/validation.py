@@ -30,6 +30,8 @@ ALLOWED_DIFFERENCE = 0.02
 """The largest difference between host and device scores without a warning, in the score's unit."""
 DYNAMIC_RANGE = 80.0
 """The range of levels that spectrograms show, in dB."""
+COLOUR_MAP = "magma"
+"""Matplotlib's name for the colours of spectrograms."""
 
 
 class Validation:
@@ -166,7 +168,7 @@ def spectrogram_image(waveform: np.ndarray, front_end: FrontEnd) -> np.ndarray:
     level = 20 * np.log10(np.abs(np.fft.rfft(frames)) + 1e-9)
     top = 20 * np.log10(front_end.weights.sum() / 2)  # a sine of full scale
     place = np.clip((level - top) / DYNAMIC_RANGE + 1, 0, 1)
-    image: np.ndarray = colormaps["magma"](place.T[::-1], bytes=True)[..., :3]
+    image: np.ndarray = colormaps[COLOUR_MAP](place.T[::-1], bytes=True)[..., :3]
     return image
 
 

@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 import jaxgan.scores
 from jaxgan.core.errors import UserError
 from jaxgan.scores.device import pesq_nb, pesq_wb, stoi
+from jaxgan.speech.data import audio, demo
 
 SECONDS = (2.0, 1.4, 2.9, 2.2, 0.9, 2.6, 1.7, 3.0)
 
@@ -44,6 +45,19 @@ def test_wide_band_reproduces_the_rounding_noise_of_float32(make_pairs, batch):
     arrays = batch(low_passed, 48000)
     expected = expected_scores(low_passed, "wb")
     np.testing.assert_allclose(pesq_wb(*arrays), expected, atol=2e-3)
+
+
+def test_the_package_locks_on_a_false_delay_where_the_estimate_fades_out(batch):
+    corpus = demo.open_set("valid", 12, 0)
+    first, second = (audio.to_float(corpus.clean(number)) for number in range(2))
+    clean = np.concatenate([first, np.zeros(4800), second]).astype(np.float32)
+    fades = 10 ** (np.outer([-20, -40, -80], np.linspace(0, 1, len(clean))) / 20)
+    pairs = [(clean, (clean * fade).astype(np.float32)) for fade in fades]
+    expected, scores = expected_scores(pairs, "wb"), pesq_wb(*batch(pairs))
+    np.testing.assert_allclose(scores[:2], expected[:2], atol=2e-3)
+    assert scores[2] < scores[1] < scores[0]
+    assert expected[2] > expected[1] + 0.5  # the estimate with the least speech left
+    assert expected[2] - scores[2] > 1
 
 
 @pytest.mark.parametrize("sample_rate", [16000, 8000])

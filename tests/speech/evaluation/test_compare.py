@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from corpora import save
 from pair_folders import add_pair, voice
-from workdirs import load, make_workdir
+from workdirs import load, make_workdir, tiny_config
 
 from jaxgan import compare as command
 from jaxgan.core import devices
@@ -22,6 +22,7 @@ from jaxgan.scores import get
 from jaxgan.speech.data import audio
 from jaxgan.speech.evaluation import compare
 from jaxgan.speech.evaluation.compare import NOISY
+from jaxgan.speech.evaluation.tables import warnings
 
 SCORES = "pesq_wb,stoi,si_sdr,lsd"
 
@@ -114,11 +115,22 @@ def test_a_gain_beside_a_loss_calls_for_listening():
         Difference("run", NOISY, "pesq_wb", gain, 0.01, 1, 1),
         Difference("run", NOISY, "si_sdr", loss, 0.2, -1, 0),
     ]
-    assert compare.warnings(differences) == [
+    assert warnings(differences) == [
         "run gains pesq_wb (+0.200) over noisy and loses si_sdr (-2.000): "
         "listen before you believe a score"
     ]
-    assert compare.warnings(differences[:1]) == []
+    assert warnings(differences[:1]) == []
+
+
+def test_runs_that_were_validated_on_other_data_are_named():
+    one, two, three = (
+        tiny_config(*overrides)
+        for overrides in ((), ("data.buckets=2", "seed=1"), ("data.seed=1", "data.kind=pairs"))
+    )
+    assert compare.validation_warnings({"one": one, "two": two}) == []
+    [line] = compare.validation_warnings({"one": one, "two": two, "three": three})
+    assert line.startswith("three and one were validated with other data settings (data.kind, ")
+    assert line.endswith("so the curves of their training cannot be compared")
 
 
 def test_pesq_is_never_compared_without_other_scores():

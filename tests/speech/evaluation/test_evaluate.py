@@ -107,6 +107,7 @@ def test_figures_are_pictures_with_something_in_them(evaluated):
         assert image.shape[0] > 300
         assert image.shape[1] > 1000
         assert image[..., :3].std() > 0.05
+        assert (evaluated[1] / name).with_suffix(".pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_examples_are_the_best_the_median_and_the_worst(tmp_path):
@@ -126,7 +127,7 @@ def test_examples_are_the_best_the_median_and_the_worst(tmp_path):
         "median gain: p4",
         "worst gain: p3",
     ]
-    assert examples[1].title.endswith("stoi 0.50 to 0.60")
+    assert examples[1].title.endswith("STOI 0.50 to 0.60")
     np.testing.assert_array_equal(examples[2].clean, corpus.clean(3))
     np.testing.assert_array_equal(examples[2].enhanced, np.full(300, round(0.03 * 32768)))
     one = Results(corpus.names[:1], np.ones(1), {"stoi": np.ones(1)}, {"stoi": np.ones(1)})

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from jaxgan.reporting.statistics import mean_and_half_width
+from jaxgan.reporting.tables import show
 from jaxgan.speech.evaluation.tables import (
     Results,
+    gain_warnings,
     make_breakdown,
     make_table,
     summarise,
@@ -91,6 +93,31 @@ def test_a_positive_gain_is_an_improvement_where_lower_is_better(results):
     gain, half = mean_and_half_width(np.array([-0.5, -0.25, -0.25]))
     assert pesq[3].text == f"{gain:.3f} ± {half:.3f}"
     assert gain < 0
+
+
+def test_a_gain_beside_a_loss_is_reported_as_compare_does(results):
+    before, step = np.linspace(1, 2, 8), np.linspace(0.1, 0.2, 8)
+    noisy = {"pesq_wb": before, "si_sdr": before, "llr": before}
+    enhanced = {"pesq_wb": before + step, "si_sdr": before - step, "llr": before + step}
+    mixed = Results([str(n) for n in range(8)], np.ones(8), noisy, enhanced)
+    assert gain_warnings(mixed, ["llr"]) == [
+        "enhanced gains pesq_wb (+0.150) over noisy and loses si_sdr (-0.150), llr (+0.150): "
+        "listen before you believe a score"
+    ]
+    better = dataclasses.replace(mixed, enhanced={**enhanced, "si_sdr": before + step})
+    assert gain_warnings(better) == []
+    assert gain_warnings(results) == []
+
+
+def test_tables_fit_80_columns(results, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    scores = {f"dnsmos_{n}": np.array([-10.125, 12.5, 3.0, 1.5]) for n in range(12)}
+    wide = Results(results.names, results.seconds, scores, scores, {"noise": ("babble",) * 4})
+    for table in (make_table(wide, "a title " * 20), make_breakdown(wide, "noise")):
+        show(table)
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= 80
+        assert all(any(score in line for line in lines) for score in scores)
 
 
 def test_conditions_divide_the_utterances(results, tmp_path):
