@@ -8,6 +8,8 @@ from pathlib import Path
 
 from jaxgan.core.errors import UserError
 
+LEFT_OUT = "left_out.txt"
+"""The file, in the folder of a run or of an evaluation, that names all unusable files."""
 SKIPPED = "skipped"
 EXAMPLES = 3
 """Files of one reason that `summarise` names."""
@@ -53,6 +55,22 @@ def summarise(problems: Sequence[Problem]) -> list[str]:
         example = f"{group[0].reason}; {group[0].action}"
         lines.append(printable(f"{count_files(len(group))} such as {named}: {example}"))
     return lines
+
+
+def describe(problems: Sequence[Problem]) -> list[str]:
+    """Returns the lines of a report: how many files cannot be used, and `summarise`."""
+    if not problems:
+        return []
+    shown = summarise(problems)
+    whole = f"; {LEFT_OUT} lists them" if len(shown) < len(problems) else ""
+    heading = f"{count_files(len(problems))} cannot be used as found{whole}:"
+    return [heading, *(f"  {line}" for line in shown)]
+
+
+def list_of(problems: Sequence[Problem]) -> dict[str, bytes]:
+    """Returns a file that names every problem, by its name; none if there are no problems."""
+    lines = "".join(f"{problem}\n" for problem in problems)
+    return {LEFT_OUT: lines.encode()} if lines else {}
 
 
 def printable(text: str) -> str:

@@ -130,7 +130,7 @@ def open_run(workdir: epath.PathLike, request: EvaluationRequest) -> Opened:
     folder = absolute(workdir)
     config = configs.read(folder)
     configs.check_values(config, CHOICES, RANGES)
-    train, valid = open_data(config, lambda _: None)
+    train, valid, _ = open_data(config, lambda _: None)
     check_same_data(folder, {DATA: digests(train, valid)})
     return Opened(folder, config, train, valid)
 

@@ -10,6 +10,7 @@ from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
 
 from jaxgan.core import devices, metrics, seeds
+from jaxgan.core.data_files import list_of
 from jaxgan.core.errors import UserError
 from jaxgan.core.rounds import Draw, StepRecipe
 from jaxgan.core.state import RunState
@@ -65,7 +66,7 @@ def open_training(
     check(config, mesh, {**CHOICES, **(choices or {})}, {**RANGES, **(ranges or {})})
     # Every process checks the data; one report is enough.
     print_report = print if jax.process_index() == 0 else lambda _: None
-    train, valid = open_data(config, print_report)
+    train, valid, problems = open_data(config, print_report)
     rows = np.arange(len(train), dtype=np.int32)
     if labelled:
         rows = _labelled(config, train)
@@ -74,7 +75,7 @@ def open_training(
                 f"config.batch_size={config.batch_size}: only {len(rows)} training images have a "
                 "label; choose a smaller batch"
             )
-    return Training(config, mesh, train, valid, rows)
+    return Training(config, mesh, train, valid, rows, list_of(problems))
 
 
 class Training:
@@ -86,6 +87,7 @@ class Training:
         train: the training set, which is placed on every device.
         valid: the held-out set.
         rows: int32, the indices of the training set that minibatches are drawn from.
+        reports: the unusable files, for `Recipe.reports`.
 
     Attributes:
         train: as given.
@@ -94,10 +96,17 @@ class Training:
     """
 
     def __init__(
-        self, config: ConfigDict, mesh: Mesh, train: Images, valid: Images, rows: np.ndarray
+        self,
+        config: ConfigDict,
+        mesh: Mesh,
+        train: Images,
+        valid: Images,
+        rows: np.ndarray,
+        reports: Mapping[str, bytes],
     ) -> None:
         self.train, self.valid, self.shape = train, valid, train.shape
         self._config, self._mesh, self._rows = config, mesh, rows
+        self._reports = reports
         self._resident = place(train, mesh)
 
     def examples(self, count: int) -> np.ndarray:
@@ -205,6 +214,7 @@ class Training:
             draw=draw,
             evaluate=seeds.stacked_evaluate(each) if several else each[0],
             files=files,
+            reports=self._reports,
             optional_players=optional_players,
             shared=(self._resident,),
             batches=min(PER_PROGRAM, steps),

@@ -1,17 +1,30 @@
 """Opens and checks the data that a config asks for."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from jaxgan.core.data_files import Problem, count_files, refuse
+from jaxgan.core import data_files
+from jaxgan.core.data_files import Problem, printable, refuse
 from jaxgan.core.errors import UserError
 from jaxgan.images.data import cifar, folder, glyphs, idx, overlays, toys
 from jaxgan.images.data.dataset import Images, Opened
 from jaxgan.images.data.labelled import keep_labels
 
-NAMED = 5
-"""Files that the report names; it only counts the others."""
+
+class Checked(NamedTuple):
+    """The checked data of a run.
+
+    Attributes:
+        train: the training set, of which `config.data.labelled` keep their label if that is not 0.
+        valid: the validation set.
+        problems: the files that cannot be used.
+    """
+
+    train: Images
+    valid: Images
+    problems: tuple[Problem, ...]
 
 
 def open_glyphs(data: ConfigDict) -> Opened:
@@ -44,18 +57,12 @@ KINDS: Mapping[str, Callable[[ConfigDict], Opened]] = {
 """For each `config.data.kind`, a function of `config.data`."""
 
 
-def open_data(
-    config: ConfigDict, print_report: Callable[[str], None] = print
-) -> tuple[Images, Images]:
-    """Reads and checks all data of a run.
+def open_data(config: ConfigDict, print_report: Callable[[str], None] = print) -> Checked:
+    """Returns all data of a run, read and checked.
 
     Args:
         config: a config whose `data` section has the keys of `settings.data_settings`.
         print_report: called once with the text of the report.
-
-    Returns:
-        The training set, of which `config.data.labelled` keep their label if that is not 0; and the
-        validation set.
 
     Raises:
         UserError: a file is missing or damaged, a set has no usable image, a setting is invalid, a
@@ -76,19 +83,14 @@ def open_data(
             f"config.batch_size={config.batch_size}: the training set has only {len(train)} "
             f"{_unit(train)}; choose a smaller batch or give more data"
         )
-    return train, valid
+    return Checked(train, valid, problems)
 
 
 def report(train: Images, valid: Images, problems: Sequence[Problem], notes: Sequence[str]) -> str:
-    """Returns one line for each set, and one for each thing that is wrong."""
+    """Returns one line for each set and each note, and lines for the files that cannot be used."""
     lines = [f"train: {describe(train)}", f"valid: {describe(valid)}", *notes]
-    if problems:
-        named = "; ".join(f"{problem.path} {problem.reason}" for problem in problems[:NAMED])
-        more = len(problems) - NAMED
-        rest = f"; and {more} more" if more > 0 else ""
-        lines.append(f"left out {count_files(len(problems))} that cannot be used: {named}{rest}")
     # File names may hold bytes that are no UTF-8, which cannot be printed.
-    return "\n".join(lines).encode(errors="backslashreplace").decode()
+    return printable("\n".join([*lines, *data_files.describe(problems)]))
 
 
 def describe(images: Images) -> str:

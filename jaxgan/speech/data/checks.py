@@ -4,11 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxgan.core.data_files import Problem, count_files, summarise
+from jaxgan.core.data_files import Problem, describe, list_of
 from jaxgan.speech.data.audio import FULL_SCALE, SAMPLE_RATE, reason_too_long
 
-LEFT_OUT = "left_out.txt"
-"""The file, in the folder of a run or of an evaluation, that names all unusable files."""
 HOP = 256
 """Samples between the starts of two STFT frames."""
 SHORTEST_SECONDS = 0.25
@@ -68,15 +66,8 @@ class DataReport:
 
     def __str__(self) -> str:
         """Returns one line per set and, under a heading, the problems by their reasons."""
-        lines = list(self.summary)
-        if self.problems:
-            shown = summarise(self.problems)
-            whole = f"; {LEFT_OUT} lists them" if len(shown) < len(self.problems) else ""
-            lines.append(f"{count_files(len(self.problems))} cannot be used as found{whole}:")
-            lines.extend(f"  {line}" for line in shown)
-        return "\n".join(lines)
+        return "\n".join([*self.summary, *describe(self.problems)])
 
     def files(self) -> dict[str, bytes]:
-        """Returns a file that names every problem, by its name; none if there are no problems."""
-        lines = "".join(f"{problem}\n" for problem in self.problems)
-        return {LEFT_OUT: lines.encode()} if lines else {}
+        """Returns what `list_of` returns for the problems."""
+        return list_of(self.problems)

@@ -5,6 +5,7 @@ import pytest
 from image_configs import config
 from PIL import Image
 
+from jaxgan.core.data_files import list_of
 from jaxgan.core.errors import UserError
 from jaxgan.images.data import folder, pictures
 from jaxgan.images.data.opening import open_data
@@ -107,7 +108,7 @@ def test_three_pictures_suffice_for_a_batch_of_two_but_not_of_three(tmp_path):
 
     def data(batch_size):
         chosen = config(batch_size, kind="folder", root=str(tmp_path), size=8)
-        return open_data(chosen, lambda text: None)
+        return open_data(chosen, lambda text: None)[:2]
 
     train, valid = data(2)
     assert (len(train), len(valid)) == (2, 1)
@@ -155,20 +156,23 @@ def with_bad_files(root):
     (root / ".cache" / "0.png").write_bytes(b"x")
 
 
-def test_bad_files_are_left_out_and_named_in_one_line(tmp_path):
+def test_bad_files_are_left_out_counted_and_listed(tmp_path):
     with_bad_files(tmp_path)
     reports = []
-    train, valid = open_data(config(kind="folder", root=str(tmp_path), size=8), reports.append)
+    train, valid, problems = open_data(
+        config(kind="folder", root=str(tmp_path), size=8), reports.append
+    )
     assert sorted(shades(train) + shades(valid)) == list(range(20))
-    first, second, third = reports[0].splitlines()
+    first, second, third, *examples = reports[0].splitlines()
     assert first == "train: 18 images of 8x8x3, 2 classes"
     assert second == "valid: 2 images of 8x8x3, 2 classes"
-    assert third.startswith(
-        "left out 6 files that cannot be used: "
-        f"{tmp_path}/cat/bad0.jpg is not a picture that Pillow can read; "
-    )
-    assert "cut.png cannot be decoded" in third
-    assert third.endswith("; and 1 more")
+    assert third == "6 files cannot be used as found; left_out.txt lists them:"
+    assert examples[0].startswith(f"  4 files such as {tmp_path}/cat/bad0.jpg, ")
+    assert examples[0].endswith(": is not a picture that Pillow can read; skipped")
+    assert any("cut.png: cannot be decoded" in line for line in examples)
+    listed = list_of(problems)["left_out.txt"].decode().splitlines()
+    assert len(listed) == 6
+    assert f"{tmp_path}/cat/bad3.jpg: is not a picture that Pillow can read; skipped" in listed
 
 
 def test_a_file_name_that_is_not_utf_8_can_be_printed(tmp_path):
@@ -176,7 +180,7 @@ def test_a_file_name_that_is_not_utf_8_can_be_printed(tmp_path):
     (tmp_path / "cat" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"x")
     reports = []
     open_data(config(kind="folder", root=str(tmp_path), size=8), reports.append)
-    assert r"cat/caf\udce9.png is not a picture" in reports[0]
+    assert r"cat/caf\udce9.png: is not a picture" in reports[0]
     assert reports[0].encode()
 
 

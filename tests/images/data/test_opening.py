@@ -16,7 +16,8 @@ from jaxgan.images.data.labelled import keep_labels
 
 def opened(**data):
     reports = []
-    return (*opening.open_data(config(**data), reports.append), reports)
+    checked = opening.open_data(config(**data), reports.append)
+    return checked.train, checked.valid, reports
 
 
 def test_without_settings_the_data_are_glyphs():
