@@ -22,6 +22,7 @@ RECIPES = {
     "bad_gan": "jaxgan.images.systems.bad_gan",
     "began": "jaxgan.images.systems.began",
     "cgan": "jaxgan.speech.systems.cgan",
+    "chess_style": "jaxgan.control.systems.chess_style",
     "classifier": "jaxgan.images.systems.classifier",
     "composite": "jaxgan.images.systems.composite",
     "conditional_gan": "jaxgan.images.systems.conditional_gan",

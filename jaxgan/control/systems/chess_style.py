@@ -180,7 +180,7 @@ def evaluator_step(
         The state and the three terms of the loss.
     """
     key = step_key(run_state)
-    before, following, exists = candidates(data, rows.reshape(-1), key, system.alternatives)
+    before, following, exists = candidates(data, rows.T.reshape(-1), key, system.alternatives)
 
     def loss(players: Players) -> LossResult:
         start, values = (system.value(players, each) for each in (before, following))

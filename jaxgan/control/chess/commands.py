@@ -1,0 +1,75 @@
+"""What eval.py does with a run that learned from chess games."""
+
+from collections.abc import Callable
+
+import numpy as np
+from etils import epath
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from jaxgan.control.chess.dataset import TEST, open_dataset
+from jaxgan.control.chess.measures import Judge, Networks, by_game
+from jaxgan.core import config as configs
+from jaxgan.core import devices
+from jaxgan.core.command import refuse_flags
+from jaxgan.core.files import absolute, check_same_data, writable
+from jaxgan.core.players import load_players
+from jaxgan.core.recipe import Declaration, EvaluationRequest, Recipe
+from jaxgan.core.state import Players
+from jaxgan.reporting.summary import destination, report
+from jaxgan.reporting.tables import write_csv
+
+GAMES = "games.csv"
+EVALUATED_POSITIONS = 5000
+"""Positions of the player in which all legal moves are valued."""
+
+
+def declare(
+    make: Callable[[ConfigDict, Mesh], Recipe], make_networks: Callable[[ConfigDict], Networks]
+) -> Declaration:
+    """Returns the declaration of a system that learned from chess games.
+
+    Args:
+        make: makes the recipe.
+        make_networks: (config) -> the networks, as they are applied.
+    """
+
+    def evaluate(workdir: epath.PathLike, checkpoint: str, request: EvaluationRequest) -> None:
+        refuse_flags(
+            "a run on chess games is measured on the games that it held out",
+            data=request.data,
+            scores=request.scores,
+            seed_index=request.seed_index,
+        )
+        folder, mesh = absolute(workdir), devices.make_mesh()
+        config = configs.read(folder)
+        dataset = open_dataset(config)
+        check_same_data(folder, dataset.files)
+        players = load_deployed(folder, checkpoint, mesh)
+        data = dataset.games.place(mesh)
+        judge = Judge(make_networks(config), dataset, data, TEST, EVALUATED_POSITIONS, mesh)
+        found, style = judge(players)()
+        scores, own = by_game(style, judge.moves)
+        numbers, counts = np.unique(judge.moves.games, return_counts=True)
+        names = {
+            "game": [str(dataset.games.digests[number]) for number in numbers],
+            "white": [str(dataset.games.players[number, 0]) for number in numbers],
+            "black": [str(dataset.games.players[number, 1]) for number in numbers],
+        }
+        output = destination(folder, request.output)
+        with writable(output):
+            output.mkdir(parents=True, exist_ok=True)
+            columns = {"own": own.astype(np.int64), "moves": counts, "style": scores}
+            write_csv(output / GAMES, names, columns)
+        report(folder, request.output, len(numbers), found)
+
+    return Declaration(make, evaluate=evaluate)
+
+
+
+def load_deployed(folder: epath.Path, checkpoint: str, mesh: Mesh) -> Players:
+    """Returns the trained players of a run on the devices, without what only training needs."""
+    loaded = load_players(folder, checkpoint)
+    players = {name: player.without_training() for name, player in loaded.items()}
+    placed: Players = devices.put_replicated(players, mesh)
+    return placed

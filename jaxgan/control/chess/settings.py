@@ -1,0 +1,68 @@
+"""The settings of runs that learn from chess games, and the values that they may take."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from jaxgan.core import config as configs
+from jaxgan.core import settings
+from jaxgan.core.errors import UserError
+
+CHOICES: Mapping[str, tuple[Any, ...]] = {
+    **settings.CHOICES,
+    "data.kind": ("scripted", "pgn"),
+    "data.strict": (False, True),
+}
+"""The allowed values of a key."""
+RANGES: Mapping[str, tuple[float, float]] = {
+    **settings.RANGES,
+    "steps_per_round": (1, math.inf),
+    "validation.positions": (1, math.inf),
+    "learning_rate": (0, math.inf),
+    "data.count": (4, math.inf),
+    "data.seed": (0, math.inf),
+    "data.valid_share": (0, 1),
+    "data.test_share": (0, 1),
+}
+"""The lowest and the highest allowed value of a key."""
+
+
+def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
+    """Returns the settings that every run on chess games has, with their usual values.
+
+    Args:
+        recipe: a name of `jaxgan.recipes`.
+        rounds: how many rounds the run has.
+        batch_size: positions of the player, and as many of others, in a minibatch.
+    """
+    config = settings.run_settings(recipe, rounds, batch_size)
+    config.steps_per_round = 100
+    config.validation.positions = 500  # of the player, in which all legal moves are valued
+    config.data = ConfigDict()
+    config.data.kind = "scripted"  # or pgn
+    config.data.count = 400  # of scripted games
+    config.data.seed = 0  # of scripted games
+    config.data.root = ""  # a PGN file, or a folder of them; also .pgn.gz, .pgn.bz2 and .pgn.xz
+    config.data.player = ""  # the name, or a part of it, as the PGN files spell it
+    config.data.other = ""  # whom to tell the player from; empty: everybody else
+    config.data.valid_share, config.data.test_share = 0.1, 0.2  # of the games
+    config.data.strict = False  # whether a game that cannot be used is an error
+    return config
+
+
+def check(config: ConfigDict, mesh: Mesh, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Raises UserError, naming the key, if a setting has a value that it may not have.
+
+    Args:
+        config: of the run.
+        mesh: the devices.
+        ranges: of the keys of the system.
+    """
+    configs.check_values(config, CHOICES, {**RANGES, **ranges})
+    if config.batch_size % mesh.size:
+        raise UserError(
+            f"config.batch_size={config.batch_size}: must be a multiple of the {mesh.size} devices"
+        )
