@@ -66,7 +66,6 @@ def declare(
     return Declaration(make, evaluate=evaluate)
 
 
-
 def load_deployed(folder: epath.Path, checkpoint: str, mesh: Mesh) -> Players:
     """Returns the trained players of a run on the devices, without what only training needs."""
     loaded = load_players(folder, checkpoint)

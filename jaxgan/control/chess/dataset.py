@@ -95,9 +95,7 @@ def open_dataset(config: ConfigDict, say: Callable[[str], None] | None = None) -
     return found
 
 
-def divide(
-    games: Games, player: str, other: str, valid_share: float, test_share: float
-) -> Dataset:
+def divide(games: Games, player: str, other: str, valid_share: float, test_share: float) -> Dataset:
     """Returns games with the moves of a player and of others, divided into three parts.
 
     A digest of its moves decides which part a game belongs to, so that the same game is in the same

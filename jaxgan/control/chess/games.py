@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxgan.control.chess.positions import bitboards, encode_move, squares_of
+from jaxgan.control.chess.positions import after, bitboards, encode_move, squares_of
 from jaxgan.control.chess.rules import chess
 from jaxgan.core import devices
 
@@ -128,3 +129,31 @@ def encode_games(scores: Iterable[Score]) -> Games:
         players=np.array(list(names.values()), np.str_).reshape(-1, 2),
         digests=np.array(list(names), np.str_),
     )
+
+
+def candidates(
+    data: Resident, rows: jax.Array, key: jax.Array, count: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns positions, those after the move that was played and after random other ones.
+
+    Args:
+        data: all positions.
+        rows: int32 [B], which of them.
+        key: decides the moves, which are drawn uniformly and with replacement.
+        count: K, how many for each position.
+
+    Returns:
+        uint8 [B, 64], the positions; uint8 [B, 1 + K, 64], those after the played move and then
+        after the others; bool [B, 1 + K], whether each of these exists: where only one move is
+        legal, there is no other.
+    """
+    played = data.played[rows].astype(jnp.int32)[:, None]
+    others = (data.starts[rows + 1] - data.starts[rows])[:, None] - 1
+    drawn = jax.random.uniform(key, (len(rows), count)) * others
+    drawn = drawn.astype(jnp.int32)
+    drawn += drawn >= played
+    chosen = jnp.concatenate([played, jnp.minimum(drawn, others)], axis=1)
+    exists = (others > 0) | (jnp.arange(count + 1) == 0)
+    squares = data.squares[rows]
+    moves = data.legal[data.starts[rows][:, None] + chosen]
+    return squares, after(squares[:, None], moves), exists

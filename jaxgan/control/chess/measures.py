@@ -78,9 +78,7 @@ class Judge:
         self._played = games.played[rows]
         self._legal = np.arange(counts.max()) < counts[:, None]
         # Places without a legal move hold the first one again.
-        chosen = games.starts[rows][:, None] + np.where(
-            self._legal, np.arange(counts.max()), 0
-        )
+        chosen = games.starts[rows][:, None] + np.where(self._legal, np.arange(counts.max()), 0)
         placed = devices.put_replicated((rows, chosen, self.moves.rows), mesh)
         self._program = jax.jit(_program(networks), out_shardings=devices.replicated(mesh))
         self._arguments = (*placed, data)
@@ -100,7 +98,7 @@ class Judge:
         return wait
 
     def evaluate(self, state: RunState, number: int) -> Callable[[], Evaluation]:
-        """As `Recipe.evaluate`; the objective is the mean of ranking accuracy and game-level AUC."""
+        """As `Recipe.evaluate`; the objective is the mean of ranking accuracy and AUC of games."""
         wait = self(state.players)
 
         def result() -> Evaluation:

@@ -23,9 +23,7 @@ def worth(board: chess.Board, move: chess.Move) -> float:
     """Returns what a legal move is worth to Attacker; Defender thinks the opposite."""
     rows = chess.square_rank(move.to_square) - chess.square_rank(move.from_square)
     forward = rows if board.turn == chess.WHITE else -rows
-    return (
-        CAPTURE * board.is_capture(move) + CHECK * board.gives_check(move) + ADVANCE * forward
-    )
+    return CAPTURE * board.is_capture(move) + CHECK * board.gives_check(move) + ADVANCE * forward
 
 
 def play(white: str, black: str, draws: random.Random) -> Score:

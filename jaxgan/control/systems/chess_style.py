@@ -12,13 +12,11 @@ move, and s the sigmoid:
                          -log s(G(y) - G(x)) - log s(G(x) - G(y))   a good move keeps the value
                          -w sum_m p(m) log s(D(x, m)),  p = softmax of G over y and the r
 
-w is `style_weight` and g is `generated_share`. The paper and the authors' program (their model.py)
-value a position for White and change the sign of the ranking for Black; here Black sees a mirrored
-board. Both differ from the program in what makes the style reach G: it gives D the single move that
-G prefers, as data, so that the gradient of its style term with respect to G is zero. The expectation
-over the moves, above, has a gradient. That program also clips the weights of D as in a Wasserstein
-GAN, but never assigns the clipped values, and its critic ends in a sigmoid; D here has the
-cross-entropy of a GAN.
+w is `style_weight` and g is `generated_share`. The authors value a position for White and change
+the sign of the ranking for Black; here Black sees a mirrored board. In their program (model.py) the
+style never reaches G: D is given the one move that G prefers, as data, so the gradient of that term
+with respect to G is zero. The expectation over moves has a gradient. Their D is a Wasserstein
+critic that ends in a sigmoid, and its clipped weights are never assigned; here it is a GAN's.
 """
 
 import dataclasses
@@ -35,9 +33,9 @@ from ml_collections import ConfigDict
 
 from jaxgan.control.chess.commands import declare
 from jaxgan.control.chess.dataset import TRAIN, VALID, open_dataset
-from jaxgan.control.chess.games import Resident
+from jaxgan.control.chess.games import Resident, candidates
 from jaxgan.control.chess.measures import Judge
-from jaxgan.control.chess.positions import SQUARES, after
+from jaxgan.control.chess.positions import SQUARES
 from jaxgan.control.chess.settings import check
 from jaxgan.control.networks.position import Evaluator, StyleDiscriminator
 from jaxgan.core import devices
@@ -102,33 +100,6 @@ def initial(key: jax.Array, *, system: System) -> RunState:
         for name, variables in networks.items()
     }
     return make_run_state(run_key, players)
-
-
-def candidates(
-    data: Resident, rows: jax.Array, key: jax.Array, count: int
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns positions, those after the move that was played and after random other ones.
-
-    Args:
-        data: all positions.
-        rows: int32 [B], which of them.
-        key: decides the moves, which are drawn uniformly and with replacement.
-        count: K, how many for each position.
-
-    Returns:
-        x, uint8 [B, 64]; y and then the r, uint8 [B, 1 + K, 64]; and whether each of them exists,
-        bool [B, 1 + K]: where only one move is legal, there is no other.
-    """
-    played = data.played[rows].astype(jnp.int32)[:, None]
-    others = (data.starts[rows + 1] - data.starts[rows])[:, None] - 1
-    drawn = jax.random.uniform(key, (len(rows), count)) * others
-    drawn = drawn.astype(jnp.int32)
-    drawn += drawn >= played
-    chosen = jnp.concatenate([played, jnp.minimum(drawn, others)], axis=1)
-    exists = (others > 0) | (jnp.arange(count + 1) == 0)
-    squares = data.squares[rows]
-    moves = data.legal[data.starts[rows][:, None] + chosen]
-    return squares, after(squares[:, None], moves), exists
 
 
 def discriminator_step(
