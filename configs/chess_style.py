@@ -26,7 +26,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # The numbers are those of the authors' program unless a comment says otherwise.
     config = run_settings("chess_style", rounds=100, batch_size=128)  # rounds and batch: ours
     config.widths = (2048, 2048)  # of the hidden layers of G and of D
-    config.learning_rate = 5e-5  # of Adam, for both
+    config.evaluator_learning_rate = config.discriminator_learning_rate = 5e-5  # of Adam
     config.weight_decay = 0.0
     config.discriminator_steps = 5  # for one of G
     config.style_weight = 4.0
@@ -36,7 +36,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
     if preset in ("quick", "nostyle"):
         # Ours: what a CPU trains in a minute.
         config.rounds, config.widths = 10, (256, 64)
-        config.learning_rate, config.weight_decay = 1e-3, 1e-2
+        config.evaluator_learning_rate, config.weight_decay = 1e-3, 1e-2
+        config.discriminator_learning_rate = 2e-4  # with 1e-3 it remembers the games of one player
         config.discriminator_steps = 1
         config.style_weight = 0.5 if preset == "quick" else 0.0
         # D compares the player with others, and does not depend on G: both presets train one D.
@@ -44,7 +45,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
     elif preset == "tiny":
         config.rounds, config.steps_per_round = 2, 3
         config.batch_size = 16  # divides over up to eight devices
-        config.widths, config.learning_rate = (16,), 1e-3
+        config.widths = (16,)
+        config.evaluator_learning_rate = config.discriminator_learning_rate = 1e-3
         config.discriminator_steps, config.generated_share = 2, 0.5
         config.data.count, config.data.valid_share = 24, 0.3
         config.validation.positions = 20

@@ -33,7 +33,7 @@ _BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error)
 _PIECE = 1 << 20
 
 
-class _Reader(chess.pgn.GameBuilder):  # type: ignore[type-arg]
+class _Reader(chess.pgn.GameBuilder):
     """Collects the errors of a game without logging them."""
 
     def handle_error(self, error: Exception) -> None:

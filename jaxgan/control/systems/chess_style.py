@@ -178,11 +178,17 @@ def step(run_state: RunState, rows: jax.Array, data: Resident, *, system: System
 def make_system(config: ConfigDict) -> System:
     """Returns what is fixed during a run of a config."""
     widths, dtype = tuple(config.widths), jnp.dtype(config.dtype)
-    adam = optax.adamw(config.learning_rate, weight_decay=config.weight_decay)
+    rates = {
+        "evaluator": config.evaluator_learning_rate,
+        "discriminator": config.discriminator_learning_rate,
+    }
     return System(
         evaluator=Evaluator(widths, dtype),
         discriminator=StyleDiscriminator(widths, dtype),
-        optimizers={"evaluator": adam, "discriminator": adam},
+        optimizers={
+            name: optax.adamw(rate, weight_decay=config.weight_decay)
+            for name, rate in rates.items()
+        },
         alternatives=config.alternatives,
         style_weight=config.style_weight,
         generated_share=config.generated_share,

@@ -136,7 +136,8 @@ def test_it_learns_to_rank_and_to_recognise_the_scripted_attacker(tmp_path):
     config.data.count, config.batch_size, config.widths = 120, 64, (32,)
     config.rounds, config.steps_per_round = 1, 150
     config.discriminator_steps, config.generated_share = 1, 0.0
-    config.learning_rate, config.validation.positions = 5e-3, 200
+    config.evaluator_learning_rate = config.discriminator_learning_rate = 5e-3
+    config.validation.positions = 200
     recipe = recipes.make(config, devices.make_mesh(1))
     loop.run(recipe, config, tmp_path)
     row = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
