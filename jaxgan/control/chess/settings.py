@@ -23,6 +23,11 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "validation.positions": (1, math.inf),
     "evaluator_learning_rate": (0, math.inf),
     "discriminator_learning_rate": (0, math.inf),
+    "weight_decay": (0, math.inf),
+    "discriminator_steps": (1, math.inf),
+    "alternatives": (1, math.inf),
+    "style_weight": (0, math.inf),
+    "generated_share": (0, 1),
     "data.count": (4, math.inf),
     "data.seed": (0, math.inf),
     "data.valid_share": (0, 1),
@@ -54,15 +59,14 @@ def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
     return config
 
 
-def check(config: ConfigDict, mesh: Mesh, ranges: Mapping[str, tuple[float, float]]) -> None:
+def check(config: ConfigDict, mesh: Mesh) -> None:
     """Raises UserError, naming the key, if a setting has a value that it may not have.
 
     Args:
         config: of the run.
         mesh: the devices.
-        ranges: of the keys of the system.
     """
-    configs.check_values(config, CHOICES, {**RANGES, **ranges})
+    configs.check_values(config, CHOICES, RANGES)
     if config.batch_size % mesh.size:
         raise UserError(
             f"config.batch_size={config.batch_size}: must be a multiple of the {mesh.size} devices"

@@ -201,14 +201,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     Raises:
         UserError: a setting or the data cannot be used; the message says which.
     """
-    ranges = {
-        "alternatives": (1, math.inf),
-        "discriminator_steps": (1, math.inf),
-        "style_weight": (0, math.inf),
-        "generated_share": (0, 1),
-        "weight_decay": (0, math.inf),
-    }
-    check(config, mesh, ranges)
+    check(config, mesh)
     system, dataset = make_system(config), open_dataset(config)
     train, steps = dataset.parts[TRAIN], config.steps_per_round
     shape = (steps, config.discriminator_steps, config.batch_size)
