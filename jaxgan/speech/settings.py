@@ -50,12 +50,12 @@ MAY_CHANGE = ("scoring.workers", "scoring.deadline_seconds")
 def data_settings() -> ConfigDict:
     """Returns the default data settings: the demo corpus, which is generated."""
     data = ConfigDict()
-    data.kind = "demo"  # demo | pairs | voicebank | mix
+    data.kind = "demo"  # demo | pairs | voicebank | mix | talking
     data.root = ""  # folder of the kinds pairs and voicebank
     data.speech = ""  # folder of clean speech, kind mix
     data.noise = ""  # folder of noise, kind mix
-    data.snrs = (0.0, 5.0, 10.0, 15.0)  # dB, kind mix; VoiceBank-DEMAND's training set
-    data.seed = 0  # decides the held-out share, the validation mixtures and the demo corpus
+    data.snrs = (0.0, 5.0, 10.0, 15.0)  # dB, kinds mix and talking; VoiceBank-DEMAND's training set
+    data.seed = 0  # decides the held-out share, the validation mixtures and generated corpora
     data.valid_share = 0.1  # held out if a corpus has no valid folder, kinds pairs and mix
     data.valid_speakers = ("p226", "p287")  # held out, kind voicebank
     data.valid_utterances = 0  # the most utterances for validation; 0: all
@@ -63,6 +63,10 @@ def data_settings() -> ConfigDict:
     data.demo.train = 400  # utterances, kind demo
     data.demo.valid = 40
     data.demo.test = 40
+    data.talking = ConfigDict()
+    data.talking.train = 400  # utterances, kind talking
+    data.talking.valid = 40
+    data.talking.noise_snrs = ()  # dB, of noise besides the other talker; (): no noise
     data.longest_seconds = 20.0  # longer utterances are left out: PESQ fails on long ones
     data.strict = False  # True: refuse to start if any file cannot be used
     # Lengths that utterances are padded to; each is compiled once. 0: 2 on accelerators, 4 on CPUs.

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.core.data_files import Problem, refuse
 from jaxgan.core.errors import UserError
-from jaxgan.speech.data import demo, mix, pairs, voicebank
+from jaxgan.speech.data import demo, mix, pairs, talking, voicebank
 from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.data.checks import DataReport
 from jaxgan.speech.data.corpus import PairCorpus, choose_buckets, spread
@@ -51,6 +51,7 @@ KINDS: dict[str, Callable[[ConfigDict], Opened]] = {
     "pairs": pairs.open_pairs,
     "voicebank": voicebank.open_voicebank,
     "mix": mix.open_mix,
+    "talking": talking.open_talking,
 }
 """For each `config.data.kind`, a function of `config.data` that returns the training set, the
 validation set (both without bucket lengths) and the problems."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jaxgan.speech.data.checks import HOP
+from jaxgan.speech.data.videos import Videos
 from jaxgan.speech.data.waves import Waves
 
 Conditions = Mapping[str, tuple[str, ...]]
@@ -43,6 +44,7 @@ class PairCorpus:
         bucket_lengths: int32 [buckets], ascending padded lengths of batches, in samples.
         conditions: what is known about each pair: "snr" holds signal-to-noise ratios in dB, "noise"
             the kinds of noise; a file may add other conditions.
+        videos: of the talkers, if there are any.
     """
 
     names: tuple[str, ...]
@@ -50,6 +52,7 @@ class PairCorpus:
     noisy_waves: Waves
     bucket_lengths: np.ndarray = field(default_factory=NO_BUCKETS.copy)
     conditions: Conditions = field(default_factory=dict)
+    videos: Videos | None = None
 
     def __len__(self) -> int:
         """Returns the number of pairs."""
@@ -79,6 +82,7 @@ class PairCorpus:
                 name: tuple(values[index] for index in indices)
                 for name, values in self.conditions.items()
             },
+            self.videos and self.videos.select(indices),
         )
 
     def take(self, order: np.ndarray) -> DrawnPairs:

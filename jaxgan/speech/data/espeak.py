@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,8 +23,10 @@ from jaxgan.core.errors import UserError
 
 SYNCHRONOUS = 2
 DONT_EXIT = 0x8000
+PHONEME_EVENTS, IN_IPA = 1, 2
 RATE, PITCH, RANGE = 1, 3, 4
 CHARACTERS, UTF8 = 1, 1
+END_OF_EVENTS, PHONEME = 0, 7
 """Constants of eSpeak NG's speak_lib.h."""
 TIME_LIMIT_SECONDS = 300
 
@@ -49,6 +52,34 @@ class Line:
     pitch_range: int
 
 
+class Phoneme(NamedTuple):
+    """A phoneme of a spoken line. It lasts until the next one starts.
+
+    Attributes:
+        start: its first sample.
+        ipa: its symbols in the International Phonetic Alphabet, with marks of stress and length, of
+            at most 8 bytes in UTF-8; "" for a pause.
+    """
+
+    start: int
+    ipa: str
+
+
+class _Event(ctypes.Structure):
+    """espeak_EVENT of speak_lib.h; its union is read as the name of a phoneme."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("name", ctypes.c_char * 8),
+    )
+
+
 def version() -> str:
     """Returns the version of the wheel that contains the synthesiser.
 
@@ -59,7 +90,7 @@ def version() -> str:
         return importlib.metadata.version("espeakng-loader")
     except importlib.metadata.PackageNotFoundError as error:
         raise UserError(
-            "config.data.kind='demo' needs the package espeakng-loader, which is not installed: "
+            "the built-in speech needs the package espeakng-loader, which is not installed: "
             "install it, or choose another config.data.kind"
         ) from error
 
@@ -73,12 +104,36 @@ def synthesise(lines: Sequence[Line]) -> tuple[list[np.ndarray], int]:
     Raises:
         UserError: the synthesiser fails on this machine.
     """
+    waves, _, rate = _synthesise(lines, 0)
+    return waves, rate
+
+
+def synthesise_phonemes(
+    lines: Sequence[Line],
+) -> tuple[list[np.ndarray], list[list[Phoneme]], int]:
+    """Speaks sentences and says where their phonemes are. The samples are those of `synthesise`.
+
+    Returns:
+        One int16 [n] array per line; the phonemes of each line, in order; and the sample rate in
+        Hz.
+
+    Raises:
+        UserError: the synthesiser fails on this machine.
+    """
+    return _synthesise(lines, PHONEME_EVENTS | IN_IPA)
+
+
+def _synthesise(
+    lines: Sequence[Line], options: int
+) -> tuple[list[np.ndarray], list[list[Phoneme]], int]:
+    """Runs this module as a script, with options of espeak_Initialize."""
     root = str(Path(__file__).parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     with tempfile.TemporaryDirectory() as folder:
         script, spoken = Path(folder, "lines.json"), Path(folder, "spoken.npz")
-        script.write_text(json.dumps([asdict(line) for line in lines]))
+        plain = {"lines": [asdict(line) for line in lines], "options": options}
+        script.write_text(json.dumps(plain))
         done = subprocess.run(
             [sys.executable, "-m", "jaxgan.speech.data.espeak", str(script), str(spoken)],
             env=environment,
@@ -90,47 +145,60 @@ def synthesise(lines: Sequence[Line]) -> tuple[list[np.ndarray], int]:
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
             raise UserError(
-                f"eSpeak NG, which config.data.kind='demo' needs, does not run here ({reason}): "
+                f"eSpeak NG, which the built-in speech needs, does not run here ({reason}): "
                 "choose another config.data.kind"
             )
         with np.load(spoken) as file:
             samples, ends, rate = file["samples"], file["ends"], int(file["rate"])
-    return np.split(samples, ends[:-1]), rate
+            phonemes = json.loads(str(file["phonemes"]))
+    waves = np.split(samples, ends[:-1])
+    return waves, [[Phoneme(*found) for found in line] for line in phonemes], rate
 
 
 def _main(script: str, spoken: str) -> None:
     # Only this process needs the wheel, so training on other data works without it.
     import espeakng_loader
 
-    lines = [Line(**fields) for fields in json.loads(Path(script).read_text())]
+    plain = json.loads(Path(script).read_text())
+    lines = [Line(**fields) for fields in plain["lines"]]
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     data = espeakng_loader.get_data_path().encode()
-    rate = library.espeak_Initialize(SYNCHRONOUS, 0, data, DONT_EXIT)
+    rate = library.espeak_Initialize(SYNCHRONOUS, 0, data, DONT_EXIT | plain["options"])
     if rate <= 0:
         raise SystemExit("espeak_Initialize failed")
     pieces: list[np.ndarray] = []
+    found: list[tuple[int, str]] = []
     signature = ctypes.CFUNCTYPE(
-        ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
+        ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
     )
 
-    def receive(samples: object, count: int, _: object) -> int:
+    def receive(samples: Any, count: int, events: Any) -> int:
         if count > 0:
             pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        for event in iter(events):
+            if event.type == END_OF_EVENTS:
+                break
+            if event.type == PHONEME:
+                # A name of more than 8 bytes is cut, perhaps within a character.
+                found.append((event.sample, event.name.decode(errors="ignore")))
         return 0
 
     callback = signature(receive)
     library.espeak_SetSynthCallback(callback)
-    waves = []
+    waves, phonemes = [], []
     for number, line in enumerate(lines):
         pieces.clear()
+        found.clear()
         # Breathiness and roughness use two random number generators: eSpeak NG's own, which is
         # seeded with the time by default, and the C library's.
         library.espeak_ng_SetRandSeed(ctypes.c_long(number + 1))
         ctypes.CDLL(None).srand(number + 1)
         _speak(library, line)
         waves.append(np.concatenate([np.zeros(0, np.int16), *pieces]))
+        phonemes.append(list(found))
     ends = np.cumsum([len(wave) for wave in waves])
-    np.savez(spoken, samples=np.concatenate(waves), ends=ends, rate=rate)
+    words = np.array(json.dumps(phonemes))
+    np.savez(spoken, samples=np.concatenate(waves), ends=ends, rate=rate, phonemes=words)
 
 
 def _speak(library: ctypes.CDLL, line: Line) -> None:

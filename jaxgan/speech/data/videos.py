@@ -1,0 +1,88 @@
+"""Videos of talkers beside the audio: stored on the host, kept on every device, gathered by index.
+
+All videos are grey, 25 frames a second, and aligned with audio at 16000 Hz: frame n shows the
+samples from 640 n up to, but without, 640 (n + 1).
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+FRAME_SAMPLES = 640
+"""The samples that one frame lasts: 25 frames a second at 16000 Hz."""
+
+
+@dataclass(frozen=True, eq=False)
+class Videos:
+    """Two videos for each utterance of a corpus: the target talker's and the other talker's.
+
+    Frame f of utterance i is `target[starts[i] + f]` and `other[starts[i] + f]`.
+
+    Attributes:
+        target: uint8 [total, height, width].
+        other: uint8 [total, height, width].
+        starts: int64 [n].
+        counts: int32 [n], the frames of each utterance.
+    """
+
+    target: np.ndarray
+    other: np.ndarray
+    starts: np.ndarray
+    counts: np.ndarray
+
+    def select(self, indices: np.ndarray) -> "Videos":
+        """Returns the videos with these indices, in this order, sharing the frames."""
+        return Videos(self.target, self.other, self.starts[indices], self.counts[indices])
+
+    @property
+    def megabytes(self) -> float:
+        """The size of all frames."""
+        return (self.target.nbytes + self.other.nbytes) / 1e6
+
+    def arrays(self) -> "VideoArrays":
+        """Returns the arrays that are placed on the devices."""
+        starts = self.starts.astype(np.int32)
+        return VideoArrays(self.target, self.other, starts, self.counts)
+
+
+@struct.dataclass
+class VideoArrays:
+    """`Videos` on the devices, with starts int32 [n]."""
+
+    target: jax.Array
+    other: jax.Array
+    starts: jax.Array
+    counts: jax.Array
+
+
+def gather(
+    videos: VideoArrays,
+    index: jax.Array,
+    frames: int,
+    of_other: jax.Array,
+    last: jax.Array | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the frames of the utterances of a batch.
+
+    Args:
+        videos: of the corpus.
+        index: int [B], the utterances; -1 for an empty row.
+        frames: F, how many frames to return of each.
+        of_other: bool [], whether they are the other talker's instead of the target's.
+        last: int [B], the frame that is repeated from then on, as if the video froze; None: none.
+
+    Returns:
+        uint8 [B, F, height, width], and bool [B, F]: whether there is such a frame. What the first
+        holds where there is none is unspecified.
+    """
+    counts = jnp.where(index >= 0, videos.counts[index], 0)
+    frame = jnp.arange(frames)
+    exists = frame < counts[:, None]
+    shown = jnp.minimum(frame, jnp.maximum(counts - 1, 0)[:, None])
+    if last is not None:
+        shown = jnp.minimum(shown, last[:, None])
+    place = videos.starts[index][:, None] + shown
+    return jnp.where(of_other, videos.other[place], videos.target[place]), exists
