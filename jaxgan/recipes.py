@@ -19,6 +19,7 @@ from jaxgan.core.recipe import Declaration, Recipe
 
 RECIPES = {
     "acgan": "jaxgan.images.systems.acgan",
+    "avse": "jaxgan.speech.systems.avse",
     "bad_gan": "jaxgan.images.systems.bad_gan",
     "began": "jaxgan.images.systems.began",
     "cgan": "jaxgan.speech.systems.cgan",

@@ -53,6 +53,8 @@ class Training:
         denoiser: as given.
         scores: those of `config.score`.
         loader: of the training data.
+        valid: the validation data: those of most rounds, and all if these are not all.
+        valid_loaders: of them.
         files: what identifies the data, for `Recipe.files`.
         reports: the unusable files, for `Recipe.reports`.
     """
@@ -80,10 +82,10 @@ class Training:
         self.loader = load(corpora.train, count=config.utterances_per_round)
         count = len(corpora.valid)
         some = min(config.validation.utterances or count, count)
-        self._valid_loaders = [
-            load(corpora.valid.select(spread(count, size)), count=size)
-            for size in dict.fromkeys((some, count))
+        self.valid = [
+            corpora.valid.select(spread(count, size)) for size in dict.fromkeys((some, count))
         ]
+        self.valid_loaders = [load(corpus, count=len(corpus)) for corpus in self.valid]
         self._enhance = self.by_rows(functools.partial(enhance_step, denoiser=denoiser))
         self._gather = jax.jit(lambda array: array, out_shardings=devices.replicated(mesh))
         self._validations = [
@@ -95,7 +97,7 @@ class Training:
                 self.fetch,
                 self.scores.device_scores.get(names[0]),
             )
-            for loader in self._valid_loaders
+            for loader in self.valid_loaders
         ]
 
     def by_rows(self, function: Callable[..., Any]) -> Program:
@@ -134,11 +136,23 @@ class Training:
         prefix "all_". They do not decide which checkpoint is best, since earlier rounds lack them.
         """
         deployed = run_state.players["generator"].deployed
+        return self.validate(self._enhance, [deployed] * len(self._validations), number)
+
+    def validate(
+        self, enhance: Program, inputs: Sequence[PyTree], number: int
+    ) -> Callable[[], Evaluation]:
+        """Starts what `evaluate` starts, with another enhancer.
+
+        Args:
+            enhance: (inputs, batch) -> int16 [B, T].
+            inputs: what it receives for each of the sets `valid`.
+            number: of the round.
+        """
         some, *every = self._validations
-        of_some = some(self._enhance, deployed, number)
+        of_some = some(enhance, inputs[0], number)
         if not every or number < self._rounds:
             return of_some
-        of_all = every[0](self._enhance, deployed, number)
+        of_all = every[0](enhance, inputs[1], number)
 
         def wait() -> Evaluation:
             evaluation = of_some()
@@ -154,8 +168,13 @@ class Training:
         moves: Sequence[str],
         optional_players: Sequence[str] = (),
         check: Callable[[Mapping[str, float]], None] | None = None,
+        shared: Sequence[PyTree] = (),
+        evaluate: Callable[[RunState, int], Callable[[], Evaluation]] | None = None,
     ) -> StepRecipe:
-        """Returns a recipe whose round is one step over the batches; see `StepRecipe`."""
+        """Returns a recipe whose round is one step over the batches; see `StepRecipe`.
+
+        `evaluate` takes the place of the usual validation.
+        """
 
         def draw(number: int) -> Draw:
             batches, rows = self.draw(number)
@@ -167,8 +186,9 @@ class Training:
             step=step,
             moves=moves,
             draw=draw,
-            evaluate=self.evaluate,
+            evaluate=evaluate or self.evaluate,
             check=check,
+            shared=shared,
             close=self.close,
             files=self.files,
             reports=self.reports,
@@ -178,7 +198,7 @@ class Training:
     def close(self) -> None:
         """Stops the loaders' threads and the worker processes."""
         self.loader.close()
-        for loader in self._valid_loaders:
+        for loader in self.valid_loaders:
             loader.close()
         self._pool.close()
 

@@ -1,0 +1,277 @@
+"""Audio-visual speech enhancement: the talker whose mouth is seen, out of a mixture.
+
+One round:
+
+    1. draw N utterances, each a mixture, the target talker's speech and a video of the mouth
+    2. for every batch, G(mixture, video) learns to equal the target: up the SI-SDR (Le Roux et al.,
+       "SDR - half-baked or well done?", 2019). For some utterances there is no video, and for some
+       it freezes at a random frame, so that a missing video makes G worse instead of breaking it
+
+Every validation measures the SI-SDR with the right video, without any, and with the video of the
+other talker. With the latter, G should keep the other talker: `of_other_si_sdr` is the SI-SDR of
+what it returns then, relative to all that is not the target.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from jaxgan.core import devices
+from jaxgan.core.errors import UserError
+from jaxgan.core.recipe import Evaluation, Recipe
+from jaxgan.core.state import (
+    LossResult,
+    Players,
+    PyTree,
+    RunState,
+    StepResult,
+    descend,
+    make_player,
+    make_run_state,
+    step_key,
+)
+from jaxgan.nn.masked import masked_mean
+from jaxgan.scores.training_scores import DeviceScore, sharded_device_score
+from jaxgan.speech.commands import declare
+from jaxgan.speech.data.batching import Batch
+from jaxgan.speech.data.corpus import PairCorpus
+from jaxgan.speech.data.videos import FRAME_SAMPLES, VideoArrays, gather
+from jaxgan.speech.networks.audiovisual import (
+    AudioVisual,
+    make_audiovisual,
+    make_denoiser,
+    no_video,
+    separate,
+)
+from jaxgan.speech.networks.denoiser import Denoiser
+from jaxgan.speech.networks.masking import as_float, as_int16
+from jaxgan.speech.networks.optimizers import adam
+from jaxgan.speech.settings import CHOICES, RANGES
+from jaxgan.speech.training import Training, check, open_training
+
+RIGHT, NONE, OTHER = 0, 1, 2
+"""Which video G is shown in a validation: the target's, none, or the other talker's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """Everything that is fixed during a run.
+
+    Attributes:
+        network: the generator.
+        dropout: the share of utterances without video in training.
+        freeze: the share of utterances whose video freezes at a random frame.
+        si_sdr: computes the SI-SDR of a batch.
+        optimizer: of G.
+        average_decay: of the running average of G's parameters; 0: none is kept.
+    """
+
+    network: AudioVisual
+    dropout: float
+    freeze: float
+    si_sdr: DeviceScore
+    optimizer: optax.GradientTransformation
+    average_decay: float
+
+
+def init(key: jax.Array, *, system: System) -> RunState:
+    """Returns the state before the first update."""
+    generator_key, run_key = jax.random.split(key)
+    mixture, lengths = jnp.zeros((1, FRAME_SAMPLES)), jnp.ones((1,), jnp.int32)
+    nothing = no_video(system.network, 1, FRAME_SAMPLES)
+    variables = system.network.separator.init(generator_key, mixture, lengths, *nothing)
+    averaged = system.average_decay > 0
+    player = make_player(variables, system.optimizer, averaged)
+    return make_run_state(run_key, {"generator": player})
+
+
+def frames_of(batch: Batch) -> int:
+    """Returns how many frames the longest utterance that fits into a batch has."""
+    return -(-batch.noisy.shape[1] // FRAME_SAMPLES)
+
+
+def draw_videos(
+    key: jax.Array, batch: Batch, videos: VideoArrays, system: System
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the target talkers' frames for training, and which of them G may see.
+
+    Returns:
+        uint8 [B, F, height, width] and bool [B, F], as `gather` does. A share of the videos is not
+        seen, and another one freezes.
+    """
+    count, rows = frames_of(batch), len(batch.index)
+    of_fate, of_frame = jax.random.split(key)
+    fate = jax.random.uniform(of_fate, (rows,))
+    last = (jax.random.uniform(of_frame, (rows,)) * videos.counts[batch.index]).astype(jnp.int32)
+    frozen = (fate >= system.dropout) & (fate < system.dropout + system.freeze)
+    last = jnp.where(frozen, last, count)
+    frames, exists = gather(videos, batch.index, count, jnp.array(False), last)
+    return frames, exists & (fate >= system.dropout)[:, None]
+
+
+def step(run_state: RunState, batch: Batch, videos: VideoArrays, *, system: System) -> StepResult:
+    """Moves G once. Returns the state and `g_loss` [], minus the mean SI-SDR in dB."""
+    frames, seen = draw_videos(step_key(run_state), batch, videos, system)
+
+    def loss(players: Players) -> LossResult:
+        params = players["generator"].params
+        noisy = as_float(batch.noisy)
+        separated = separate(system.network, params, noisy, batch.lengths, frames, seen)
+        ratio = system.si_sdr(as_float(batch.clean), separated, batch.lengths)
+        value = masked_mean(-jnp.nan_to_num(ratio), jnp.isfinite(ratio))
+        return value, ({}, {"g_loss": value})
+
+    return descend(run_state, {"generator": system.optimizer}, loss, system.average_decay)
+
+
+def enhance(
+    inputs: tuple[PyTree, VideoArrays, jax.Array], batch: Batch, *, network: AudioVisual
+) -> jax.Array:
+    """Returns the separated utterances of a batch, int16 [B, T].
+
+    Args:
+        inputs: the parameters of G; the videos of the corpus; and RIGHT, NONE or OTHER, int32 [].
+        batch: of that corpus.
+        network: the generator.
+    """
+    params, videos, shown = inputs
+    frames, exists = gather(videos, batch.index, frames_of(batch), shown == OTHER)
+    seen = exists & (shown != NONE)
+    noisy = as_float(batch.noisy)
+    return as_int16(separate(network, params, noisy, batch.lengths, frames, seen))
+
+
+def ratios(batch: Batch, enhanced: jax.Array, *, si_sdr: DeviceScore) -> tuple[jax.Array, ...]:
+    """Returns the SI-SDR of int16 [B, T] relative to the target and to the rest, each [B]."""
+    clean, noisy = as_float(batch.clean), as_float(batch.noisy)
+    estimate = as_float(enhanced)
+    references = clean, noisy - clean
+    target, rest = (si_sdr(reference, estimate, batch.lengths) for reference in references)
+    return target, rest
+
+
+class Watcher:
+    """Validates G with the right video, without video, and with the other talker's.
+
+    Args:
+        training: the data and the scores.
+        system: what is fixed.
+    """
+
+    def __init__(self, training: Training, system: System) -> None:
+        self._training = training
+        self._videos = [place_videos(corpus, training.mesh) for corpus in training.valid]
+        self._enhance = training.by_rows(functools.partial(enhance, network=system.network))
+        self._ratios = training.by_rows(functools.partial(ratios, si_sdr=system.si_sdr))
+        self._shown = devices.put_replicated([np.int32(n) for n in range(3)], training.mesh)
+
+    def __call__(self, run_state: RunState, number: int):  # type: ignore[no-untyped-def]
+        """Starts a validation; see `Recipe.evaluate`.
+
+        The scores of the config are those with the right video.
+        """
+        training, params = self._training, run_state.players["generator"].deployed
+        inputs = [(params, videos, self._shown[RIGHT]) for videos in self._videos]
+        of_scores = training.validate(self._enhance, inputs, number)
+        found = []
+        for batch, _ in training.valid_loaders[0].all():
+            row = []
+            for shown in self._shown:
+                enhanced = self._enhance((params, self._videos[0], shown), batch)
+                row.append(self._ratios(batch, enhanced))
+            found.append(row)
+
+        def wait() -> Evaluation:
+            evaluation = of_scores()
+            # [batches][shown][target or rest] of [B], as [shown, target or rest, utterances].
+            values = np.concatenate([np.array(row) for row in training.fetch(found)], -1)
+            means = np.nanmean(values, -1)
+            metrics = {
+                "si_sdr": means[RIGHT, 0],
+                "si_sdr_no_video": means[NONE, 0],
+                "si_sdr_other_video": means[OTHER, 0],
+                "of_other_si_sdr": means[OTHER, 1],
+            }
+            plain = {name: float(value) for name, value in metrics.items()}
+            return dataclasses.replace(evaluation, metrics={**evaluation.metrics, **plain})
+
+        return wait
+
+
+def place_videos(corpus: PairCorpus, mesh: Mesh) -> VideoArrays:
+    """Returns the videos of a corpus that has them, on every device."""
+    assert corpus.videos is not None
+    placed: VideoArrays = devices.put_replicated(corpus.videos.arrays(), mesh)
+    return placed
+
+
+def check_videos(config: ConfigDict, training: Training) -> None:
+    """Raises UserError if the data have no videos, of another size, or too large for the devices."""
+    sets = (training.corpus, *training.valid)
+    found = [corpus.videos for corpus in sets if isinstance(corpus, PairCorpus) and corpus.videos]
+    if len(found) < len(sets):
+        raise UserError(
+            f"config.data.kind={config.data.kind}: has no videos, which config.recipe=avse needs: "
+            "choose talking"
+        )
+    size = (config.video.height, config.video.width)
+    if found[0].target.shape[1:] != size:
+        height, width = found[0].target.shape[1:]
+        raise UserError(
+            f"config.video has height {size[0]} and width {size[1]}, but the videos have {height} "
+            f"and {width}: give these"
+        )
+    if found[0].megabytes > config.data.resident_megabytes:
+        raise UserError(
+            f"config.data.resident_megabytes={config.data.resident_megabytes}: the videos need "
+            f"{found[0].megabytes:.0f} on every device; give at least as many, or less data"
+        )
+
+
+def make(config: ConfigDict, mesh: Mesh) -> Recipe:
+    """Returns the recipe of a config, with its data read and its worker processes started.
+
+    Raises:
+        UserError: a setting, the score or the data cannot be used; the message says which.
+    """
+    check(config, CHOICES, {**RANGES, "video_dropout": (0, 1), "video_freeze": (0, 1)})
+    if FRAME_SAMPLES % config.generator.stride:
+        raise UserError(f"config.generator.stride={config.generator.stride}: must divide 640")
+    if config.video_dropout + config.video_freeze > 1:
+        raise UserError("config.video_dropout and config.video_freeze: their sum exceeds 1")
+    system = System(
+        network=make_audiovisual(config),
+        dropout=config.video_dropout,
+        freeze=config.video_freeze,
+        si_sdr=sharded_device_score("si_sdr", mesh),
+        optimizer=adam(config, config.generator_learning_rate),
+        average_decay=config.average_decay,
+    )
+    with open_training(config, make_denoiser(config), mesh) as training:
+        check_videos(config, training)
+        return training.recipe(
+            init=functools.partial(init, system=system),
+            step=functools.partial(step, system=system),
+            moves=("generator",),
+            shared=(place_videos(training.corpus, mesh),),
+            evaluate=Watcher(training, system),
+        )
+
+
+def without_video(config: ConfigDict) -> Denoiser:
+    """Returns the enhancer for commands that read audio only, and says that it sees nothing."""
+    if jax.process_index() == 0:
+        print(
+            "config.recipe=avse: this command reads no video, so the speech is enhanced without; "
+            "WORKDIR/metrics.jsonl has the scores with video"
+        )
+    return make_denoiser(config)
+
+
+DECLARATION = declare(make, without_video)
