@@ -2,15 +2,15 @@
 
 Everything is synthetic. eSpeak NG speaks the sentences of the demo corpus and says when each
 phoneme starts; the phoneme's viseme (how far the lips are open, how wide and how round they are)
-shapes a mouth that is drawn from ellipses. The purpose is that audio-visual systems run and can be
-tested without downloads, and that vision carries information: at 0 dB, only the video tells which of
-two talkers is the target. Scores on these data say nothing about real faces.
+shapes a mouth that is drawn from ellipses. The purpose is that audio-visual systems run and can be tested
+without downloads, and that vision carries information: at 0 dB, only the video tells which of two
+talkers is the target. Scores on these data say nothing about real faces.
 
-An utterance is the target talker and one other talker, with another voice, who says another sentence
-of the same set again and again. `config.data.snrs` are the ratios of their active speech levels
-(ITU-T P.56), and `config.data.talking.noise_snrs` those of the target's level to the power of
-additional noise, if there is any. The sets share no voices and no sentences. A face is drawn by lot
-for every sentence that is spoken, so it does not reveal the voice.
+An utterance is the target talker and one other talker, with another voice, who repeats another
+sentence of the same set. `config.data.snrs` are the ratios of their active speech levels (ITU-T
+P.56), and `config.data.talking.noise_snrs` those of the target's level to the power of additional
+noise, if there is any. The sets share no voices and no sentences. Every spoken sentence gets a face
+that is drawn at random, so a face does not reveal the voice.
 """
 
 import hashlib
@@ -63,23 +63,23 @@ class Viseme(NamedTuple):
 REST = Viseme(0.02, 0.5, 0.1)
 VISEMES = {
     "pbm": Viseme(0.0, 0.5, 0.2),
-    "fvʋɱ": Viseme(0.12, 0.55, 0.1),
+    "fvʋɱ": Viseme(0.12, 0.55, 0.1),  # noqa: RUF001
     "θð": Viseme(0.2, 0.55, 0.0),
     "tdnlsz": Viseme(0.22, 0.6, 0.0),
     "rɾɹɻʁʀ": Viseme(0.27, 0.45, 0.4),
     "ʃʒɕʑʂʐ": Viseme(0.25, 0.4, 0.7),
     "jɲʎç": Viseme(0.22, 0.65, 0.0),
-    "kɡgxŋɣhɦ": Viseme(0.35, 0.5, 0.1),
+    "kɡgxŋɣhɦ": Viseme(0.35, 0.5, 0.1),  # noqa: RUF001
     "wɥ": Viseme(0.12, 0.2, 1.0),
-    "iɪᵻɨ": Viseme(0.3, 0.85, 0.0),
+    "iɪᵻɨ": Viseme(0.3, 0.85, 0.0),  # noqa: RUF001
     "eɛ": Viseme(0.5, 0.72, 0.0),
     "æa": Viseme(0.85, 0.65, 0.0),
     "ɑɐ": Viseme(0.95, 0.5, 0.1),
     "əʌɜɚɝɘ": Viseme(0.45, 0.5, 0.1),
     "ɔɒ": Viseme(0.7, 0.35, 0.6),
     "oɤ": Viseme(0.5, 0.3, 0.85),
-    "uʊɯ": Viseme(0.25, 0.2, 1.0),
-    "yʏ": Viseme(0.25, 0.25, 0.9),
+    "uʊɯ": Viseme(0.25, 0.2, 1.0),  # noqa: RUF001
+    "yʏ": Viseme(0.25, 0.25, 0.9),  # noqa: RUF001
     "øœɵ": Viseme(0.45, 0.3, 0.8),
 }
 """The viseme of each class of phonemes. The classes follow the visemes of MPEG-4 (ISO/IEC 14496-2),
@@ -336,9 +336,7 @@ def conditions(
     return found
 
 
-def _noise(
-    kind: str, size: int, random: np.random.Generator, spectrum: np.ndarray
-) -> np.ndarray:
+def _noise(kind: str, size: int, random: np.random.Generator, spectrum: np.ndarray) -> np.ndarray:
     if kind in ("white", "pink"):
         return getattr(noises, kind)(size, random)
     shape = noises.speech_shaped if kind == "shaped" else noises.modulated

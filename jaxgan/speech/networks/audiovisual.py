@@ -82,7 +82,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, valid: jax.Array) -> jax.Array:
-        """Maps [B, K, C] to [B, K, C]; frames where `valid` [B, K, 1] is false influence no other."""
+        """Maps [B, K, C] to the same; frames with a false `valid` [B, K, 1] influence no other."""
         y = nn.Dense(self.hidden, dtype=self.dtype)(x)
         y = nn.LayerNorm(dtype=self.dtype)(nn.PReLU(negative_slope_init=0.25)(y))
         y = Depthwise(self.kernel, self.dilation)(jnp.where(valid, y, 0))

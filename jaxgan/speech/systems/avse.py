@@ -212,7 +212,7 @@ def place_videos(corpus: PairCorpus, mesh: Mesh) -> VideoArrays:
 
 
 def check_videos(config: ConfigDict, training: Training) -> None:
-    """Raises UserError if the data have no videos, of another size, or too large for the devices."""
+    """Raises UserError if the videos are missing, too large for the devices, or of another size."""
     sets = (training.corpus, *training.valid)
     found = [corpus.videos for corpus in sets if isinstance(corpus, PairCorpus) and corpus.videos]
     if len(found) < len(sets):
