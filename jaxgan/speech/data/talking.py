@@ -2,9 +2,9 @@
 
 Everything is synthetic. eSpeak NG speaks the sentences of the demo corpus and says when each
 phoneme starts; the phoneme's viseme (how far the lips are open, how wide and how round they are)
-shapes a mouth that is drawn from ellipses. The purpose is that audio-visual systems run and can be tested
-without downloads, and that vision carries information: at 0 dB, only the video tells which of two
-talkers is the target. Scores on these data say nothing about real faces.
+shapes a mouth that is drawn from ellipses. The purpose is that audio-visual systems run and can be
+tested without downloads, and that vision carries information: at 0 dB, only the video tells which
+of two talkers is the target. Scores on these data say nothing about real faces.
 
 An utterance is the target talker and one other talker, with another voice, who repeats another
 sentence of the same set. `config.data.snrs` are the ratios of their active speech levels (ITU-T
