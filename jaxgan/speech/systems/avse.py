@@ -14,6 +14,8 @@ what it returns then, relative to all that is not the target.
 
 import dataclasses
 import functools
+import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -171,7 +173,7 @@ class Watcher:
         self._ratios = training.by_rows(functools.partial(ratios, si_sdr=system.si_sdr))
         self._shown = devices.put_replicated([np.int32(n) for n in range(3)], training.mesh)
 
-    def __call__(self, run_state: RunState, number: int):  # type: ignore[no-untyped-def]
+    def __call__(self, run_state: RunState, number: int) -> Callable[[], Evaluation]:
         """Starts a validation; see `Recipe.evaluate`.
 
         The scores of the config are those with the right video.
@@ -230,7 +232,7 @@ def check_videos(config: ConfigDict, training: Training) -> None:
     if found[0].megabytes > config.data.resident_megabytes:
         raise UserError(
             f"config.data.resident_megabytes={config.data.resident_megabytes}: the videos need "
-            f"{found[0].megabytes:.0f} on every device; give at least as many, or less data"
+            f"{math.ceil(found[0].megabytes)} on every device; give at least as many, or less data"
         )
 
 

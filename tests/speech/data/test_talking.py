@@ -1,5 +1,7 @@
 """The talkers: phonemes, visemes, drawn mouths, mixtures, and that they fit together."""
 
+# ruff: noqa: RUF001 - the International Phonetic Alphabet
+
 import numpy as np
 import pytest
 from corpora import config

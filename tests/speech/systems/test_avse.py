@@ -1,0 +1,184 @@
+"""Audio-visual enhancement: the loss by hand, what G sees, its validation, its errors."""
+
+import contextlib
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from configs import avse as configs
+from jaxgan import recipes
+from jaxgan.core import devices
+from jaxgan.core.errors import UserError
+from jaxgan.core.state import step_key
+from jaxgan.scores.registry import get
+from jaxgan.scores.training_scores import sharded_device_score
+from jaxgan.speech.data import talking
+from jaxgan.speech.data.batching import Batch
+from jaxgan.speech.data.videos import gather
+from jaxgan.speech.networks.audiovisual import make_audiovisual, make_denoiser
+from jaxgan.speech.systems import avse
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return talking.make("train", 4, 0)
+
+
+@pytest.fixture(scope="module")
+def system():
+    config = configs.get_config("tiny")
+    return avse.System(
+        network=make_audiovisual(config),
+        dropout=0.3,
+        freeze=0.2,
+        si_sdr=sharded_device_score("si_sdr", devices.make_mesh(1)),
+        optimizer=optax.adam(1e-3),
+        average_decay=0.0,
+    )
+
+
+def batch_of(corpus, rows):
+    """The utterances `rows` of a corpus, -1 for an empty row."""
+    length = int(corpus.lengths.max())
+    clean, noisy = np.zeros((2, len(rows), length), np.int16)
+    lengths = np.zeros(len(rows), np.int32)
+    for place, row in enumerate(rows):
+        if row >= 0:
+            lengths[place] = corpus.lengths[row]
+            clean[place, : lengths[place]] = corpus.clean(row)
+            noisy[place, : lengths[place]] = corpus.noisy(row)
+    fields = clean, noisy, lengths, np.array(rows, np.int32), np.ones(len(rows), np.float32)
+    return Batch(*map(jnp.asarray, fields))
+
+
+def test_frames_of_a_batch(corpus):
+    arrays = corpus.videos.arrays()
+    arrays = jax.tree.map(jnp.asarray, arrays)
+    index, count = jnp.array([2, 0, -1]), int(corpus.videos.counts.max()) + 2
+    found, exists = gather(arrays, index, count, jnp.array(False))
+    other, _ = gather(arrays, index, count, jnp.array(True))
+    frozen, _ = gather(arrays, index, count, jnp.array(False), jnp.array([5, count, 0]))
+    for row, number in enumerate((2, 0)):
+        start, frames = corpus.videos.starts[number], corpus.videos.counts[number]
+        whole = slice(start, start + frames)
+        np.testing.assert_array_equal(found[row, :frames], corpus.videos.target[whole])
+        np.testing.assert_array_equal(other[row, :frames], corpus.videos.other[whole])
+        assert np.asarray(exists[row]).sum() == frames
+    assert not np.asarray(exists[2]).any()
+    np.testing.assert_array_equal(frozen[0, :6], found[0, :6])
+    np.testing.assert_array_equal(frozen[0, 6:], [found[0, 5]] * (count - 6))
+    np.testing.assert_array_equal(frozen[1], found[1])
+
+
+def test_shares_of_missing_and_frozen_videos(corpus, system):
+    batch = batch_of(corpus, [0, 1, 2, 3] * 50)
+    videos = jax.tree.map(jnp.asarray, corpus.videos.arrays())
+    frames, seen = avse.draw_videos(jax.random.key(0), batch, videos, system)
+    counts = corpus.videos.counts[np.asarray(batch.index)]
+    shown = np.asarray(seen).sum(1)
+    assert set(shown[shown > 0] - counts[shown > 0]) == {0}
+    assert np.mean(shown == 0) == pytest.approx(0.3, abs=0.1)
+    # The camera's noise changes every frame of a video that is not frozen.
+    frozen = [
+        np.array_equal(video[count - 1], video[count - 2])
+        for video, count in zip(np.asarray(frames), counts, strict=True)
+    ]
+    assert np.mean(frozen) == pytest.approx(0.2, abs=0.1)
+
+
+def test_loss_by_hand(corpus, system):
+    batch = batch_of(corpus, [1, 3, -1])
+    videos = jax.tree.map(jnp.asarray, corpus.videos.arrays())
+    state = avse.init(jax.random.key(0), system=system)
+    moved, metrics = jax.jit(lambda *inputs: avse.step(*inputs, system=system))(
+        state, batch, videos
+    )
+    frames, seen = avse.draw_videos(step_key(state), batch, videos, system)
+    params = state.players["generator"].params
+    estimate = np.asarray(
+        system.network.separator.apply(
+            {"params": params}, batch.noisy / jnp.float32(32768), batch.lengths, frames, seen
+        ),
+        np.float64,
+    )
+    found = []
+    for place, row in enumerate((1, 3)):
+        clean = corpus.clean(row).astype(float)
+        made = estimate[place, : len(clean)]
+        clean, made = clean - clean.mean(), made - made.mean()
+        target = made @ clean / (clean @ clean) * clean
+        found.append(10 * np.log10((target @ target) / np.square(target - made).sum()))
+    assert float(metrics["g_loss"]) == pytest.approx(-np.mean(found), abs=1e-3)
+    changed = [
+        not np.array_equal(one, other)
+        for one, other in zip(
+            jax.tree.leaves(params),
+            jax.tree.leaves(moved.players["generator"].params),
+            strict=True,
+        )
+    ]
+    assert np.mean(changed) > 0.9
+
+
+def test_validation_compares_right_missing_and_wrong_videos():
+    config = configs.get_config("tiny")
+    with contextlib.closing(recipes.make(config, devices.make_mesh(1))) as recipe:
+        state = recipe.init(jax.random.key(0))
+        metrics = recipe.evaluate(state, 1)().metrics
+    corpus = talking.open_set("valid", 2, 0, config.data.snrs, ())
+    videos = jax.tree.map(jnp.asarray, corpus.videos.arrays())
+    params, network = state.players["generator"].params, make_audiovisual(config)
+    batch = batch_of(corpus, [0, 1])
+    enhance = jax.jit(lambda inputs: avse.enhance(inputs, batch, network=network))
+    score = get("si_sdr")
+    names = ("si_sdr", "si_sdr_no_video", "si_sdr_other_video")
+    made = [np.asarray(enhance((params, videos, jnp.int32(shown)))) for shown in range(3)]
+    for name, enhanced in zip(names, made, strict=True):
+        pairs = [(corpus.clean(n), enhanced[n, : corpus.lengths[n]]) for n in range(2)]
+        # Rounding to int16 differs by one where compiled programs differ in the last bit.
+        expected = np.mean([score(clean / 32768, it / 32768, 16000) for clean, it in pairs])
+        assert metrics[name] == pytest.approx(expected, abs=0.05), name
+    rest = [corpus.noisy(n) / 32768 - corpus.clean(n) / 32768 for n in range(2)]
+    found = [made[2][n, : corpus.lengths[n]] / 32768 for n in range(2)]
+    expected = np.mean([score(one, it, 16000) for one, it in zip(rest, found, strict=True)])
+    assert metrics["of_other_si_sdr"] == pytest.approx(expected, abs=0.05)
+    assert len({round(metrics[name], 3) for name in names}) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data.kind": "demo"}, "config.data.kind=demo: has no videos"),
+        ({"generator.stride": 48}, "config.generator.stride=48: must divide 640"),
+        ({"video_dropout": 0.7, "video_freeze": 0.4}, "their sum exceeds 1"),
+        ({"video.height": 16}, "has height 16 and width 32, but the videos have 24 and 32"),
+        ({"data.resident_megabytes": 0}, "the videos need 1 on every device"),
+    ],
+)
+def test_settings_and_data_that_do_not_fit(changes, message):
+    config = configs.get_config("tiny")
+    config.data.demo.update(train=2, valid=2)
+    config.update_from_flattened_dict(changes)
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        recipes.make(config, devices.make_mesh(1))
+    assert "\n" not in str(caught.value)
+
+
+def test_enhancement_of_audio_says_that_it_has_no_video(corpus, system, capsys):
+    config = configs.get_config("tiny")
+    denoiser = avse.without_video(config)
+    assert capsys.readouterr().out.count("this command reads no video") == 1
+    batch = batch_of(corpus, [0])
+    state = avse.init(jax.random.key(0), system=system)
+    params = state.players["generator"].params
+    noisy = batch.noisy / jnp.float32(32768)
+    blind = jax.jit(denoiser.enhance)(params, noisy, batch.lengths)
+    videos = jax.tree.map(jnp.asarray, corpus.videos.arrays())
+    inputs = params, videos, jnp.int32(avse.NONE)
+    expected = jax.jit(lambda inputs: avse.enhance(inputs, batch, network=system.network))(inputs)
+    assert np.abs(np.round(blind * 32768) - np.asarray(expected, np.float32)).max() <= 1
+    assert make_denoiser(config).front_end.sample_rate == 16000
