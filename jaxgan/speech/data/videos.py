@@ -52,10 +52,10 @@ class Videos:
 class VideoArrays:
     """`Videos` on the devices, with starts int32 [n]."""
 
-    target: jax.Array
-    other: jax.Array
-    starts: jax.Array
-    counts: jax.Array
+    target: jax.Array | np.ndarray
+    other: jax.Array | np.ndarray
+    starts: jax.Array | np.ndarray
+    counts: jax.Array | np.ndarray
 
 
 def gather(
@@ -78,11 +78,14 @@ def gather(
         uint8 [B, F, height, width], and bool [B, F]: whether there is such a frame. What the first
         holds where there is none is unspecified.
     """
-    counts = jnp.where(index >= 0, videos.counts[index], 0)
+    counts = jnp.where(index >= 0, jnp.asarray(videos.counts)[index], 0)
     frame = jnp.arange(frames)
     exists = frame < counts[:, None]
     shown = jnp.minimum(frame, jnp.maximum(counts - 1, 0)[:, None])
     if last is not None:
         shown = jnp.minimum(shown, last[:, None])
-    place = videos.starts[index][:, None] + shown
-    return jnp.where(of_other, videos.other[place], videos.target[place]), exists
+    place = jnp.asarray(videos.starts)[index][:, None] + shown
+    chosen = jnp.where(
+        of_other, jnp.asarray(videos.other)[place], jnp.asarray(videos.target)[place]
+    )
+    return chosen, exists

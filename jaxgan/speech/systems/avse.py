@@ -42,6 +42,7 @@ from jaxgan.nn.masked import masked_mean
 from jaxgan.scores.training_scores import DeviceScore, sharded_device_score
 from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch
+from jaxgan.speech.data.corpora import Corpus
 from jaxgan.speech.data.corpus import PairCorpus
 from jaxgan.speech.data.videos import FRAME_SAMPLES, VideoArrays, gather
 from jaxgan.speech.networks.audiovisual import (
@@ -54,8 +55,8 @@ from jaxgan.speech.networks.audiovisual import (
 from jaxgan.speech.networks.denoiser import Denoiser
 from jaxgan.speech.networks.masking import as_float, as_int16
 from jaxgan.speech.networks.optimizers import adam
-from jaxgan.speech.settings import CHOICES, RANGES
-from jaxgan.speech.training import Training, check, open_training
+from jaxgan.speech.settings import CHOICES, RANGES, check
+from jaxgan.speech.training import Training, open_training
 
 RIGHT, NONE, OTHER = 0, 1, 2
 """Which video G is shown in a validation: the target's, none, or the other talker's."""
@@ -206,8 +207,9 @@ class Watcher:
         return wait
 
 
-def place_videos(corpus: PairCorpus, mesh: Mesh) -> VideoArrays:
+def place_videos(corpus: Corpus, mesh: Mesh) -> VideoArrays:
     """Returns the videos of a corpus that has them, on every device."""
+    assert isinstance(corpus, PairCorpus)
     assert corpus.videos is not None
     placed: VideoArrays = devices.put_replicated(corpus.videos.arrays(), mesh)
     return placed
