@@ -16,6 +16,7 @@ import functools
 import importlib.util
 import json
 import math
+import re
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -275,20 +276,31 @@ def _nearest(key: str, known: Collection[str]) -> str:
 
 
 @functools.cache
-def _own_configs() -> tuple[ConfigDict, ...]:
-    """Returns all configs of this project, each with every preset."""
+def _own_configs(recipe: str = "") -> tuple[ConfigDict, ...]:
+    """Returns this project's configs, each with every preset.
+
+    Args:
+        recipe: reads only the files that name it or import one that does, so that the packages of
+            other domains are not imported; "" for all files.
+    """
     folder = next(folder for folder in CONFIGS if folder.is_dir())
-    functions = [_get_config_of(str(path)) for path in sorted(folder.glob("*.py"))]
+    texts = {path: path.read_text() for path in sorted(folder.glob("*.py"))}
+    if recipe:
+        naming = [path for path, text in texts.items() if f'"{recipe}"' in text]
+        stems = "|".join(path.stem for path in naming)
+        importing = re.compile(rf"^from configs(\.| import (.*, )?)({stems})\b", re.MULTILINE)
+        texts = {p: text for p, text in texts.items() if p in naming or importing.search(text)}
     return tuple(
         function(preset)
-        for function in functions
+        for function in (_get_config_of(str(path)) for path in texts)
         for preset in (None, *function.__globals__.get("PRESETS", ()))
     )
 
 
 def _references(config: ConfigDict) -> list[ConfigDict]:
     """Returns this project's own configs of the same recipe."""
-    return [own for own in _own_configs() if own.recipe == config.get("recipe")]
+    recipe = str(config.get("recipe"))
+    return [own for own in _own_configs(recipe) if own.recipe == recipe]
 
 
 def _is_elsewhere(key: str, known: Collection[str]) -> bool:

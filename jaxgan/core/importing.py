@@ -1,6 +1,7 @@
 """Imports what a user names by an import path, such as a score of their own."""
 
 import importlib
+import importlib.util
 from types import ModuleType
 from typing import Any
 
@@ -28,12 +29,21 @@ def import_path(path: str, what: str = "score") -> Any:
         reason = one_line(error)
         raise UserError(f"{what}: '{path}': cannot import '{module_name}' ({reason})") from error
     for part in attribute.split("."):
+        # A package has a module of its own as an attribute only after that has been imported.
+        if not hasattr(found, part) and _has_module(found, part):
+            importlib.import_module(f"{found.__name__}.{part}")
         if not hasattr(found, part):
             raise UserError(f"{what}: '{path}': module '{module_name}' has no '{attribute}'")
         found = getattr(found, part)
     if isinstance(found, ModuleType):
         raise UserError(f"{what}: '{path}' is a module; name the {what} in it: {path}:my_{what}")
     return found
+
+
+def _has_module(found: Any, name: str) -> bool:
+    """Returns whether a package has a module of this name."""
+    is_package = isinstance(found, ModuleType) and hasattr(found, "__path__")
+    return is_package and importlib.util.find_spec(f"{found.__name__}.{name}") is not None
 
 
 def one_line(error: BaseException) -> str:

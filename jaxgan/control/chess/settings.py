@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
 from jaxgan.core import settings
 from jaxgan.core.errors import UserError
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
 
 CHOICES: Mapping[str, tuple[Any, ...]] = {
     **settings.CHOICES,
@@ -59,7 +61,7 @@ def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
     return config
 
 
-def check(config: ConfigDict, mesh: Mesh) -> None:
+def check(config: ConfigDict, mesh: "Mesh") -> None:
     """Raises UserError, naming the key, if a setting has a value that it may not have.
 
     Args:
