@@ -1,11 +1,11 @@
 """Audio-visual speech enhancement by Conv-TasNet (Luo and Mesgarani 2019) and a video of the mouth.
 
-    python train.py --config=configs/avse.py          9 million parameters: for an accelerator
+    python train.py --config=configs/avse.py          3.7 million parameters: for an accelerator
     python train.py --config=configs/avse.py:quick    a small network at 0 dB, on a CPU
     python train.py --config=configs/avse.py:tiny     seconds, to see that everything runs
 
 The data are two synthetic talkers with drawn mouths (`config.data.kind="talking"`), so the scores
-say nothing about real faces; docs/audio_visual.md has what the preset quick reaches.
+say nothing about real faces.
 """
 
 from ml_collections import ConfigDict
