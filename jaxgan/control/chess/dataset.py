@@ -30,11 +30,13 @@ class Moves:
         rows: int32 [n], positions of `Games`, in order; the player or the other is to move.
         games: int32 [n], the game of each.
         own: bool [n], whether the player is to move.
+        turns: int32 [n], how many moves the same side has made before in the game.
     """
 
     rows: np.ndarray
     games: np.ndarray
     own: np.ndarray
+    turns: np.ndarray
 
     def of(self, own: bool) -> np.ndarray:
         """Returns the rows of the player's moves, or of the others'."""
@@ -128,12 +130,13 @@ def divide(games: Games, player: str, other: str, valid_share: float, test_share
 
     lengths = np.diff(games.first)
     game_of = np.repeat(np.arange(len(games), dtype=np.int32), lengths)
-    side_of = (np.arange(len(game_of)) - games.first[game_of]) % 2
+    plies = np.arange(len(game_of), dtype=np.int32) - games.first[game_of]
+    side_of = plies % 2
     is_own, is_other = own[game_of, side_of], others[game_of, side_of]
     parts = {}
     for number, name in enumerate(PARTS):
         rows = np.flatnonzero((is_own | is_other) & (part_of[game_of] == number))
-        parts[name] = Moves(rows.astype(np.int32), game_of[rows], is_own[rows])
+        parts[name] = Moves(rows.astype(np.int32), game_of[rows], is_own[rows], plies[rows] // 2)
         for kind, wanted in (("player", True), ("other", False)):
             if not len(parts[name].of(wanted)):
                 value = player if kind == "player" else other

@@ -33,8 +33,10 @@ def test_the_sides_of_the_player_and_of_the_other():
     games = encode_games(random_games(SIDES + EXTRA))
     found = divide(games, "tal", "PETROSIAN", 0.2, 0.2)
     for moves in found.parts.values():
-        for row, game, own in zip(moves.rows, moves.games, moves.own, strict=True):
+        columns = moves.rows, moves.games, moves.own, moves.turns
+        for row, game, own, turn in zip(*columns, strict=True):
             ply = row - games.first[game]
+            assert turn == ply // 2
             mover = games.players[game, ply % 2]
             assert mover == ("Tal" if own else "Petrosian")
             if own:

@@ -22,12 +22,23 @@ def test_auc_is_the_share_of_pairs_in_order():
     assert auc(scores, positive) == pytest.approx((pairs > 0).mean() + (pairs == 0).mean() / 2)
 
 
-def test_the_style_of_a_game_is_the_mean_of_its_moves():
+def test_the_style_of_a_game_is_a_mean_in_which_early_moves_weigh_more():
     moves = Moves(
         np.arange(5, dtype=np.int32),
         np.array([2, 2, 7, 7, 7], np.int32),
         np.array([True, True, False, False, False]),
+        np.array([0, 1, 9, 10, 11], np.int32),
     )
-    scores, own = by_game(np.array([1.0, 3.0, 0.0, 0.0, 6.0]), moves)
-    assert scores.tolist() == [2.0, 2.0]
+    style = np.array([1.0, 3.0, 0.0, 2.0, 6.0])
+    scores, own = by_game(style, moves)
+    ratio = np.exp(-1 / 10)
+    expected = [
+        (1 + 3 * ratio) / (1 + ratio),
+        (2 * ratio + 6 * ratio**2) / (1 + ratio + ratio**2),
+    ]
+    np.testing.assert_allclose(scores, expected)
     assert own.tolist() == [True, False]
+    scores, own = by_game(style, moves, skipped=10)
+    np.testing.assert_allclose(scores, [(2 + 6 * ratio) / (1 + ratio)])
+    assert own.tolist() == [False]
+    assert np.isnan(auc(scores, own))

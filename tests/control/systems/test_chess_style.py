@@ -150,8 +150,8 @@ def test_it_learns_to_rank_and_to_recognise_the_scripted_attacker(tmp_path):
     recipes.command(tmp_path, "evaluate")(tmp_path, "last", request)
     summary = json.loads((output / SUMMARY).read_text())
     assert list(summary) == [
-        *("count", "ranking_accuracy", "style_auc_games", "style_auc_moves"),
-        *("top_1", "top_5", "style_of_choice", "style_of_player"),
+        *("count", "ranking_accuracy", "style_auc_games", "style_auc_later"),
+        *("style_auc_moves", "top_1", "top_5", "style_of_choice", "style_of_player"),
     ]
     test = open_dataset(config, lambda text: None).parts[TEST]
     assert summary["count"] == len(np.unique(test.games))
