@@ -148,8 +148,8 @@ def check_keys(config: ConfigDict, source: str) -> None:
     keys are accepted.
 
     Args:
-        config: any.
-        source: where it is from, for messages.
+        config: the config that is checked.
+        source: its file or flag, for messages.
 
     Raises:
         UserError: a key is unknown or missing, or a value has another type.
@@ -280,19 +280,20 @@ def _own_configs(recipe: str = "") -> tuple[ConfigDict, ...]:
     """Returns this project's configs, each with every preset.
 
     Args:
-        recipe: reads only the files that name it or import one that does, so that the packages of
-            other domains are not imported; "" for all files.
+        recipe: skips the files that do not contain this word, so that the packages of other domains
+            are not imported; "" for all files. A config either names its recipe or imports a config
+            that is named after it.
     """
     folder = next(folder for folder in CONFIGS if folder.is_dir())
-    texts = {path: path.read_text() for path in sorted(folder.glob("*.py"))}
-    if recipe:
-        naming = [path for path, text in texts.items() if f'"{recipe}"' in text]
-        stems = "|".join(path.stem for path in naming)
-        importing = re.compile(rf"^from configs(\.| import (.*, )?)({stems})\b", re.MULTILINE)
-        texts = {p: text for p, text in texts.items() if p in naming or importing.search(text)}
+    word = re.compile(rf"\b{re.escape(recipe)}\b")
+    functions = (
+        _get_config_of(str(path))
+        for path in sorted(folder.glob("*.py"))
+        if word.search(path.read_text())
+    )
     return tuple(
         function(preset)
-        for function in (_get_config_of(str(path)) for path in texts)
+        for function in functions
         for preset in (None, *function.__globals__.get("PRESETS", ()))
     )
 
@@ -316,7 +317,7 @@ def _check_types(
     """Raises UserError unless the values have the types that they have in the references.
 
     Args:
-        config: any.
+        config: the config that is checked.
         references: the configs that it is compared with.
         prefix: of a key, for messages.
         complete: refuse a config that lacks a key which all references have; otherwise only one

@@ -237,6 +237,20 @@ def test_every_recipe_has_a_config_that_says_its_keys():
     assert {config.recipe for config in configs._own_configs()} == set(recipes.RECIPES)
 
 
+@pytest.mark.parametrize("recipe", recipes.RECIPES)
+def test_no_config_of_a_recipe_is_skipped(recipe):
+    found = configs._references(ConfigDict({"recipe": recipe}))
+    assert found == [config for config in configs._own_configs() if config.recipe == recipe]
+
+
+def test_a_recipe_without_own_configs_reads_none_of_them(monkeypatch):
+    def read(path):
+        raise AssertionError(path)
+
+    monkeypatch.setattr(configs, "_get_config_of", read)
+    configs.check_keys(ConfigDict({"recipe": "a.module_of_ones_own"}), "own.py")
+
+
 def nested(depth):
     return '{"recipe": "gan", "x": ' + '{"a":' * depth + "1" + "}" * depth + "}"
 
