@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import NoReturn
 
 STOPPED = "stopped at once; the same command continues from the last checkpoint"
 INTERRUPTED = 130
@@ -43,13 +44,12 @@ def raised(stopped: str) -> Iterator[None]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal first
-        repeated = first is not None
-        if first is not None and time.monotonic() - first < _SAME_REQUEST_SECONDS:
+        before, now = first, time.monotonic()
+        if before is not None and now - before < _SAME_REQUEST_SECONDS:
             return
-        first = time.monotonic()
-        if repeated or _imports(frame):
-            os.write(_STANDARD_ERROR, f"{stopped}\n".encode())
-            os._exit(INTERRUPTED)
+        first = now
+        if before is not None or _imports(frame):
+            _leave(stopped)
         raise KeyboardInterrupt
 
     def hook(unraisable: "sys.UnraisableHookArgs") -> None:
@@ -64,14 +64,12 @@ def raised(stopped: str) -> Iterator[None]:
         else:
             report(unraisable)
 
-    before = [signal.signal(number, handle) for number in NUMBERS]
-    sys.unraisablehook = hook
-    try:
-        yield
-    finally:
-        sys.unraisablehook = report
-        for number, handler in zip(NUMBERS, before, strict=True):
-            signal.signal(number, handler)
+    with _handled(handle):
+        sys.unraisablehook = hook
+        try:
+            yield
+        finally:
+            sys.unraisablehook = report
 
 
 def leave_at_once(stopped: str) -> None:
@@ -81,12 +79,26 @@ def leave_at_once(stopped: str) -> None:
     begins after them.
     """
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        os.write(_STANDARD_ERROR, f"{stopped}\n".encode())
-        os._exit(INTERRUPTED)
-
     for number in NUMBERS:
-        signal.signal(number, handle)
+        signal.signal(number, lambda *_: _leave(stopped))
+
+
+@contextlib.contextmanager
+def _handled(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handles SIGINT and SIGTERM by `handle` in the block, which the main thread must run."""
+    before = [signal.signal(number, handle) for number in NUMBERS]
+    try:
+        yield
+    finally:
+        for number, handler in zip(NUMBERS, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _leave(message: str) -> NoReturn:
+    """Ends the process with a message and status 130, without running anything else."""
+    # sys.stderr must not be used here: the signal may have interrupted a write to it.
+    os.write(_STANDARD_ERROR, f"{message}\n".encode())
+    os._exit(INTERRUPTED)
 
 
 def _imports(frame: FrameType | None) -> bool:
@@ -130,20 +142,15 @@ def listen(reply: Callable[[str], str]) -> Iterator[Stop]:
         if not stop.requested:
             first = time.monotonic()
             stop.requested = signal.Signals(number).name
-            # sys.stderr must not be used here: the signal may have interrupted a write to it.
+            # Not by sys.stderr; see `_leave`.
             os.write(_STANDARD_ERROR, f"\n{reply(stop.requested)}\n".encode())
         elif time.monotonic() - first > _SAME_REQUEST_SECONDS:
             # The progress bar hides the cursor of a terminal.
             shown = "\x1b[?25h" if os.isatty(_STANDARD_ERROR) else ""
-            os.write(_STANDARD_ERROR, f"{shown}\n{STOPPED}\n".encode())
-            os._exit(INTERRUPTED)
+            _leave(f"{shown}\n{STOPPED}")
 
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = [signal.signal(number, handle) for number in NUMBERS]
-    try:
+    with _handled(handle):
         yield stop
-    finally:
-        for number, handler in zip(NUMBERS, before, strict=True):
-            signal.signal(number, handler)
