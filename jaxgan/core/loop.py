@@ -68,8 +68,12 @@ def check(config: ConfigDict, workdir: epath.PathLike, may_change: Collection[st
 
 def finished(config: ConfigDict, workdir: epath.PathLike, may_change: Collection[str] = ()) -> bool:
     """Returns whether the run in this folder is complete, and prints so. Raises like `check`."""
-    done = check(config, workdir, may_change)
-    if done and done >= config.rounds and jax.process_index() == 0:
+    return _finished(check(config, workdir, may_change), config, workdir)
+
+
+def _finished(done: int, config: ConfigDict, workdir: epath.PathLike) -> bool:
+    """Returns whether no round is left after `done` rounds, and prints so."""
+    if done >= config.rounds and jax.process_index() == 0:
         print(f"{workdir}: finished, {done} rounds are done; raise config.rounds to continue")
     return done >= config.rounds
 
@@ -102,9 +106,9 @@ def run(
         KeyboardInterrupt: the second signal.
     """
     workdir = absolute(workdir)
-    if finished(config, workdir, may_change):
-        return
     done = check(config, workdir, may_change)
+    if _finished(done, config, workdir):
+        return
     if profile is not None and not done < profile <= config.rounds:
         raise UserError(
             f"--profile={profile}: the remaining rounds are {done + 1} to {config.rounds}"
@@ -142,7 +146,7 @@ def run(
             track=Tracker(config.get("tracker", "") if log else "", display.say),
             timer=Timer(display.part),
             started=time.perf_counter() - position.wall_seconds,
-            shown=time.perf_counter(),
+            shown_at=time.perf_counter(),
         )
         stop = stack.enter_context(signals.listen(loop.reply))
         loop.go(state, history, position, stop)
@@ -176,7 +180,7 @@ class _Trained(NamedTuple):
 
 @dataclasses.dataclass
 class _Loop:
-    """The run without its state: everything that is the same in every round."""
+    """The run without its state, its history and its position."""
 
     recipe: Recipe
     config: ConfigDict
@@ -189,7 +193,7 @@ class _Loop:
     track: Tracker
     timer: Timer
     started: float  # on the clock of time.perf_counter, as if the run had never been stopped
-    shown: float  # on the same clock: when the display last showed a round
+    shown_at: float  # on the same clock: when the display last showed a round
 
     def go(self, state: RunState, history: History, position: Position, stop: signals.Stop) -> None:
         """Trains rounds until all are done or `stop` is requested."""
@@ -298,8 +302,8 @@ class _Loop:
         """Shows the losses of a round in the progress display, as soon as it is trained."""
         values = {name: value for name, value in trained.metrics.items() if name.endswith("loss")}
         now = time.perf_counter()
-        self.display.round_done(trained.number, values, now - self.shown)
-        self.shown = now
+        self.display.round_done(trained.number, values, now - self.shown_at)
+        self.shown_at = now
 
     def reply(self, name: str) -> str:
         """Returns the answer to the signal `name`, which asks the run to stop."""

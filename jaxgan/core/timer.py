@@ -82,9 +82,10 @@ class Compilations:
         return taken
 
     def take_wait(self) -> float:
-        """Returns the wall seconds since the last call that the training thread did not train.
+        """Returns the wall seconds since the last call that compilations cost the training thread.
 
-        It traced, lowered or compiled a program itself, or waited for another thread's `WAITED`.
+        It traced, lowered or compiled a program itself, or waited for another thread to do so,
+        which is the event `WAITED`.
         """
         waits, self._waits = self._waits, []
         total, reached = 0.0, self._since
