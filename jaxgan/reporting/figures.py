@@ -72,13 +72,15 @@ def curves(
     figure, panels = _panels(len(metrics))
     for axes, metric in zip(panels, metrics, strict=True):
         for number, (name, rows) in enumerate(histories.items()):
-            known = [(row["round"], row[metric]) for row in rows if row.get(metric) is not None]
+            known = [row for row in rows if row.get(metric) is not None]
+            later = _share_after(number, len(histories))
             axes.plot(
-                *(zip(*known, strict=True) if known else ((), ())),
+                [row["round"] for row in known],
+                [row[metric] for row in known],
                 color=COLOURS[number % len(COLOURS)],
-                linewidth=1 + 3 * (len(histories) - 1 - number) / len(histories),
+                linewidth=1 + 3 * later,
                 marker=MARKERS[number % len(MARKERS)],
-                markersize=3 + 4 * (len(histories) - 1 - number) / len(histories),
+                markersize=3 + 4 * later,
                 alpha=0.7,
                 label=name,
             )
@@ -134,8 +136,7 @@ def _draw_points(
             marker=MARKERS[number % len(MARKERS)],
             color=COLOURS[number % len(COLOURS)],
             markeredgecolor="black",
-            # Each is smaller than the one before, so that equal means all stay visible.
-            markersize=7 + 6 * (len(systems) - 1 - number) / len(systems),
+            markersize=7 + 6 * _share_after(number, len(systems)),
             linestyle="",
             label=f"{name} (large: mean)",
             zorder=3,
@@ -156,6 +157,14 @@ def _draw_points(
         zorder=2,
     )
     return lines
+
+
+def _share_after(number: int, count: int) -> float:
+    """Returns the share of `count` systems that are drawn after system `number`, from 0.
+
+    Sizes shrink with it, so that equal lines and markers all stay visible.
+    """
+    return (count - 1 - number) / count
 
 
 def _short(name: str) -> str:
