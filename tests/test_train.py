@@ -33,7 +33,9 @@ class Counting:
     """A recipe that trains nothing."""
 
     files = types.MappingProxyType({})
+    reports = files
     optional_players = ()
+    fresh_players = ()
     history_window = 0
     phase_starts = ()
     raises = None

@@ -124,7 +124,7 @@ def run(
         stack.enter_context(compiling.reported(display.compiling))
         _write_config(config, workdir)
         _write_files(recipe.files, workdir, done)
-        _write_reports(getattr(recipe, "reports", {}), workdir)
+        _write_reports(recipe.reports, workdir)
         checkpoints = stack.enter_context(
             contextlib.closing(Checkpoints(workdir, recipe.history_window))
         )
@@ -341,9 +341,8 @@ def _starting_point(
     # 3. The players of another run.
     if config.get("init_from"):
         which = config.get("init_checkpoint", "best")
-        fresh = getattr(recipe, "fresh_players", ())
-        adopted = adopt(state, config.init_from, which, recipe.optional_players, fresh)
-        return adopted, (), Position()
+        optional, fresh = recipe.optional_players, recipe.fresh_players
+        return adopt(state, config.init_from, which, optional, fresh), (), Position()
     # 4. From scratch.
     return state, (), Position()
 

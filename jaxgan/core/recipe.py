@@ -46,9 +46,8 @@ class Recipe(Protocol):
         optional_players: the players that the run named by `config.init_from` may lack. They start
             from their initial values.
         reports: small files, bytes by name, that the loop writes to the run's folder at each
-            start. A recipe without any may lack this attribute.
-        fresh_players: the players that never start from those of `config.init_from`. A recipe
-            without any may lack this attribute.
+            start.
+        fresh_players: the players that never start from those of `config.init_from`.
         history_window: how many of the last rounds' records later rounds need; None: all of them.
         phase_starts: the rounds, in ascending order, from which a round does other work than
             before, such as the first adversarial round. The progress display estimates the time
@@ -60,7 +59,15 @@ class Recipe(Protocol):
         """See above."""
 
     @property
+    def reports(self) -> Mapping[str, bytes]:
+        """See above."""
+
+    @property
     def optional_players(self) -> tuple[str, ...]:
+        """See above."""
+
+    @property
+    def fresh_players(self) -> tuple[str, ...]:
         """See above."""
 
     @property
@@ -88,8 +95,8 @@ class Recipe(Protocol):
             metrics: scalars, logged as train/NAME, or under their own name if it contains a slash.
             `throughput/X` is an amount processed in this round, logged as
             `throughput/X_per_second`; the seconds in which the round waited for compilations do not
-            count. A metric that is not finite stops the run, so a measure that
-            is undefined in this round must be left out.
+            count. A metric that is not finite stops the run, so a measure that is undefined in
+            this round must be left out.
         """
 
     def evaluate(self, state: RunState, number: int) -> Callable[[], Evaluation]:

@@ -56,6 +56,7 @@ class StepRecipe:
     """
 
     history_window: int | None = 0
+    fresh_players: tuple[str, ...] = ()
     phase_starts: tuple[int, ...] = ()
 
     def __init__(

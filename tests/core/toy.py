@@ -60,12 +60,13 @@ class Toy:
     """The recipe. Every round trains on its own points and on those of one earlier round."""
 
     optional_players = ()
+    fresh_players = ()
     history_window = None
     phase_starts = ()
 
     def __init__(self, config, mesh, hook=lambda number: None):
         self.config, self.mesh, self.hook = config, mesh, hook
-        self.files = {}
+        self.files = self.reports = {}
         self.nets = {"generator": Net(config.hidden, 2), "discriminator": Net(config.hidden, 1)}
         self.optimizer = optax.adam(config.learning_rate)
         replicated = devices.replicated(mesh)

@@ -299,12 +299,14 @@ class Organ:
     """
 
     optional_players: tuple[str, ...] = ()
+    fresh_players: tuple[str, ...] = ()
     history_window: int | None = 0
 
     def __init__(
         self, config: ConfigDict, system: System, corpus: Corpus, validation: ObjectiveValidation
     ) -> None:
         self.files: Mapping[str, bytes] = corpus.files
+        self.reports: Mapping[str, bytes] = {}
         self.validation = validation
         self._config = config
         first_of_d = config.pretrain_rounds + 1

@@ -352,6 +352,7 @@ class MaskPPO:
     history_window: int | None = 0
     phase_starts: tuple[int, ...] = ()
     optional_players = ("base",)
+    fresh_players: tuple[str, ...] = ()
 
     def __init__(self, config: ConfigDict, training: Training, system: System) -> None:
         self.epochs = config.epochs
