@@ -5,6 +5,7 @@ import contextlib
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
@@ -89,8 +90,7 @@ class Display:
         self._seconds[self._phase(number)].append(seconds)
         left = self._left()
         if self._bar:
-            self._bar.update(self._task, completed=number, left=left)
-            self._update_bar(number, values)
+            self._update_bar(self._bar, number, values, completed=number, left=left)
         else:
             shown = _pairs(values)
             self.say(f"round {number}/{self._rounds}  {shown}  {seconds:.1f} s  {left}".rstrip())
@@ -103,7 +103,7 @@ class Display:
             values: to show by name.
         """
         if self._bar:
-            self._update_bar(number, values)
+            self._update_bar(self._bar, number, values)
         else:
             self.say(f"validation of round {number}: {_pairs(values)}")
 
@@ -132,22 +132,30 @@ class Display:
         if not self._silent:
             self._console.print(text, markup=False)
 
-    def _update_bar(self, number: int, values: Mapping[str, float]) -> None:
-        """Shows values in the bar, beside older values of other names and their rounds."""
+    def _update_bar(
+        self, bar: Progress, number: int, values: Mapping[str, float], **fields: Any
+    ) -> None:
+        """Shows values in the bar, beside older values of other names and their rounds.
+
+        Args:
+            bar: the bar.
+            number: the round of the values.
+            values: to show by name.
+            fields: what else changes, as for `Progress.update`.
+        """
         self._values.update({name: (value, number) for name, value in values.items()})
         shown = "  ".join(
             f"{name} {value:.4g}" + ("" if measured == self._done else f" (round {measured})")
             for name, (value, measured) in self._values.items()
         )
-        if self._bar:
-            self._bar.update(self._task, values=shown)
+        bar.update(self._task, values=shown, **fields)
 
     def _phase(self, number: int) -> int:
         """Returns the index of a round's phase."""
         return bisect.bisect_right(self._phase_starts, number) - 1
 
     def _left(self) -> str:
-        """Returns the time left, or that until the first phase of which no round was timed yet."""
+        """Returns the time left, or that until the first phase with no timed round."""
         ends = [*(start - 1 for start in self._phase_starts[1:]), self._rounds]
         seconds, reached = 0.0, self._done
         for times, end in zip(self._seconds, ends, strict=True):

@@ -62,9 +62,9 @@ def _split(table: Table, fits: Callable[[Table], bool]) -> list[Table]:
             chosen.append([0])
         chosen[-1].append(column)
     parts = [_columns(table, columns) for columns in chosen]
-    first = dataclasses.replace(parts[0], title=table.title)
-    last = dataclasses.replace(first if len(parts) == 1 else parts[-1], caption=table.caption)
-    return [last] if len(parts) == 1 else [first, *parts[1:-1], last]
+    parts[0] = dataclasses.replace(parts[0], title=table.title)
+    parts[-1] = dataclasses.replace(parts[-1], caption=table.caption)
+    return parts
 
 
 def _columns(table: Table, columns: Sequence[int]) -> Table:
