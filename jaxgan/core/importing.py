@@ -21,17 +21,21 @@ def import_path(path: str, what: str = "score") -> Any:
     module_name, separator, attribute = path.partition(":")
     if not separator:
         module_name, _, attribute = path.rpartition(".")
-    try:
-        found = importlib.import_module(module_name)
-    except UserError:
-        raise
-    except Exception as error:
-        reason = one_line(error)
-        raise UserError(f"{what}: '{path}': cannot import '{module_name}' ({reason})") from error
+
+    def import_module(name: str) -> ModuleType:
+        try:
+            return importlib.import_module(name)
+        except UserError:
+            raise
+        except Exception as error:
+            reason = one_line(error)
+            raise UserError(f"{what}: '{path}': cannot import '{name}' ({reason})") from error
+
+    found: Any = import_module(module_name)
     for part in attribute.split("."):
         # A package has a module of its own as an attribute only after that has been imported.
         if not hasattr(found, part) and _has_module(found, part):
-            importlib.import_module(f"{found.__name__}.{part}")
+            import_module(f"{found.__name__}.{part}")
         if not hasattr(found, part):
             raise UserError(f"{what}: '{path}': module '{module_name}' has no '{attribute}'")
         found = getattr(found, part)
