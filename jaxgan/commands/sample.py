@@ -81,16 +81,16 @@ def sample(argv: list[str] | None) -> None:
     devices.prepare()
     draw = recipes.command(flags.workdir, "sample")
     request = SampleRequest(
-        flags.count,
-        flags.seed,
-        flags.output,
-        flags.temperature,
-        flags.label,
-        flags.seed_index,
-        flags.interpolate,
-        flags.text,
-        flags.prime,
-        flags.bias,
+        count=flags.count,
+        seed=flags.seed,
+        output=flags.output,
+        temperature=flags.temperature,
+        label=flags.label,
+        seed_index=flags.seed_index,
+        interpolate=flags.interpolate,
+        text=flags.text,
+        prime=flags.prime,
+        bias=flags.bias,
     )
     draw(flags.workdir, flags.checkpoint, request)
 
