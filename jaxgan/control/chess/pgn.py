@@ -56,7 +56,7 @@ def read_games(root: Path) -> tuple[Games, tuple[Problem, ...]]:
         raise UserError(f"{KEY}={root}: there is no such file or folder")
     folder = root if root.is_dir() else root.parent
     names = [root.name] if root.is_file() else find(root, OPENERS)
-    names = [name for name in names if ".pgn" in Path(name.lower()).suffixes[-2:]]
+    names = [name for name in names if _is_pgn(Path(name.lower()))]
     if not names:
         raise UserError(f"{KEY}={root}: give a .pgn file or a folder that holds some")
     rules = (RULES, str(SHORTEST), root.name)
@@ -73,6 +73,10 @@ def read_games(root: Path) -> tuple[Games, tuple[Problem, ...]]:
         example = f", for example {unusable[0]}" if unusable else ""
         raise UserError(f"{KEY}={root}: no game can be used{example}")
     return games, unusable
+
+
+def _is_pgn(path: Path) -> bool:
+    return path.suffix in OPENERS and ".pgn" in path.suffixes[-2:]
 
 
 def _load(folder: Path) -> tuple[Games, tuple[Problem, ...]]:
@@ -95,10 +99,9 @@ def _games_of(path: Path, problems: list[Problem]) -> Iterator[Score]:
     file, reasons, examples, count = io.StringIO(text), Counter[str](), dict[str, int](), 0
     while (game := chess.pgn.read_game(file, Visitor=_Reader)) is not None:
         count += 1
-        reason = _objection(game)
+        headers, moves = game.headers, list(game.mainline_moves())
+        reason = _objection(game, moves)
         if not reason:
-            headers = game.headers
-            moves = list(game.mainline_moves())
             yield Score(headers.get("White", "?"), headers.get("Black", "?"), moves)
             continue
         reasons[reason] += 1
@@ -112,7 +115,7 @@ def _games_of(path: Path, problems: list[Problem]) -> Iterator[Score]:
         problems.append(Problem(str(path), "holds no game"))
 
 
-def _objection(game: chess.pgn.Game) -> str:
+def _objection(game: chess.pgn.Game, moves: Sequence[chess.Move]) -> str:
     """Returns why a game cannot be used, or ""."""
     headers = game.headers
     if headers.get("Variant", "Standard").lower() not in ("standard", "chess", "normal"):
@@ -121,7 +124,6 @@ def _objection(game: chess.pgn.Game) -> str:
         return "does not start from the usual position"
     if game.errors:
         return "a move is not legal or not readable"
-    moves = list(game.mainline_moves())
     if not all(moves):
         return "a player passes"
     if len(moves) < SHORTEST:

@@ -111,6 +111,7 @@ def test_files_without_games(tmp_path):
     [
         ("missing", None, "there is no such file or folder"),
         ("games.txt", game(), "give a .pgn file or a folder that holds some"),
+        ("games.pgn.zip", game(), "give a .pgn file or a folder that holds some"),
         ("games.pgn", "", "no game can be used, for example "),
     ],
 )
