@@ -102,9 +102,9 @@ def divide(games: Games, player: str, other: str, valid_share: float, test_share
 
     A digest of its moves decides which part a game belongs to, so that the same game is in the same
     part in every collection. Of a game in which the player takes part, only the player's moves are
-    used. Of the other games, those of `other` are used; if it is empty, those of both sides for
-    training, and those of one side, which the digest decides, in the other parts. A game between
-    players who both fit, or of which none fits, is not used.
+    used. Of the other games, the moves of `other` are used; if it is empty, those of both sides for
+    training, and those of one side, which the digest decides, in the other parts. A game is not
+    used if both of its players fit the same name, or if neither fits a name.
 
     Args:
         games: all of them.
@@ -123,7 +123,9 @@ def divide(games: Games, player: str, other: str, valid_share: float, test_share
     place = np.array([number / 2**64 for number in numbers])
     part_of = np.where(place < valid_share, 1, np.where(place < valid_share + test_share, 2, 0))
     others &= ~own.any(axis=1, keepdims=True)
-    if not other:
+    if other:
+        others &= ~others.all(axis=1, keepdims=True)
+    else:
         chosen = np.array([number % 2 for number in numbers])[:, None] == np.arange(2)
         others &= chosen | (part_of == 0)[:, None]
     own &= ~own.all(axis=1, keepdims=True)

@@ -43,6 +43,7 @@ def test_the_sides_of_the_player_and_of_the_other():
                 assert (games.players[game] == "Tal").sum() == 1
             else:
                 assert "Tal" not in games.players[game]
+                assert (games.players[game] == "Petrosian").sum() == 1
 
 
 def test_without_another_player_the_games_of_others_count_one_side_when_held_out():
