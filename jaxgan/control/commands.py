@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -10,8 +11,7 @@ from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxgan.control.environments.environment import Environment
-from jaxgan.control.environments.named import make_environment
+from jaxgan.control.environments.environment import observation_size
 from jaxgan.control.evaluation.animation import gif
 from jaxgan.control.evaluation.episodes import Agent, Played, Preferences, play
 from jaxgan.control.evaluation.gymnasium import play_in_gymnasium
@@ -22,6 +22,7 @@ from jaxgan.core import devices
 from jaxgan.core.command import refuse_flags
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, writable
+from jaxgan.core.players import deploy
 from jaxgan.core.recipe import Declaration, EvaluationRequest, Recipe, SampleRequest
 from jaxgan.core.seeds import load_seed
 from jaxgan.reporting.summary import destination, report
@@ -55,16 +56,14 @@ def declare(make: Callable[[ConfigDict, Mesh], Recipe], make_agent: MakeAgent) -
         )
         if request.output is None:
             raise UserError("--output: name the folder that episodes are written to")
-        config = configs.read(absolute(workdir))
-        environment = make_environment(config.env)
-        act = _load(workdir, checkpoint, request.seed_index, make_agent(config))
-        played = _play(workdir, environment, act, request.seed, request.count)
+        trained = _load(workdir, checkpoint, request.seed_index, make_agent)
+        played = _play(trained, request.seed, request.count)
         folder = Path(request.output).expanduser()
         _write(folder, played)
         steps = int(played.lengths[0])
         states = jax.tree.map(lambda leaf: leaf[:steps, 0], played.states)
         pictures = [
-            environment.draw(jax.tree.map(lambda leaf, step=step: leaf[step], states))
+            trained.agent.environment.draw(jax.tree.map(lambda leaf, step=step: leaf[step], states))
             for step in range(steps)
         ]
         with writable(folder):
@@ -72,65 +71,75 @@ def declare(make: Callable[[ConfigDict, Mesh], Recipe], make_agent: MakeAgent) -
         print(f"wrote {request.count} returns and the first episode to {folder}")
 
     def evaluate(workdir: epath.PathLike, checkpoint: str, request: EvaluationRequest) -> None:
-        name = (request.data or "").removeprefix(GYMNASIUM)
+        data = request.data or ""
+        name = data.removeprefix(GYMNASIUM) if data.startswith(GYMNASIUM) else ""
         why = f"an agent is measured by the episodes it plays, also in {GYMNASIUM}NAME"
-        refuse_flags(why, data=name == request.data and name, scores=request.scores)
-        folder = absolute(workdir)
-        config = configs.read(folder)
-        agent, count = make_agent(config), config.validation.episodes
-        seed = config.seed + request.seed_index + 1  # no validation has used it
-        act = _load(folder, checkpoint, request.seed_index, agent)
+        refuse_flags(why, data="" if name else data, scores=request.scores)
+        trained = _load(workdir, checkpoint, request.seed_index, make_agent)
+        agent, count = trained.agent, trained.config.validation.episodes
+        seed = trained.config.seed + request.seed_index + 1  # no validation has used it
         if name:
-            trained_in = make_environment(config.env)
-            played = play_in_gymnasium(name, trained_in, jax.jit(act), seed, count)
+            act = jax.jit(trained.act)
+            played = play_in_gymnasium(name, agent.environment, act, seed, count)
         else:
-            played = _play(folder, make_environment(config.env), act, seed, count)
-        _write(destination(folder, request.output), played)
+            played = _play(trained, seed, count)
+        _write(destination(trained.folder, request.output), played)
         found = {name: float(value) for name, value in agent.measure(played).items()}
-        report(folder, request.output, count, found)
+        report(trained.folder, request.output, count, found)
 
     def load(workdir: epath.PathLike, checkpoint: str, seed_index: int) -> Policy:
-        config = configs.read(absolute(workdir))
-        environment = make_environment(config.env)
-        first = jax.eval_shape(environment.reset, jax.random.key(0))
-        size = jax.eval_shape(environment.observe, first).size
-        return Policy(_load(workdir, checkpoint, seed_index, make_agent(config)), size)
+        trained = _load(workdir, checkpoint, seed_index, make_agent)
+        return Policy(trained.act, observation_size(trained.agent.environment))
 
     return Declaration(make, evaluate=evaluate, sample=sample, load=load)
 
 
-def _load(workdir: epath.PathLike, checkpoint: str, seed_index: int, agent: Agent) -> Preferences:
-    """Returns the preferences of a trained agent.
+class Trained(NamedTuple):
+    """A trained agent.
+
+    Attributes:
+        folder: of its run.
+        config: of its run.
+        agent: how it acts.
+        act: its preferences.
+    """
+
+    folder: epath.Path
+    config: ConfigDict
+    agent: Agent
+    act: Preferences
+
+
+def _load(
+    workdir: epath.PathLike, checkpoint: str, seed_index: int, make_agent: MakeAgent
+) -> Trained:
+    """Returns a trained agent.
 
     Args:
         workdir: the run's folder.
         checkpoint: best, last or a round.
         seed_index: which of the seeds that were trained together.
-        agent: of the run.
+        make_agent: (config) -> the agent of a run.
 
     Raises:
-        UserError: there is no such checkpoint or seed.
+        UserError: there is no such checkpoint or seed, or it does not fit the config of the run.
     """
     folder = absolute(workdir)
-    configs.check_values(configs.read(folder), CHOICES, RANGES)
-    loaded = load_seed(folder, checkpoint, seed_index)
-    players = {name: player.without_training() for name, player in loaded.items()}
-    placed = devices.put_replicated(players, devices.make_mesh())
-    return functools.partial(agent.prefer, placed)
+    config = configs.read(folder)
+    configs.check_values(config, CHOICES, RANGES)
+    players = deploy(load_seed(folder, checkpoint, seed_index), devices.make_mesh())
+    with configs.fits(folder):
+        agent = make_agent(config)
+        size = observation_size(agent.environment)
+        jax.eval_shape(agent.prefer, players, jax.ShapeDtypeStruct((1, size), np.float32))
+    return Trained(folder, config, agent, functools.partial(agent.prefer, players))
 
 
-def _play(
-    workdir: epath.PathLike, environment: Environment, act: Preferences, seed: int, count: int
-) -> Played:
-    """Returns episodes of a trained agent as NumPy arrays.
-
-    Raises:
-        UserError: the agent does not fit the config of its run.
-    """
-    key = jax.random.key(seed)
-    with configs.fits(absolute(workdir)):
-        program = jax.jit(lambda key: play(environment, act, key, count)).lower(key)
-    played: Played = jax.device_get(program.compile()(key))
+def _play(trained: Trained, seed: int, count: int) -> Played:
+    """Returns episodes of a trained agent as NumPy arrays."""
+    environment, act = trained.agent.environment, trained.act
+    program = jax.jit(lambda key: play(environment, act, key, count))
+    played: Played = jax.device_get(program(jax.random.key(seed)))
     return played
 
 

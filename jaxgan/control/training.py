@@ -7,7 +7,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxgan.control.environments.environment import Environment, Outcome
+from jaxgan.control.environments.environment import Outcome
 from jaxgan.control.evaluation.episodes import Agent, play
 from jaxgan.core import metrics, seeds
 from jaxgan.core.recipe import Recipe
@@ -23,7 +23,6 @@ def open_training(
     config: ConfigDict,
     mesh: Mesh,
     *,
-    environment: Environment,
     agent: Agent,
     init: Callable[[jax.Array], RunState],
     step: Step,
@@ -37,8 +36,7 @@ def open_training(
     Args:
         config: of the run.
         mesh: the devices.
-        environment: that validations play in.
-        agent: how the players act.
+        agent: how the players act; validations play in its environment.
         init: (key) -> the state of one seed before the first step; pure.
         step: of one seed; its batch is empty, since what it needs is in the run state.
         moves: the names of the players that the step changes.
@@ -50,7 +48,7 @@ def open_training(
     def validate(state: RunState) -> dict[str, jax.Array]:
         prefer = functools.partial(agent.prefer, state.players)
         key = jax.random.fold_in(state.key, VALIDATION)
-        return agent.measure(play(environment, prefer, key, config.validation.episodes))
+        return agent.measure(play(agent.environment, prefer, key, config.validation.episodes))
 
     evaluate = evaluate_with(validate, lambda found: found["eval/return"], mesh)
     played = {"environment_steps": float(config.steps_per_round * config.seeds)}

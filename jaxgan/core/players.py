@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
+from jax.sharding import Mesh
 
 from jaxgan.core import checkpoint as checkpoints
-from jaxgan.core import checksums
+from jaxgan.core import checksums, devices
 from jaxgan.core.errors import UserError
-from jaxgan.core.state import Player, PyTree, RunState
+from jaxgan.core.state import Player, Players, PyTree, RunState
 
 
 def load_players(workdir: epath.PathLike, checkpoint: str = "best") -> dict[str, Player]:
@@ -42,6 +43,13 @@ def load_players(workdir: epath.PathLike, checkpoint: str = "best") -> dict[str,
         as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
         players = reader.restore(path, restore_args=as_numpy)
     return {name: Player(**fields) for name, fields in players.items()}
+
+
+def deploy(players: Players, mesh: Mesh) -> Players:
+    """Returns players on every device of the mesh, without what only training needs."""
+    deployed = {name: player.without_training() for name, player in players.items()}
+    placed: Players = devices.put_replicated(deployed, mesh)
+    return placed
 
 
 def adopt(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -15,6 +16,7 @@ from jaxgan import recipes
 from jaxgan.control import commands
 from jaxgan.control.environments.named import ENVIRONMENTS
 from jaxgan.control.systems import dqn, ppo
+from jaxgan.core import config as configs
 from jaxgan.core import devices, loop
 from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import EvaluationRequest, SampleRequest
@@ -96,6 +98,7 @@ def test_flags_that_do_not_fit_are_refused(run, request_, message):
     ("request_", "message"),
     [
         (EvaluationRequest(data="folder"), "--data=folder: an agent is measured by the episodes"),
+        (EvaluationRequest(data="gymnasium:"), "--data=gymnasium:: an agent is measured by the"),
         (EvaluationRequest(scores="stoi"), "--scores=stoi: an agent is measured by the episodes"),
         (
             EvaluationRequest(data="gymnasium:CartPole-v1"),
@@ -108,6 +111,30 @@ def test_evaluations_that_do_not_fit_are_refused(run, request_, message):
         recipes.command(run, "evaluate")(run, "last", request_)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("widths", (5,), "{}/config.json does not describe the networks of the checkpoint"),
+        ("optimizer", "sgd", "{}/config.json does not describe the networks of the checkpoint"),
+        ("dtype", "float99", "config.dtype=float99: choose one of float32, bfloat16"),
+    ],
+)
+def test_a_config_that_was_changed_by_hand_is_refused(run, tmp_path, key, value, message):
+    folder = shutil.copytree(run, tmp_path / "run")
+    config = configs.read(folder)
+    config[key] = value
+    configs.write(config, folder)
+    uses = [
+        lambda: recipes.command(folder, "sample")(folder, "last", SampleRequest(1, 0, "x")),
+        lambda: recipes.command(folder, "evaluate")(folder, "last", EvaluationRequest()),
+        lambda: jaxgan.load(folder, "last"),
+    ]
+    for use in uses:
+        with pytest.raises(UserError) as error:
+            use()
+        assert str(error.value).startswith(message.format(folder))
 
 
 def test_a_policy_of_cartpole_plays_in_gymnasium(tmp_path):

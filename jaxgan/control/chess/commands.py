@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import jax
 import numpy as np
 from etils import epath
 from jax.sharding import Mesh
@@ -9,11 +10,13 @@ from ml_collections import ConfigDict
 
 from jaxgan.control.chess.dataset import TEST, open_dataset
 from jaxgan.control.chess.measures import Judge, Networks, by_game
+from jaxgan.control.chess.positions import SQUARES
+from jaxgan.control.chess.settings import CHOICES, RANGES
 from jaxgan.core import config as configs
 from jaxgan.core import devices
 from jaxgan.core.command import refuse_flags
 from jaxgan.core.files import absolute, check_same_data, writable
-from jaxgan.core.players import load_players
+from jaxgan.core.players import deploy, load_players
 from jaxgan.core.recipe import Declaration, EvaluationRequest, Recipe
 from jaxgan.core.state import Players
 from jaxgan.reporting.summary import destination, report
@@ -24,9 +27,10 @@ EVALUATED_POSITIONS = 5000
 """Positions of the player in which all legal moves are valued."""
 
 
-def declare(
-    make: Callable[[ConfigDict, Mesh], Recipe], make_networks: Callable[[ConfigDict], Networks]
-) -> Declaration:
+MakeNetworks = Callable[[ConfigDict], Networks]
+
+
+def declare(make: Callable[[ConfigDict, Mesh], Recipe], make_networks: MakeNetworks) -> Declaration:
     """Returns the declaration of a system that learned from chess games.
 
     Args:
@@ -43,11 +47,11 @@ def declare(
         )
         folder, mesh = absolute(workdir), devices.make_mesh()
         config = configs.read(folder)
+        networks, players = load_trained(folder, config, checkpoint, make_networks, mesh)
         dataset = open_dataset(config)
         check_same_data(folder, dataset.files)
-        players = load_deployed(folder, checkpoint, mesh)
         data = dataset.games.place(mesh)
-        judge = Judge(make_networks(config), dataset, data, TEST, EVALUATED_POSITIONS, mesh)
+        judge = Judge(networks, dataset, data, TEST, EVALUATED_POSITIONS, mesh)
         found, style = judge(players)()
         scores, own = by_game(style, judge.moves)
         numbers, counts = np.unique(judge.moves.games, return_counts=True)
@@ -66,9 +70,31 @@ def declare(
     return Declaration(make, evaluate=evaluate)
 
 
-def load_deployed(folder: epath.Path, checkpoint: str, mesh: Mesh) -> Players:
-    """Returns the trained players of a run on the devices, without what only training needs."""
-    loaded = load_players(folder, checkpoint)
-    players = {name: player.without_training() for name, player in loaded.items()}
-    placed: Players = devices.put_replicated(players, mesh)
-    return placed
+def load_trained(
+    folder: epath.Path,
+    config: ConfigDict,
+    checkpoint: str,
+    make_networks: MakeNetworks,
+    mesh: Mesh,
+) -> tuple[Networks, Players]:
+    """Returns the networks of a run, and its trained players on the devices.
+
+    Args:
+        folder: of the run.
+        config: of the run.
+        checkpoint: best, last or a round.
+        make_networks: (config) -> the networks, as they are applied.
+        mesh: the devices.
+
+    Raises:
+        UserError: there is no such checkpoint, or it does not fit the config.
+    """
+    configs.check_values(config, CHOICES, RANGES)
+    players = deploy(load_players(folder, checkpoint), mesh)
+    board = jax.ShapeDtypeStruct((1, SQUARES), np.uint8)
+    following = jax.ShapeDtypeStruct((1, 1, SQUARES), np.uint8)
+    with configs.fits(folder):
+        networks = make_networks(config)
+        jax.eval_shape(networks.value, players, board)
+        jax.eval_shape(networks.judge, players, board, following)
+    return networks, players

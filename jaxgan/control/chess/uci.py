@@ -15,9 +15,10 @@ from typing import TextIO
 import jax
 import numpy as np
 
-from jaxgan.control.chess.commands import load_deployed
+from jaxgan.control.chess.commands import load_trained
 from jaxgan.control.chess.positions import after, encode, encode_move
 from jaxgan.control.chess.rules import chess
+from jaxgan.control.systems.chess_style import make_system
 from jaxgan.core import command, devices
 from jaxgan.core import config as configs
 from jaxgan.core.command import Parser
@@ -38,17 +39,14 @@ def load_values(workdir: str, checkpoint: str) -> Values:
     Raises:
         UserError: the folder does not hold such a run.
     """
-    # The system imports what its commands do, and this module is a command.
-    from jaxgan.control.systems.chess_style import make_system
-
     folder, mesh = absolute(workdir), devices.make_mesh(1)
     config = configs.read(folder)
     if config.get("recipe") != "chess_style":
         raise UserError(
             f"--workdir={workdir} holds a run of {config.get('recipe')!r}, not of chess"
         )
-    system, players = make_system(config), load_deployed(folder, checkpoint, mesh)
-    program = jax.jit(lambda squares, moves: system.value(players, after(squares[None], moves)))
+    networks, players = load_trained(folder, config, checkpoint, make_system, mesh)
+    program = jax.jit(lambda squares, moves: networks.value(players, after(squares[None], moves)))
 
     def values(squares: np.ndarray, moves: np.ndarray) -> np.ndarray:
         padded = np.resize(moves, MOST_MOVES)  # one shape, which is compiled once

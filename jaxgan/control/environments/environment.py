@@ -92,6 +92,12 @@ class Outcome(NamedTuple):
     steps: jax.Array
 
 
+def observation_size(environment: Environment) -> int:
+    """Returns D, how many numbers an observation has."""
+    shape = jax.eval_shape(lambda: environment.observe(environment.reset(jax.random.key(0))))
+    return int(shape.size)
+
+
 def begin(environment: Environment, key: jax.Array) -> Episode:
     """Returns a new episode."""
     return Episode(environment.reset(key), jnp.zeros((), jnp.int32), jnp.zeros(()))

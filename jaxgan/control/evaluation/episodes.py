@@ -44,10 +44,12 @@ class Agent(NamedTuple):
     """How a trained agent acts, and what is measured of it.
 
     Attributes:
+        environment: that it is trained in.
         prefer: (players, observations) -> `Preferences`' result.
         measure: (episodes) -> metrics by name.
     """
 
+    environment: Environment
     prefer: Callable[[Players, jax.Array], jax.Array]
     measure: Callable[[Played], dict[str, jax.Array]]
 

@@ -6,11 +6,10 @@ Needs Gymnasium: `pip install 'jaxgan[control]'`.
 import math
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan.control.environments.environment import Environment
+from jaxgan.control.environments.environment import Environment, observation_size
 from jaxgan.control.evaluation.episodes import Played, Preferences
 from jaxgan.core.errors import UserError
 
@@ -65,14 +64,13 @@ def play_in_gymnasium(
 
 def _check(name: str, copy: Any, trained_in: Environment) -> None:
     """Raises UserError unless an agent that was trained elsewhere can play in this environment."""
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    observed = jax.eval_shape(lambda key: trained_in.observe(trained_in.reset(key)), key)
+    size = observation_size(trained_in)
     actions, shape = getattr(copy.action_space, "n", None), copy.observation_space.shape
-    if actions != trained_in.actions or shape is None or math.prod(shape) != observed.size:
+    if actions != trained_in.actions or shape is None or math.prod(shape) != size:
         raise UserError(
             f"--data=gymnasium:{name}: its actions are {copy.action_space} and its observations "
             f"{copy.observation_space}; the agent knows {trained_in.actions} actions and "
-            f"{observed.size} numbers"
+            f"{size} numbers"
         )
 
 

@@ -389,8 +389,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     return open_training(
         config,
         mesh,
-        environment=system.environment,
-        agent=make_agent(config),
+        agent=make_agent(system),
         init=functools.partial(initial, system=system),
         step=functools.partial(step, system=system),
         moves=(ONLINE, TARGET) if system.target_every else (ONLINE,),
@@ -400,13 +399,13 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     )
 
 
-def make_agent(config: ConfigDict) -> Agent:
-    """Returns how the trained network of a config acts."""
-    system = make_system(config)
+def make_agent(system: System) -> Agent:
+    """Returns how the trained network acts: it takes the action of the highest value."""
     return Agent(
+        system.environment,
         lambda players, observations: system.values(players[ONLINE], observations),
-        functools.partial(measure_values, discount=config.gamma),
+        functools.partial(measure_values, discount=system.gamma),
     )
 
 
-DECLARATION = declare(make, make_agent)
+DECLARATION = declare(make, lambda config: make_agent(make_system(config)))

@@ -317,8 +317,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     return open_training(
         config,
         mesh,
-        environment=system.environment,
-        agent=make_agent(config),
+        agent=make_agent(system),
         init=functools.partial(initial, system=system),
         step=functools.partial(step, system=system),
         moves=(AGENT,),
@@ -327,10 +326,14 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     )
 
 
-def make_agent(config: ConfigDict) -> Agent:
-    """Returns how the trained policy of a config acts: it takes the likeliest action."""
-    system = make_system(config)
-    return Agent(lambda players, seen: system.outputs(players[AGENT], seen)[0], measure)
+def make_agent(system: System) -> Agent:
+    """Returns how the trained policy acts: it takes the likeliest action."""
+
+    def prefer(players: Players, observations: jax.Array) -> jax.Array:
+        logits, _ = system.outputs(players[AGENT], observations)
+        return logits
+
+    return Agent(system.environment, prefer, measure)
 
 
-DECLARATION = declare(make, make_agent)
+DECLARATION = declare(make, lambda config: make_agent(make_system(config)))

@@ -1,5 +1,6 @@
 """A game with a chess program, and everything that one might send."""
 
+import shutil
 import sys
 import time
 
@@ -140,3 +141,9 @@ def test_mistakes_are_one_line(run, tmp_path, capsys):
     configs.write(config, tmp_path)
     assert uci.main([f"--workdir={tmp_path}"]) == 2
     assert "holds a run of 'dqn', not of chess" in capsys.readouterr().err
+    changed = shutil.copytree(run, tmp_path / "run")
+    config = configs.read(changed)
+    config.widths = (5,)
+    configs.write(config, changed)
+    assert uci.main([f"--workdir={changed}"]) == 2
+    assert "config.json does not describe the networks" in capsys.readouterr().err
