@@ -18,9 +18,10 @@ CHOICES: Mapping[str, tuple[Any, ...]] = settings.CHOICES
 RANGES: Mapping[str, tuple[float, float]] = {
     **settings.RANGES,
     "environments": (1, math.inf),
-    "steps_per_round": (1, math.inf),
     "seeds": (1, math.inf),
     "gamma": (0, 1),
+    "learning_rate": (0, math.inf),
+    "max_gradient_norm": (0, math.inf),
     "validation.episodes": (1, math.inf),
 }
 """The lowest and the highest allowed value of a key."""
@@ -65,15 +66,7 @@ def check(
 
     configs.check_values(config, choices, ranges)
     make_environment(config.env)
-    if config.batch_size % mesh.size:
-        raise UserError(
-            f"config.batch_size={config.batch_size}: must be a multiple of the {mesh.size} devices"
-        )
-    if config.seeds > 1 and mesh.size > 1:
-        raise UserError(
-            f"config.seeds={config.seeds}: several seeds share one device, and there are "
-            f"{mesh.size}; start one run a seed with config.seed"
-        )
+    settings.check_devices(config, mesh)
 
 
 def check_multiple(config: ConfigDict, key: str, of: str) -> None:

@@ -1,9 +1,10 @@
-"""What the systems of control share: their round, their validation, their episodes."""
+"""What DQN and PPO share: rounds, validations, clipped gradients, metrics of episodes."""
 
 import functools
 from collections.abc import Callable, Sequence
 
 import jax
+import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -64,6 +65,18 @@ def open_training(
         shardings=shardings,
         summarise=seeds.of_round if several else metrics.of_round,
     )
+
+
+def clipped(optimizer: optax.GradientTransformation, bound: float) -> optax.GradientTransformation:
+    """Returns an optimizer that first clips the gradient's global norm; 0 does not clip.
+
+    Args:
+        optimizer: to apply to the clipped gradient.
+        bound: the highest norm, or 0.
+    """
+    if bound:
+        return optax.chain(optax.clip_by_global_norm(bound), optimizer)
+    return optimizer
 
 
 def of_ended(outcome: Outcome) -> Metrics:

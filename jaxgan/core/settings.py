@@ -2,11 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
+from jaxgan.core.errors import UserError
+
+if TYPE_CHECKING:  # configs import this file, and mistakes in them are reported before jax starts
+    from jax.sharding import Mesh
 
 CHOICES: Mapping[str, tuple[Any, ...]] = {"dtype": ("float32", "bfloat16")}
 """The allowed values of a key."""
@@ -14,6 +18,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "seed": (0, math.inf),
     "rounds": (1, math.inf),
     "batch_size": (1, math.inf),
+    "steps_per_round": (1, math.inf),
     "validation.every": (1, math.inf),
     "checkpoint.every": (1, math.inf),
 }
@@ -51,3 +56,23 @@ def check(config: ConfigDict) -> None:
     A key that the config lacks is not checked.
     """
     configs.check_values(config, CHOICES, RANGES)
+
+
+def check_devices(config: ConfigDict, mesh: "Mesh") -> None:
+    """Raises UserError, naming the key, unless the devices can share the work of a run.
+
+    Each device gets an equal part of a batch. Several seeds need a single device.
+
+    Args:
+        config: of the run.
+        mesh: the devices.
+    """
+    if config.batch_size % mesh.size:
+        raise UserError(
+            f"config.batch_size={config.batch_size}: must be a multiple of the {mesh.size} devices"
+        )
+    if config.get("seeds", 1) > 1 and mesh.size > 1:
+        raise UserError(
+            f"config.seeds={config.seeds}: several seeds share one device, and there are "
+            f"{mesh.size}; start one run a seed with config.seed"
+        )

@@ -8,7 +8,6 @@ from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
 from jaxgan.core import settings
-from jaxgan.core.errors import UserError
 
 if TYPE_CHECKING:  # configs import this file, and mistakes in them are reported before jax starts
     from jax.sharding import Mesh
@@ -20,7 +19,6 @@ CHOICES: Mapping[str, tuple[Any, ...]] = {
 """The allowed values of a key."""
 RANGES: Mapping[str, tuple[float, float]] = {
     **settings.RANGES,
-    "steps_per_round": (1, math.inf),
     "seeds": (1, math.inf),
     "validation.samples": (2, math.inf),
     "average_decay": (0, 1),
@@ -156,12 +154,4 @@ def check(
         ranges: `RANGES` and those of the system.
     """
     configs.check_values(config, choices, ranges)
-    if config.batch_size % mesh.size:
-        raise UserError(
-            f"config.batch_size={config.batch_size}: must be a multiple of the {mesh.size} devices"
-        )
-    if config.seeds > 1 and mesh.size > 1:
-        raise UserError(
-            f"config.seeds={config.seeds}: several seeds share one device, and there are "
-            f"{mesh.size}; start one run a seed with config.seed"
-        )
+    settings.check_devices(config, mesh)

@@ -68,10 +68,7 @@ def check(config: ConfigDict, mesh: Mesh, ranges: Mapping[str, tuple[float, floa
             f"config.discriminator.widths={sizes.widths} and config.discriminator.filters="
             f"{sizes.filters}: give one of each, 1 or more, for every convolution"
         )
-    if config.batch_size % mesh.size:
-        raise UserError(
-            f"config.batch_size={config.batch_size}: must be a multiple of the {mesh.size} devices"
-        )
+    settings.check_devices(config, mesh)
     if config.discriminator_rounds and config.judge != "discriminator":
         raise UserError(
             f"config.judge={config.judge} uses no discriminator: config.discriminator_rounds="

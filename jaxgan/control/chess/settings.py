@@ -8,7 +8,6 @@ from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
 from jaxgan.core import settings
-from jaxgan.core.errors import UserError
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -16,12 +15,10 @@ if TYPE_CHECKING:
 CHOICES: Mapping[str, tuple[Any, ...]] = {
     **settings.CHOICES,
     "data.kind": ("scripted", "pgn"),
-    "data.strict": (False, True),
 }
 """The allowed values of a key."""
 RANGES: Mapping[str, tuple[float, float]] = {
     **settings.RANGES,
-    "steps_per_round": (1, math.inf),
     "validation.positions": (1, math.inf),
     "evaluator_learning_rate": (0, math.inf),
     "discriminator_learning_rate": (0, math.inf),
@@ -69,7 +66,4 @@ def check(config: ConfigDict, mesh: "Mesh") -> None:
         mesh: the devices.
     """
     configs.check_values(config, CHOICES, RANGES)
-    if config.batch_size % mesh.size:
-        raise UserError(
-            f"config.batch_size={config.batch_size}: must be a multiple of the {mesh.size} devices"
-        )
+    settings.check_devices(config, mesh)

@@ -54,13 +54,14 @@ from jaxgan.control.environments.environment import (
     Transition,
     advance,
     advance_several,
+    begin,
     begin_several,
 )
 from jaxgan.control.environments.named import make_environment
 from jaxgan.control.evaluation.episodes import Agent, measure_values
 from jaxgan.control.networks.q_network import QNetwork
 from jaxgan.control.settings import CHOICES, RANGES, check, check_multiple
-from jaxgan.control.training import of_ended, open_training
+from jaxgan.control.training import clipped, of_ended, open_training
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.core.metrics import Average
@@ -149,19 +150,16 @@ def initial(key: jax.Array, *, system: System) -> RunState:
     """Returns the state before the first step: random networks, new episodes, an empty ring."""
     network_key, episode_key, run_key = jax.random.split(key, 3)
     episodes = begin_several(system.environment, episode_key, system.environments)
-    first = jax.tree.map(lambda leaf: leaf[0], episodes)
-    observation = system.environment.observe(first.state)
-    variables = system.network.init(network_key, observation[None])
+    observations = jax.vmap(system.environment.observe)(episodes.state)
+    variables = system.network.init(network_key, observations)
     players = {ONLINE: make_player(variables, system.optimizer)}
     if system.target_every:
         players[TARGET] = Player(params=variables["params"], state={}, opt_state=())
+    environment, action = system.environment, jnp.zeros((), jnp.int32)
     _, outcome = jax.eval_shape(
-        lambda: advance(system.environment, first, jnp.zeros((), jnp.int32), run_key)
+        lambda key: advance(environment, begin(environment, key), action, key), run_key
     )
-    memory = {
-        "episodes": episodes,
-        "ring": rings.make_ring(outcome.transition, system.capacity),
-    }
+    memory = {"episodes": episodes, "ring": rings.make_ring(outcome.transition, system.capacity)}
     if system.priority_exponent:
         memory["priorities"] = rings.make_priorities(system.capacity)
     return make_run_state(run_key, players, memory)
@@ -266,15 +264,17 @@ def step(run_state: RunState, _: tuple[()], *, system: System) -> StepResult:
     steps = run_state.memory["ring"].added
     learning = steps > system.learning_starts
 
+    def without_ring(run_state: RunState) -> Learned:
+        return run_state.players, run_state.step, run_state.memory.get("priorities")
+
     def update(run_state: RunState) -> tuple[Learned, Metrics]:
         moved, found = learn(run_state, system=system)
-        return (moved.players, moved.step, moved.memory.get("priorities")), found
+        return without_ring(moved), found
 
     def wait(run_state: RunState) -> tuple[Learned, Metrics]:
-        learned = run_state.players, run_state.step, run_state.memory.get("priorities")
-        return learned, {"loss": jnp.zeros(()), "q_value": jnp.zeros(())}
+        return without_ring(run_state), {"loss": jnp.zeros(()), "q_value": jnp.zeros(())}
 
-    # The ring stays out of what the branches return, or it would be copied.
+    # What the branches return is copied, so the ring is not part of it.
     (players, updates, priorities), found = jax.lax.cond(learning, update, wait, run_state)
     memory = run_state.memory | ({"priorities": priorities} if system.priority_exponent else {})
     learned = {name: Average(value, learning) for name, value in found.items()}
@@ -299,9 +299,7 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
         "adam": optax.adam(rate),
         "rmsprop": optax.rmsprop(rate, decay=0.95, eps=0.01, centered=True),
     }[config.optimizer]
-    if config.max_gradient_norm:
-        return optax.chain(optax.clip_by_global_norm(config.max_gradient_norm), optimizer)
-    return optimizer
+    return clipped(optimizer, config.max_gradient_norm)
 
 
 def make_system(config: ConfigDict) -> System:
@@ -343,7 +341,6 @@ def check_settings(config: ConfigDict, mesh: Mesh) -> None:
         "epsilon_start": (0, 1),
         "epsilon_end": (0, 1),
         "exploration_steps": (1, math.inf),
-        "max_gradient_norm": (0, math.inf),
         "priority_exponent": (0, math.inf),
         "correction_exponent": (0, 1),
         "correction_steps": (1, math.inf),

@@ -53,7 +53,7 @@ from jaxgan.control.environments.named import make_environment
 from jaxgan.control.evaluation.episodes import Agent, measure
 from jaxgan.control.networks.actor_critic import ActorCritic
 from jaxgan.control.settings import CHOICES, RANGES, check
-from jaxgan.control.training import of_ended, open_training
+from jaxgan.control.training import clipped, of_ended, open_training
 from jaxgan.core.devices import cut_rows
 from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Recipe
@@ -180,8 +180,13 @@ def play_rollout(run_state: RunState, *, system: System) -> tuple[RunState, Step
     made = outcome.transition
     _, following = system.outputs(player, made.following)
     advantages = generalised_advantages(
-        *(made.reward, values, following, made.terminated, made.truncated),
-        *(system.gamma, system.decay),
+        made.reward,
+        values,
+        following,
+        made.terminated,
+        made.truncated,
+        discount=system.gamma,
+        decay=system.decay,
     )
     steps = Step(made.observation, made.action, log_probabilities, values, advantages)
     run_state = dataclasses.replace(run_state, memory={"episodes": episodes})
@@ -253,10 +258,7 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
         remaining = 1 - (updates // per_rollout) / rollouts
         return config.learning_rate * jnp.maximum(remaining, 0.0)
 
-    adam = optax.adam(rate, eps=1e-5)
-    if config.max_gradient_norm:
-        return optax.chain(optax.clip_by_global_norm(config.max_gradient_norm), adam)
-    return adam
+    return clipped(optax.adam(rate, eps=1e-5), config.max_gradient_norm)
 
 
 def make_system(config: ConfigDict) -> System:
@@ -281,15 +283,11 @@ def make_system(config: ConfigDict) -> System:
 
 def check_settings(config: ConfigDict, mesh: Mesh) -> None:
     """Raises UserError, naming the key, if a setting cannot be used."""
-    at_least_one = ("rollout", "epochs", "annealing_steps")
     ranges = {
-        **dict.fromkeys(at_least_one, (1, math.inf)),
+        **dict.fromkeys(("rollout", "epochs", "annealing_steps"), (1, math.inf)),
+        **dict.fromkeys(("clip", "entropy_weight", "value_weight"), (0, math.inf)),
         "batch_size": (2, math.inf),  # advantages are divided by their deviation
         "gae_lambda": (0, 1),
-        "clip": (0, math.inf),
-        "entropy_weight": (0, math.inf),
-        "value_weight": (0, math.inf),
-        "max_gradient_norm": (0, math.inf),
     }
     check(config, mesh, CHOICES, {**RANGES, **ranges})
     steps = config.rollout * config.environments

@@ -173,10 +173,7 @@ def check(config: ConfigDict, mesh: Mesh) -> None:
     configs.check_values(config, {**settings.CHOICES, **choices}, ranges)
     if config.dtype != "float32":
         raise UserError(f"config.dtype={config.dtype}: this system computes in float32")
-    if config.batch_size % mesh.size:
-        raise UserError(
-            f"config.batch_size={config.batch_size}: must be a multiple of the {mesh.size} devices"
-        )
+    settings.check_devices(config, mesh)
     if config.window and config.data.kind in TEXTS:
         raise UserError(
             f"config.window={config.window}: only handwriting reads a text; set it to 0"

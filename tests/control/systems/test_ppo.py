@@ -230,6 +230,7 @@ def test_ppo_learns_catch():
             "config.batch_size=100: must divide the rollout * environments = 512",
         ),
         ({"batch_size": 1}, "config.batch_size=1: must be 2 or more"),
+        ({"learning_rate": -1.0}, "config.learning_rate=-1.0: must be 0 or more"),
         (
             {"steps_per_round": 1000},
             "config.steps_per_round=1000: must be a multiple of the rollout",
