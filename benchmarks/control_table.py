@@ -16,6 +16,7 @@ interruption. All parts together take about an hour on two cores.
 
 import argparse
 import functools
+import itertools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ import numpy as np
 import optax
 from trained_runs import Settings, train
 
-from jaxgan.control.environments.environment import advance_several, begin_several
+from jaxgan.control.environments.environment import Environment, advance_several, begin_several
 from jaxgan.control.environments.named import corridor, make_environment
 from jaxgan.control.environments.tabular import Tables, corridor_tables, optimal_values
 from jaxgan.control.networks.q_network import QNetwork
@@ -35,22 +36,26 @@ from jaxgan.core import log
 from jaxgan.reporting.statistics import Interval, bootstrap, interquartile_mean, paired_test
 
 PUBLISHED = {
-    ("dqn", "CartPole-v1"): "488.69 ± 16.11",
-    ("dqn", "Acrobot-v1"): "-91.54 ± 7.20",
-    ("ppo", "CartPole-v1"): "490.04 ± 6.12",
-    ("ppo", "Acrobot-v1"): "-86.36 ± 1.32",
+    ("dqn.py:nature", "CartPole-v1"): "488.69 ± 16.11",
+    ("dqn.py:nature", "Acrobot-v1"): "-91.54 ± 7.20",
+    ("ppo.py", "CartPole-v1"): "490.04 ± 6.12",
+    ("ppo.py", "Acrobot-v1"): "-86.36 ± 1.32",
 }
-"""CleanRL's mean and standard deviation of three seeds (dqn.py and ppo.py, 500,000 steps)."""
+"""The mean and standard deviation of three seeds of CleanRL (dqn.py and ppo.py, 500,000 steps), by
+config and environment."""
 VARIANTS = ("2013", "nature", "double", "dueling")
 DISCOUNT = 0.99
 BREAKOUT = "gymnax:Breakout-MinAtar"
 MINATAR_SEEDS = 3
 ACTIONS = (5, 10, 20)
-"""Of the corridor, as in the paper."""
+"""How many actions the corridors have, as in the paper."""
 EPSILON = 0.001
 """The share of random actions of the policy that is evaluated, as in the paper."""
 WALKERS, UPDATES = 32, 20_000
-"""Of the policy evaluation; the paper does not give its own, nor its optimizer."""
+"""How many walks the policy evaluation learns from at a time, and its number of updates. The paper
+gives neither, nor does it name an optimizer."""
+SHARES = (0.1, 10**-0.5, 1.0)
+"""The shares of the updates after which the errors are measured."""
 OPTIMIZERS = {"gradient descent": optax.sgd(0.1), "Adam": optax.adam(1e-3)}
 CASES = [*((actions, "gradient descent") for actions in ACTIONS), (ACTIONS[-1], "Adam")]
 """Which (actions, optimizer) the table of the policy evaluation has."""
@@ -109,10 +114,10 @@ RETURNS = ("mean and 95 % interval", "IQM and 95 % interval", "seeds")
 def returns(run: Callable[..., Path], seeds: int) -> str:
     """Returns the table of returns."""
     rows = []
-    for (system, environment), published in PUBLISHED.items():
-        preset = "nature" if system == "dqn" else ""
-        workdir = run(f"{system}.py:{preset}".removesuffix(":"), {"env": environment})
+    for (preset, environment), published in PUBLISHED.items():
+        workdir = run(preset, {"env": environment})
         found = seeds_of(workdir, "train/return", seeds)
+        system = preset.partition(".")[0]
         rows.append(row_of_returns(f"{system}, {environment}", found, published))
     return table(["run", *RETURNS, "CleanRL"], rows)
 
@@ -123,10 +128,8 @@ def over_estimation(run: Callable[..., Path], seeds: int) -> str:
     for environments in (1, 10):
         excess = {}
         for variant in VARIANTS:
-            settings = {"env": "CartPole-v1"}
-            if environments > 1:
-                settings["environments"] = environments  # type: ignore[assignment]
-            workdir = run(f"dqn.py:{variant}", settings)
+            several = {"environments": environments} if environments > 1 else {}
+            workdir = run(f"dqn.py:{variant}", {"env": "CartPole-v1", **several})
             max_q = seeds_of(workdir, "eval/max_q", seeds)
             highest = np.nanmax(rows_of(workdir, "eval/max_q", seeds), axis=0)
             excess[variant] = seeds_of(workdir, "eval/overestimation", seeds)
@@ -160,7 +163,7 @@ def policy_values(tables: Tables, policy: np.ndarray, discount: float) -> np.nda
     """
     states, actions = policy.shape
     expected = (tables.next_states * tables.rewards).sum(axis=-1)
-    # What follows an action: the next state, and the action there.
+    # The probability of each next pair of state and action; a terminal state has none.
     following = np.einsum("sat,tb->satb", tables.next_states, policy)
     following[:, :, tables.terminal] = 0.0
     following[tables.terminal] = 0.0
@@ -170,15 +173,62 @@ def policy_values(tables: Tables, policy: np.ndarray, discount: float) -> np.nda
     return np.linalg.solve(system, expected.ravel()).reshape(states, actions)
 
 
+def epsilon_greedy(tables: Tables) -> np.ndarray:
+    """Returns the policy that the dueling paper evaluates, float64 [S, A].
+
+    It takes a random action with probability `EPSILON`, and otherwise the best one.
+    """
+    values = optimal_values(tables, DISCOUNT)
+    actions = values.shape[1]
+    return EPSILON / actions + (1 - EPSILON) * np.eye(actions)[values.argmax(axis=1)]
+
+
+def evaluation_update(
+    carry: Any,
+    key: jax.Array,
+    *,
+    walk: Environment,
+    policy: jax.Array,
+    network: QNetwork,
+    descent: optax.GradientTransformation,
+) -> tuple[Any, None]:
+    """Makes a step in every walk, and one down the squared error of r + gamma * E of Q(s', a').
+
+    Args:
+        carry: the parameters, the state of the optimizer and the episodes.
+        key: of the update.
+        walk: the corridor.
+        policy: float32 [S, A], the probability of each action.
+        network: Q.
+        descent: the optimizer.
+    """
+    params, opt_state, episodes = carry
+    action_key, walk_key = jax.random.split(key)
+    chances = jnp.log(policy[episodes.state])
+    taken = jax.random.categorical(action_key, chances).astype(jnp.int32)
+    episodes, outcome = advance_several(walk, episodes, taken, walk_key)
+    made = outcome.transition
+    following = made.following @ policy
+    values: Any = network.apply(params, made.following)
+    expected = jnp.sum(following * values, axis=1)
+    goals = made.reward + DISCOUNT * jnp.where(made.terminated, 0.0, expected)
+
+    def loss(params: Any) -> jax.Array:
+        found: Any = network.apply(params, made.observation)
+        learned = jnp.take_along_axis(found, taken[:, None], axis=1)[:, 0]
+        return jnp.mean(jnp.square(goals - learned))
+
+    moves, opt_state = descent.update(jax.grad(loss)(params), opt_state, params)
+    return (optax.apply_updates(params, moves), opt_state, episodes), None
+
+
 def evaluation_errors(
     actions: int, kind: str, optimizer: str, seeds: int, updates: int
 ) -> np.ndarray:
-    """Returns the squared errors of a network that learned the values of a policy, [seeds, 3].
+    """Returns the squared errors of networks that learned the values of a policy, [seeds, 3].
 
-    The policy of the dueling paper takes the best action, and a random one with a probability of
-    0.001. It walks through the corridor; in every step of `WALKERS` walks the network takes one
-    step down the squared error of r + gamma * E over a' of Q(s', a'). Errors are sums over all
-    states and actions, after 10 %, 32 % and all of the updates.
+    The policy walks through the corridor, and the network learns from every step. Errors are sums
+    over all states and actions, after each of the `SHARES` of the updates.
 
     Args:
         actions: of the corridor.
@@ -188,36 +238,18 @@ def evaluation_errors(
         updates: how many steps of learning.
     """
     tables, walk = corridor_tables(actions), corridor(actions)
-    best = optimal_values(tables, DISCOUNT).argmax(axis=1)
-    policy = EPSILON / actions + (1 - EPSILON) * np.eye(actions)[best]
+    policy, descent = epsilon_greedy(tables), OPTIMIZERS[optimizer]
     network = QNetwork(actions, WIDTHS[kind], kind == "dueling")
-    descent = OPTIMIZERS[optimizer]
     exact = policy_values(tables, policy, DISCOUNT)[~tables.terminal]
     observations = jnp.eye(len(tables.terminal))[~tables.terminal]
-    probabilities = jnp.asarray(policy, jnp.float32)
-
-    def values(params: Any, seen: jax.Array) -> jax.Array:
-        found: Any = network.apply(params, seen)
-        return jnp.asarray(found)
-
-    def update(carry: Any, key: jax.Array) -> tuple[Any, None]:
-        params, opt_state, episodes = carry
-        action_key, walk_key = jax.random.split(key)
-        chances = jnp.log(probabilities[episodes.state])
-        taken = jax.random.categorical(action_key, chances).astype(jnp.int32)
-        episodes, outcome = advance_several(walk, episodes, taken, walk_key)
-        made = outcome.transition
-        following = made.following @ probabilities
-        expected = jnp.sum(following * values(params, made.following), axis=1)
-        goals = made.reward + DISCOUNT * jnp.where(made.terminated, 0.0, expected)
-
-        def loss(params: Any) -> jax.Array:
-            found = values(params, made.observation)
-            learned = jnp.take_along_axis(found, taken[:, None], axis=1)[:, 0]
-            return jnp.mean(jnp.square(jax.lax.stop_gradient(goals) - learned))
-
-        moves, opt_state = descent.update(jax.grad(loss)(params), opt_state, params)
-        return (optax.apply_updates(params, moves), opt_state, episodes), None
+    update = functools.partial(
+        evaluation_update,
+        walk=walk,
+        policy=jnp.asarray(policy, jnp.float32),
+        network=network,
+        descent=descent,
+    )
+    ends = [int(share * updates) for share in SHARES]
 
     @jax.jit
     @jax.vmap
@@ -225,12 +257,12 @@ def evaluation_errors(
         init_key, begin_key, run_key = jax.random.split(key, 3)
         params = network.init(init_key, observations)
         carry = params, descent.init(params), begin_several(walk, begin_key, WALKERS)
-        errors, done = [], 0
-        for share in (0.1, 10**-0.5, 1.0):
-            keys = jax.random.split(jax.random.fold_in(run_key, done), int(share * updates) - done)
+        errors = []
+        for start, end in itertools.pairwise([0, *ends]):
+            keys = jax.random.split(jax.random.fold_in(run_key, start), end - start)
             carry, _ = jax.lax.scan(update, carry, keys)
-            done = int(share * updates)
-            errors.append(jnp.sum(jnp.square(values(carry[0], observations) - exact)))
+            values: Any = network.apply(carry[0], observations)
+            errors.append(jnp.sum(jnp.square(values - exact)))
         return jnp.stack(errors)
 
     return np.asarray(learn(jax.random.split(jax.random.key(0), seeds)))
@@ -248,7 +280,7 @@ def evaluation_table(seeds: int) -> str:
             rows.append([f"{actions} actions, {optimizer}, {kind}", *cells])
         below = np.sum(found["dueling"] < found["single"], axis=0)
         rows.append(["dueling is below on", *(f"{count} of {seeds} seeds" for count in below)])
-    head = ["squared error", *(f"{int(share * UPDATES)} updates" for share in (0.1, 10**-0.5, 1))]
+    head = ["squared error", *(f"{int(share * UPDATES)} updates" for share in SHARES)]
     return table(head, rows)
 
 

@@ -18,10 +18,15 @@ from torch import nn
 from torch.distributions import Categorical
 
 
-def make_environments(name: str, count: int) -> SyncVectorEnv:
-    """Returns several environments; the step that ends an episode begins the next one."""
-    makers = [lambda: gymnasium.make(name)] * count
-    return SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+def open_environments(config: ConfigDict) -> tuple[SyncVectorEnv, np.ndarray, int]:
+    """Returns the environments of a config, their first observations [n, D], and the actions.
+
+    The step that ends an episode begins the next one.
+    """
+    makers = [lambda: gymnasium.make(config.env)] * config.environments
+    environments = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+    first, _ = environments.reset(seed=config.seed)
+    return environments, first, int(environments.single_action_space.n)
 
 
 def perceptron(sizes: tuple[int, ...], activation: type[nn.Module]) -> nn.Sequential:
@@ -40,11 +45,10 @@ class TorchDQN:
     """
 
     def __init__(self, config: ConfigDict) -> None:
-        self._config, count = config, config.environments
-        self._environments = make_environments(config.env, count)
-        self._seen, _ = self._environments.reset(seed=config.seed)
-        size, actions = self._seen.shape[1], self._environments.single_action_space.n
-        self._online = perceptron((size, *config.widths, actions), nn.ReLU)
+        self._config = config
+        self._environments, self._seen, self._actions = open_environments(config)
+        size = self._seen.shape[1]
+        self._online = perceptron((size, *config.widths, self._actions), nn.ReLU)
         self._target = copy.deepcopy(self._online)
         self._optimizer = torch.optim.Adam(self._online.parameters(), lr=config.learning_rate)
         self._random = np.random.default_rng(config.seed)
@@ -75,7 +79,7 @@ class TorchDQN:
         with torch.no_grad():
             actions = self._online(torch.as_tensor(self._seen)).argmax(dim=1).numpy()
         explores = self._random.random(count) < epsilon
-        anything = self._random.integers(self._environments.single_action_space.n, size=count)
+        anything = self._random.integers(self._actions, size=count)
         actions = np.where(explores, anything, actions)
         observed, reward, terminated, truncated, info = self._environments.step(actions)
         following = observed.copy()
@@ -118,12 +122,11 @@ class TorchPPO:
     """
 
     def __init__(self, config: ConfigDict) -> None:
-        self._config, count = config, config.environments
-        self._environments = make_environments(config.env, count)
-        seen, _ = self._environments.reset(seed=config.seed)
+        self._config = config
+        self._environments, seen, actions = open_environments(config)
         self._seen = torch.as_tensor(seen)
-        self._ended = torch.zeros(count)
-        size, actions = seen.shape[1], int(self._environments.single_action_space.n)
+        self._ended = torch.zeros(config.environments)
+        size = seen.shape[1]
         self._policy = perceptron((size, *config.widths, actions), nn.Tanh)
         self._value = perceptron((size, *config.widths, 1), nn.Tanh)
         for network, last in ((self._policy, 0.01), (self._value, 1.0)):
