@@ -35,7 +35,8 @@ from jaxgan.reporting.statistics import mean_and_half_width
 
 CONFIG = "chess_style.py"
 STRENGTHS = (0.003, 0.01, 0.03, 0.1)
-"""Of the linear classifier's data term against its squared weights."""
+"""Weights of the linear classifier's data term relative to its squared weights. The validation
+games choose one."""
 
 Counts = tuple[csr_matrix, np.ndarray]
 """Counts of moves and pairs of moves [sides, words], and whether a side is the player's [sides]."""

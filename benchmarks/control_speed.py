@@ -32,10 +32,10 @@ from jaxgan.core.timer import Timer
 ROOT = Path(__file__).parents[1]
 ENVIRONMENTS, SEEDS = 10, 8
 STEPS = {"dqn": 10_000, "ppo": 10_240}
-"""Of a repeat; a rollout of PPO has 1280."""
+"""Environment steps of one repeat. PPO plays eight rollouts of 1280 steps."""
 CHANGES = {
-    # As CleanRL's dqn.py learns after every tenth step; from the first repeat on.
-    "dqn": {"learning_starts": 1000, "train_every": 10},
+    # DQN learns in every repeat, and not only after 10,000 steps.
+    "dqn": {"learning_starts": 1000},
     # A rollout of 128 steps in ten environments, and four minibatches of it.
     "ppo": {"batch_size": 320, "annealing_steps": 512_000},
 }

@@ -1,1 +1,1 @@
-"""Value-based control in built-in environments."""
+"""Reinforcement learning in environments, and chess in the style of one player."""

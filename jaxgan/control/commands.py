@@ -1,4 +1,4 @@
-"""What sample.py and eval.py do with a trained agent."""
+"""Uses a trained agent: sample.py, eval.py and `jaxgan.load`."""
 
 import functools
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from jaxgan.reporting.tables import write_csv
 ANIMATION, RETURNS = "episode.gif", "returns.csv"
 
 GYMNASIUM = "gymnasium:"
-"""Precedes, in --data, the name of an environment of Gymnasium."""
+"""The prefix of the name of an environment of Gymnasium in --data."""
 
 MakeAgent = Callable[[ConfigDict], Agent]
 

@@ -23,7 +23,7 @@ from jaxgan.core import devices
 from jaxgan.core.state import PyTree
 
 SMALLEST_ERROR = 1e-6
-"""Is added to an error, so that no row's priority is 0."""
+"""A number that is added to every error so that no row has priority 0."""
 
 
 @struct.dataclass

@@ -1,4 +1,4 @@
-"""What eval.py does with a run that learned from chess games."""
+"""Loads and evaluates a run that learned from chess games."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ from jaxgan.reporting.tables import write_csv
 
 GAMES = "games.csv"
 EVALUATED_POSITIONS = 5000
-"""Positions of the player in which all legal moves are valued."""
+"""The most positions of the player in which eval.py values all legal moves."""
 
 
 MakeNetworks = Callable[[ConfigDict], Networks]

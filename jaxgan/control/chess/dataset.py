@@ -19,7 +19,7 @@ from jaxgan.core.errors import UserError
 TRAIN, VALID, TEST = PARTS = ("train", "valid", "test")
 DIGEST_FILE = "data.json"
 NAMED = 5
-"""Problems that the report names; it only counts the others."""
+"""The number of problems that the report names; it only counts the others."""
 
 
 @dataclass(frozen=True, eq=False)

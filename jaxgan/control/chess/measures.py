@@ -18,12 +18,12 @@ from jaxgan.core.state import Players, RunState
 
 POSITIONS_AT_ONCE, MOVES_AT_ONCE = 16, 512
 DECAY = 10.0
-"""Moves of one side. Of 10, 20, 30 and equal weights, this had the highest area on the validation
-games of docs/chess.md."""
+"""The number of a side's moves in which the weight of a move falls by a factor e. Of 10, 20, 30 and
+equal weights, it had the highest area on the validation games of docs/chess.md."""
 OPENING = 10
-"""Moves of one side that `style_auc_later` leaves out."""
+"""The number of a side's first moves that `style_auc_later` leaves out."""
 SAMPLE_SEED = 0
-"""Of the choice of positions, which is the same in every run on the same games."""
+"""The seed that chooses the positions; they are the same in every run on the same games."""
 
 
 class Networks(Protocol):
@@ -63,7 +63,6 @@ class Judge:
 
     Attributes:
         moves: of the part.
-        players: the names of White and Black in each game of the part, str [games, 2].
     """
 
     def __init__(

@@ -15,7 +15,7 @@ ATTACKER, DEFENDER, ANYONE = "Attacker", "Defender", "Random"
 CAPTURE, CHECK, ADVANCE = 2.0, 2.0, 0.5
 """What a capture, a check and one row towards the opponent are worth to Attacker."""
 PLIES = 40
-"""A game that has not ended is broken off here."""
+"""The most moves of White and Black together; a longer game is cut off."""
 TASTES = {ATTACKER: 1.0, DEFENDER: -1.0, ANYONE: 0.0}
 
 

@@ -13,9 +13,10 @@ from jaxgan.control.environments.environment import Environment
 from jaxgan.core.errors import UserError
 from jaxgan.core.state import PyTree
 
-PIXELS = 16  # of a cell in a picture
+PIXELS = 16
+"""The width and height of a cell in a picture."""
 COLOURS = np.array([(200, 30, 30), (0, 0, 0), (120, 160, 220), (202, 152, 101), (30, 140, 60)])
-"""Of the channels of an observation; more channels repeat them."""
+"""The colours in which pictures show the channels of an observation; more channels repeat them."""
 
 
 class Observed(NamedTuple):

@@ -33,7 +33,7 @@ ENVIRONMENTS: Mapping[str, Callable[[], Environment]] = {
 }
 """The built-in environments. A corridor's name says how many actions it has."""
 GYMNAX = "gymnax:"
-"""Precedes the name of an environment of gymnax."""
+"""The prefix of the name of an environment of gymnax."""
 
 
 def make_environment(name: str) -> Environment:
