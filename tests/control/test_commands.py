@@ -7,6 +7,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from agents import train
 from PIL import Image
 
 import jaxgan
@@ -15,9 +16,7 @@ from configs.ppo import get_config as ppo_config
 from jaxgan import recipes
 from jaxgan.control import commands
 from jaxgan.control.environments.named import ENVIRONMENTS
-from jaxgan.control.systems import dqn, ppo
 from jaxgan.core import config as configs
-from jaxgan.core import devices, loop
 from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import EvaluationRequest, SampleRequest
 from jaxgan.reporting.summary import EVALUATED, SUMMARY
@@ -26,11 +25,9 @@ from jaxgan.reporting.summary import EVALUATED, SUMMARY
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The folder of a run of two seeds on Catch, whose episodes have 9 steps."""
-    folder = tmp_path_factory.mktemp("run")
     config = get_config("tiny")
     config.seeds = 2
-    loop.run(dqn.make(config, devices.make_mesh(1)), config, folder)
-    return folder
+    return train(config, tmp_path_factory.mktemp("run"))
 
 
 def returns(folder):
@@ -141,7 +138,7 @@ def test_a_policy_of_cartpole_plays_in_gymnasium(tmp_path):
     """An agent of PPO, whose preferences are logits, so nothing is said of values."""
     config = ppo_config("tiny")
     config.env, config.rounds, config.steps_per_round = "CartPole-v1", 1, 16
-    loop.run(ppo.make(config, devices.make_mesh(1)), config, tmp_path)
+    train(config, tmp_path)
     request = EvaluationRequest(data="gymnasium:CartPole-v1")
     recipes.command(tmp_path, "evaluate")(tmp_path, "last", request)
     summary = json.loads((tmp_path / EVALUATED / SUMMARY).read_text())

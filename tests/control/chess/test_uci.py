@@ -8,22 +8,19 @@ import chess
 import chess.engine
 import numpy as np
 import pytest
+from agents import train
 
 from configs.chess_style import get_config
-from jaxgan import recipes
 from jaxgan.control.chess import uci
 from jaxgan.control.chess.positions import encode, encode_move
 from jaxgan.core import config as configs
-from jaxgan.core import devices, loop
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
     config = get_config("tiny")
     config.rounds = 1
-    loop.run(recipes.make(config, devices.make_mesh(1)), config, folder)
-    return folder
+    return train(config, tmp_path_factory.mktemp("run"))
 
 
 def lowest(squares, moves):

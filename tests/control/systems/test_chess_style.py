@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from agents import train
 
 from configs.chess_style import get_config
 from jaxgan import recipes
@@ -17,7 +18,7 @@ from jaxgan.control.chess import commands, games
 from jaxgan.control.chess.dataset import TEST, TRAIN, open_dataset
 from jaxgan.control.chess.positions import after
 from jaxgan.control.systems import chess_style
-from jaxgan.core import devices, loop
+from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import EvaluationRequest
 from jaxgan.core.state import step_key
@@ -138,8 +139,7 @@ def test_it_learns_to_rank_and_to_recognise_the_scripted_attacker(tmp_path):
     config.discriminator_steps, config.generated_share = 1, 0.0
     config.evaluator_learning_rate = config.discriminator_learning_rate = 5e-3
     config.validation.positions = 200
-    recipe = recipes.make(config, devices.make_mesh(1))
-    loop.run(recipe, config, tmp_path)
+    train(config, tmp_path)
     row = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
     # The untrained networks have 0.5 on average.
     assert row["eval/ranking_accuracy"] > 0.55

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from agents import linear_player, play_rounds
 
 from configs.dqn import get_config
 from jaxgan.control.environments.environment import Transition
@@ -15,7 +16,6 @@ from jaxgan.control.systems import dqn
 from jaxgan.core import devices, loop
 from jaxgan.core.errors import UserError
 from jaxgan.core.players import load_players
-from jaxgan.core.state import Player
 from jaxgan.core.timer import Timer
 from jaxgan.methods.ring import Priorities, add, draw, draw_by_priority, read
 
@@ -46,14 +46,7 @@ def table_player(system, values):
         kernels = [mean, values - mean]
     else:
         kernels = [values]
-    params = {
-        f"Dense_{number}": {
-            "kernel": jnp.asarray(kernel, jnp.float32),
-            "bias": jnp.zeros(kernel.shape[1]),
-        }
-        for number, kernel in enumerate(kernels)
-    }
-    return Player(params=params, state={}, opt_state=system.optimizer.init(params))
+    return linear_player(kernels, system.optimizer)
 
 
 def players_of(system, online, target):
@@ -271,16 +264,6 @@ def test_actions_are_greedy_but_for_epsilon():
     assert np.mean(np.asarray(actions) == best) == pytest.approx(
         1 - epsilon + epsilon / ACTIONS, abs=0.03
     )
-
-
-def play_rounds(config, rounds, recipe=None):
-    """The recipe, by default on one device, its state after some rounds, and the metrics."""
-    recipe = recipe or dqn.make(config, devices.make_mesh(1))
-    state, rows = recipe.init(jax.random.key(config.seed)), []
-    for number in range(1, rounds + 1):
-        state, _, metrics = recipe.round(state, (), number, Timer())
-        rows.append(metrics)
-    return recipe, state, rows
 
 
 def test_seeds_in_one_program_equal_single_runs_and_learn_catch():

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from agents import linear_player, play_rounds
 from scipy import special
 
 from configs.ppo import get_config
@@ -14,8 +15,6 @@ from jaxgan.control.networks.actor_critic import ActorCritic
 from jaxgan.control.systems import ppo
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
-from jaxgan.core.state import Player
-from jaxgan.core.timer import Timer
 
 STATES, ACTIONS, LIMIT = 7, 3, 4
 RATE, CLIP = 0.5, 0.2
@@ -51,14 +50,7 @@ def tabular_system(**changes):
 
 def state_of(system, logits, values):
     """A new state whose networks give these logits [S, A] and values [S]."""
-    params = {
-        f"Dense_{number}": {
-            "kernel": jnp.asarray(kernel, jnp.float32),
-            "bias": jnp.zeros(kernel.shape[1]),
-        }
-        for number, kernel in enumerate((logits, values[:, None]))
-    }
-    player = Player(params=params, state={}, opt_state=system.optimizer.init(params))
+    player = linear_player((logits, values[:, None]), system.optimizer)
     state = jax.jit(functools.partial(ppo.initial, system=system))(jax.random.key(0))
     return dataclasses.replace(state, players={ppo.AGENT: player})
 
@@ -188,22 +180,13 @@ def test_the_gradients_norm_is_clipped_if_there_is_a_bound(bound, clipped):
     assert all(np.allclose(one, other, rtol=1e-5) for one, other in leaves) == clipped
 
 
-def play_rounds(config, rounds):
-    """The recipe, its state after some rounds, and the metrics of the last one."""
-    recipe = ppo.make(config, devices.make_mesh(1))
-    state = recipe.init(jax.random.key(config.seed))
-    for number in range(1, rounds + 1):
-        state, _, metrics = recipe.round(state, (), number, Timer())
-    return recipe, state, metrics
-
-
 def test_seeds_in_one_program_equal_single_runs():
     """The round ends within episodes, so test_systems.py resumes from there."""
-    _, single, row = play_rounds(get_config("tiny"), 1)
+    _, single, (row,) = play_rounds(get_config("tiny"), 1)
     assert single.memory["episodes"].steps.min() > 0
     config = get_config("tiny")
     config.seeds = 2
-    _, several, rows = play_rounds(config, 1)
+    _, several, (rows,) = play_rounds(config, 1)
     leaves = zip(jax.tree.leaves(single.players), jax.tree.leaves(several.players), strict=True)
     for one, other in leaves:
         if one.ndim:  # the optimizer counts updates
@@ -217,8 +200,8 @@ def test_ppo_learns_catch():
     config = get_config("tiny")
     config.environments, config.rollout, config.batch_size = 32, 8, 64
     config.steps_per_round, config.annealing_steps, config.learning_rate = 2560, 40_960, 1e-2
-    recipe, state, metrics = play_rounds(config, 4)
-    assert metrics["return"] > 0.7
+    recipe, state, rows = play_rounds(config, 4)
+    assert rows[-1]["return"] > 0.7
     assert recipe.evaluate(state, 4)().objective > 0.7
 
 
