@@ -35,7 +35,7 @@ def of_gymnax(name: str) -> Environment:
     """Returns an environment of gymnax with its default parameters.
 
     gymnax's own `step` starts the next episode by itself. This uses `step_env`, which does not, so
-    termination and truncation are apart, and an episode's final observation is kept, as in the
+    termination and truncation are separate, and an episode's final observation is kept, as in the
     built-in environments. Observations are flattened.
 
     Args:
