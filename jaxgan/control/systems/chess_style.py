@@ -116,25 +116,22 @@ def discriminator_step(
     Returns:
         The state, `d_loss` [], and the mean outputs of D, `d_own` and `d_other`.
     """
-    own, others = (
-        candidates(data, each, step_key(run_state, number), system.alternatives)
-        for number, each in enumerate(rows)
-    )
-    before, following, exists = own
-    values = jnp.where(exists, system.value(run_state.players, following), -jnp.inf)
-    best = jnp.argmax(values, axis=1)[:, None, None]
-    generated = jnp.take_along_axis(following, best, axis=1)
-    shown = jnp.concatenate([following[:, :1], generated], axis=1)
+    share, key = system.generated_share, step_key(run_state, 0)
+    before, following, exists = candidates(data, rows[0], key, system.alternatives)
+    before_other, after_other, _ = candidates(data, rows[1], key, 0)
+    shown = following[:, :1]
+    if share:
+        values = jnp.where(exists, system.value(run_state.players, following), -jnp.inf)
+        best = jnp.argmax(values, axis=1)[:, None, None]
+        generated = jnp.take_along_axis(following, best, axis=1)
+        shown = jnp.concatenate([shown, generated], axis=1)
 
     def loss(players: Players) -> LossResult:
-        on_own, on_generated = system.judge(players, before, shown).T
-        on_other = system.judge(players, others[0], others[1][:, :1])[:, 0]
-        share = system.generated_share
-        value = (
-            -log_sigmoid(on_own).mean()
-            - (1 - share) * log_sigmoid(-on_other).mean()
-            - share * log_sigmoid(-on_generated).mean()
-        )
+        on_own, *on_generated = system.judge(players, before, shown).T
+        on_other = system.judge(players, before_other, after_other)[:, 0]
+        value = -log_sigmoid(on_own).mean() - (1 - share) * log_sigmoid(-on_other).mean()
+        for logits in on_generated:
+            value -= share * log_sigmoid(-logits).mean()
         metrics = {"d_loss": value, "d_own": on_own.mean(), "d_other": on_other.mean()}
         return value, ({}, metrics)
 

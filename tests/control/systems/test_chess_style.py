@@ -79,9 +79,10 @@ def test_a_forced_move_has_no_alternative(opened):
     assert exists.tolist() == [[True, False, False, False]] * 2
 
 
-def test_the_loss_of_the_discriminator(opened):
+@pytest.mark.parametrize("share", [0.0, 0.25])
+def test_the_loss_of_the_discriminator(opened, share):
     config, data, rows, _ = opened
-    share = config.generated_share = 0.25
+    config.generated_share = share
     system, state = start(config)
     moved, found = stepped(chess_style.discriminator_step, system, state, rows, data)
     before, following, exists = candidates(data, rows[0], step_key(state, 0), count=3)
