@@ -40,7 +40,7 @@ def test_one_step_bootstraps_unless_it_terminates():
 
 
 def advantages_by_loop(rewards, values, following, terminated, truncated, discount, decay):
-    """Of one environment; the sum of the errors of an episode, step by step."""
+    """The advantages of one environment: sums of the errors of an episode, step by step."""
     found = []
     for start in range(len(rewards)):
         total, weight = 0.0, 1.0

@@ -16,8 +16,8 @@ from jaxgan.control.chess.rules import chess
 from jaxgan.core import devices
 
 
-class Score(NamedTuple):
-    """One game as it was played from the usual position.
+class Record(NamedTuple):
+    """The record of one game from the standard first position.
 
     Attributes:
         white: the name of the player.
@@ -97,7 +97,7 @@ def digest_of(moves: Iterable[chess.Move]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def encode_games(scores: Iterable[Score]) -> Games:
+def encode_games(records: Iterable[Record]) -> Games:
     """Returns games as arrays; one whose moves have occurred before is left out."""
     boards: list[list[int]] = []
     legal: list[int] = []
@@ -105,7 +105,7 @@ def encode_games(scores: Iterable[Score]) -> Games:
     played: list[int] = []
     turns: list[bool] = []
     names: dict[str, tuple[str, str]] = {}
-    for white, black, moves in scores:
+    for white, black, moves in records:
         digest = digest_of(moves)
         if digest in names:
             continue

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from jaxgan.control.chess.games import Games, Score, encode_games
+from jaxgan.control.chess.games import Games, Record, encode_games
 from jaxgan.control.chess.rules import chess
 from jaxgan.core import cache
 from jaxgan.core.data_files import Problem, find
@@ -64,8 +64,8 @@ def read_games(root: Path) -> tuple[Games, tuple[Problem, ...]]:
     found = cache.read(entry, _load, "reading the games again")
     if found is None:
         problems: list[Problem] = []
-        scores = (score for name in names for score in _games_of(folder / name, problems))
-        games = encode_games(scores)
+        records = (record for name in names for record in _games_of(folder / name, problems))
+        games = encode_games(records)
         found = games, tuple(problems)
         cache.put_for_files(entry, lambda temporary: _save(temporary, games, problems))
     games, unusable = found
@@ -90,7 +90,7 @@ def _save(folder: Path, games: Games, problems: Sequence[Problem]) -> None:
     (folder / "problems.json").write_text(json.dumps(rows))
 
 
-def _games_of(path: Path, problems: list[Problem]) -> Iterator[Score]:
+def _games_of(path: Path, problems: list[Problem]) -> Iterator[Record]:
     """Yields the usable games of a file, and appends what cannot be used to the problems.
 
     The games of a file that cannot be used for the same reason are one problem.
@@ -102,7 +102,7 @@ def _games_of(path: Path, problems: list[Problem]) -> Iterator[Score]:
         headers, moves = game.headers, list(game.mainline_moves())
         reason = _objection(game, moves)
         if not reason:
-            yield Score(headers.get("White", "?"), headers.get("Black", "?"), moves)
+            yield Record(headers.get("White", "?"), headers.get("Black", "?"), moves)
             continue
         reasons[reason] += 1
         examples.setdefault(reason, count)

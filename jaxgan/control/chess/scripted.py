@@ -8,7 +8,7 @@ draws the next move with probability proportional to the exponential of what the
 import math
 import random
 
-from jaxgan.control.chess.games import Score
+from jaxgan.control.chess.games import Record
 from jaxgan.control.chess.rules import chess
 
 ATTACKER, DEFENDER, ANYONE = "Attacker", "Defender", "Random"
@@ -26,7 +26,7 @@ def worth(board: chess.Board, move: chess.Move) -> float:
     return CAPTURE * board.is_capture(move) + CHECK * board.gives_check(move) + ADVANCE * forward
 
 
-def play(white: str, black: str, draws: random.Random) -> Score:
+def play(white: str, black: str, draws: random.Random) -> Record:
     """Returns a game of two players, who are keys of `TASTES`."""
     board = chess.Board()
     while board.ply() < PLIES and not board.is_game_over():
@@ -34,10 +34,10 @@ def play(white: str, black: str, draws: random.Random) -> Score:
         moves = list(board.legal_moves)
         weights = [math.exp(taste * worth(board, move)) if taste else 1.0 for move in moves]
         board.push(draws.choices(moves, weights)[0])
-    return Score(white, black, board.move_stack)
+    return Record(white, black, board.move_stack)
 
 
-def make_games(count: int, seed: int) -> list[Score]:
+def make_games(count: int, seed: int) -> list[Record]:
     """Returns games, in turn of Attacker and of Defender, who each have White in every other one.
 
     Args:

@@ -9,20 +9,20 @@ from ml_collections import ConfigDict
 
 from configs.chess_style import get_config
 from jaxgan.control.chess.dataset import PARTS, TEST, TRAIN, VALID, divide, open_dataset
-from jaxgan.control.chess.games import Score, encode_games
+from jaxgan.control.chess.games import Record, encode_games
 from jaxgan.control.chess.scripted import ATTACKER, DEFENDER, make_games, worth
 from jaxgan.core.errors import UserError
 
 
 def random_games(sides, seed=0):
     """Random games of 6 moves between the players of each pair."""
-    scores, draws = [], random.Random(seed)
+    records, draws = [], random.Random(seed)
     for white, black in sides:
         board = chess.Board()
         for _ in range(6):
             board.push(draws.choice(list(board.legal_moves)))
-        scores.append(Score(white, black, board.move_stack))
-    return scores
+        records.append(Record(white, black, board.move_stack))
+    return records
 
 
 SIDES = [("Tal", "x"), ("x", "Tal"), ("Petrosian", "y"), ("y", "Petrosian")] * 15
@@ -56,16 +56,16 @@ def test_without_another_player_the_games_of_others_count_one_side_when_held_out
 
 
 def test_the_parts_are_disjoint_and_depend_on_the_moves_only():
-    scores = random_games(SIDES)
+    records = random_games(SIDES)
     part_of = {}
-    for order in (scores, scores[::-1]):
+    for order in (records, records[::-1]):
         games = encode_games([*order, *order])  # every game twice
-        assert len(games) == len(scores)
+        assert len(games) == len(records)
         found = divide(games, "Tal", "Petrosian", 0.25, 0.25)
         for part in PARTS:
             for game in np.unique(found.parts[part].games):
                 assert part_of.setdefault(games.digests[game], part) == part
-    shares = [list(part_of.values()).count(part) / len(scores) for part in (TRAIN, VALID, TEST)]
+    shares = [list(part_of.values()).count(part) / len(records) for part in (TRAIN, VALID, TEST)]
     np.testing.assert_allclose(shares, [0.5, 0.25, 0.25], atol=0.15)
 
 

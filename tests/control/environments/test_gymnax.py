@@ -1,4 +1,4 @@
-"""Environments of gymnax, whose place a small package with its interface takes here.
+"""Environments of gymnax, which a small module with the same interface replaces.
 
 gymnax requires jax < 0.12, so the tests do not need it; benchmarks/control_table.py trains in it.
 """
