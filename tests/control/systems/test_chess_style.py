@@ -146,9 +146,13 @@ def test_it_learns_to_rank_and_to_recognise_the_scripted_attacker(tmp_path):
     assert row["eval/ranking_accuracy"] > 0.55
     assert row["eval/style_auc_games"] > 0.8
 
+    evaluate = recipes.command(tmp_path, "evaluate")
+    for flag, value in {"data": "games", "scores": "stoi", "seed_index": 1}.items():
+        with pytest.raises(UserError, match=f"^--{flag}={value}: .*; leave --{flag} out"):
+            evaluate(tmp_path, "last", EvaluationRequest(**{flag: value}))
     output = tmp_path / "found"
     request = EvaluationRequest(output=str(output))
-    recipes.command(tmp_path, "evaluate")(tmp_path, "last", request)
+    evaluate(tmp_path, "last", request)
     summary = json.loads((output / SUMMARY).read_text())
     assert list(summary) == [
         *("count", "ranking_accuracy", "style_auc_games", "style_auc_later"),
