@@ -4,8 +4,6 @@ A record of the binary version is a label and the red, the green and the blue by
 """
 
 import io
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.core.data_files import existing_folder
 from jaxgan.core.errors import UserError
+from jaxgan.core.npz import read_arrays
 from jaxgan.images.data import pictures
 from jaxgan.images.data.dataset import Images, Opened
 
@@ -27,6 +26,8 @@ FOLDER = "cifar-10-batches-bin"
 TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST = ("test_batch.bin",)
 NPZ = ("train.npz", "test.npz")
+ARRAYS = ("jpeg", "offsets", "labels", "names")
+"""The arrays of an .npz file; see `read_npz`."""
 PICKLED = ("data_batch_1", "test_batch", "cifar-10-batches-py", "cifar-10-python.tar.gz")
 
 
@@ -101,16 +102,12 @@ def read_npz(path: Path) -> Images:
         UserError: the file is missing or damaged, or an array does not fit the others.
     """
     try:
-        # From memory, since np.load does not close a file that it cannot read.
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            packed, offsets, labels, names = (
-                file[name] for name in ("jpeg", "offsets", "labels", "names")
-            )
-    except KeyError as error:
-        raise UserError(f"{path} lacks an array ({error.args[0]})") from error
-    # A file with a single array is no context manager: TypeError.
-    except (OSError, ValueError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        found = read_arrays(path.read_bytes(), ARRAYS)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error})") from error
+    if missing := [name for name in ARRAYS if name not in found]:
+        raise UserError(f"{path} lacks an array ({', '.join(missing)})")
+    packed, offsets, labels, names = (found[name] for name in ARRAYS)
     count = labels.size
     if not count or labels.dtype.kind not in "iu" or not _fit(offsets, count, packed.size):
         raise UserError(f"{path} is damaged: its offsets do not fit its labels and pictures")

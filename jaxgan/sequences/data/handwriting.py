@@ -1,13 +1,13 @@
 """Files of handwriting: the points of a pen, and where they are known the texts that they write."""
 
 import itertools
-import zipfile
 from typing import NamedTuple
 
 import numpy as np
 from etils import epath
 
 from jaxgan.core.errors import UserError
+from jaxgan.core.npz import read_arrays
 
 WANTED = (
     "give an .npz file with points [N, 3] (the offset x and y, and 1 where the pen is lifted) and "
@@ -50,19 +50,16 @@ def read_strokes(path: epath.PathLike, key: str) -> list[Line]:
     if source.is_dir():
         raise UserError(f"{name} is a folder: {WANTED}")
     try:
-        with source.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            found = {array: arrays[array] for array in arrays.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError, AttributeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{name} cannot be read ({reason}): {WANTED}") from error
+        found = read_arrays(source.read_bytes(), ("points", "offsets", "split", "text"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{name} cannot be read ({error}): {WANTED}") from error
     for array in ("points", "offsets"):
         if array not in found:
             raise UserError(f"{name} has no array {array}: {WANTED}")
     points, offsets = found["points"], found["offsets"]
-    problem = _problem_of(points, offsets, found.get("split"), found.get("text"))
-    if problem:
-        raise UserError(f"{name}: {problem}; {WANTED}")
     split, texts = found.get("split"), found.get("text")
+    if problem := _problem_of(points, offsets, split, texts):
+        raise UserError(f"{name}: {problem}; {WANTED}")
     lines = []
     for number, (start, end) in enumerate(itertools.pairwise(offsets)):
         if end - start >= 2:

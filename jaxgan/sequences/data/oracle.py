@@ -6,7 +6,6 @@ an .npz file.
 
 import io
 import pickle
-import zipfile
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -17,6 +16,7 @@ from etils import epath
 
 from jaxgan.core.errors import UserError
 from jaxgan.core.importing import one_line
+from jaxgan.core.npz import read_arrays
 from jaxgan.core.state import PyTree
 from jaxgan.sequences.networks.language_model import LanguageModel
 
@@ -112,15 +112,11 @@ class _Arrays(pickle._Unpickler):
 
 
 def _read_npz(data: bytes) -> list[np.ndarray]:
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        missing = [name for name in ARRAYS if name not in arrays.files]
-        if missing:
-            raise zipfile.BadZipFile(f"it lacks {', '.join(missing)}")
-        # A compressed file may be a thousand times smaller than its arrays.
-        size = sum(arrays.zip.getinfo(f"{name}.npy").file_size for name in ARRAYS)
-        if size > LARGEST_BYTES:
-            raise zipfile.BadZipFile(f"its arrays take {size} bytes, more than {LARGEST_BYTES}")
-        return [arrays[name] for name in ARRAYS]
+    arrays = read_arrays(data, ARRAYS, LARGEST_BYTES)
+    missing = [name for name in ARRAYS if name not in arrays]
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    return [arrays[name] for name in ARRAYS]
 
 
 def _joined(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
