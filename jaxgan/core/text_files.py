@@ -1,10 +1,13 @@
-"""Reads text files that a user gives, in the encodings that editors and spreadsheets write."""
+"""Reads text files in the encodings that editors and spreadsheets write, and writes UTF-8."""
 
 import codecs
+import sys
+from pathlib import Path
 
 from etils import epath
 
 from jaxgan.core.errors import UserError
+from jaxgan.core.files import writable
 
 
 def read_text(path: epath.PathLike, key: str, content: str) -> str:
@@ -28,3 +31,22 @@ def read_text(path: epath.PathLike, key: str, content: str) -> str:
         raise UserError(
             f"{key}{path} cannot be read: it is not UTF-8 text (byte {error.start}); convert it"
         ) from error
+
+
+def write_text(output: str | Path | None, text: str) -> None:
+    """Writes a text to a file in UTF-8, whose folder it makes, or to standard output.
+
+    Args:
+        output: the file; None for standard output.
+        text: what to write.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    if output is None:
+        sys.stdout.write(text)
+        return
+    path = Path(output).expanduser()
+    with writable(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")

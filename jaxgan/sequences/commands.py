@@ -1,9 +1,7 @@
 """What sample.py and eval.py do with a trained generator of sequences."""
 
 import contextlib
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Protocol
 
 import jax
@@ -16,17 +14,11 @@ from jaxgan.core import config as configs
 from jaxgan.core import devices
 from jaxgan.core.command import NOTHING_TO_CONTINUE, ONE_SEED, refuse_flags
 from jaxgan.core.errors import UserError
-from jaxgan.core.files import absolute, check_same_data, writable
-from jaxgan.core.recipe import (
-    Declaration,
-    Evaluation,
-    EvaluationRequest,
-    Recipe,
-    SampleRequest,
-)
+from jaxgan.core.files import absolute, check_same_data
+from jaxgan.core.recipe import Declaration, Evaluation, EvaluationRequest, Recipe, SampleRequest
 from jaxgan.core.state import PyTree
-from jaxgan.reporting.summary import SUMMARY, destination
-from jaxgan.reporting.tables import or_none, write_json
+from jaxgan.core.text_files import write_text
+from jaxgan.reporting.summary import destination, report
 from jaxgan.sequences.data.corpora import Corpus, open_corpus
 from jaxgan.sequences.evaluation import sampler
 from jaxgan.sequences.lines import CLASSES, LineSampler
@@ -95,10 +87,7 @@ def sample(workdir: epath.PathLike, checkpoint: str, request: SampleRequest) -> 
     refuse_flags(NOTHING_TO_CONTINUE, **given)
     trained = sampler.load(workdir, checkpoint)
     lines = trained.lines(trained.draw(request.count, request.seed, temperature))
-    if request.output is None:
-        sys.stdout.write(_as_text(lines))
-    else:
-        _write(Path(request.output).expanduser(), lines)
+    write_text(request.output, _as_text(lines))
 
 
 def _evaluate(
@@ -124,23 +113,10 @@ def _evaluate(
         # Rounds start at 1, so no validation of the training has used this draw.
         samples = validation.draw(trained.params, 0)
         found = validation.measure(trained.params, samples).metrics
-    summary = {"count": len(samples)} | {
-        name.removeprefix("eval/"): or_none(value) for name, value in found.items()
-    }
-    place = destination(folder, request.output)
     if jax.process_index() == 0:
-        _write(place / SAMPLES, trained.lines(samples))
-        with writable(place):
-            write_json(place / SUMMARY, summary)
-        sys.stdout.write("".join(f"{name:<16}{value}\n" for name, value in summary.items()))
-        print(f"wrote {place / SAMPLES} and {place / SUMMARY}")
+        write_text(destination(folder, request.output) / SAMPLES, _as_text(trained.lines(samples)))
+    report(folder, request.output, len(samples), found)
 
 
 def _as_text(lines: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
-
-
-def _write(path: Path, lines: Sequence[str]) -> None:
-    with writable(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_as_text(lines), encoding="utf-8")

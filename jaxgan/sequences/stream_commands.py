@@ -1,6 +1,5 @@
 """What sample.py and eval.py do with a network that predicts text or handwriting."""
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,15 +15,17 @@ from jaxgan.core.command import ONE_SEED, refuse_flags
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute, check_same_data, writable
 from jaxgan.core.recipe import Declaration, EvaluationRequest, Recipe, SampleRequest
+from jaxgan.core.text_files import write_text
 from jaxgan.reporting.summary import destination, report
-from jaxgan.sequences.data.stream_corpora import TEXTS, Streams, open_streams, read_unit
+from jaxgan.sequences.commands import SAMPLES
+from jaxgan.sequences.data.stream_corpora import TEXTS, Streams, open_streams
 from jaxgan.sequences.evaluation.drawing import pixels, svg
 from jaxgan.sequences.evaluation.streams import StreamValidation
 from jaxgan.sequences.writer import MakeSampler, Writer, load_network
 
-TEXT_FILE, PAGE, POINTS = "samples.txt", "page", "samples.npz"
+PAGE, POINTS = "page", "samples.npz"
 SEPARATOR = "\n--------\n"
-"""Between samples of a text."""
+"""The lines between two samples of a text."""
 
 OpenValidation = Callable[[ConfigDict, Mesh, Streams], StreamValidation]
 
@@ -65,17 +66,12 @@ def _sample(writer: Writer, request: SampleRequest) -> None:
     if not writer.is_text and request.output is None:
         raise UserError("--output: name the folder that the pages are written to")
     samples = writer.draw(request)
-    if not writer.is_text:
-        place = Path(str(request.output)).expanduser()
-        write_pages(place, samples, read_unit(writer.folder))
-        print(f"wrote {len(samples)} lines of handwriting to {place}")
-    elif request.output is None:
-        sys.stdout.write(SEPARATOR.join(samples) + "\n")
-    else:
-        place = Path(request.output).expanduser()
-        with writable(place.parent):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(SEPARATOR.join(samples) + "\n", encoding="utf-8")
+    if writer.is_text:
+        write_text(request.output, SEPARATOR.join(samples) + "\n")
+        return
+    place = Path(str(request.output)).expanduser()
+    write_pages(place, samples, writer.unit)
+    print(f"wrote {len(samples)} lines of handwriting to {place}")
 
 
 def _evaluate(
@@ -93,7 +89,7 @@ def _evaluate(
     corpus = open_streams(config)
     check_same_data(folder, corpus.files)
     validation = open_validation(config, mesh, corpus)
-    params = devices.put_replicated(load_network(folder, checkpoint), mesh)
+    params = load_network(folder, checkpoint, mesh)
     # Rounds start at 1, so no validation of the training has used this draw.
     samples = validation.draw(params, 0)
     found = validation.measure(params, samples, corpus.test)
@@ -101,9 +97,7 @@ def _evaluate(
     if jax.process_index() == 0:
         if config.data.kind in TEXTS:
             texts = [validation.sampler.text_of(sample[1:]) for sample in samples]
-            with writable(place):
-                place.mkdir(parents=True, exist_ok=True)
-                (place / TEXT_FILE).write_text(SEPARATOR.join(texts) + "\n", encoding="utf-8")
+            write_text(place / SAMPLES, SEPARATOR.join(texts) + "\n")
         else:
             write_pages(place, samples, corpus.unit)
     report(folder, request.output, len(samples), found)

@@ -6,9 +6,11 @@ from typing import Any
 import jax
 import numpy as np
 from etils import epath
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
+from jaxgan.core import devices
 from jaxgan.core.arguments import check_positive, whole_number
 from jaxgan.core.command import refuse_flags
 from jaxgan.core.errors import UserError
@@ -18,7 +20,7 @@ from jaxgan.core.recipe import SampleRequest
 from jaxgan.core.state import PyTree
 from jaxgan.sequences.data import vocabulary as vocabularies
 from jaxgan.sequences.data.handwriting import read_strokes
-from jaxgan.sequences.data.stream_corpora import TEXTS, read_unit, to_item
+from jaxgan.sequences.data.stream_corpora import TEXTS, read_unit, to_values
 from jaxgan.sequences.data.streams import Item
 from jaxgan.sequences.data.vocabulary import Vocabulary
 from jaxgan.sequences.evaluation.streams import StreamSampler
@@ -36,16 +38,28 @@ class Writer:
 
     Attributes:
         is_text: whether it writes text; otherwise it is handwriting.
+        unit: how many units of the data an offset of 1 is; 1 for text.
     """
 
     def __init__(self, workdir: epath.PathLike, checkpoint: str, make_sampler: MakeSampler) -> None:
-        self.folder = absolute(workdir)
-        self._config = configs.read(self.folder)
-        self._sampler = make_sampler(self._config, vocabularies.read(self.folder))
-        self._params = load_network(self.folder, checkpoint)
+        folder = absolute(workdir)
+        self._config = configs.read(folder)
+        self._sampler = make_sampler(self._config, vocabularies.read(folder))
+        self._params = load_network(folder, checkpoint, devices.make_mesh())
         self.is_text = self._config.data.kind in TEXTS
+        self.unit = read_unit(folder)
 
-    def __call__(self, count: int, seed: int = 0, label: None = None, **settings: Any) -> list[Any]:
+    def __call__(
+        self,
+        count: int,
+        seed: int = 0,
+        label: None = None,
+        *,
+        text: str | None = None,
+        temperature: float | None = None,
+        prime: str | None = None,
+        bias: float | None = None,
+    ) -> list[Any]:
         """Returns what sample.py writes: `count` strings of text, or lines of handwriting.
 
         The same arguments give the same samples.
@@ -54,8 +68,10 @@ class Writer:
             count: how many, at least 1.
             seed: of the draw.
             label: must be None, since these networks know no classes.
-            settings: `text`, `temperature` of text, `prime` and `bias` of handwriting, as in
-                `SampleRequest`.
+            text: as in `SampleRequest`, like the rest.
+            temperature: of text.
+            prime: of handwriting.
+            bias: of handwriting.
 
         Returns:
             Strings, or float32 [n, 3] each: the offset x, y from the point before, in the units of
@@ -63,15 +79,19 @@ class Writer:
 
         Raises:
             UserError: an argument cannot be used; the message says why.
-            TypeError: there is no such argument.
         """
         count, seed = whole_number("count", count, 1), whole_number("seed", seed)
-        if settings.get("temperature") is not None:
-            check_positive("temperature", settings["temperature"])
-        found = self.draw(SampleRequest(count, seed, None, label=label, **settings))
+        if temperature is not None:
+            check_positive("temperature", temperature)
+        if bias:
+            check_positive("bias", bias)
+        request = SampleRequest(
+            count, seed, None, temperature, label, text=text, prime=prime, bias=bias
+        )
+        found = self.draw(request)
         if self.is_text:
             return found
-        scale = np.array([*[read_unit(self.folder)] * 2, 1], np.float32)
+        scale = np.array([self.unit, self.unit, 1], np.float32)
         return [sample * scale for sample in found]
 
     def draw(self, request: SampleRequest) -> list[Any]:
@@ -89,7 +109,7 @@ class Writer:
             setting = 1.0 if request.temperature is None else request.temperature
             start = self._sampler.start()
             if request.text:
-                start = Item(self._numbers(request.text) - 1)
+                start = Item(self._numbers(request.text, "--text") - 1)
             beginnings = [start] * request.count
         else:
             refuse_flags("handwriting has a --bias", temperature=request.temperature)
@@ -103,17 +123,17 @@ class Writer:
         first = 0 if request.text else 1
         return [self._sampler.text_of(sample[first:]) for sample in samples]
 
-    def _numbers(self, text: str) -> np.ndarray:
-        """Returns the numbers of the characters of --text, from 1: int32 [n].
+    def _numbers(self, text: str, flag: str) -> np.ndarray:
+        """Returns the numbers of the characters of a text, from 1: int32 [n].
 
         Raises:
-            UserError: the run has never seen one of them.
+            UserError: the run has never seen one of them; the message names the flag.
         """
         tokens = self._sampler.vocabulary.tokens
         unknown = sorted(set(text) - set(tokens))
         if unknown:
             raise UserError(
-                f"--text: the run has not learned the character {unknown[0]!r}; it knows "
+                f"{flag}: the run has not learned the character {unknown[0]!r}; it knows "
                 f"{''.join(tokens)!r}"
             )
         return np.array([tokens.index(character) + 1 for character in text], np.int32)
@@ -123,22 +143,24 @@ class Writer:
 
         With both, the window reads the text of the beginning and then that of the flag.
         """
-        wanted = self._numbers(request.text or "")
+        wanted = self._numbers(request.text or "", "--text")
         if request.text and not self._config.window:
             raise UserError(f"--text={request.text}: this network reads no text; leave --text out")
         beginnings = [self._sampler.start()]
         if request.prime:
-            unit = read_unit(self.folder)
             lines = read_strokes(request.prime, "--prime=")[: request.count]
             if self._config.window and not all(line.text for line in lines):
                 raise UserError(
                     f"--prime={request.prime}: its lines have no text, which the window reads"
                 )
-            beginnings = []
-            for line in lines:
-                text = line.text if self._config.window else ""
-                self._numbers(text)
-                beginnings.append(to_item(line.points, text, self._sampler.vocabulary, unit))
+            flag = f"--prime={request.prime}"
+            beginnings = [
+                Item(
+                    to_values(line.points, self.unit),
+                    self._numbers(line.text if self._config.window else "", flag),
+                )
+                for line in lines
+            ]
         if self._config.window and not request.text:
             raise UserError("--text: say what is to be written")
         beginnings = [
@@ -148,6 +170,6 @@ class Writer:
         return [beginnings[row % len(beginnings)] for row in range(request.count)]
 
 
-def load_network(folder: epath.Path, checkpoint: str) -> PyTree:
-    """Returns the parameters of a run's network as NumPy arrays."""
-    return load_players(folder, checkpoint)["network"].deployed
+def load_network(folder: epath.Path, checkpoint: str, mesh: Mesh) -> PyTree:
+    """Returns the parameters of a run's network, on the devices."""
+    return devices.put_replicated(load_players(folder, checkpoint)["network"].deployed, mesh)

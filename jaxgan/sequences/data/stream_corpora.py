@@ -160,10 +160,11 @@ def from_lines(lines: Sequence[Line], config: ConfigDict, name: str) -> Streams:
     data, random = config.data, np.random.default_rng(config.data.seed)
     parts = [line.split for line in lines]
     if None in parts:
-        order = random.permutation(len(lines))
         each = max(round(data.held_out_share * len(lines)), 1)
-        of_place = np.repeat([VALID, TEST, TRAIN], [each, each, max(len(lines) - 2 * each, 0)])
-        parts = [int(of_place[place]) for place in np.argsort(order)] if len(lines) > 2 else [0]
+        chosen = np.full(len(lines), TRAIN)
+        order = random.permutation(len(lines))
+        chosen[order[:each]], chosen[order[each : 2 * each]] = VALID, TEST
+        parts = chosen.tolist()
     points = [_without_grid(line.points, random) for line in lines]
     missing = [
         word
@@ -183,9 +184,9 @@ def from_lines(lines: Sequence[Line], config: ConfigDict, name: str) -> Streams:
         "characters",
         max(len(line.text) for line in lines) + 1,
     )
-    items = [
-        to_item(each, line.text, vocabulary, unit) for each, line in zip(points, lines, strict=True)
-    ]
+    numbers = {character: number for number, character in enumerate(vocabulary.tokens, 1)}
+    texts = [np.array([numbers[each] for each in line.text], np.int32) for line in lines]
+    items = [Item(to_values(each, unit), text) for each, text in zip(points, texts, strict=True)]
     train, valid, test = (
         [item for item, of_item in zip(items, parts, strict=True) if of_item == part]
         for part in (TRAIN, VALID, TEST)
@@ -198,23 +199,17 @@ def from_lines(lines: Sequence[Line], config: ConfigDict, name: str) -> Streams:
     return Streams(epoch, valid, test, vocabulary, unit, vocabulary.length - 1)
 
 
-def to_item(points: np.ndarray, text: str, vocabulary: Vocabulary, unit: float) -> Item:
-    """Returns a line of handwriting as a network reads it.
+def to_values(points: np.ndarray, unit: float) -> np.ndarray:
+    """Returns a line of handwriting as a network reads it, float32 [n, 3]: from a pen at rest.
 
     Args:
         points: [n, 3], in the units of the data.
-        text: what they write.
-        vocabulary: of the run.
         unit: how many units an offset of 1 is.
-
-    Raises:
-        ValueError: a character is not in the vocabulary.
     """
     values = np.array(points, np.float32)
     values[:, :2] /= unit
     values[0] = 0
-    numbers = [vocabulary.tokens.index(character) + 1 for character in text]
-    return Item(values, np.array(numbers, np.int32))
+    return values
 
 
 def _without_grid(points: np.ndarray, random: np.random.Generator) -> np.ndarray:

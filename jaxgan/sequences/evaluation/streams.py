@@ -144,12 +144,13 @@ class StreamValidation:
         """
         found = {f"eval/{self._head.measure}": self.nll(params, items) * self._head.scale}
         if isinstance(self._head, Characters):
-            shares = [
-                np.bincount(np.concatenate(values), minlength=self._head.size) / total
-                for values in ([sample[1:] for sample in samples], [item.values for item in items])
-                for total in [sum(map(len, values))]
-            ]
-            found["eval/total_variation"] = float(np.abs(shares[0] - shares[1]).sum() / 2)
+            drawn = np.concatenate([sample[1:] for sample in samples])
+            held_out = np.concatenate([item.values for item in items])
+            shares, others = (
+                np.bincount(values, minlength=self._head.size) / len(values)
+                for values in (drawn, held_out)
+            )
+            found["eval/total_variation"] = float(np.abs(shares - others).sum() / 2)
         return found
 
     def nll(self, params: PyTree, items: Sequence[Item]) -> float:

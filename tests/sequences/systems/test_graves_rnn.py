@@ -258,6 +258,11 @@ def test_handwriting_is_drawn_continued_and_evaluated(pen, tmp_path):
         np.testing.assert_allclose(
             after.points[1 : len(before.points)], before.points[1:], atol=1e-5
         )
+    np.savez(path, text=np.array(["cX"] * (len(arrays["offsets"]) - 1)), **arrays)
+    with pytest.raises(UserError, match=r"--prime=.*beginning\.npz: the run has not .* 'X'"):
+        jaxgan.load(pen)(1, text="oil", prime=str(path))
+    with pytest.raises(UserError, match=r"^bias=nan: "):
+        jaxgan.load(pen)(1, text="oil", bias=float("nan"))
     unread = SampleRequest(1, 0, str(tmp_path), text="oil", prime=str(tmp_path / "samples.npz"))
     with pytest.raises(UserError, match=r"--prime=.*samples\.npz: its lines have no text"):
         recipes.command(pen, "sample")(pen, "last", unread)
