@@ -160,9 +160,8 @@ def points(kind: str, budget: float) -> list[Row]:
         "steps_per_round": max(1, round(500 * budget)),
         "checkpoint.every": rounds,
     }
-    # The values of configs/gan.py:ring, for systems without a preset for points.
-    networks = {
-        **common,
+    # The values of configs/gan.py:ring, since EBGAN has no preset for points.
+    energy = {
         "batch_size": 256,
         "latent": 2,
         "generator.widths": (128, 128, 128),
@@ -170,10 +169,11 @@ def points(kind: str, budget: float) -> list[Row]:
         "generator_learning_rate": 1e-3,
         "discriminator_learning_rate": 1e-3,
         "average_decay": 0.0,
+        "discriminator.code": 8,
+        "margin": 0.5,
     }
     if kind == "ring":
-        networks |= {"data.ring.radius": 2 / 1.414, "data.ring.sd": 0.02 / 1.414}
-    energy = {**networks, "discriminator.code": 8, "margin": 0.5}
+        energy |= {"data.ring.radius": 2 / 1.414, "data.ring.sd": 0.02 / 1.414}
     gate = COVERED[:2]
 
     def row(name: str, preset: str, settings: Settings, gates: tuple[str, ...] = ()) -> Row:

@@ -41,7 +41,7 @@ SHOWN = 400
 MEASURED = (
     "this run is measured by the metrics of its validation on the held-out data of its training"
 )
-"""Why --data and --scores are refused."""
+"""The reason that these commands refuse --data and --scores."""
 GENERATOR = "generator"
 """The player that samples."""
 
@@ -77,8 +77,7 @@ def declare(
         folder = absolute(workdir)
         classes = described(folder)["classes"] if conditional else ()
         trained = _load(folder, checkpoint, seed_index, make_sample, conditional)
-        sampler = Sampler(trained.sample, trained.mesh)
-        return ArraySampler(lambda labels, seed: sampler(trained.player, labels, seed)(), classes)
+        return ArraySampler(trained.draw, classes)
 
     return Declaration(make, evaluate=evaluate, sample=sample, compare=compare, load=load)
 
@@ -141,12 +140,14 @@ class Trained(NamedTuple):
     Attributes:
         config: of its run.
         sample: draws from it.
+        sampler: the compiled program of `sample`.
         players: it and the others that were trained with it, on the devices.
         mesh: the devices.
     """
 
     config: ConfigDict
     sample: Sample
+    sampler: Sampler
     players: Players
     mesh: Mesh
 
@@ -154,6 +155,10 @@ class Trained(NamedTuple):
     def player(self) -> Player:
         """The generator itself."""
         return self.players[GENERATOR]
+
+    def draw(self, labels: np.ndarray, seed: int) -> np.ndarray:
+        """Returns samples: uint8 [n, H, W, C] or float32 [n, 2]."""
+        return self.sampler(self.player, labels, seed)()
 
 
 def _load(
@@ -183,12 +188,8 @@ def _load(
         sample = make_sample(config, found["shape"], *classes)
         label = jax.ShapeDtypeStruct((1,), np.int32)
         jax.eval_shape(sample, deployed[GENERATOR], jax.random.key(0), label)
-    return Trained(config, sample, devices.put_replicated(deployed, mesh), mesh)
-
-
-def _draw(trained: Trained, labels: np.ndarray, seed: int) -> np.ndarray:
-    """Returns samples of a trained generator: uint8 [n, H, W, C] or float32 [n, 2]."""
-    return Sampler(trained.sample, trained.mesh)(trained.player, labels, seed)()
+    players = devices.put_replicated(deployed, mesh)
+    return Trained(config, sample, Sampler(sample, mesh), players, mesh)
 
 
 def _sample(
@@ -218,7 +219,7 @@ def _sample(
     if request.interpolate is not None:
         _write_path(destination, trained, labels, request)
         return
-    samples = _draw(trained, labels, request.seed)
+    samples = trained.draw(labels, request.seed)
     _write(destination, samples, labels if conditional else None)
     print(f"wrote {request.count} samples to {destination}")
 
@@ -266,7 +267,7 @@ def _evaluate(
     seed = config.seed + request.seed_index + 1
     labels = every_class(config.validation.samples, len(valid.classes))
     trained = _load(folder, checkpoint, request.seed_index, make_sample, conditional)
-    samples = _draw(trained, labels, seed)
+    samples = trained.draw(labels, seed)
     found = metrics(samples, labels)[0] | metrics.duplicates(samples)
     if make_measure:
         found = make_measure(config, valid, trained.mesh)(trained.players)()[0] | found

@@ -127,28 +127,22 @@ class Reader:
         self._epochs = epochs
         self._sizes = rows, steps, characters
         self._ends = [0]  # how many chunks there are up to the start of each epoch
-        self._current: tuple[int, Sequence[Item], np.ndarray] | None = None
+        self._open(0)
 
     def read(self, number: int) -> Chunk:
         """Returns chunk `number`, from 0."""
+        while self._ends[-1] <= number:
+            self._open(len(self._ends) - 1)
         epoch = int(np.searchsorted(self._ends, number, "right")) - 1
-        if self._current is None or self._current[0] != epoch or self._ends[-1] <= number:
-            epoch = self._open(number)
-        assert self._current is not None
-        _, items, parts = self._current
+        if epoch != self._epoch:
+            self._open(epoch)
         _, steps, characters = self._sizes
-        return cut(items, parts[number - self._ends[epoch]], steps, characters)
+        return cut(self._items, self._parts[number - self._ends[epoch]], steps, characters)
 
-    def _open(self, number: int) -> int:
-        """Plans the epochs up to the one that holds chunk `number`, and returns that."""
-        epoch = max(int(np.searchsorted(self._ends, number, "right")) - 1, 0)
-        while True:
-            items = self._epochs(epoch)
-            rows, steps, _ = self._sizes
-            parts = plan([len(item.values) for item in items], rows, steps)
-            if epoch + 1 == len(self._ends):
-                self._ends.append(self._ends[-1] + len(parts))
-            self._current = epoch, items, parts
-            if number < self._ends[epoch + 1]:
-                return epoch
-            epoch += 1
+    def _open(self, epoch: int) -> None:
+        """Plans an epoch; those before it have been planned."""
+        rows, steps, _ = self._sizes
+        self._epoch, self._items = epoch, self._epochs(epoch)
+        self._parts = plan([len(item.values) for item in self._items], rows, steps)
+        if epoch + 1 == len(self._ends):
+            self._ends.append(self._ends[-1] + len(self._parts))

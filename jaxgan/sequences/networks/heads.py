@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +19,13 @@ class Characters:
 
     Attributes:
         size: V, different characters.
+        measure: the name of -log p in metrics.
+        scale: how many units of the measure a nat is.
     """
 
     size: int
-    measure: str = "bits_per_character"
-    scale: float = 1 / math.log(2)  # of a nat in the unit of the measure
+    measure: ClassVar[str] = "bits_per_character"
+    scale: ClassVar[float] = 1 / math.log(2)
 
     @property
     def outputs(self) -> int:
@@ -63,11 +66,13 @@ class PenPoints:
 
     Attributes:
         components: M.
+        measure: the name of -log p in metrics.
+        scale: how many units of the measure a nat is.
     """
 
     components: int
-    measure: str = "nll"
-    scale: float = 1.0
+    measure: ClassVar[str] = "nll"
+    scale: ClassVar[float] = 1.0
 
     @property
     def outputs(self) -> int:
@@ -121,7 +126,7 @@ class PenPoints:
 
 
 Head = Characters | PenPoints
-"""What the outputs of a network say; `measure` and `scale` give the name and the unit of -log p."""
+"""What the outputs of a network say."""
 
 
 def log_density(mixture: jax.Array, offsets: jax.Array) -> jax.Array:
