@@ -37,12 +37,13 @@ from jaxgan.sequences.data.streams import Item
 
 CONFIG = "graves_rnn.py"
 ORDERS = range(1, 8)
-"""Characters of an n-gram, the predicted one included."""
+"""The lengths of the n-grams, in characters, the predicted one included."""
 ITERATIONS = 60
-"""Of expectation maximisation."""
+"""The iterations of expectation maximisation."""
 MOST_FITTED = 30_000
-"""Offsets, drawn at random, that a mixture of several Gaussians is fitted to."""
+"""The most offsets, drawn at random, that a mixture of several Gaussians is fitted to."""
 SMALLEST_VARIANCE = 1e-4
+"""What is added to the variances of a component, so that it cannot shrink to a point."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -125,6 +126,8 @@ def cpu_seconds() -> float:
 def ngram_bits(corpus: Streams) -> dict[int, float]:
     """Returns the bits per held-out character of n-grams by their order.
 
+    Orders whose n-grams have no number in an int64 are left out.
+
     The probability of a character after a context h is (count(h c) + kinds(h) p(c after h without
     its first character)) / (count(h) + kinds(h)), where kinds(h) is how many different characters
     have followed h (Witten and Bell 1991).
@@ -132,11 +135,12 @@ def ngram_bits(corpus: Streams) -> dict[int, float]:
     size = len(corpus.vocabulary.tokens)
     tokens = joined(corpus.epochs(0)).astype(np.int64)
     held_out = joined(corpus.valid).astype(np.int64)
-    longest = max(ORDERS)
+    orders = [order for order in ORDERS if size**order < 2**63]  # `codes` are int64
+    longest = max(orders)
     learned, asked = codes(tokens, size, longest), codes(held_out, size, longest)
     probability = np.full(len(held_out) - longest + 1, 1 / size)
     found: dict[int, float] = {}
-    for order in ORDERS:
+    for order in orders:
         grams, counts = np.unique(learned[order], return_counts=True)
         contexts, places, kinds = np.unique(grams // size, return_inverse=True, return_counts=True)
         totals = np.bincount(places, counts)
