@@ -5,7 +5,7 @@ from jaxgan.core.errors import UserError
 from jaxgan.sequences.evaluation.sampler import Sampler
 
 CLASSES = "generators of sequences know no classes"
-"""Why these generators refuse a label."""
+"""The reason that these generators refuse a label."""
 
 
 class LineSampler:

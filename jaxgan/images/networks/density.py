@@ -12,7 +12,7 @@ from jaxgan.core.errors import UserError
 HELD_OUT = 1000
 """The most examples on which the bandwidth and the threshold are found, and at most half of all."""
 FACTORS = tuple(2 ** (-exponent / 2) for exponent in range(9))
-"""Of Scott's bandwidth, from 1 to 1/16."""
+"""What Scott's bandwidth may be multiplied by: 1 to 1/16."""
 
 
 class Density(NamedTuple):

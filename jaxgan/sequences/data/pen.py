@@ -6,11 +6,11 @@ import random
 import numpy as np
 
 SPACING = 0.16
-"""Between neighbouring points, in heights of a small letter."""
+"""The distance between neighbouring points, in heights of a small letter."""
 TREMBLE = 0.015
-"""Standard deviation of the error of each coordinate of a point, in the same unit."""
+"""The standard deviation of the error of each coordinate of a point, in the same unit."""
 GAP = 0.3
-"""Between two letters."""
+"""The distance between two letters, in the same unit."""
 Stroke = list[tuple[float, float]]
 
 
@@ -33,7 +33,7 @@ LETTERS: dict[str, tuple[float, list[Stroke]]] = {
     "u": (0.7, [[(0.0, 0.0), *_arc(0.35, 0.6, 0.35, 0.4, 180, 0), (0.7, 0.0), (0.7, 1.0)]]),
     "v": (0.7, [[(0.0, 0.0), (0.35, 1.0), (0.7, 0.0)]]),
 }
-"""Width and strokes of each letter; y grows downwards, from 0 to 1 in a small letter."""
+"""The width and the strokes of each letter; y grows downwards, from 0 to 1 in a small letter."""
 
 
 def make_lines(count: int, seed: int) -> list[tuple[np.ndarray, str]]:

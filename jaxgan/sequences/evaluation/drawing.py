@@ -6,10 +6,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 WIDTH = 1000
-"""Of a page, in pixels, at most."""
+"""The largest width of a page, in pixels."""
 MARGIN = 20
 LARGEST_SCALE = 12.0
-"""Pixels of an offset of 1, at most: a short line does not fill the page."""
+"""The most pixels of an offset of 1, so that a short line does not fill the page."""
 SMOOTHING = 2
 """How many times larger a bitmap is drawn than it is saved."""
 

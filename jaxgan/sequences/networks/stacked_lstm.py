@@ -81,15 +81,17 @@ class StackedLSTM(nn.Module):
             if below is not None:
                 x = x + below @ kernel("below_kernel", self.width)
             if self.components:
-                of_window = kernel("window_kernel", self.characters)
+                window_kernel = kernel("window_kernel", self.characters)
             if self.components and number == 0:
                 start = hidden, cell, state["position"], state["window"]
-                end, (below, window, passed) = self._read(start, x, recurrent, of_window, text)
+                end, (below, window, passed) = self._run_with_window(
+                    start, x, recurrent, window_kernel, text
+                )
                 *end_of_layer, after["position"], after["window"] = end
                 after["layers"].append(tuple(end_of_layer))
             else:
                 if window is not None:
-                    x = x + window @ of_window
+                    x = x + window @ window_kernel
                 start_of_layer = hidden[None], cell[None]
                 hiddens, (hidden, cell) = recur(
                     x[:, None], recurrent[None], start_of_layer, self.clip
@@ -101,12 +103,12 @@ class StackedLSTM(nn.Module):
         after["layers"] = tuple(after["layers"])
         return after, jnp.moveaxis(outputs, 0, 1), jnp.moveaxis(passed, 0, 1)
 
-    def _read(
+    def _run_with_window(
         self,
         start: tuple[jax.Array, ...],
         gates: jax.Array,
         recurrent: jax.Array,
-        of_window: jax.Array,
+        window_kernel: jax.Array,
         text: jax.Array,
     ) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
         """Runs the first layer, which moves the window and reads it at the next step.
@@ -115,7 +117,7 @@ class StackedLSTM(nn.Module):
             start: hidden state, cell, position and window.
             gates: [T, B, 4 H], without what the layer itself and the window add.
             recurrent: [H, 4 H].
-            of_window: [A, 4 H].
+            window_kernel: [A, 4 H].
             text: as in a call.
 
         Returns:
@@ -129,10 +131,10 @@ class StackedLSTM(nn.Module):
 
         def step(carry: tuple[jax.Array, ...], x: jax.Array) -> tuple[Any, Any]:
             hidden, cell, position, window = carry
-            x = clip_gradient(x + hidden @ recurrent + window @ of_window, self.clip)
+            x = clip_gradient(x + hidden @ recurrent + window @ window_kernel, self.clip)
             hidden, cell, _ = advance(x, cell)
             moves = hidden @ kernel + bias
-            position, window, passed = look(moves, position, characters, text)
+            position, window, passed = move_window(moves, position, characters, text)
             return (hidden, cell, position, window), (hidden, window, passed)
 
         return jax.lax.scan(step, start, gates)
@@ -153,10 +155,10 @@ class StackedLSTM(nn.Module):
         return found
 
 
-def look(
+def move_window(
     moves: jax.Array, position: jax.Array, characters: jax.Array, text: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Moves a soft window and returns what it sees (Graves 2013, equations 46 to 51).
+    """Returns a soft window after a move, and what it reads (Graves 2013, equations 46 to 51).
 
     Character u, counted from 1, has the weight sum_k alpha_k exp(-beta_k (position_k - u)^2).
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.sequences.networks.stacked_lstm import StackedLSTM, look
+from jaxgan.sequences.networks.stacked_lstm import StackedLSTM, move_window
 
 TEXT = np.array([[2, 1, 3], [1, 2, 0]], np.int32)
 
@@ -106,7 +106,7 @@ def test_weights_of_the_window_by_hand_and_when_it_has_passed_the_text():
     characters = jax.nn.one_hot(TEXT - 1, 3)
     alpha, beta = 0.5, 2.0
     moves = np.log([[alpha, beta, 1.25], [alpha, beta, 3.25]])
-    position, window, passed = look(
+    position, window, passed = move_window(
         jnp.asarray(moves, jnp.float32), jnp.zeros((2, 1)), characters, TEXT
     )
     np.testing.assert_allclose(position[:, 0], [1.25, 3.25], rtol=1e-6)
