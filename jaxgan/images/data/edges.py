@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 
 THRESHOLD = 0.25
-"""Of the slope, as a share of the steepest step that an image can have. Chosen on Fashion-MNIST: a
-quarter of its pixels are edges."""
+"""The least slope of an edge, as a share of the steepest step that an image can have. Chosen on
+Fashion-MNIST: a quarter of its pixels are edges."""
 DARK, LIGHT = -1.0, 1.0
 
 

@@ -13,7 +13,7 @@ from jaxgan.images.data.dataset import Images
 STREAM = 5
 """Part of the seed, so that backgrounds are independent of the digits."""
 BRIGHTNESS = (0.2, 0.9)
-"""Of a channel of a background, chosen by eye: coloured, and never as bright as a digit."""
+"""The range of a channel of a background, chosen by eye: coloured, but darker than any digit."""
 WHITE = 255
 
 

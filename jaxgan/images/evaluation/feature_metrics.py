@@ -25,7 +25,7 @@ from jaxgan.images.evaluation.trained_classifier import Answers, load_classifier
 COMPARED = 2500
 """The most images, real and generated, of which every pair is compared; a second of a CPU."""
 SPLITS = 10
-"""Of the classifier score, as in Salimans et al. 2016."""
+"""The parts that samples are split into for the classifier score (Salimans et al. 2016)."""
 LEAST_SHARE = 0.3
 """A class is covered if it has this share of the samples that it has if all are equally likely."""
 

@@ -23,11 +23,11 @@ Encode = Callable[[np.ndarray], np.ndarray]
 """Images, uint8 [n, H, W, C] -> their features, float [n, d]."""
 
 NEAREST = 10
-"""Of the gallery, that count for the precision."""
+"""The images of the gallery that count for the precision of a query: the nearest ones."""
 QUERIES, GALLERY = 1000, 8000
 """The most held-out images that become queries, and the most others of the gallery."""
 COMPONENTS = 64
-"""Of the principal component analysis."""
+"""The components that the principal component analysis keeps."""
 DISTORTIONS: Mapping[str, tuple[float, ...]] = {
     "shift": (1, 2, 3, 4),  # pixels to the right
     "rotation": (5, 10, 20, 30),  # degrees
