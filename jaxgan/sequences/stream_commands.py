@@ -89,7 +89,7 @@ def _evaluate(
     corpus = open_streams(config)
     check_same_data(folder, corpus.files)
     validation = open_validation(config, mesh, corpus)
-    params = load_network(folder, checkpoint, mesh)
+    params = load_network(folder, checkpoint, mesh, validation.sampler)
     # Rounds start at 1, so no validation of the training has used this draw.
     samples = validation.draw(params, 0)
     found = validation.measure(params, samples, corpus.test)

@@ -44,8 +44,9 @@ class Writer:
     def __init__(self, workdir: epath.PathLike, checkpoint: str, make_sampler: MakeSampler) -> None:
         folder = absolute(workdir)
         self._config = configs.read(folder)
-        self._sampler = make_sampler(self._config, vocabularies.read(folder))
-        self._params = load_network(folder, checkpoint, devices.make_mesh())
+        with configs.fits(folder):
+            self._sampler = make_sampler(self._config, vocabularies.read(folder))
+        self._params = load_network(folder, checkpoint, devices.make_mesh(), self._sampler)
         self.is_text = self._config.data.kind in TEXTS
         self.unit = read_unit(folder)
 
@@ -170,6 +171,14 @@ class Writer:
         return [beginnings[row % len(beginnings)] for row in range(request.count)]
 
 
-def load_network(folder: epath.Path, checkpoint: str, mesh: Mesh) -> PyTree:
-    """Returns the parameters of a run's network, on the devices."""
-    return devices.put_replicated(load_players(folder, checkpoint)["network"].deployed, mesh)
+def load_network(folder: epath.Path, checkpoint: str, mesh: Mesh, sampler: StreamSampler) -> PyTree:
+    """Returns the parameters of a run's network, on the devices.
+
+    Raises:
+        UserError: there is no such checkpoint, or its network is not the one that the run's config
+            describes and the sampler draws from.
+    """
+    params = load_players(folder, checkpoint)["network"].deployed
+    with configs.fits(folder):
+        sampler.check(params)
+    return devices.put_replicated(params, mesh)

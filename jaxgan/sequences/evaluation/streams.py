@@ -37,6 +37,12 @@ class StreamSampler:
         draw = functools.partial(continue_values, network=network, head=head)
         self._draw = jax.jit(draw, static_argnames="steps")
 
+    def check(self, params: PyTree) -> None:
+        """Raises an error of flax's unless parameters have the shapes of the network's."""
+        state = self.network.initial_state(1)
+        values, text = jnp.zeros((1, 1, self.head.reads)), jnp.zeros((1, 1), jnp.int32)
+        jax.eval_shape(with_params(self.network, params), state, values, text)
+
     def draw(
         self,
         params: PyTree,

@@ -5,6 +5,7 @@ import functools
 import importlib.util
 import json
 import math
+import shutil
 from pathlib import Path
 
 import jax
@@ -296,6 +297,19 @@ def test_flags_of_sample_that_cannot_be_used_are_refused(request, tmp_path, run,
         sample(workdir, "last", SampleRequest(**given))
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
+
+
+def test_a_config_that_was_changed_after_training_is_named(pen, tmp_path):
+    folder = shutil.copytree(pen, tmp_path / "run")
+    config = configs.read(folder)
+    config.width += 1
+    configs.write(config, folder)
+    message = r"config\.json does not describe the networks"
+    with pytest.raises(UserError, match=message) as error:
+        jaxgan.load(folder)
+    assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match=message):
+        recipes.command(folder, "evaluate")(folder, "last", EvaluationRequest())
 
 
 @pytest.mark.parametrize(
