@@ -16,7 +16,7 @@ from jaxgan.core.rounds import Draw, StepRecipe
 from jaxgan.core.state import RunState
 from jaxgan.core.steps import Step
 from jaxgan.images.data.batches import LABELLED_STREAM, Resident, gather, place, schedule
-from jaxgan.images.data.dataset import Images, digests
+from jaxgan.images.data.dataset import DATA, Images, digests
 from jaxgan.images.data.opening import open_data
 from jaxgan.images.evaluation.validation import (
     Evaluate,
@@ -190,17 +190,19 @@ class Training:
             with_labels = devices.put_sharded(of_seeds(of_labelled), mesh)
             return Draw(list(map(Rows, batches, with_labels)), amounts)
 
-        files = {"data.json": digests(self.train, self.valid)}
-        evaluates = [evaluate] * len(numbers)
+        files = {DATA: digests(self.train, self.valid)}
         if sample:
             of_samples = SampleMetrics(config, self.train, self.valid, mesh, conditional)
             classes, sampler = len(self.valid.classes), Sampler(sample, mesh)
-            for place, seed in enumerate(numbers):
-                validation = Validation(config, classes, sampler, of_samples, seed)
-                evaluates[place] = both(evaluate, validation) if evaluate else validation
+            each: list[Evaluate] = [
+                Validation(config, classes, sampler, of_samples, seed) for seed in numbers
+            ]
+            if evaluate:
+                each = [both(evaluate, validation) for validation in each]
             files.update(of_samples.files)
-        each = [found for found in evaluates if found]
-        if not each:
+        elif evaluate:
+            each = [evaluate] * len(numbers)
+        else:
             raise ValueError("give `sample`, `evaluate`, or both")
         if several:
             init = seeds.stacked_init(init, config.seed, config.seeds)
