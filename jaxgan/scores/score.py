@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxgan.core.errors import UserError
+from jaxgan.core.importing import one_line
 
 Measure = Callable[[np.ndarray, np.ndarray, int], float]
 """(reference float64 [n], estimate float64 [n], sample rate in Hz) -> raw score."""
@@ -83,13 +84,19 @@ class Score:
         return raw if math.isfinite(raw) else math.nan
 
     def words(self, estimate: np.ndarray, sample_rate: int) -> str:
-        """Returns `text` of an estimate, int16 or floating [n]; "" if there is none."""
+        """Returns `text` of an estimate, int16 or floating [n]; "" if there is none.
+
+        If `text` raises an error, the result says so: a server that does not answer must not end
+        the training that shows its words.
+        """
         if self.text is None:
             return ""
         try:
             return self.text(as_waveform(estimate), sample_rate)
         except Unscorable as reason:
             return f"no description: {reason}"
+        except Exception as error:
+            return f"no description: {one_line(error)}"
 
     def normalise(self, raw: Any) -> Any:
         """Returns raw scores mapped for training: best is about 1, worst about 0; NaN stays NaN.

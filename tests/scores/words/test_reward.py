@@ -7,9 +7,10 @@ import multiprocessing
 import numpy as np
 import pytest
 
-from jaxgan.scores import Unscorable, get
+from jaxgan.scores import Score, Unscorable, get
 from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.words import TextReward, texts
+from jaxgan.scores.words.endpoint import EndpointError
 from jaxgan.scores.words.lexicon import rate
 from tests.scores.words.test_properties import RATE, noise, voice
 
@@ -55,6 +56,16 @@ def test_a_pair_that_cannot_be_described_has_no_score():
     short = voice()[4000:6000]
     assert math.isnan(score(short, short, RATE))
     assert score.words(short, RATE) == "no description: shorter than half a second"
+
+
+def test_an_error_of_a_description_is_shown_in_its_place():
+    def describe(samples, sample_rate):
+        raise EndpointError("http://localhost: no description (503 busy)")
+
+    reward = TextReward(describe)
+    score = Score("mine", reward, 1.0, 5.0, True, text=reward.text)
+    expected = "no description: EndpointError: http://localhost: no description (503 busy)"
+    assert score.words(voice(), RATE) == expected
 
 
 def test_a_slow_description_is_made_once():
