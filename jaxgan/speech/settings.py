@@ -28,19 +28,23 @@ RANGES: dict[str, tuple[float, float]] = {
     "front_end.hop": (1, HOP),
 }
 """The lowest and the highest allowed value of a key."""
+ADAM_RANGES: dict[str, tuple[float, float]] = {
+    **RANGES,
+    "adam_b1": (0, 0.99999),
+    "adam_b2": (0, 0.99999),
+    "gradient_clip": (0, math.inf),
+    "learning_rate_decay": (0, math.inf),
+}
+"""The same for a system that is trained by Adam."""
 MASK_CHOICES: dict[str, tuple[Any, ...]] = {**CHOICES, "feature": ("linear", "log1p")}
 """The same for a system whose generator is a mask network."""
 MASK_RANGES: dict[str, tuple[float, float]] = {
-    **RANGES,
+    **ADAM_RANGES,
     "generator.layers": (1, math.inf),
     "generator.width": (1, math.inf),
     "generator.dense": (1, math.inf),
     "generator.dropout": (0, 0.99),
     "generator.floor": (0, 1),
-    "adam_b1": (0, 0.99999),
-    "adam_b2": (0, 0.99999),
-    "gradient_clip": (0, math.inf),
-    "learning_rate_decay": (0, math.inf),
 }
 """The same for a system whose generator is a mask network, trained by Adam."""
 MAY_CHANGE = ("scoring.workers", "scoring.deadline_seconds")

@@ -55,7 +55,7 @@ from jaxgan.speech.networks.audiovisual import (
 from jaxgan.speech.networks.denoiser import Denoiser
 from jaxgan.speech.networks.masking import as_float, as_int16
 from jaxgan.speech.networks.optimizers import adam
-from jaxgan.speech.settings import CHOICES, RANGES, check
+from jaxgan.speech.settings import ADAM_RANGES, CHOICES, check
 from jaxgan.speech.training import Training, open_training
 
 RIGHT, NONE, OTHER = 0, 1, 2
@@ -244,9 +244,18 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     Raises:
         UserError: a setting, the score or the data cannot be used; the message says which.
     """
-    check(config, CHOICES, {**RANGES, "video_dropout": (0, 1), "video_freeze": (0, 1)})
-    if FRAME_SAMPLES % config.generator.stride:
-        raise UserError(f"config.generator.stride={config.generator.stride}: must divide 640")
+    ranges = {
+        "video_dropout": (0, 1),
+        "video_freeze": (0, 1),
+        "generator.stride": (1, FRAME_SAMPLES),
+        "generator.kernel": (1, math.inf),
+    }
+    check(config, CHOICES, {**ADAM_RANGES, **ranges})
+    stride, kernel = config.generator.stride, config.generator.kernel
+    if FRAME_SAMPLES % stride:
+        raise UserError(f"config.generator.stride={stride}: must divide {FRAME_SAMPLES}")
+    if kernel % 2 == 0:
+        raise UserError(f"config.generator.kernel={kernel}: must be odd")
     if config.video_dropout + config.video_freeze > 1:
         raise UserError("config.video_dropout and config.video_freeze: their sum exceeds 1")
     system = System(

@@ -154,6 +154,9 @@ def test_validation_compares_right_missing_and_wrong_videos():
     [
         ({"data.kind": "demo"}, "config.data.kind=demo: has no videos"),
         ({"generator.stride": 48}, "config.generator.stride=48: must divide 640"),
+        ({"generator.stride": 0}, "config.generator.stride=0: must be from 1 to 640"),
+        ({"generator.kernel": 4}, "config.generator.kernel=4: must be odd"),
+        ({"adam_b1": 1.5}, "config.adam_b1=1.5: must be from 0 to 0.99999"),
         ({"video_dropout": 0.7, "video_freeze": 0.4}, "their sum exceeds 1"),
         ({"video.height": 16}, "has height 16 and width 32, but the videos have 24 and 32"),
         ({"data.resident_megabytes": 0}, "the videos need 1 on every device"),
