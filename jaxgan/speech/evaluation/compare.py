@@ -65,6 +65,7 @@ TRAINING_DATA = (
     "data.strict",
     "data.demo.train",
     "data.demo.test",
+    "data.talking.train",
 )
 """The keys of config.data that do not change what is validated."""
 LONGEST_SECONDS = 8
@@ -110,6 +111,7 @@ def compare(
         UserError: a folder, a checkpoint, data or a score that cannot be used.
     """
     names = system_names(workdirs, NOISY)
+    systems = dict(zip(names, trained, strict=True))
     paths = compared_scores(scores)
     place = Path(output or f"compare-{Path(data).resolve().name if data else 'valid'}")
     columns: dict[str, Columns] = {}
@@ -121,7 +123,7 @@ def compare(
             for file, content in left_out.files().items():
                 (place / file).write_bytes(content)
             pool.wait_until_ready()
-            for name, system in zip(names, trained, strict=True):
+            for name, system in systems.items():
                 folder = place / "enhanced" / name
                 noisy = columns.get(NOISY)
                 results = enhance_and_score(system, corpus, paths, pool, folder, noisy)
@@ -138,7 +140,7 @@ def compare(
     title = f"{', '.join(names)} on {data or f'the validation data of {names[0]}'}"
     show(means_table(comparison, f"{title}, at {SAMPLE_RATE} Hz"))
     lines = warnings(comparison.differences)
-    lines += validation_warnings({n: one.config for n, one in zip(names, trained, strict=True)})
+    lines += validation_warnings({name: system.config for name, system in systems.items()})
     for line in lines:
         print_line(f"warning: {line}")
     seconds = corpus.lengths / SAMPLE_RATE
@@ -151,7 +153,7 @@ def compare(
             trained[0].front_end,
             place / "enhanced",
         ),
-        dict(zip(names, trained, strict=True)),
+        systems,
         dict(zip(names, workdirs, strict=True)),
     )
     introduction = f"{len(corpus)} utterances, {seconds.sum():.0f} s, scored at {SAMPLE_RATE} Hz."

@@ -36,6 +36,7 @@ LABELS = {
     "dnsmos_bak": "DNSMOS background (MOS)",
     "dnsmos_ovr": "DNSMOS overall (MOS)",
     "dnsmos_p808": "DNSMOS P.808 (MOS)",
+    "words": "Rating of a description in words (1 to 5)",
 }
 """The built-in scores as figures name them, with their units."""
 

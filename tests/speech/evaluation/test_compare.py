@@ -125,7 +125,11 @@ def test_a_gain_beside_a_loss_calls_for_listening():
 def test_runs_that_were_validated_on_other_data_are_named():
     one, two, three = (
         tiny_config(*overrides)
-        for overrides in ((), ("data.buckets=2", "seed=1"), ("data.seed=1", "data.kind=pairs"))
+        for overrides in (
+            (),
+            ("data.buckets=2", "data.talking.train=9", "seed=1"),
+            ("data.seed=1", "data.kind=pairs"),
+        )
     )
     assert compare.validation_warnings({"one": one, "two": two}) == []
     [line] = compare.validation_warnings({"one": one, "two": two, "three": three})
