@@ -24,6 +24,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config = run_settings("avse")
     config.score = "si_sdr"  # what G learns; with the right video, it decides which is the best
     config.scoring.where = "device"
+    config.validation.scores = ("stoi", "si_sdr")  # si_sdr also if config.score is another one
     config.data.kind = "talking"
     # The range of AVSEC-4, the fourth Audio-Visual Speech Enhancement Challenge.
     config.data.snrs = (-18.0, -12.0, -6.0, 0.0, 6.55)

@@ -7,9 +7,10 @@ One round:
        "SDR - half-baked or well done?", 2019). For some utterances there is no video, and for some
        it freezes at a random frame, so that a missing video makes G worse instead of breaking it
 
-Every validation measures the SI-SDR with the right video, without any, and with the video of the
-other talker. With the latter, G should keep the other talker: `of_other_si_sdr` is the SI-SDR of
-what it returns then, relative to all that is not the target.
+The scores of a validation are those with the right video. Every validation also measures the SI-SDR
+without video, and with the video of the other talker. With the latter, G should keep the other
+talker: `of_other_si_sdr` is the SI-SDR of what it returns then, relative to all that is not the
+target.
 """
 
 import dataclasses
@@ -150,16 +151,31 @@ def enhance(
     return as_int16(separate(network, params, noisy, batch.lengths, frames, seen))
 
 
-def ratios(batch: Batch, enhanced: jax.Array, *, si_sdr: DeviceScore) -> tuple[jax.Array, ...]:
-    """Returns the SI-SDR of int16 [B, T] relative to the target and to the rest, each [B]."""
-    clean, noisy = as_float(batch.clean), as_float(batch.noisy)
-    estimate = as_float(enhanced)
-    references = clean, noisy - clean
-    target, rest = (si_sdr(reference, estimate, batch.lengths) for reference in references)
-    return target, rest
+def ratios(
+    batch: Batch, unseen: jax.Array, other: jax.Array, *, si_sdr: DeviceScore
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns SI-SDRs in dB, NaN for a row without one.
+
+    Args:
+        batch: the utterances.
+        unseen: int16 [B, T], enhanced without video.
+        other: int16 [B, T], enhanced with the other talker's video.
+        si_sdr: computes the SI-SDR of a batch.
+
+    Returns:
+        The SI-SDR of `unseen` and of `other` relative to the target, and that of `other` relative
+        to all that is not the target: float32 [B] each.
+    """
+    clean = as_float(batch.clean)
+    rest = as_float(batch.noisy) - clean
+    pairs = (clean, unseen), (clean, other), (rest, other)
+    of_unseen, of_other, of_rest = (
+        si_sdr(reference, as_float(estimate), batch.lengths) for reference, estimate in pairs
+    )
+    return of_unseen, of_other, of_rest
 
 
-class Watcher:
+class VideoValidation:
     """Validates G with the right video, without video, and with the other talker's.
 
     Args:
@@ -172,7 +188,8 @@ class Watcher:
         self._videos = [place_videos(corpus, training.mesh) for corpus in training.valid]
         self._enhance = training.by_rows(functools.partial(enhance, network=system.network))
         self._ratios = training.by_rows(functools.partial(ratios, si_sdr=system.si_sdr))
-        self._shown = devices.put_replicated([np.int32(n) for n in range(3)], training.mesh)
+        shown = [np.int32(number) for number in (RIGHT, NONE, OTHER)]
+        self._shown = devices.put_replicated(shown, training.mesh)
 
     def __call__(self, run_state: RunState, number: int) -> Callable[[], Evaluation]:
         """Starts a validation; see `Recipe.evaluate`.
@@ -184,25 +201,18 @@ class Watcher:
         of_scores = training.validate(self._enhance, inputs, number)
         found = []
         for batch, _ in training.valid_loaders[0].all():
-            row = []
-            for shown in self._shown:
-                enhanced = self._enhance((params, self._videos[0], shown), batch)
-                row.append(self._ratios(batch, enhanced))
-            found.append(row)
+            unseen, other = (
+                self._enhance((params, self._videos[0], self._shown[shown]), batch)
+                for shown in (NONE, OTHER)
+            )
+            found.append(self._ratios(batch, unseen, other))
 
         def wait() -> Evaluation:
             evaluation = of_scores()
-            # [batches][shown][target or rest] of [B], as [shown, target or rest, utterances].
-            values = np.concatenate([np.array(row) for row in training.fetch(found)], -1)
-            means = np.nanmean(values, -1)
-            metrics = {
-                "si_sdr": means[RIGHT, 0],
-                "si_sdr_no_video": means[NONE, 0],
-                "si_sdr_other_video": means[OTHER, 0],
-                "of_other_si_sdr": means[OTHER, 1],
-            }
-            plain = {name: float(value) for name, value in metrics.items()}
-            return dataclasses.replace(evaluation, metrics={**evaluation.metrics, **plain})
+            names = ("si_sdr_no_video", "si_sdr_other_video", "of_other_si_sdr")
+            values = np.concatenate(training.fetch(found), axis=-1)
+            means = dict(zip(names, np.nanmean(values, axis=-1).tolist(), strict=True))
+            return dataclasses.replace(evaluation, metrics={**evaluation.metrics, **means})
 
         return wait
 
@@ -273,7 +283,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
             step=functools.partial(step, system=system),
             moves=("generator",),
             shared=(place_videos(training.corpus, mesh),),
-            evaluate=Watcher(training, system),
+            evaluate=VideoValidation(training, system),
         )
 
 
