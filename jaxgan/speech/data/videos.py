@@ -5,6 +5,7 @@ samples from 640 n up to, but without, 640 (n + 1).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,11 @@ from flax import struct
 
 FRAME_SAMPLES = 640
 """The samples that one frame lasts: 25 frames a second at 16000 Hz."""
+
+
+def count_frames(samples: Any) -> Any:
+    """Returns the number of frames that show this many samples, an int or an array of ints."""
+    return -(-samples // FRAME_SAMPLES)
 
 
 @dataclass(frozen=True, eq=False)

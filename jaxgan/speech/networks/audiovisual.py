@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from jaxgan.core.state import PyTree
-from jaxgan.speech.data.videos import FRAME_SAMPLES
+from jaxgan.speech.data.videos import FRAME_SAMPLES, count_frames
 from jaxgan.speech.networks.denoiser import Denoiser
 from jaxgan.speech.networks.stft import FrontEnd
 
@@ -199,7 +199,7 @@ class Separator(nn.Module):
 
         count = jnp.where(lengths > 0, -(-lengths // stride) + 1, 0)
         valid = (jnp.arange(code.shape[1]) < count[:, None])[..., None]
-        shown = jnp.arange(frames.shape[1]) < -(-lengths // FRAME_SAMPLES)[:, None]
+        shown = jnp.arange(frames.shape[1]) < count_frames(lengths)[:, None]
         vision = Vision(self.visual_channels, self.visual_blocks, self.kernel, self.dtype)(
             frames, seen, shown
         )
@@ -235,26 +235,29 @@ class AudioVisual:
     """The static part of an audio-visual enhancer.
 
     Attributes:
-        front_end: the sample rate; its frames only serve to show spectrograms.
         separator: the network.
         height: of the video in pixels.
         width: likewise.
     """
 
-    front_end: FrontEnd
     separator: Separator
     height: int
     width: int
 
 
 def make_audiovisual(config: ConfigDict) -> AudioVisual:
-    """Builds the enhancer from the keys front_end, generator, video and dtype of a config."""
+    """Builds the enhancer from the keys generator, video and dtype of a config."""
     return AudioVisual(
-        front_end=FrontEnd(**config.front_end),
         separator=Separator(**config.generator, dtype=jnp.dtype(config.dtype)),
         height=config.video.height,
         width=config.video.width,
     )
+
+
+def init_separator(network: AudioVisual, key: jax.Array) -> PyTree:
+    """Returns the initial variables of the network."""
+    mixture, lengths = jnp.zeros((1, FRAME_SAMPLES)), jnp.ones((1,), jnp.int32)
+    return network.separator.init(key, mixture, lengths, *no_video(network, *mixture.shape))
 
 
 def separate(
@@ -274,7 +277,7 @@ def separate(
 
 def no_video(network: AudioVisual, rows: int, samples: int) -> tuple[jax.Array, jax.Array]:
     """Returns the frames and the flags of a batch [rows, samples] without video."""
-    frames = -(-samples // FRAME_SAMPLES)
+    frames = count_frames(samples)
     shape = (rows, frames, network.height, network.width)
     return jnp.zeros(shape, jnp.uint8), jnp.zeros((rows, frames), bool)
 
@@ -286,4 +289,5 @@ def make_denoiser(config: ConfigDict) -> Denoiser:
     def enhance(params: PyTree, noisy: jax.Array, lengths: jax.Array) -> jax.Array:
         return separate(network, params, noisy, lengths, *no_video(network, *noisy.shape))
 
-    return Denoiser(network.front_end, enhance)
+    # The network has no STFT; the frames only serve to show spectrograms.
+    return Denoiser(FrontEnd(**config.front_end), enhance)

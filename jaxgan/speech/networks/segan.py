@@ -143,22 +143,19 @@ class Waveforms:
     """The static part of an enhancer that works on waveforms.
 
     Attributes:
-        front_end: the sample rate; its frames only serve to show spectrograms.
         generator: the network.
         window: the number of samples in its input.
         pre_emphasis: the share of the previous sample that is subtracted from each one.
     """
 
-    front_end: FrontEnd
     generator: WaveGenerator
     window: int
     pre_emphasis: float
 
 
 def make_waveforms(config: ConfigDict) -> Waveforms:
-    """Builds the enhancer from the keys front_end, generator, window, pre_emphasis and dtype."""
+    """Builds the enhancer from the keys generator, window, pre_emphasis and dtype of a config."""
     return Waveforms(
-        front_end=FrontEnd(**config.front_end),
         generator=WaveGenerator(**config.generator, dtype=jnp.dtype(config.dtype)),
         window=config.window,
         pre_emphasis=config.pre_emphasis,
@@ -227,4 +224,5 @@ def enhance(
 def make_denoiser(config: ConfigDict) -> Denoiser:
     """Returns the enhancer of a config whose generator maps waveforms to waveforms."""
     waveforms = make_waveforms(config)
-    return Denoiser(waveforms.front_end, functools.partial(enhance, waveforms))
+    # The network has no STFT; the frames only serve to show spectrograms.
+    return Denoiser(FrontEnd(**config.front_end), functools.partial(enhance, waveforms))

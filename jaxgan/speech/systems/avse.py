@@ -45,12 +45,12 @@ from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch
 from jaxgan.speech.data.corpora import Corpus
 from jaxgan.speech.data.corpus import PairCorpus
-from jaxgan.speech.data.videos import FRAME_SAMPLES, VideoArrays, gather
+from jaxgan.speech.data.videos import FRAME_SAMPLES, VideoArrays, count_frames, gather
 from jaxgan.speech.networks.audiovisual import (
     AudioVisual,
+    init_separator,
     make_audiovisual,
     make_denoiser,
-    no_video,
     separate,
 )
 from jaxgan.speech.networks.denoiser import Denoiser
@@ -87,17 +87,9 @@ class System:
 def init(key: jax.Array, *, system: System) -> RunState:
     """Returns the state before the first update."""
     generator_key, run_key = jax.random.split(key)
-    mixture, lengths = jnp.zeros((1, FRAME_SAMPLES)), jnp.ones((1,), jnp.int32)
-    nothing = no_video(system.network, 1, FRAME_SAMPLES)
-    variables = system.network.separator.init(generator_key, mixture, lengths, *nothing)
-    averaged = system.average_decay > 0
-    player = make_player(variables, system.optimizer, averaged)
+    variables = init_separator(system.network, generator_key)
+    player = make_player(variables, system.optimizer, averaged=system.average_decay > 0)
     return make_run_state(run_key, {"generator": player})
-
-
-def frames_of(batch: Batch) -> int:
-    """Returns how many frames the longest utterance that fits into a batch has."""
-    return -(-batch.noisy.shape[1] // FRAME_SAMPLES)
 
 
 def draw_videos(
@@ -109,7 +101,7 @@ def draw_videos(
         uint8 [B, F, height, width] and bool [B, F], as `gather` does. A share of the videos is not
         seen, and another one freezes.
     """
-    count, rows = frames_of(batch), len(batch.index)
+    count, rows = count_frames(batch.noisy.shape[1]), len(batch.index)
     of_fate, of_frame = jax.random.split(key)
     fate = jax.random.uniform(of_fate, (rows,))
     last = (jax.random.uniform(of_frame, (rows,)) * videos.counts[batch.index]).astype(jnp.int32)
@@ -145,7 +137,7 @@ def enhance(
         network: the generator.
     """
     params, videos, shown = inputs
-    frames, exists = gather(videos, batch.index, frames_of(batch), shown == OTHER)
+    frames, exists = gather(videos, batch.index, count_frames(batch.noisy.shape[1]), shown == OTHER)
     seen = exists & (shown != NONE)
     noisy = as_float(batch.noisy)
     return as_int16(separate(network, params, noisy, batch.lengths, frames, seen))
