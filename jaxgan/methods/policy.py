@@ -2,6 +2,7 @@
 
 Two kinds of policy are here. A categorical policy chooses one of A actions and gives their logits.
 A Gaussian policy gives the mean of an action that has many cells, such as a mask, and draws every
+cell from a normal distribution. The log ratio and the divergence are for policies that draw every
 cell with the same fixed standard deviation.
 
 The log ratio and the divergence of a Gaussian policy are sums over cells. With the 10^5 cells of a
@@ -86,6 +87,24 @@ def categorical_kl(logits: jax.Array, reference_logits: jax.Array) -> jax.Array:
     """Returns KL(pi || reference) in nats, float32 [...], of policies with logits [..., A]."""
     difference = jax.nn.log_softmax(logits) - jax.nn.log_softmax(reference_logits)
     return jnp.sum(jax.nn.softmax(logits) * difference, axis=-1)
+
+
+def draw_gaussian(
+    means: jax.Array, deviations: jax.Array | float, key: jax.Array, count: int
+) -> jax.Array:
+    """Returns `count` actions for each state, float32 [B, count, C...].
+
+    They are constants under differentiation.
+
+    Args:
+        means: float32 [B, C...].
+        deviations: standard deviations of the cells, broadcastable to the means.
+        key: PRNG key.
+        count: of the actions.
+    """
+    noise = jax.random.normal(key, (len(means), count, *means.shape[1:]))
+    deviations = jnp.broadcast_to(deviations, means.shape)
+    return jax.lax.stop_gradient(means[:, None] + deviations[:, None] * noise)
 
 
 def gaussian_log_ratio(

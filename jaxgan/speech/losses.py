@@ -10,6 +10,7 @@ from jaxgan.methods.adversarial import least_squares
 from jaxgan.nn.masked import masked_mean
 from jaxgan.speech.data.batching import Batch
 from jaxgan.speech.networks.masking import Masking, as_float, masked_feature
+from jaxgan.speech.networks.stft import valid_frames
 
 DISTANCES: dict[str, Callable[[jax.Array], jax.Array]] = {"l1": jnp.abs, "mse": jnp.square}
 """By name, the function of the differences between two features whose mean is the distance."""
@@ -32,7 +33,7 @@ def mask_distance(
         distance: one of `DISTANCES`.
     """
     noisy, clean = (masking.feature_of(as_float(wave)) for wave in (batch.noisy, batch.clean))
-    valid = jnp.arange(clean.shape[1]) < masking.frames(batch.lengths)[:, None]
+    valid = valid_frames(batch.lengths, clean.shape[1], masking.front_end)
     enhanced = masked_feature(masking, params, noisy, batch.lengths, key)
     return masked_mean(DISTANCES[distance](enhanced - clean), valid[..., None])
 

@@ -203,15 +203,33 @@ class Training:
         self._pool.close()
 
 
-def require_scores(score: str) -> Callable[[Mapping[str, float]], None]:
+def check_reward(config: ConfigDict) -> None:
+    """Checks a run that moves a policy of masks by a reward.
+
+    A line says so if it starts from random masks.
+
+    Raises:
+        UserError: there is more than one score, so there is not one reward.
+    """
+    if len(score_names(config.score)) > 1:
+        raise UserError(f"config.score={config.score}: give one score, the reward of the policy")
+    if not config.init_from and jax.process_index() == 0:
+        print(
+            "config.init_from is empty: training starts from random masks, which it hardly "
+            f"improves; give the folder of a supervised run, as configs/{config.recipe}.py shows"
+        )
+
+
+def require_scores(score: str, metric: str = "score") -> Callable[[Mapping[str, float]], None]:
     """Returns a check of a round's metrics that raises UserError if no utterance had a score.
 
     Args:
         score: the name of the score, for the message.
+        metric: the name of its mean among the metrics.
     """
 
     def check(metrics: Mapping[str, float]) -> None:
-        if not math.isfinite(metrics.get("score", math.nan)):
+        if not math.isfinite(metrics.get(metric, math.nan)):
             raise UserError(
                 f"config.score={score}: no enhanced utterance of a whole round has a score, so "
                 "there is nothing to learn from; check the data"

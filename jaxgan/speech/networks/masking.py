@@ -84,14 +84,14 @@ def as_int16(waveform: jax.Array) -> jax.Array:
     return jnp.clip(jnp.round(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(jnp.int16)
 
 
-def masked_feature(
+def predict_mask(
     masking: Masking,
     params: PyTree,
     noisy_feature: jax.Array,
     lengths: jax.Array,
     dropout_key: jax.Array | None = None,
 ) -> jax.Array:
-    """Returns the mask times the noisy feature, float32 [B, frames, bins].
+    """Returns the generator's mask, float32 [B, frames, bins].
 
     Args:
         masking: the static part of the enhancer.
@@ -107,7 +107,18 @@ def masked_feature(
         train=dropout_key is not None,
         rngs=None if dropout_key is None else {"dropout": dropout_key},
     )
-    return mask * noisy_feature
+    return mask
+
+
+def masked_feature(
+    masking: Masking,
+    params: PyTree,
+    noisy_feature: jax.Array,
+    lengths: jax.Array,
+    dropout_key: jax.Array | None = None,
+) -> jax.Array:
+    """Returns the mask of `predict_mask` times the noisy feature, float32 [B, frames, bins]."""
+    return predict_mask(masking, params, noisy_feature, lengths, dropout_key) * noisy_feature
 
 
 def resynthesise(
@@ -168,6 +179,23 @@ def enhance(
     feature = masking.compress(magnitude(spectrum))
     masked = masked_feature(masking, params, feature, lengths, dropout_key)
     return resynthesise(masking, masked, spectrum, lengths)
+
+
+def enhance_with_masks(
+    masking: Masking, masks: jax.Array, spectrum: jax.Array, lengths: jax.Array
+) -> jax.Array:
+    """Returns each noisy utterance enhanced with K masks, int16 [B K, T].
+
+    Args:
+        masking: the static part of the enhancer.
+        masks: float32 [B, K, frames, bins], which are clipped to the values that a mask may have.
+        spectrum: of the noisy speech, complex64 [B, frames, bins].
+        lengths: int32 [B], samples.
+    """
+    masks = jnp.clip(masks, masking.generator.floor, masking.generator.highest)
+    feature = masks * masking.compress(magnitude(spectrum))[:, None]
+    spectrum, lengths = (jnp.repeat(rows, masks.shape[1], axis=0) for rows in (spectrum, lengths))
+    return as_int16(resynthesise(masking, feature.reshape(spectrum.shape), spectrum, lengths))
 
 
 def enhance_frames(masking: Masking, params: PyTree, frames: jax.Array) -> jax.Array:

@@ -77,6 +77,11 @@ class MaskGenerator(nn.Module):
     causal: bool = False
     dtype: jnp.dtype = jnp.float32
 
+    @property
+    def highest(self) -> float:
+        """The highest value of the mask."""
+        return LearnableSigmoid.highest if self.learnable_sigmoid else 1.0
+
     def __call__(self, feature: jax.Array, frames: jax.Array, train: bool = False) -> jax.Array:
         """Returns the mask of whole utterances.
 

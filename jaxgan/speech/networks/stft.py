@@ -144,13 +144,17 @@ def magnitude(spectrum: jax.Array) -> jax.Array:
     return jnp.where(power > 0, jnp.sqrt(jnp.where(power > 0, power, 1)), 0)
 
 
-def frame_mask(lengths: jax.Array, frames: int, front_end: FrontEnd) -> jax.Array:
-    """Returns 1 for the frames of an utterance and 0 for those of padding, float32 [B, frames].
+def valid_frames(lengths: jax.Array, frames: int, front_end: FrontEnd) -> jax.Array:
+    """Returns whether a frame belongs to an utterance, not to padding: bool [B, frames].
 
     Args:
         lengths: int [B], in samples.
         frames: the number of frames in the padded batch.
         front_end: window and hop.
     """
-    valid = jnp.arange(frames) < front_end.frames(lengths)[:, None]
-    return valid.astype(jnp.float32)
+    return jnp.arange(frames) < front_end.frames(lengths)[:, None]
+
+
+def frame_mask(lengths: jax.Array, frames: int, front_end: FrontEnd) -> jax.Array:
+    """Returns 1 where `valid_frames` is true, and 0 elsewhere: float32 [B, frames]."""
+    return valid_frames(lengths, frames, front_end).astype(jnp.float32)

@@ -40,7 +40,6 @@ from jaxgan.core.state import (
     LossResult,
     Metrics,
     Players,
-    PyTree,
     Record,
     RunState,
     StepResult,
@@ -50,26 +49,34 @@ from jaxgan.core.state import (
 )
 from jaxgan.core.steps import Steps, by_step
 from jaxgan.core.timer import Timer
-from jaxgan.methods.policy import Reduce, clipped_objective, gaussian_kl, gaussian_log_ratio
+from jaxgan.methods.policy import (
+    Reduce,
+    clipped_objective,
+    draw_gaussian,
+    gaussian_kl,
+    gaussian_log_ratio,
+)
 from jaxgan.methods.reinforce import leave_one_out
 from jaxgan.nn.masked import masked_mean
-from jaxgan.scores.registry import get, score_names
+from jaxgan.scores.registry import get
 from jaxgan.scores.training_scores import DeviceScore, sharded_device_score
 from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch
 from jaxgan.speech.networks.masking import (
     Masking,
     as_float,
-    as_int16,
+    enhance_with_masks,
     init_generator,
     make_denoiser,
     make_masking,
+    predict_mask,
     resynthesise,
+    with_phase,
 )
 from jaxgan.speech.networks.optimizers import adam
-from jaxgan.speech.networks.stft import magnitude, stft
+from jaxgan.speech.networks.stft import magnitude, stft, valid_frames
 from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES, check
-from jaxgan.speech.training import Training, open_training, require_scores
+from jaxgan.speech.training import Training, check_reward, open_training, require_scores
 
 BASELINES = ("base", "others")
 REDUCTIONS = ("mean", "frame", "sum")
@@ -118,17 +125,12 @@ class System:
     optimizer: optax.GradientTransformation
     average_decay: float
 
-    @property
-    def highest(self) -> float:
-        """The highest value that a mask may have."""
-        return 1.2 if self.masking.generator.learnable_sigmoid else 1.0
-
 
 class Actions(NamedTuple):
     """The masks that the policy drew for a batch of utterances.
 
     Attributes:
-        key: PRNG key [], from which `draw` draws them again.
+        key: PRNG key [], from which `draw_gaussian` draws them again.
         means: G's masks when it acted, float32 [B, frames, bins].
         base_means: the base's masks, float32 [B, frames, bins].
     """
@@ -180,19 +182,6 @@ def freeze(run_state: RunState) -> RunState:
     return dataclasses.replace(run_state, players={**run_state.players, "base": base})
 
 
-def mask(system: System, params: PyTree, noisy: jax.Array, lengths: jax.Array) -> jax.Array:
-    """Returns the mask of a generator for features [B, frames, bins], without dropout."""
-    frames = system.masking.frames(lengths)
-    means: jax.Array = system.masking.generator.apply({"params": params}, noisy, frames)  # type: ignore[assignment]
-    return means
-
-
-def draw(system: System, means: jax.Array, key: jax.Array) -> jax.Array:
-    """Returns K masks around each of the means [B, ...]: float32 [B, K, ...]."""
-    noise = jax.random.normal(key, (means.shape[0], system.samples, *means.shape[1:]))
-    return means[:, None] + system.deviation * noise
-
-
 def act(
     run_state: RunState, batch: Batch, place: jax.Array, *, system: System
 ) -> tuple[Actions, Enhanced]:
@@ -207,18 +196,19 @@ def act(
     masking, players = system.masking, run_state.players
     spectrum = stft(as_float(batch.noisy), masking.front_end)
     noisy = masking.compress(magnitude(spectrum))
-    means = mask(system, players["generator"].params, noisy, batch.lengths)
-    base_means = mask(system, players["base"].params, noisy, batch.lengths)
-    key = jax.random.fold_in(jax.random.fold_in(run_state.key, run_state.step), place)
-    masks = jnp.concatenate([draw(system, means, key), base_means[:, None]], axis=1)
-    # The masks are clipped here and not when they are drawn, so that their likelihood is exact.
-    feature = jnp.clip(masks, masking.generator.floor, system.highest) * noisy[:, None]
-    spectrum, clean, lengths = (
-        jnp.repeat(rows, system.samples + 1, axis=0)
-        for rows in (spectrum, batch.clean, batch.lengths)
+    means, base_means = (
+        predict_mask(masking, players[name].params, noisy, batch.lengths)
+        for name in ("generator", "base")
     )
-    enhanced = resynthesise(masking, feature.reshape(spectrum.shape), spectrum, lengths)
-    return Actions(key, means, base_means), Enhanced(clean, as_int16(enhanced), lengths)
+    key = jax.random.fold_in(jax.random.fold_in(run_state.key, run_state.step), place)
+    drawn = draw_gaussian(means, system.deviation, key, system.samples)
+    masks = jnp.concatenate([drawn, base_means[:, None]], axis=1)
+    # The masks are clipped here and not when they are drawn, so their likelihood is exact.
+    enhanced = enhance_with_masks(masking, masks, spectrum, batch.lengths)
+    clean, lengths = (
+        jnp.repeat(rows, system.samples + 1, axis=0) for rows in (batch.clean, batch.lengths)
+    )
+    return Actions(key, means, base_means), Enhanced(clean, enhanced, lengths)
 
 
 def advantages(system: System, rewards: jax.Array) -> jax.Array:
@@ -260,11 +250,10 @@ def anchor(
         ratio = system.si_sdr(as_float(batch.clean), enhanced, batch.lengths)
         return masked_mean(-jnp.nan_to_num(ratio), jnp.isfinite(ratio))
     clean = stft(as_float(batch.clean), masking.front_end)
-    size = magnitude(spectrum)
-    enhanced_size = masking.expand(feature)
-    difference = spectrum * (enhanced_size / jnp.where(size > 0, size, 1)) - clean
-    distance = system.magnitude_share * jnp.square(enhanced_size - magnitude(clean))
-    distance += (1 - system.magnitude_share) * jnp.square(magnitude(difference))
+    of_magnitudes = masking.expand(feature) - magnitude(clean)
+    of_spectra = magnitude(with_phase(masking, feature, spectrum) - clean)
+    distance = system.magnitude_share * jnp.square(of_magnitudes)
+    distance += (1 - system.magnitude_share) * jnp.square(of_spectra)
     return masked_mean(distance, valid)
 
 
@@ -281,7 +270,7 @@ def step(run_state: RunState, experience: Experience, *, system: System) -> Step
     spectrum = stft(as_float(batch.noisy), masking.front_end)
     noisy = masking.compress(magnitude(spectrum))
     filled = batch.lengths > 0
-    valid = (jnp.arange(noisy.shape[1]) < masking.frames(batch.lengths)[:, None])[..., None]
+    valid = valid_frames(batch.lengths, noisy.shape[1], masking.front_end)[..., None]
     rewards = system.sign * experience.rewards[:, 0].reshape(-1, system.samples + 1)
     learned = rewards
     if system.shuffled:
@@ -289,10 +278,15 @@ def step(run_state: RunState, experience: Experience, *, system: System) -> Step
     # A padding row has no cells, but a control may give it another row's reward.
     gains = jnp.where(filled[:, None], advantages(system, learned), 0)
     scored = jnp.isfinite(learned[:, :-1]) & filled[:, None]
-    masks = draw(system, actions.means, actions.key)
+    if system.reduction == "frame":  # every frame of a mask is an action
+        gains, counted = gains[..., None], scored[..., None] & valid[:, None, :, 0]
+        compared = valid[..., 0]
+    else:
+        counted, compared = scored, filled
+    masks = draw_gaussian(actions.means, system.deviation, actions.key, system.samples)
 
     def loss(players: Players) -> LossResult:
-        means = mask(system, players["generator"].params, noisy, batch.lengths)
+        means = predict_mask(masking, players["generator"].params, noisy, batch.lengths)
         log_ratio = gaussian_log_ratio(
             masks,
             means[:, None],
@@ -303,13 +297,9 @@ def step(run_state: RunState, experience: Experience, *, system: System) -> Step
         divergence = gaussian_kl(
             means, actions.base_means, system.deviation, reduce_cells(system, valid)
         )
-        # With the reduction "frame" every frame of a mask is an action.
-        of_action = (..., None) if system.reduction == "frame" else ...
-        counts = scored[of_action] & valid[:, None, :, 0] if of_action != ... else scored
-        terms = clipped_objective(log_ratio, gains[of_action], system.clip)
-        objective = masked_mean(terms, counts)
+        objective = masked_mean(clipped_objective(log_ratio, gains, system.clip), counted)
         outside = jnp.abs(jnp.exp(log_ratio) - 1) > system.clip
-        divergence = masked_mean(divergence, valid[..., 0] if of_action != ... else filled)
+        divergence = masked_mean(divergence, compared)
         distance = anchor(system, means, spectrum, batch, valid)
         value = system.divergence_weight * divergence - system.policy_weight * objective
         value += system.anchor_weight * distance
@@ -320,7 +310,7 @@ def step(run_state: RunState, experience: Experience, *, system: System) -> Step
                 "objective": objective,
                 "divergence": divergence,
                 "anchor": distance,
-                "clipped": masked_mean(outside, counts),
+                "clipped": masked_mean(outside, counted),
                 **reward_metrics(rewards, filled),
             },
         )
@@ -359,7 +349,7 @@ class MaskPPO:
         self.training = training
         self.files, self.reports = training.files, training.reports
         self.evaluate, self.close = training.evaluate, training.close
-        self.require_scores = require_scores(config.score)
+        self.check = require_scores(config.score, "reward")
         mesh = training.mesh
         self.init = init_on_host(functools.partial(init, system=system), mesh)
         self.freeze = jax.jit(freeze, out_shardings=devices.replicated(mesh))
@@ -394,7 +384,7 @@ class MaskPPO:
                 state, made = self.steps(state, experience)
                 reports += made
             found = of_round(by_step(self.training.fetch(reports)))
-        self.require_scores({"score": found.get("reward", math.nan)})
+        self.check(found)
         return state, {}, {**found, "throughput/audio_seconds": self.training.seconds(rows)}
 
     def begin(
@@ -433,15 +423,9 @@ def make(config: ConfigDict, mesh: Mesh) -> MaskPPO:
         "magnitude_share": (0, 1),
     }
     check(config, {**MASK_CHOICES, **choices}, {**MASK_RANGES, **ranges})
-    if len(score_names(config.score)) > 1:
-        raise UserError(f"config.score={config.score}: give one score, the reward of the policy")
     if config.baseline == "others" and config.samples < 2:
         raise UserError("config.baseline=others: needs config.samples of 2 or more")
-    if not config.init_from and jax.process_index() == 0:
-        print(
-            "config.init_from is empty: training starts from random masks, which it hardly "
-            "improves; give the folder of a supervised run, as configs/mask_ppo.py shows"
-        )
+    check_reward(config)
     system = System(
         masking=make_masking(config),
         samples=config.samples,

@@ -25,7 +25,6 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxgan.core.errors import UserError
 from jaxgan.core.metrics import Total, average_of
 from jaxgan.core.recipe import Recipe
 from jaxgan.core.state import (
@@ -39,25 +38,25 @@ from jaxgan.core.state import (
     make_run_state,
     step_key,
 )
+from jaxgan.methods.policy import draw_gaussian
 from jaxgan.methods.reinforce import leave_one_out, reinforce
 from jaxgan.nn.masked import masked_mean
-from jaxgan.scores.registry import score_names
 from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch
 from jaxgan.speech.networks.deviation import MaskDeviation
 from jaxgan.speech.networks.masking import (
     Masking,
     as_float,
-    as_int16,
+    enhance_with_masks,
     init_generator,
     make_denoiser,
     make_masking,
-    resynthesise,
+    predict_mask,
 )
 from jaxgan.speech.networks.optimizers import adam
-from jaxgan.speech.networks.stft import magnitude, stft
+from jaxgan.speech.networks.stft import magnitude, stft, valid_frames
 from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES, check
-from jaxgan.speech.training import open_training, require_scores
+from jaxgan.speech.training import check_reward, open_training, require_scores
 
 ScoreInStep = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 """`TrainingScores.in_step`: (reference, estimate, lengths) -> raw and mapped scores [B, S]."""
@@ -84,11 +83,6 @@ class System:
     generator_optimizer: optax.GradientTransformation
     deviation_optimizer: optax.GradientTransformation
     average_decay: float
-
-    @property
-    def highest(self) -> float:
-        """The highest value that a mask may have."""
-        return 1.2 if self.masking.generator.learnable_sigmoid else 1.0
 
 
 def init(key: jax.Array, *, system: System) -> RunState:
@@ -118,19 +112,11 @@ def policy(
         noisy: feature [B, frames, bins].
         lengths: int32 [B], samples.
     """
-    mean: jax.Array = system.masking.generator.apply(  # type: ignore[assignment]
-        players["generator"].variables, noisy, system.masking.frames(lengths)
-    )
+    mean = predict_mask(system.masking, players["generator"].params, noisy, lengths)
     deviation: jax.Array = system.deviation.apply(  # type: ignore[assignment]
         players["deviation"].variables, noisy
     )
     return mean, deviation
-
-
-def draw(mean: jax.Array, deviation: jax.Array, key: jax.Array, samples: int) -> jax.Array:
-    """Returns K masks from normal distributions, [B, K, ...]; constants under differentiation."""
-    noise = jax.random.normal(key, (mean.shape[0], samples, *mean.shape[1:]))
-    return jax.lax.stop_gradient(mean[:, None] + deviation[:, None] * noise)
 
 
 def log_likelihood(
@@ -147,25 +133,6 @@ def log_likelihood(
     distance = (masks - mean[:, None]) / deviation[:, None]
     terms = -0.5 * distance**2 - jnp.log(deviation)[:, None]
     return jnp.sum(jnp.where(valid[:, None], terms, 0), axis=(2, 3))
-
-
-def enhance_with(
-    system: System, masks: jax.Array, spectrum: jax.Array, lengths: jax.Array
-) -> jax.Array:
-    """Returns what each mask makes of its utterance, int16 [B K, T].
-
-    Args:
-        system: what is fixed.
-        masks: [B, K, frames, bins].
-        spectrum: of the noisy speech, complex64 [B, frames, bins].
-        lengths: int32 [B], samples.
-    """
-    masking = system.masking
-    # The masks are clipped here and not when they are drawn, so that their likelihood is exact.
-    masks = jnp.clip(masks, masking.generator.floor, system.highest)
-    feature = masks * masking.compress(magnitude(spectrum))[:, None]
-    spectrum, lengths = (jnp.repeat(x, system.samples, axis=0) for x in (spectrum, lengths))
-    return as_int16(resynthesise(masking, feature.reshape(spectrum.shape), spectrum, lengths))
 
 
 def policy_loss(scores: jax.Array, likelihood: jax.Array) -> jax.Array:
@@ -214,13 +181,14 @@ def step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
     masking, key = system.masking, step_key(run_state)
     spectrum = stft(as_float(batch.noisy), masking.front_end)
     noisy = masking.compress(magnitude(spectrum))
-    valid = (jnp.arange(noisy.shape[1]) < masking.frames(batch.lengths)[:, None])[..., None]
+    valid = valid_frames(batch.lengths, noisy.shape[1], masking.front_end)[..., None]
     clean, lengths = (jnp.repeat(x, system.samples, axis=0) for x in (batch.clean, batch.lengths))
 
     def loss(players: Players) -> LossResult:
         mean, deviation = policy(system, players, noisy, batch.lengths)
-        masks = draw(mean, deviation, key, system.samples)
-        enhanced = enhance_with(system, masks, spectrum, batch.lengths)
+        masks = draw_gaussian(mean, deviation, key, system.samples)
+        # The masks are clipped here and not when they are drawn, so their likelihood is exact.
+        enhanced = enhance_with_masks(masking, masks, spectrum, batch.lengths)
         _, mapped = system.score(clean, enhanced, lengths)
         scores = mapped[:, 0].reshape(-1, system.samples)
         value = policy_loss(scores, log_likelihood(masks, mean, deviation, valid))
@@ -247,13 +215,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     }
     # The step waits for its scores, so there is nothing to delay.
     check(config, {**MASK_CHOICES, "scoring.delay": (0,)}, {**MASK_RANGES, **ranges})
-    if len(score_names(config.score)) > 1:
-        raise UserError(f"config.score={config.score}: give one score, the reward of the policy")
-    if not config.init_from and jax.process_index() == 0:
-        print(
-            "config.init_from is empty: training starts from random masks, which it hardly "
-            "improves; give the folder of a supervised run, as configs/policy_gradient.py shows"
-        )
+    check_reward(config)
     with open_training(config, make_denoiser(config), mesh) as training:
         system = System(
             masking=make_masking(config),

@@ -15,8 +15,9 @@ from configs import mask_ppo as configs
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.core.timer import Timer
+from jaxgan.methods.policy import draw_gaussian
 from jaxgan.scores import device
-from jaxgan.speech.networks.masking import as_float, make_masking, resynthesise
+from jaxgan.speech.networks.masking import as_float, make_masking, predict_mask, resynthesise
 from jaxgan.speech.networks.stft import stft
 from jaxgan.speech.systems import mask_ppo
 
@@ -137,8 +138,8 @@ def policy_gradient(state, batch, acted):
     @jax.grad
     def gradient(params, cells, actions):
         noisy = system.masking.feature_of(as_float(batch.noisy))
-        masks = mask_ppo.draw(system, acted[0].means, acted[0].key)
-        means = mask_ppo.mask(system, params, noisy, batch.lengths)
+        masks = draw_gaussian(acted[0].means, 0.05, acted[0].key, SAMPLES)
+        means = predict_mask(system.masking, params, noisy, batch.lengths)
         total = 0.0
         for row, frames in enumerate(FRAMES):
             density = jax.scipy.stats.norm.logpdf(masks[row, :, :frames], means[row, :frames], 0.05)
@@ -206,7 +207,7 @@ def test_the_divergence_pulls_back_to_the_base(state, batch, acted):
     _, metrics = run_step(away, batch, acted[0], anchor_weight=1.0, divergence_weight=1.0)
     system = make_system()
     noisy = system.masking.feature_of(as_float(batch.noisy))
-    means = np.asarray(mask_ppo.mask(system, params, noisy, batch.lengths), np.float64)
+    means = np.asarray(predict_mask(system.masking, params, noisy, batch.lengths), np.float64)
     difference = means - np.asarray(acted[0].base_means, np.float64)
     expected = [np.mean(difference[row, :n] ** 2) / (2 * 0.05**2) for row, n in enumerate(FRAMES)]
     assert metrics["divergence"] == pytest.approx(np.mean(expected), rel=1e-4)

@@ -16,8 +16,9 @@ from configs import policy_gradient as configs
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.core.metrics import of_round
+from jaxgan.methods.policy import draw_gaussian
 from jaxgan.speech.networks.deviation import MaskDeviation
-from jaxgan.speech.networks.masking import as_float, make_masking
+from jaxgan.speech.networks.masking import as_float, enhance_with_masks, make_masking
 from jaxgan.speech.networks.stft import stft
 from jaxgan.speech.systems import policy_gradient
 
@@ -82,7 +83,7 @@ def test_masks_are_clipped_and_applied():
     def enhance(values):
         spectrum = stft(as_float(batch.noisy), system.masking.front_end)
         masks = jnp.broadcast_to(values[None, :, None, None], (3, 3, *spectrum.shape[1:]))
-        return policy_gradient.enhance_with(system, masks, spectrum, batch.lengths)
+        return enhance_with_masks(system.masking, masks, spectrum, batch.lengths)
 
     made = np.asarray(enhance(jnp.array([0.5, 2.0, -1.0]))).reshape(3, 3, -1)
     floor = system.masking.generator.floor
@@ -118,7 +119,7 @@ def test_step_follows_the_gradient_of_the_likelihoods():
             return policy_gradient.policy(system, players, noisy, batch.lengths)
 
         key = jax.random.fold_in(state.key, state.step)
-        masks = policy_gradient.draw(*policy(params), key, SAMPLES)
+        masks = draw_gaussian(*policy(params), key, SAMPLES)
 
         def loss(params):
             mean, deviation = policy(params)
