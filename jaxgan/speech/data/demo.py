@@ -16,15 +16,14 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan.core import cache
 from jaxgan.core.data_files import Problem
 from jaxgan.core.errors import UserError
-from jaxgan.speech.data import audio, espeak, noises
+from jaxgan.speech.data import audio, espeak, generated, noises
 from jaxgan.speech.data.corpus import Conditions, PairCorpus, random_generator, shuffled_passes
 from jaxgan.speech.data.mix import active_power, mix
 from jaxgan.speech.data.pairs import write_conditions
 from jaxgan.speech.data.sentences import SENTENCES
-from jaxgan.speech.data.waves import from_flat, join
+from jaxgan.speech.data.waves import join
 from jaxgan.speech.settings import data_settings
 
 RULES = "2"
@@ -117,7 +116,7 @@ def make(name: str, count: int, seed: int) -> PairCorpus:
     script = lines(split, count, seed)
     spoken, rate = espeak.synthesise(script)
     with ThreadPoolExecutor() as threads:
-        speech = list(threads.map(lambda wave: _trimmed(_resampled(wave, rate)), spoken))
+        speech = list(threads.map(lambda wave: _trimmed(wave, rate), spoken))
         spectrum = noises.speech_spectrum(speech)
         pairs = threads.map(
             lambda number: _pair(split, number, speech, spectrum, seed), range(len(speech))
@@ -130,27 +129,30 @@ def make(name: str, count: int, seed: int) -> PairCorpus:
     return PairCorpus(names, join(clean), join(noisy), conditions=conditions(split, count))
 
 
-def condition(split: Split, number: int) -> tuple[str, float]:
+def noise_condition(number: int, kinds: Sequence[str], snrs: Sequence[float]) -> tuple[str, float]:
     """Returns the noise kind and the SNR of an utterance; all combinations occur in turn."""
-    snr = split.snrs[(number + number // len(NOISE_KINDS)) % len(split.snrs)]
-    return NOISE_KINDS[number % len(NOISE_KINDS)], snr
+    return kinds[number % len(kinds)], snrs[(number + number // len(kinds)) % len(snrs)]
 
 
 def conditions(split: Split, count: int) -> Conditions:
     """Returns the conditions "snr" and "noise" of a set's first `count` utterances."""
-    kinds, snrs = zip(*(condition(split, number) for number in range(count)), strict=True)
+    pairs = (noise_condition(number, NOISE_KINDS, split.snrs) for number in range(count))
+    kinds, snrs = zip(*pairs, strict=True)
     return {"snr": tuple(f"{snr:g}" for snr in snrs), "noise": kinds}
 
 
-def _resampled(wave: np.ndarray, rate: int) -> np.ndarray:
-    return audio.resample(audio.to_float(wave), rate)
+def _trimmed(wave: np.ndarray, rate: int) -> np.ndarray:
+    """Returns a wave at 16000 Hz without the silence at both ends, except for EDGE_SECONDS."""
+    resampled = audio.resample(audio.to_float(wave), rate)
+    first, end = speech_bounds(resampled)
+    return resampled[first:end]
 
 
-def _trimmed(wave: np.ndarray) -> np.ndarray:
-    """Removes silence at both ends, except for EDGE_SECONDS."""
+def speech_bounds(wave: np.ndarray) -> tuple[int, int]:
+    """Returns where the words begin and end, in samples, with EDGE_SECONDS before and after."""
     edge = int(EDGE_SECONDS * audio.SAMPLE_RATE)
     loud = np.flatnonzero(np.abs(wave) > 0.01 * np.abs(wave).max())
-    return wave[max(loud[0] - edge, 0) : loud[-1] + edge]
+    return max(int(loud[0]) - edge, 0), min(int(loud[-1]) + edge, len(wave))
 
 
 def _pair(
@@ -159,18 +161,9 @@ def _pair(
     random = random_generator(seed, split.number, number)
     wave = speech[number]
     size = len(wave)
-    kind, snr = condition(split, number)
+    kind, snr = noise_condition(number, NOISE_KINDS, split.snrs)
     others = speech[:number] + speech[number + 1 :] or [wave]
-    noise = {
-        "white": lambda: noises.white(size, random),
-        "pink": lambda: noises.pink(size, random),
-        "brown": lambda: noises.brown(size, random),
-        "shaped": lambda: noises.speech_shaped(size, random, spectrum),
-        "babble": lambda: noises.babble(size, random, others),
-        "hum": lambda: noises.hum(size, random),
-        "modulated": lambda: noises.modulated(size, random, spectrum),
-        "clicks": lambda: noises.clicks(size, random),
-    }[kind]()
+    noise = noises.make(kind, size, random, spectrum, others)
     level = 10 ** (random.uniform(*SPEECH_LEVELS) / 20)
     room = 10 ** (random.uniform(*ROOM_NOISE_LEVELS) / 20) * noises.pink(size, random)
     recorded = audio.to_int16((wave / np.sqrt(active_power(wave)) + room) * level)
@@ -192,34 +185,8 @@ def open_set(name: str, count: int, seed: int) -> PairCorpus:
     if count < 1:
         raise UserError(f"config.data.demo.{name}={count}: give at least 1")
     label = f"{name}-{count}-{seed}-{RULES}-{espeak.version()}"
-    entry = cache.folder() / "demo" / label
-    cached = cache.read(
-        entry, lambda folder: _read_entry(folder / "corpus.npz"), "generating the demo corpus again"
-    )
-    if cached is not None:
-        return replace(cached, conditions=conditions(SPLITS[name], len(cached)))
-    corpus = make(name, count, seed)
-    cache.put(entry, lambda folder: _save(folder / "corpus.npz", corpus))
-    return corpus
-
-
-def _save(path: Path, corpus: PairCorpus) -> None:
-    np.savez(
-        path,
-        names=np.array(corpus.names),
-        lengths=corpus.lengths,
-        clean=corpus.clean_waves.samples,
-        noisy=corpus.noisy_waves.samples,
-    )
-
-
-def _read_entry(path: Path) -> PairCorpus:
-    with np.load(path, allow_pickle=False) as file:
-        lengths = file["lengths"]
-        clean, noisy = file["clean"], file["noisy"]
-        return PairCorpus(
-            tuple(file["names"].tolist()), from_flat(clean, lengths), from_flat(noisy, lengths)
-        )
+    corpus = generated.read_or_make(f"demo/{label}", lambda: make(name, count, seed))
+    return replace(corpus, conditions=conditions(SPLITS[name], count))
 
 
 def open_demo(data: ConfigDict) -> tuple[PairCorpus, PairCorpus, tuple[Problem, ...]]:

@@ -105,6 +105,33 @@ def clicks(n: int, random: np.random.Generator) -> np.ndarray:
     return unit(unit(total) + 0.1 * pink(n, random))
 
 
+WITHOUT_SPEECH = {"white": white, "pink": pink, "brown": brown, "hum": hum, "clicks": clicks}
+WITH_SPECTRUM = {"shaped": speech_shaped, "modulated": modulated}
+
+
+def make(
+    kind: str,
+    n: int,
+    random: np.random.Generator,
+    spectrum: np.ndarray,
+    voices: Sequence[np.ndarray] = (),
+) -> np.ndarray:
+    """Returns noise of a kind.
+
+    Args:
+        kind: "babble", or a key of `WITHOUT_SPEECH` or `WITH_SPECTRUM`.
+        n: the number of samples.
+        random: draws the noise.
+        spectrum: of speech; see `speech_spectrum`.
+        voices: of the babble.
+    """
+    if kind == "babble":
+        return babble(n, random, voices)
+    if kind in WITH_SPECTRUM:
+        return WITH_SPECTRUM[kind](n, random, spectrum)
+    return WITHOUT_SPEECH[kind](n, random)
+
+
 def _filtered(
     n: int, random: np.random.Generator, response: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:

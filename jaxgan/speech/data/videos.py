@@ -54,6 +54,18 @@ class Videos:
         return VideoArrays(self.target, self.other, starts, self.counts)
 
 
+def make_videos(target: np.ndarray, other: np.ndarray, lengths: np.ndarray) -> Videos:
+    """Returns the videos of utterances that last whole frames.
+
+    Args:
+        target: uint8 [total, height, width], the frames of all utterances, one after the other.
+        other: the same of the other talkers.
+        lengths: of the utterances, in samples.
+    """
+    counts = (lengths // FRAME_SAMPLES).astype(np.int32)
+    return Videos(target, other, np.cumsum(counts, dtype=np.int64) - counts, counts)
+
+
 @struct.dataclass
 class VideoArrays:
     """`Videos` on the devices, with starts int32 [n]."""

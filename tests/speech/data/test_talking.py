@@ -1,4 +1,4 @@
-"""The talkers: phonemes, visemes, drawn mouths, mixtures, and that they fit together."""
+"""The talkers: phonemes, mixtures, and that voices and mouths fit together."""
 
 # ruff: noqa: RUF001 - the International Phonetic Alphabet
 
@@ -7,7 +7,7 @@ import pytest
 from corpora import config
 
 from jaxgan.core.errors import UserError
-from jaxgan.speech.data import demo, espeak, talking
+from jaxgan.speech.data import demo, espeak, mouths, talking
 from jaxgan.speech.data.corpora import open_corpora
 from jaxgan.speech.data.mix import active_power
 from jaxgan.speech.data.videos import FRAME_SAMPLES
@@ -49,42 +49,6 @@ def test_phonemes_are_where_they_are_heard():
     assert power[heard].mean() > 30 * power[~heard].mean()
 
 
-@pytest.mark.parametrize(
-    ("ipa", "symbols"), [("ˈaɪ", "ai"), ("ˌɔːɹ", "ɔr"), ("b", "b"), ("tʃ", "tʃ"), ("", "")]
-)
-def test_a_phoneme_passes_through_the_visemes_of_its_symbols(ipa, symbols):
-    expected = [talking.OF_SYMBOL[symbol] for symbol in symbols] or [talking.REST]
-    assert talking.visemes_of(ipa) == expected
-
-
-def test_lips_move_when_the_phonemes_are_said():
-    # /m/ for 0.2 s from 0.2 s on, then /ɑ/ for 0.4 s; the mouth is at rest before and after.
-    shape = talking.movement([(0.2, "m"), (0.4, "ɑː"), (0.8, "")], 30)
-    assert shape.shape == (30, 3)
-    np.testing.assert_allclose(shape[:3], [talking.REST] * 3)
-    np.testing.assert_allclose(shape[7], talking.OF_SYMBOL["m"], atol=1e-9)
-    np.testing.assert_allclose(shape[12:18], [talking.OF_SYMBOL["ɑ"]] * 6)
-    np.testing.assert_allclose(shape[22:], [talking.REST] * 8, atol=1e-9)
-    assert shape[9, 0] < shape[10, 0] < shape[11, 0]  # the edge is between frames 9 and 10
-    two = talking.movement([(0.0, "aʊ"), (1.0, "")], 25)  # a diphthong: half the time each
-    np.testing.assert_allclose(two[5], talking.OF_SYMBOL["a"])
-    np.testing.assert_allclose(two[19], talking.OF_SYMBOL["ʊ"])
-
-
-def test_an_open_mouth_is_darker_and_a_round_one_is_narrower():
-    face = talking.Face(10, 6, 2, 0, 0, 0.7, 0.45, 0)
-
-    def video(shape):
-        return talking.draw(np.array([shape] * 20), face, np.random.default_rng(1)).astype(float)
-
-    shut, wide, round_ = (video(shape) for shape in ((0, 0.5, 0), (0.9, 0.5, 0), (0.9, 0.2, 1)))
-    assert shut.shape == (20, talking.HEIGHT, talking.WIDTH)
-    middle = (slice(None), slice(13, 16), slice(14, 18))
-    assert wide[middle].mean() < 60 < 90 < shut[middle].mean()
-    columns = [(video_.mean(0) < 60).any(0).sum() for video_ in (wide, round_)]
-    assert columns[1] < 0.8 * columns[0]
-
-
 def test_the_set_depends_on_its_arguments(made):
     again = talking.make("train", 16, 0, (0.0, -6.0))
     assert again.names == made.names
@@ -98,7 +62,7 @@ def test_the_set_depends_on_its_arguments(made):
 def test_every_frame_belongs_to_640_samples(made):
     np.testing.assert_array_equal(made.lengths, made.videos.counts * FRAME_SAMPLES)
     assert len(made.videos.target) == len(made.videos.other) == made.videos.counts.sum()
-    assert made.videos.target.shape[1:] == (talking.HEIGHT, talking.WIDTH)
+    assert made.videos.target.shape[1:] == (mouths.HEIGHT, mouths.WIDTH)
 
 
 def test_the_mouth_moves_with_its_own_voice(made):
