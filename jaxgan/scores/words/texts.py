@@ -5,6 +5,7 @@ user's cache folder, a run that is resumed sees the same rewards as one that was
 """
 
 import contextlib
+import functools
 import hashlib
 import sqlite3
 from collections.abc import Iterator
@@ -22,23 +23,26 @@ class Texts:
     """Texts by key in a database that several processes may use at the same time.
 
     Args:
-        path: of the database's file; it is created when it is first needed.
+        path: of the database's file, which is created if there is none.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._open() as database:
+            database.execute("CREATE TABLE IF NOT EXISTS texts (key TEXT PRIMARY KEY, text)")
+            database.execute("CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, n)")
 
     def get(self, key: str) -> str | None:
         """Returns the text of a key, or None."""
         with self._open() as database:
-            row = database.execute("SELECT text FROM texts WHERE key = ?", (key,)).fetchone()
-        return row[0] if row else None
+            return _get(database, key)
 
     def put(self, key: str, text: str) -> str:
         """Stores a text unless the key has one already, and returns the one that is stored."""
         with self._open() as database:
             database.execute("INSERT OR IGNORE INTO texts VALUES (?, ?)", (key, text))
-        return self.get(key) or text
+            return _get(database, key) or text
 
     def count(self, name: str) -> int:
         """Adds 1 to a counter and returns it."""
@@ -52,18 +56,24 @@ class Texts:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.closing(sqlite3.connect(self._path, timeout=WAIT_SECONDS)) as database:
-            with database:
-                database.execute("CREATE TABLE IF NOT EXISTS texts (key TEXT PRIMARY KEY, text)")
-                database.execute("CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, n)")
-            with database:
-                yield database
+        connection = sqlite3.connect(self._path, timeout=WAIT_SECONDS)
+        with contextlib.closing(connection) as database, database:
+            yield database
 
 
 def stored() -> Texts:
     """Returns the texts in the user's cache folder."""
-    return Texts(cache.folder() / "texts" / "descriptions.sqlite")
+    return _texts(cache.folder() / "texts" / "descriptions.sqlite")
+
+
+@functools.cache
+def _texts(path: Path) -> Texts:
+    return Texts(path)
+
+
+def _get(database: sqlite3.Connection, key: str) -> str | None:
+    row = database.execute("SELECT text FROM texts WHERE key = ?", (key,)).fetchone()
+    return row[0] if row else None
 
 
 def key(describe: object, samples: np.ndarray, sample_rate: int) -> str:
