@@ -5,6 +5,7 @@ benchmarks/words_table.py compares its ratings with PESQ and DNSMOS on degraded 
 """
 
 import bisect
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -13,19 +14,29 @@ from jaxgan.scores.words.properties import Properties, measure
 
 
 class Fault(NamedTuple):
-    """A fault that a listener may remark on.
+    """A fault that a listener may remark on, by the value of one of the `Properties`.
 
     Attributes:
-        best: the value of its property up to which nobody would notice it.
+        best: the value up to which nobody would notice it.
         worst: the value from which on it is as bad as it can be. It may be below `best`.
         weight: how much of the quality it takes away at its worst, in 0..1.
         remarks: what the listener says from a severity of 1/4, 1/2 and 3/4 on.
+        scale: what is applied to the property to give its value.
     """
 
     best: float
     worst: float
     weight: float
     remarks: tuple[str, str, str]
+    scale: Callable[[float], float] = float
+
+
+def _log2(hertz: float) -> float:
+    return float(np.log2(max(hertz, 1.0)))
+
+
+def _log10(share: float) -> float:
+    return float(np.log10(max(share, 1e-5)))
 
 
 # The limits and the weights of the first seven have the highest rank correlation with PESQ that a
@@ -55,7 +66,7 @@ FAULTS = {
     "contrast_db": Fault(
         50.0, 11.0, 0.66, ("", "The voice is a little hoarse.", "The voice is hoarse.")
     ),
-    "bandwidth_log2": Fault(
+    "bandwidth_hz": Fault(
         12.3,
         8.9,
         0.58,
@@ -64,12 +75,14 @@ FAULTS = {
             "The voice lacks high frequencies, as on a telephone.",
             "The voice is muffled.",
         ),
+        _log2,
     ),
-    "clipped_log10": Fault(
+    "clipped": Fault(
         -1.3,
         -0.57,
         0.59,
         ("Loud syllables crackle.", "The voice crackles.", "The voice crackles all the time."),
+        _log10,
     ),
     "peaks_db": Fault(
         9.4,
@@ -98,6 +111,7 @@ FAULTS = {
         ("The voice breaks off once.", "The voice breaks off.", "The voice breaks off often."),
     ),
 }
+"""The faults, by the property that shows each of them."""
 VERDICTS = (
     "very bad and unpleasant",
     "bad and unpleasant",
@@ -128,22 +142,11 @@ the quality."""
 
 def severities(properties: Properties) -> dict[str, float]:
     """Returns the severity of each of `FAULTS`, in 0 (nobody would notice) to 1."""
-    values = {
-        "modulation": properties.modulation,
-        "pause_db": properties.pause_db,
-        "contrast_db": properties.contrast_db,
-        "bandwidth_log2": float(np.log2(max(properties.bandwidth_hz, 1.0))),
-        "clipped_log10": float(np.log10(max(properties.clipped, 1e-5))),
-        "peaks_db": properties.peaks_db,
-        "smoothness": properties.smoothness,
-        "decay_db": properties.decay_db,
-        "level_db": properties.level_db,
-        "dropouts": properties.dropouts,
-    }
-    return {
-        name: float(np.clip((values[name] - fault.best) / (fault.worst - fault.best), 0, 1))
-        for name, fault in FAULTS.items()
-    }
+    found = {}
+    for name, fault in FAULTS.items():
+        value = fault.scale(getattr(properties, name))
+        found[name] = float(np.clip((value - fault.best) / (fault.worst - fault.best), 0, 1))
+    return found
 
 
 def quality(found: dict[str, float]) -> float:
