@@ -18,8 +18,6 @@ MOST_CHANNELS = 64
 LOWEST_RATE, HIGHEST_RATE = 100, 1_000_000
 FLUSH = np.zeros((16, 1), np.float32)
 """Zeros after the enhanced samples, so that resampling them back never gives too few."""
-
-
 OFFLINE = (
     "this network is offline, it needs the whole recording; one that streams is trained by "
     "--config=configs/metricgan_plus.py:causal or --config.generator.causal=true"
@@ -117,8 +115,6 @@ class ArrayEnhancer:
 
     def __init__(self, enhancer: Enhancer) -> None:
         self.enhancer = enhancer
-        streaming = enhancer.denoiser.streaming
-        self._step = None if streaming is None else jax.jit(streaming.step)
 
     def __call__(self, samples: Any, sample_rate: int) -> np.ndarray:
         """Returns the enhanced samples, of the same shape and type.
@@ -151,12 +147,12 @@ class ArrayEnhancer:
             UserError: the network needs whole recordings.
         """
         streaming = self.enhancer.denoiser.streaming
-        if streaming is None or self._step is None:
+        if streaming is None:
             raise UserError(OFFLINE)
         device = jax.local_devices()[0]
         params = jax.device_put(self.enhancer.params, device)
         start = jax.device_put(streaming.start(), device)
-        step = functools.partial(self._step, params)
+        step = functools.partial(jax.jit(streaming.step), params)
         hop = self.enhancer.front_end.hop
         jax.block_until_ready(step(start, np.zeros(hop, np.float32)))
         return Stream(step, start, hop)
