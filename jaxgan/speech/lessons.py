@@ -20,10 +20,8 @@ from jaxgan.core.state import History, Record, RunState
 from jaxgan.speech.data.batching import Batch, Rows
 from jaxgan.speech.data.corpus import PairCorpus
 from jaxgan.speech.data.replay import make_record, replay_batches
+from jaxgan.speech.evaluation.validation import NOISY_REQUESTS
 from jaxgan.speech.training import Training
-
-NOISY_REQUESTS = 2
-"""How many rounds score a noisy utterance that has no score: the first worker may have failed."""
 
 
 class Lesson(NamedTuple):

@@ -58,7 +58,6 @@ BESIDE_PESQ = ("si_sdr", "estoi", *OPINIONS)
 """The scores always shown beside PESQ, which can be gamed."""
 EXAMPLES = 6
 """How many utterances the report embeds."""
-VALIDATED = "validation.utterances"
 TRAINING_DATA = (
     "data.buckets",
     "data.resident_megabytes",
@@ -179,7 +178,8 @@ def validation_warnings(settings: Mapping[str, ConfigDict]) -> list[str]:
         keys = [
             key
             for key, *_ in configs.differences(baseline, config)
-            if (key.startswith("data.") and key not in TRAINING_DATA) or key == VALIDATED
+            if (key.startswith("data.") and key not in TRAINING_DATA)
+            or key == "validation.utterances"
         ]
         if keys:
             lines.append(

@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 SHOWN = 2
 """How many utterances TensorBoard shows."""
 NOISY_REQUESTS = 2
-"""How many validations score the noisy side. The second only does if scores are missing after the
-first, because a worker failed or because there are none."""
+"""How often scores of the same noisy speech are requested. The second request is for those that
+are missing after the first, because a worker failed or because there are none."""
 ALLOWED_DIFFERENCE = 0.02
 """The largest difference between host and device scores without a warning, in the score's unit."""
 DYNAMIC_RANGE = 80.0
