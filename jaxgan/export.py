@@ -56,6 +56,8 @@ def export(flags: argparse.Namespace) -> None:
         load = recipes.command(flags.workdir, "enhance")
         trained = load(flags.workdir, flags.checkpoint or "best")
         config, params, denoiser = trained.config, trained.params, trained.denoiser
+    if flags.format == "parameters" and denoiser.enhance_frames is None:
+        raise UserError(f"--format=parameters: {flags.workdir} holds no mask network")
     output = Path(flags.output).expanduser()
     with files.writable(output.parent):
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -67,8 +69,6 @@ def export(flags: argparse.Namespace) -> None:
             from jaxgan.speech import onnx
 
             onnx.convert(denoiser, params, output)
-        elif denoiser.enhance_frames is None:
-            raise UserError(f"--format=parameters: {flags.workdir} holds no mask network")
         else:
             from jaxgan.speech import parameters
 
