@@ -128,15 +128,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
+    if (options.speech is None) != (options.noise is None):
+        parser.error("give both --speech and --noise, or neither")
     speech, noises = open_recordings(options)
     random = np.random.default_rng(options.seed)
     names = [name for name in ("words", "pesq_wb", "dnsmos_ovr") if name in installed()]
+    scores = [get(name) for name in names]
     kinds, recordings, values = [], [], []
     for number, recording in enumerate(speech):
         for kind, samples in versions(recording, lambda: noises[random.integers(len(noises))]):
             kinds.append(kind)
             recordings.append(number)
-            values.append([get(name)(recording, samples, SAMPLE_RATE) for name in names])
+            values.append([score(recording, samples, SAMPLE_RATE) for score in scores])
     table = np.array(values)
     scored = np.isfinite(table).all(axis=1)
     kind_of, recording_of = np.array(kinds), np.array(recordings)

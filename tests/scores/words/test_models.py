@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from jaxgan.core.errors import UserError
-from jaxgan.scores.words import models
 from jaxgan.scores.words.models import AudioLanguageModel, StarClassifier
 
 RATE = 16000
@@ -91,4 +90,3 @@ def test_a_folder_without_a_model(transformers, tmp_path):
     for model in (StarClassifier(str(tmp_path)), AudioLanguageModel(str(tmp_path))):
         with pytest.raises(UserError, match="no model that transformers can load"):
             model.prepare()
-    assert models.PROMPT
