@@ -20,8 +20,8 @@ def enhance_stream(enhancer: Enhancer, name: str) -> None:
     """Enhances standard input to standard output; both are raw `SAMPLE`s, mono at 16000 Hz.
 
     The output has as many samples as the input, and is written after every hop. A line on standard
-    error says when the stream is ready, and its latency; another one, what ended it early. A reader
-    that closes standard output ends the stream like the end of the input.
+    error says when the stream is ready, and its latency; another one says what ended it early. A
+    reader that closes standard output ends the stream like the end of the input.
 
     Args:
         enhancer: a trained enhancer.

@@ -54,7 +54,7 @@ class Training:
         scores: those of `config.score`.
         loader: of the training data.
         valid: the validation data: those of most rounds, and all if these are not all.
-        valid_loaders: of them.
+        valid_loaders: the loaders of `valid`.
         files: what identifies the data, for `Recipe.files`.
         reports: the unusable files, for `Recipe.reports`.
     """
@@ -141,12 +141,12 @@ class Training:
     def validate(
         self, enhance: Program, inputs: Sequence[PyTree], number: int
     ) -> Callable[[], Evaluation]:
-        """Starts what `evaluate` starts, with another enhancer.
+        """Starts a validation like `evaluate`, with another enhancer.
 
         Args:
             enhance: (inputs, batch) -> int16 [B, T].
-            inputs: what it receives for each of the sets `valid`.
-            number: of the round.
+            inputs: for each of the sets `valid`, the inputs of `enhance`.
+            number: the round's.
         """
         some, *every = self._validations
         of_some = some(enhance, inputs[0], number)

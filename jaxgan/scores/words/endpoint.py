@@ -19,7 +19,7 @@ from jaxgan.scores.words import texts
 from jaxgan.scores.words.models import PROMPT
 
 TRY_AGAIN = (408, 409, 429, 500, 502, 503, 504)
-"""The states in which a server asks for another try."""
+"""The HTTP status codes after which a request is sent again."""
 FIRST_PAUSE_SECONDS = 1.0
 
 
@@ -36,8 +36,8 @@ class Endpoint:
     Attributes:
         url: such as "http://localhost:8000/v1".
         model: the name under which the server knows the model.
-        most_requests: no more than this many requests are ever sent with this url and model from
-            the user's cache folder, tries included: the limit of the cost.
+        most_requests: the most requests, including repeated ones, that are ever sent with this url
+            and model. They are counted in the user's cache folder, and limit the cost.
         prompt: the question.
         most_tokens: the length of the longest answer.
         key_variable: the environment variable with the key; empty if the server asks for none.

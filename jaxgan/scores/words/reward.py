@@ -23,11 +23,11 @@ class TextReward:
     them loads its own models.
 
     Args:
-        describe: what says what it hears. If it has an attribute `prepare`, a function without
+        describe: describes a recording. If it has an attribute `prepare`, a function without
             arguments, that is called before the first description; if its attribute `slow` is
             true, its texts are kept in the user's cache folder, under its repr and the recording.
-        rate: what turns the text into a number; it may have `prepare`, too.
-        name: of the score in logs and tables.
+        rate: rates a text; it may have `prepare`, too.
+        name: the score's name in logs and tables.
     """
 
     lowest, highest = 1.0, 5.0

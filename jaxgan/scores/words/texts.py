@@ -80,7 +80,7 @@ def key(describe: object, samples: np.ndarray, sample_rate: int) -> str:
     """Returns the key of a description.
 
     Args:
-        describe: what makes it; its repr must say what the text depends on.
+        describe: the function that makes it; its repr must say what the text depends on.
         samples: float64 [n].
         sample_rate: in Hz.
     """

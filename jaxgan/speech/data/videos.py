@@ -90,11 +90,11 @@ def gather(
         index: int [B], the utterances; -1 for an empty row.
         frames: F, how many frames to return of each.
         of_other: bool [], whether they are the other talker's instead of the target's.
-        last: int [B], the frame that is repeated from then on, as if the video froze; None: none.
+        last: int [B], the frame at which each video freezes; None: no video does.
 
     Returns:
-        uint8 [B, F, height, width], and bool [B, F]: whether there is such a frame. What the first
-        holds where there is none is unspecified.
+        uint8 [B, F, height, width], and bool [B, F]: whether there is such a frame. The values of
+        frames that do not exist are unspecified.
     """
     counts = jnp.where(index >= 0, jnp.asarray(videos.counts)[index], 0)
     frame = jnp.arange(frames)

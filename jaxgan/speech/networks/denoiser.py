@@ -29,7 +29,7 @@ class Denoiser(NamedTuple):
         front_end: the sample rate, and the hop that padded lengths are multiples of.
         enhance: (parameters of G, noisy float32 [B, T], lengths int [B]) -> float32 [B, T], zero
             after the end of each utterance; see `masking.enhance`.
-        streaming: the same for a stream; None if the network needs whole utterances.
+        streaming: `enhance` for a stream; None if the network needs whole utterances.
         enhance_frames: (parameters of G, frames of one utterance) -> enhanced frames; see
             `masking.enhance_frames`. None if the network does not work on frames.
     """

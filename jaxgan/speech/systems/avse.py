@@ -1,11 +1,11 @@
-"""Audio-visual speech enhancement: the talker whose mouth is seen, out of a mixture.
+"""Audio-visual speech enhancement: extracts the talker whose mouth is seen from a mixture.
 
 One round:
 
     1. draw N utterances, each a mixture, the target talker's speech and a video of the mouth
-    2. for every batch, G(mixture, video) learns to equal the target: up the SI-SDR (Le Roux et al.,
-       "SDR - half-baked or well done?", 2019). For some utterances there is no video, and for some
-       it freezes at a random frame, so that a missing video makes G worse instead of breaking it
+    2. for every batch, G(mixture, video) learns to equal the target: it moves up the SI-SDR
+       (Le Roux et al., "SDR - half-baked or well done?", 2019). Some utterances have no video, and
+       some videos freeze at a random frame, so that G also works without video
 
 The scores of a validation are those with the right video. Every validation also measures the SI-SDR
 without video, and with the video of the other talker. With the latter, G should keep the other
@@ -133,7 +133,7 @@ def enhance(
 
     Args:
         inputs: the parameters of G; the videos of the corpus; and RIGHT, NONE or OTHER, int32 [].
-        batch: of that corpus.
+        batch: utterances of that corpus.
         network: the generator.
     """
     params, videos, shown = inputs

@@ -1,4 +1,4 @@
-"""PPO on masks: fine-tunes a trained enhancer on a reward, such as what a listener says.
+"""PPO on masks: fine-tunes a trained enhancer on a reward, such as a rating of its speech.
 
 Kumar, Perrault and Williamson, "Using RLHF to Align Speech Enhancement Approaches to Mean-Opinion
 Quality Scores" (2024), and LR-AVSE (Chen et al. 2026). One round:
@@ -94,16 +94,18 @@ class System:
         clip: epsilon of PPO.
         baseline: what a reward is compared with: "base", the reward of the base, or "others", the
             mean reward of the utterance's other masks.
-        reduction: how the log ratio and the divergence are added up over the cells of a mask.
+        reduction: how the log ratio and the divergence are reduced over the cells of a mask, one of
+            `REDUCTIONS`.
         sign: 1, or -1 for a reward of which lower is better.
         shuffled: whether every utterance gets the rewards of another one of its batch: a control.
-        policy_weight: of the clipped objective; 0 leaves only the anchor, another control.
-        divergence_weight: beta, of the divergence from the base.
+        policy_weight: the weight of the clipped objective; 0 leaves only the anchor, another
+            control.
+        divergence_weight: beta, the weight of the divergence from the base.
         anchor: the distance from clean speech: "si_sdr", minus the SI-SDR in dB, or "spectrum".
         si_sdr: computes the SI-SDR of a batch.
-        anchor_weight: of the anchor.
-        magnitude_share: alpha, of the magnitudes in the anchor "spectrum"; the rest is that of the
-            complex spectra.
+        anchor_weight: the weight of the anchor.
+        magnitude_share: alpha, the share of the magnitudes in the anchor "spectrum"; the complex
+            spectra have the rest.
         optimizer: of G.
         average_decay: of the running average of G's parameters; 0: none is kept.
     """
@@ -141,7 +143,8 @@ class Actions(NamedTuple):
 
 
 class Enhanced(NamedTuple):
-    """What the reward judges: K drawn masks and, last, the base's, for each utterance in turn.
+    """The speech that the reward judges: for each utterance in turn, that of the K drawn masks and
+    then that of the base's mask.
 
     Attributes:
         clean: int16 [B (K + 1), T].
@@ -212,7 +215,7 @@ def act(
 
 
 def advantages(system: System, rewards: jax.Array) -> jax.Array:
-    """Returns what each mask's reward exceeds its baseline by, float32 [B, K]; 0 without a reward.
+    """Returns by how much each mask's reward exceeds its baseline, float32 [B, K]; 0 without one.
 
     Args:
         system: gives the baseline.
@@ -242,7 +245,7 @@ def reduce_cells(system: System, valid: jax.Array) -> Reduce:
 def anchor(
     system: System, means: jax.Array, spectrum: jax.Array, batch: Batch, valid: jax.Array
 ) -> jax.Array:
-    """Returns the mean distance [] of what G's masks make from the clean speech; see `System`."""
+    """Returns the mean distance [] of G's enhanced speech from the clean speech; see `System`."""
     masking = system.masking
     feature = means * masking.compress(magnitude(spectrum))
     if system.anchor == "si_sdr":
@@ -258,13 +261,13 @@ def anchor(
 
 
 def step(run_state: RunState, experience: Experience, *, system: System) -> StepResult:
-    """Moves G once on what the policy did with one batch.
+    """Moves G once, on the experience from one batch.
 
     Returns:
-        The state, and, from before the update: `g_loss` [], `objective` [], the clipped objective,
-        `divergence` [] from the base in nats (per cell unless the reduction is "sum"), `anchor` [],
-        `clipped` [], the share of the ratios that are clipped; averages over utterances of
-        `reward` and `reward_gain`, over that of the base; and `unscorable`.
+        The state, and metrics from before the update: `g_loss` []; `objective` [], the clipped
+        objective; `divergence` [] from the base in nats (per cell unless the reduction is "sum");
+        `anchor` []; `clipped` [], the share of the ratios that are clipped; and those of
+        `reward_metrics`.
     """
     (batch, actions, _), masking = experience, system.masking
     spectrum = stft(as_float(batch.noisy), masking.front_end)
@@ -319,7 +322,17 @@ def step(run_state: RunState, experience: Experience, *, system: System) -> Step
 
 
 def reward_metrics(rewards: jax.Array, filled: jax.Array) -> Metrics:
-    """Returns the metrics of rewards [B, K + 1], the base's last; `filled` bool [B]."""
+    """Returns the metrics of the rewards of a batch.
+
+    Args:
+        rewards: float32 [B, K + 1], higher is better, the base's last; NaN where there is none.
+        filled: bool [B], false for a padding row.
+
+    Returns:
+        Averages over utterances of `reward`, the mean reward of the drawn masks, and of
+        `reward_gain`, by how much it exceeds that of the base; and `unscorable`, the number of
+        enhanced utterances without a reward.
+    """
     own, base = rewards[:, :-1], rewards[:, -1]
     mean = masked_mean(own, jnp.isfinite(own), axis=1)
     has_reward = jnp.any(jnp.isfinite(own), axis=1) & filled
