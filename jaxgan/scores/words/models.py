@@ -6,6 +6,7 @@ torch. They are loaded when the first text is asked for, or by `prepare`.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -138,10 +139,9 @@ def _transformers() -> Any:
     return transformers
 
 
-def _load(path: str, load: Any) -> tuple[Any, Any]:
+def _load(path: str, load: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
     try:
-        loaded: tuple[Any, Any] = load()
+        return load()
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: no model that transformers can load ({reason})") from error
-    return loaded

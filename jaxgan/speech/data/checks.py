@@ -1,6 +1,7 @@
 """Finds audio that cannot be trained on, and reports it before training."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -71,3 +72,8 @@ class DataReport:
     def files(self) -> dict[str, bytes]:
         """Returns what `list_of` returns for the problems."""
         return list_of(self.problems)
+
+    def write(self, folder: Path) -> None:
+        """Writes `files` to a folder."""
+        for name, content in self.files().items():
+            (folder / name).write_bytes(content)

@@ -197,8 +197,8 @@ def _main(script: str, spoken: str) -> None:
         waves.append(np.concatenate([np.zeros(0, np.int16), *pieces]))
         phonemes.append(list(found))
     ends = np.cumsum([len(wave) for wave in waves])
-    words = np.array(json.dumps(phonemes))
-    np.savez(spoken, samples=np.concatenate(waves), ends=ends, rate=rate, phonemes=words)
+    as_json = np.array(json.dumps(phonemes))
+    np.savez(spoken, samples=np.concatenate(waves), ends=ends, rate=rate, phonemes=as_json)
 
 
 def _speak(library: ctypes.CDLL, line: Line) -> None:

@@ -119,8 +119,7 @@ def compare(
         corpus, left_out = open_test_set(trained[0].config, data, print_line)
         with audio.writable(place):
             place.mkdir(parents=True, exist_ok=True)
-            for file, content in left_out.files().items():
-                (place / file).write_bytes(content)
+            left_out.write(place)
             pool.wait_until_ready()
             for name, system in systems.items():
                 folder = place / "enhanced" / name

@@ -76,8 +76,7 @@ def evaluate(
         corpus, report = open_test_set(trained.config, data, print_line)
         with audio.writable(place):
             place.mkdir(parents=True, exist_ok=True)
-            for name, content in report.files().items():
-                (place / name).write_bytes(content)
+            report.write(place)
             pool.wait_until_ready()
             results = enhance_and_score(trained, corpus, paths, pool, place / "enhanced")
     title = f"{workdir}, checkpoint {checkpoint}, on {data or 'its validation data'}"
