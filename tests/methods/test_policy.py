@@ -170,3 +170,19 @@ def test_one_update_of_gaussian_ppo_on_fresh_actions_is_reinforce_with_a_baselin
     slopes = (np.asarray(masks) - OLD_MEANS[:2, None]) / DEVIATION**2 / 35
     by_hand = -((rewards - others)[..., None, None] * slopes).sum(axis=1) / 8
     np.testing.assert_allclose(found[:, 0], by_hand, rtol=1e-3, atol=1e-5)
+
+
+def test_drawn_actions_have_the_mean_and_the_deviation_and_no_gradient():
+    means, deviations = jnp.array([[0.0, 2.0], [5.0, -1.0]]), jnp.array([0.1, 3.0])
+
+    def draw(means, deviations):
+        return policy.draw_gaussian(means, deviations, jax.random.key(0), 20_000)
+
+    for spread in (deviations, 0.5):
+        drawn = np.asarray(draw(means, spread))
+        expected = np.broadcast_to(spread, (2, 2))
+        assert drawn.shape == (2, 20_000, 2)
+        np.testing.assert_allclose(drawn.mean(1), means, atol=0.1)
+        np.testing.assert_allclose(drawn.std(1), expected, rtol=0.03)
+    slopes = jax.grad(lambda *inputs: draw(*inputs).sum(), (0, 1))(means, deviations)
+    assert not any(np.any(slope) for slope in slopes)
