@@ -44,8 +44,8 @@ class Score:
             without a score. None if there is no such function.
         prepare: loads what the first call would load otherwise; workers call it before they take
             tasks, so that it counts for no deadline. None if there is nothing to load.
-        text: (estimate float64 [n], sample rate in Hz) -> the words that the score rests on, for
-            people to read; may raise Unscorable. None if there are none.
+        text: (estimate float64 [n], sample rate in Hz) -> the description that the score rates, for
+            people to read; may raise Unscorable. None if there is none.
     """
 
     name: str
@@ -83,11 +83,11 @@ class Score:
             return math.nan
         return raw if math.isfinite(raw) else math.nan
 
-    def words(self, estimate: np.ndarray, sample_rate: int) -> str:
+    def description(self, estimate: np.ndarray, sample_rate: int) -> str:
         """Returns `text` of an estimate, int16 or floating [n]; "" if there is none.
 
         If `text` raises an error, the result says so: a server that does not answer must not end
-        the training that shows its words.
+        the training that shows its descriptions.
         """
         if self.text is None:
             return ""

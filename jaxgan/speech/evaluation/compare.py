@@ -233,7 +233,7 @@ def _galleries(
     Args:
         comparison: of the runs and the noisy speech.
         corpus: clean and noisy utterances.
-        used: the scores, of which some are made of words, which the page shows.
+        used: the scores; the page shows the descriptions that some of them rate.
         front_end: of the spectrograms.
         enhanced: the folder that holds each run's enhanced files.
     """
@@ -253,8 +253,9 @@ def _galleries(
         for side, samples in sides.items():
             scores = comparison.columns.get(side, {})
             note = ", ".join(f"{score} {values[number]:.2f}" for score, values in scores.items())
-            said = [score.words(samples, SAMPLE_RATE) for score in used]
-            note = ". ".join(filter(None, [note, *said]))
+            # Only speech that was scored: a slow description of it is in the cache.
+            texts = [item.description(samples, SAMPLE_RATE) for item in used if item.name in scores]
+            note = ". ".join(filter(None, [note, *texts]))
             panels.append(_panel(side, samples, note, front_end))
         galleries.append(Gallery(name, panels))
     return galleries

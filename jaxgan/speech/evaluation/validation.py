@@ -151,8 +151,8 @@ class Validation:
                     side / 32768, self._front_end.sample_rate
                 )
             for name, score in self._scores.items():
-                if words := score.words(sides[-1], self._front_end.sample_rate):
-                    shown[f"{name}/{row}_enhanced"] = media.text(words)
+                if text := score.description(sides[-1], self._front_end.sample_rate):
+                    shown[f"{name}/{row}_enhanced"] = media.text(text)
         return shown
 
 

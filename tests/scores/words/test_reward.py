@@ -39,7 +39,7 @@ def test_the_built_in_score():
     score = get("words")
     clean, noisy = voice(), voice() + noise(1e-3)
     assert (score.lowest, score.highest, score.higher_is_better) == (1, 5, True)
-    assert score(clean, clean, RATE) == rate(score.words(clean, RATE))
+    assert score(clean, clean, RATE) == rate(score.description(clean, RATE))
     assert 1 <= score(clean, noisy, RATE) < score(clean, clean, RATE) <= 5
     assert score.normalise(3.0) == 0.5
 
@@ -55,7 +55,7 @@ def test_a_pair_that_cannot_be_described_has_no_score():
     score = get("words")
     short = voice()[4000:6000]
     assert math.isnan(score(short, short, RATE))
-    assert score.words(short, RATE) == "no description: shorter than half a second"
+    assert score.description(short, RATE) == "no description: shorter than half a second"
 
 
 def test_an_error_of_a_description_is_shown_in_its_place():
@@ -65,7 +65,7 @@ def test_an_error_of_a_description_is_shown_in_its_place():
     reward = TextReward(describe)
     score = Score("mine", reward, 1.0, 5.0, True, text=reward.text)
     expected = "no description: EndpointError: http://localhost: no description (503 busy)"
-    assert score.words(voice(), RATE) == expected
+    assert score.description(voice(), RATE) == expected
 
 
 def test_a_slow_description_is_made_once():

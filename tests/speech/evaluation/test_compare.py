@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import dataclasses
 import html
 import io
 import json
@@ -20,9 +21,11 @@ from jaxgan.reporting.comparison import Difference
 from jaxgan.reporting.statistics import Interval
 from jaxgan.scores import get
 from jaxgan.speech.data import audio
+from jaxgan.speech.data.pairs import read_pairs
 from jaxgan.speech.evaluation import compare
 from jaxgan.speech.evaluation.compare import NOISY
 from jaxgan.speech.evaluation.tables import warnings
+from jaxgan.speech.networks.stft import FrontEnd
 
 SCORES = "pesq_wb,stoi,si_sdr,lsd"
 
@@ -107,6 +110,19 @@ def test_the_page_embeds_what_it_shows(compared):
         "lsd",
     ):
         assert expected in text
+
+
+def test_descriptions_are_shown_beside_the_speech_that_was_scored(compared):
+    data, output, comparison = compared
+    corpus, _ = read_pairs(data)
+    score = dataclasses.replace(get("stoi"), text=lambda samples, _: f"{len(samples)} samples")
+    galleries = compare._galleries(comparison, corpus, [score], FrontEnd(), output / "enhanced")
+    assert len(galleries) == 3
+    for gallery in galleries:
+        count = corpus.lengths[corpus.names.index(gallery.heading)]
+        clean, *others = gallery.panels
+        assert clean.note == ""
+        assert [panel.note.split(". ")[-1] for panel in others] == [f"{count} samples"] * 3
 
 
 def test_a_gain_beside_a_loss_calls_for_listening():
