@@ -22,7 +22,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "validation.every": (1, math.inf),
     "checkpoint.every": (1, math.inf),
 }
-"""The lowest and the highest allowed value of a key."""
+"""The lowest and the highest allowed value of a key; not every run has `steps_per_round`."""
 MAY_CHANGE = ("checkpoint.every", "debug_nans", "tracker")
 """Keys that influence no number, so a run may continue with other values for them."""
 
