@@ -18,8 +18,10 @@ import contextlib
 import dataclasses
 import logging
 import math
+import re
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
@@ -43,13 +45,19 @@ FORMAT = 2
 
 # orbax logs, with tracebacks and from several threads, the errors that it also raises.
 logging.getLogger("absl").addFilter(lambda record: "/orbax/" not in record.pathname)
-# When one write fails, orbax raises its error and forgets the tasks of the others.
-logging.getLogger("asyncio").addFilter(lambda record: not _is_from_orbax(record.exc_info))
+# When one read or write fails, orbax raises its error and forgets the tasks of the others.
+logging.getLogger("asyncio").addFilter(lambda record: not _is_forgotten(record.exc_info))
+warnings.filterwarnings("ignore", r"coroutine 'Store\.\w+' was never awaited", RuntimeWarning)
 
 
-def _is_from_orbax(raised: Any) -> bool:
-    """Returns whether orbax is in the traceback of a log record's `exc_info`."""
-    trace = raised[2] if raised else None
+def _is_forgotten(raised: Any) -> bool:
+    """Returns whether a log record's `exc_info` is of an error in a task that orbax has forgotten.
+
+    Orbax is in its traceback, unless tensorstore has set the error from a thread of its own.
+    """
+    _, error, trace = raised or (None, None, None)
+    if isinstance(error, ValueError) and re.match('[A-Z_]+: Error opening "', str(error)):
+        return True
     return any("/orbax/" in frame.f_code.co_filename for frame, _ in traceback.walk_tb(trace))
 
 
