@@ -2,11 +2,13 @@
 
     python benchmarks/control_table.py [--parts=returns,values,corridor,minatar] [--seeds=5]
         [--workdir=runs/control_table] [--config.key=value ...]
+    python benchmarks/control_table.py --parts=double --seeds=20 --workdir=runs/double
 
 - returns: CartPole-v1 and Acrobot-v1, DQN and PPO, 500,000 steps, beside CleanRL's numbers. The
   return of a seed is the mean over the episodes of the last tenth of training, with exploration.
 - values: how much the variants of DQN over-estimate on CartPole-v1, where no discounted return is
   above 1 / (1 - gamma) = 100, with one environment and with ten.
+- double: only the comparison of Double and Nature, with one environment.
 - corridor: the policy evaluation of the dueling paper (Wang et al. 2016, section 4.1).
 - minatar: Breakout, a million frames, three seeds, beside random actions; it needs gymnax.
 
@@ -123,16 +125,14 @@ def returns(run: Callable[..., Path], seeds: int) -> str:
 
 
 def over_estimation(run: Callable[..., Path], seeds: int) -> str:
-    """Returns the table of over-estimation on CartPole, and the comparison of Double and Nature."""
-    rows, lines = [], []
+    """Returns the table of over-estimation on CartPole, and what compares Double with Nature."""
+    rows = []
     for environments in (1, 10):
-        excess = {}
         for variant in VARIANTS:
-            several = {"environments": environments} if environments > 1 else {}
-            workdir = run(f"dqn.py:{variant}", {"env": "CartPole-v1", **several})
+            workdir = run(*settings_of(variant, environments))
             max_q = seeds_of(workdir, "eval/max_q", seeds)
             highest = np.nanmax(rows_of(workdir, "eval/max_q", seeds), axis=0)
-            excess[variant] = seeds_of(workdir, "eval/overestimation", seeds)
+            excess = seeds_of(workdir, "eval/overestimation", seeds)
             rows.append(
                 [
                     f"{variant}, {environments}",
@@ -140,17 +140,47 @@ def over_estimation(run: Callable[..., Path], seeds: int) -> str:
                     " ".join(f"{value:.1f}" for value in max_q),
                     f"{max_q.max():.1f}",
                     " ".join(f"{value:.0f}" for value in highest),
-                    " ".join(f"{value:.1f}" for value in excess[variant]),
+                    " ".join(f"{value:.1f}" for value in excess),
                 ]
             )
-        difference = paired_test(excess["nature"], excess["double"]).difference
-        below = int(np.sum(excess["double"] < excess["nature"]))
-        lines.append(
-            f"{environments} environment(s): Double's over-estimation minus Nature's "
-            f"{as_text(difference)}; below on {below} of {seeds} seeds\n"
-        )
     head = ["variant, environments", "return", "max-Q, last tenth", "worst", "highest ever"]
-    return "\n".join([table([*head, "over-estimation, last tenth"], rows), *lines])
+    head.append("over-estimation, last tenth")
+    return f"{table(head, rows)}\n{double_against_nature(run, seeds, (1, 10))}"
+
+
+def settings_of(variant: str, environments: int) -> tuple[str, Settings]:
+    """Returns the config of a variant of DQN on CartPole, and the settings that differ from it."""
+    several = {"environments": environments} if environments > 1 else {}
+    return f"dqn.py:{variant}", {"env": "CartPole-v1", **several}
+
+
+def double_against_nature(
+    run: Callable[..., Path], seeds: int, counts: Sequence[int] = (1,)
+) -> str:
+    """Returns lines that compare the over-estimation of Double with that of Nature on CartPole.
+
+    Args:
+        run: trains what is missing.
+        seeds: how many.
+        counts: of environments, a few lines each.
+    """
+    lines = []
+    for environments in counts:
+        nature, double = (
+            run(*settings_of(variant, environments)) for variant in ("nature", "double")
+        )
+        for span, share in (("last tenth", 0.1), ("whole run", 1.0)):
+            excess = [
+                seeds_of(workdir, "eval/overestimation", seeds, share)
+                for workdir in (nature, double)
+            ]
+            difference = paired_test(*excess).difference
+            below = int(np.sum(excess[1] < excess[0]))
+            lines.append(
+                f"{environments} environment(s), {span}: Double's over-estimation minus Nature's "
+                f"{as_text(difference)}; below on {below} of {seeds} seeds\n"
+            )
+    return "\n".join(lines)
 
 
 def policy_values(tables: Tables, policy: np.ndarray, discount: float) -> np.ndarray:
@@ -354,6 +384,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parts: Mapping[str, Callable[[], str]] = {
         "returns": lambda: returns(run, options.seeds),
         "values": lambda: over_estimation(run, options.seeds),
+        "double": lambda: double_against_nature(run, options.seeds),
         "corridor": lambda: evaluation_table(options.seeds),
         "minatar": lambda: minatar(run),
     }

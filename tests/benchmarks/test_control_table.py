@@ -35,7 +35,8 @@ def runs(control_table, monkeypatch):
             for seed in range(settings["seeds"]):
                 row[f"train/return/seed_{seed}"] = 10 * number + seed
                 row[f"eval/max_q/seed_{seed}"] = 200 - number if number < 19 else base + seed
-                row[f"eval/overestimation/seed_{seed}"] = base + (-1) ** seed
+                early = 10 * (base - 100) if number < 19 else 0
+                row[f"eval/overestimation/seed_{seed}"] = base + early + (-1) ** seed
             lines.append(json.dumps(row))
         (workdir / "metrics.jsonl").write_text("\n".join(lines) + "\n")
 
@@ -72,9 +73,10 @@ def test_the_tables_show_the_last_tenth_of_every_seed(control_table, runs, tmp_p
     assert f"| ppo, Acrobot-v1 | {row} | -86.36 ± 1.32 |" in shown
     values = "196.0 (195.0 to 197.0) | 101.0 102.0 103.0 | 103.0 | 199 199 199"
     assert f"| nature, 10 | {values} | 102.0 100.0 102.0 |" in shown
-    assert (
-        "10 environment(s): Double's over-estimation minus Nature's -1.0 (-1.0 to -1.0); " in shown
-    )
+    comparison = "Double's over-estimation minus Nature's"
+    below = "below on 3 of 3 seeds"
+    assert f"10 environment(s), last tenth: {comparison} -1.0 (-1.0 to -1.0); {below}" in shown
+    assert f"10 environment(s), whole run: {comparison} -10.0 (-10.0 to -10.0); {below}" in shown
     # Nature with one environment is in both tables, but trained in one folder.
     preset, settings, overrides = runs["dqn_nature-CartPole-v1"]
     assert preset == "dqn.py:nature"
