@@ -48,6 +48,24 @@ class Setting(NamedTuple):
     comment: str
 
 
+class Assignment(NamedTuple):
+    """One value that a line of the source gave to a key.
+
+    Attributes:
+        section: the id of the config or of its section.
+        key: in the section.
+        value: what it was given.
+        file: of the source.
+        line: likewise.
+    """
+
+    section: int
+    key: str
+    value: Any
+    file: str
+    line: int
+
+
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     """Returns a page with the table in place of its marker; MkDocs calls this for every page."""
     if MARKER not in markdown:
@@ -118,8 +136,16 @@ def grouped(
 
 def settings(name: str) -> list[Setting]:
     """Returns the keys of a config of configs/, with their defaults and comments."""
-    with recorded() as places:
+    with recorded() as (assignments, names):
         config = configs.load(name)
+
+    def described(section: ConfigDict, key: str) -> Iterator[str]:
+        """Yields the comments of this section, then of others with its name: it may be a copy."""
+        for same in (id(section).__eq__, lambda other: names.get(other) == names.get(id(section))):
+            for made in reversed(assignments):
+                # The comment of another value may give its source.
+                if made.key == key and same(made.section) and made.value == section[key]:
+                    yield comment(made.file, made.line)
 
     def walk(section: ConfigDict, prefix: str) -> Iterator[Setting]:
         for key in section:
@@ -127,38 +153,38 @@ def settings(name: str) -> list[Setting]:
             if isinstance(value, ConfigDict):
                 yield from walk(value, f"{prefix}{key}.")
             else:
-                found = places.get((id(section), key)) or places.get(key, [])
-                comments = [text for place in reversed(found) if (text := comment(*place))]
-                yield Setting(prefix + key, value, comments[0] if comments else "")
+                found = next(filter(None, described(section, key)), "")
+                yield Setting(prefix + key, value, found)
 
     return list(walk(config, ""))
 
 
 @contextmanager
-def recorded() -> Iterator[dict[Any, list[tuple[str, int]]]]:
+def recorded() -> Iterator[tuple[list[Assignment], dict[int, str]]]:
     """Records which line of the source sets which key.
 
     Yields:
-        The places (file, line), in order, by (id of the section, key) and by the key alone, which
-        serves sections that have been copied.
+        The assignments in their order, and the names of sections by their ids. A config has none.
     """
-    places: dict[Any, list[tuple[str, int]]] = {}
+    assignments: list[Assignment] = []
+    names: dict[int, str] = {}
     alive = []  # so that no id is used twice
     setter = ConfigDict.__setitem__
 
     def record(section: ConfigDict, key: str, value: Any) -> None:
+        setter(section, key, value)
         frame: FrameType | None = sys._getframe(1)
         while frame and not Path(frame.f_code.co_filename).is_relative_to(ROOT):
             frame = frame.f_back
-        if frame:
-            alive.append(section)
-            place = (frame.f_code.co_filename, frame.f_lineno)
-            for name in ((id(section), key), key):
-                places.setdefault(name, []).append(place)
-        setter(section, key, value)
+        if isinstance(section.get(key), ConfigDict):
+            names[id(section[key])] = key
+        elif frame:
+            made = Assignment(id(section), key, value, frame.f_code.co_filename, frame.f_lineno)
+            assignments.append(made)
+        alive.append((section, section.get(key)))
 
     with mock.patch.object(ConfigDict, "__setitem__", record):
-        yield places
+        yield assignments, names
 
 
 def comment(file: str, line: int) -> str:

@@ -74,7 +74,7 @@ def declare(make: Callable[[ConfigDict, Mesh], Recipe], make_agent: MakeAgent) -
         data = request.data or ""
         name = data.removeprefix(GYMNASIUM) if data.startswith(GYMNASIUM) else ""
         why = f"an agent is measured by the episodes it plays, also in {GYMNASIUM}NAME"
-        refuse_flags(why, data="" if name else data, scores=request.scores)
+        refuse_flags(why, data=None if name else request.data, scores=request.scores or None)
         trained = _load(workdir, checkpoint, request.seed_index, make_agent)
         agent, count = trained.agent, trained.config.validation.episodes
         seed = trained.config.seed + request.seed_index + 1  # no validation has used it

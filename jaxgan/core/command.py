@@ -41,10 +41,10 @@ def refuse_flags(why: str, **flags: object) -> None:
 
     Args:
         why: the reason, as a clause.
-        flags: the value of each flag, which is empty or None if it was not given.
+        flags: the value of each flag; None if it was not given.
     """
     for flag, value in flags.items():
-        if value:
+        if value is not None:
             raise UserError(f"--{flag}={value}: {why}; leave --{flag} out")
 
 

@@ -68,9 +68,8 @@ def describe(problems: Sequence[Problem]) -> list[str]:
 
 
 def list_of(problems: Sequence[Problem]) -> dict[str, bytes]:
-    """Returns a file that names every problem, by its name; none if there are no problems."""
-    lines = "".join(f"{problem}\n" for problem in problems)
-    return {LEFT_OUT: lines.encode()} if lines else {}
+    """Returns a file that names every problem, by its name; it is empty without problems."""
+    return {LEFT_OUT: "".join(f"{problem}\n" for problem in problems).encode()}
 
 
 def printable(text: str) -> str:

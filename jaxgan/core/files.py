@@ -48,6 +48,14 @@ def replace(path: epath.Path, data: bytes) -> None:
     part.replace(path)
 
 
+def write_report(path: epath.Path, data: bytes) -> None:
+    """Writes a file as `replace` does; without data, it removes the file of an earlier report."""
+    if data:
+        replace(path, data)
+    elif path.exists():
+        path.unlink()
+
+
 def check_same_data(folder: epath.Path, files: Mapping[str, bytes]) -> None:
     """Raises UserError unless the files that identify the data of a run are in its folder.
 

@@ -25,7 +25,7 @@ from jaxgan.core import config as configs
 from jaxgan.core import history as history_files
 from jaxgan.core.checkpoint import Checkpoints, Position
 from jaxgan.core.errors import NonFiniteError, UserError
-from jaxgan.core.files import absolute, check_reachable, claimed, replace, writable
+from jaxgan.core.files import absolute, check_reachable, claimed, replace, writable, write_report
 from jaxgan.core.finite import not_finite
 from jaxgan.core.log import Log
 from jaxgan.core.players import adopt
@@ -375,7 +375,7 @@ def _write_reports(reports: Mapping[str, bytes], workdir: epath.Path) -> None:
     if jax.process_index() == 0:
         with writable(workdir):
             for name, data in reports.items():
-                replace(workdir / name, data)
+                write_report(workdir / name, data)
 
 
 def _greeting(workdir: epath.Path, config: ConfigDict, position: Position) -> str:

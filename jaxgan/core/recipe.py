@@ -46,7 +46,7 @@ class Recipe(Protocol):
         optional_players: the players that the run named by `config.init_from` may lack. They start
             from their initial values.
         reports: small files, bytes by name, that the loop writes to the run's folder at each
-            start.
+            start. It removes a file of an earlier start for which there are no bytes now.
         fresh_players: the players that never start from those of `config.init_from`.
         history_window: how many of the last rounds' records later rounds need; None: all of them.
         phase_starts: the rounds, in ascending order, from which a round does other work than

@@ -94,7 +94,7 @@ def compare(
     # Figures and tables take a second to import, which training does not need.
     from jaxgan.images.evaluation import compare as comparison
 
-    refuse_flags(MEASURED, data=data, scores=scores)
+    refuse_flags(MEASURED, data=data, scores=scores or None)
     evaluates = [command(workdir, "evaluate") for workdir in workdirs]
     comparison.compare(workdirs, evaluates, checkpoint, output)
 
@@ -125,7 +125,7 @@ def open_run(workdir: epath.PathLike, request: EvaluationRequest) -> Opened:
     Raises:
         UserError: a flag does not fit, or the data are not those of the training.
     """
-    refuse_flags(MEASURED, data=request.data, scores=request.scores)
+    refuse_flags(MEASURED, data=request.data, scores=request.scores or None)
     folder = absolute(workdir)
     config = configs.read(folder)
     configs.check_values(config, CHOICES, RANGES)

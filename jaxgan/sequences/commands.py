@@ -53,11 +53,11 @@ def declare(
     """
 
     def evaluate(workdir: epath.PathLike, checkpoint: str, request: EvaluationRequest) -> None:
-        refuse_flags(ONE_SEED, seed_index=request.seed_index)
+        refuse_flags(ONE_SEED, seed_index=request.seed_index or None)
         _evaluate(workdir, checkpoint, request, open_validation)
 
     def load(workdir: epath.PathLike, checkpoint: str, seed_index: int) -> LineSampler:
-        refuse_flags(ONE_SEED, seed_index=seed_index)
+        refuse_flags(ONE_SEED, seed_index=seed_index or None)
         return LineSampler(sampler.load(workdir, checkpoint))
 
     return Declaration(
@@ -82,7 +82,7 @@ def sample(workdir: epath.PathLike, checkpoint: str, request: SampleRequest) -> 
     if request.interpolate is not None:
         raise UserError(f"--interpolate={request.interpolate}: only images lie between others")
     temperature = 1.0 if request.temperature is None else request.temperature
-    refuse_flags(ONE_SEED, seed_index=request.seed_index)
+    refuse_flags(ONE_SEED, seed_index=request.seed_index or None)
     given = {"text": request.text, "prime": request.prime, "bias": request.bias}
     refuse_flags(NOTHING_TO_CONTINUE, **given)
     trained = sampler.load(workdir, checkpoint)
@@ -101,7 +101,7 @@ def _evaluate(
         "a generator of sequences is measured by the metrics of its validation against the "
         "held-out data of its training",
         data=request.data,
-        scores=request.scores,
+        scores=request.scores or None,
     )
     folder = absolute(workdir)
     config = configs.read(folder)

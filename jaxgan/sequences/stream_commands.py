@@ -50,7 +50,7 @@ def declare(
         _sample(Writer(workdir, checkpoint, make_sampler), request)
 
     def load(workdir: epath.PathLike, checkpoint: str, seed_index: int) -> Writer:
-        refuse_flags(ONE_SEED, seed_index=seed_index)
+        refuse_flags(ONE_SEED, seed_index=seed_index or None)
         return Writer(workdir, checkpoint, make_sampler)
 
     return Declaration(make, evaluate=evaluate, sample=sample, load=load)
@@ -62,7 +62,7 @@ def _sample(writer: Writer, request: SampleRequest) -> None:
     Raises:
         UserError: a flag cannot be used, or the files cannot be written.
     """
-    refuse_flags(ONE_SEED, seed_index=request.seed_index)
+    refuse_flags(ONE_SEED, seed_index=request.seed_index or None)
     if not writer.is_text and request.output is None:
         raise UserError("--output: name the folder that the pages are written to")
     samples = writer.draw(request)
@@ -81,9 +81,9 @@ def _evaluate(
     open_validation: OpenValidation,
 ) -> None:
     """Measures a trained network by the test data of its run and writes samples and a summary."""
-    refuse_flags(ONE_SEED, seed_index=request.seed_index)
+    refuse_flags(ONE_SEED, seed_index=request.seed_index or None)
     measured = "a network is measured by the held-out data of its training"
-    refuse_flags(measured, data=request.data, scores=request.scores)
+    refuse_flags(measured, data=request.data, scores=request.scores or None)
     folder = absolute(workdir)
     config, mesh = configs.read(folder), devices.make_mesh()
     corpus = open_streams(config)

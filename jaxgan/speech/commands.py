@@ -29,7 +29,7 @@ def declare(
         return load(workdir, checkpoint, make_denoiser)
 
     def evaluate(workdir: epath.PathLike, checkpoint: str, request: EvaluationRequest) -> None:
-        refuse_flags(ONE_SEED, seed_index=request.seed_index)
+        refuse_flags(ONE_SEED, seed_index=request.seed_index or None)
         # Figures and tables take a second to import, which training does not need.
         from jaxgan.speech.evaluation import evaluate as evaluation
 
@@ -39,7 +39,7 @@ def declare(
         )
 
     def load_for_arrays(workdir: epath.PathLike, checkpoint: str, seed_index: int) -> ArrayEnhancer:
-        refuse_flags(ONE_SEED, seed_index=seed_index)
+        refuse_flags(ONE_SEED, seed_index=seed_index or None)
         return ArrayEnhancer(enhance(workdir, checkpoint))
 
     return Declaration(

@@ -81,6 +81,8 @@ def test_eval_writes_a_summary(run, tmp_path, capsys):
         (SampleRequest(1, 0, "x", temperature=0.5), "--temperature=0.5: an agent plays episodes"),
         (SampleRequest(1, 0, "x", label="3"), "--label=3: an agent plays episodes"),
         (SampleRequest(1, 0, "x", text="a"), "--text=a: an agent plays episodes"),
+        (SampleRequest(1, 0, "x", text=""), "--text=: an agent plays episodes"),
+        (SampleRequest(1, 0, "x", bias=0.0), "--bias=0.0: an agent plays episodes"),
         (SampleRequest(1, 0, None), "--output: name the folder"),
         (SampleRequest(1, 0, "x", seed_index=2), "--seed_index=2: "),
     ],

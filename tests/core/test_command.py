@@ -31,3 +31,10 @@ def test_a_mistake_in_the_flags_points_to_the_help():
     parser.prog = "nothing.py"
     with pytest.raises(UserError, match=r"unrecognized arguments: --all; see nothing\.py --help"):
         parser.parse_args(["--all"])
+
+
+@pytest.mark.parametrize("value", ["", 0.0, False, "x"])
+def test_a_flag_that_was_given_is_refused_whatever_its_value(value):
+    command.refuse_flags("a clause", bias=None)
+    with pytest.raises(UserError, match=rf"--bias={value}: a clause; leave --bias out"):
+        command.refuse_flags("a clause", text=None, bias=value)

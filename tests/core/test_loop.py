@@ -258,8 +258,10 @@ def test_a_second_run_in_the_same_folder_is_refused_and_disturbs_nothing(recipe,
     assert json.loads((tmp_path / "config.json").read_text())["rounds"] == 2
 
 
-def test_reports_are_written_at_each_start_and_may_change(recipe, tmp_path):
-    for rounds, text in ((1, b"one"), (2, b"two")):
-        reporting = toy.changed(recipe, reports={"left_out.txt": text})
+def test_reports_are_written_at_each_start_may_change_and_disappear(recipe, tmp_path):
+    path = tmp_path / "left_out.txt"
+    for rounds, text in ((1, b"one"), (2, b"two"), (3, b"")):
+        reporting = toy.changed(recipe, reports={path.name: text})
         loop.run(reporting, toy.get_config(rounds=rounds), tmp_path)
-        assert (tmp_path / "left_out.txt").read_bytes() == text
+        assert (path.read_bytes() if path.exists() else b"") == text
+    assert not path.exists()

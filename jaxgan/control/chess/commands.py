@@ -39,9 +39,9 @@ def declare(make: Callable[[ConfigDict, Mesh], Recipe], make_networks: MakeNetwo
     """
 
     def evaluate(workdir: epath.PathLike, checkpoint: str, request: EvaluationRequest) -> None:
-        refuse_flags("a run on chess games has one seed", seed_index=request.seed_index)
+        refuse_flags("a run on chess games has one seed", seed_index=request.seed_index or None)
         measured = "a run on chess games is measured on the games that it held out"
-        refuse_flags(measured, data=request.data, scores=request.scores)
+        refuse_flags(measured, data=request.data, scores=request.scores or None)
         folder, mesh = absolute(workdir), devices.make_mesh()
         config = configs.read(folder)
         networks, players = load_trained(folder, config, checkpoint, make_networks, mesh)

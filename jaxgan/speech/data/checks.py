@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from etils import epath
 
 from jaxgan.core.data_files import Problem, describe, list_of
+from jaxgan.core.files import write_report
 from jaxgan.speech.data.audio import FULL_SCALE, SAMPLE_RATE, reason_too_long
 
 HOP = 256
@@ -74,6 +76,6 @@ class DataReport:
         return list_of(self.problems)
 
     def write(self, folder: Path) -> None:
-        """Writes `files` to a folder."""
+        """Writes `files` to a folder, and removes those of an earlier report that are empty now."""
         for name, content in self.files().items():
-            (folder / name).write_bytes(content)
+            write_report(epath.Path(folder / name), content)

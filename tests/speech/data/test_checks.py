@@ -49,7 +49,14 @@ def test_the_report_names_every_file_and_the_action():
         "left_out.txt": b"a.wav: empty; skipped\nb.wav: silent; both trimmed\n"
     }
     nothing = DataReport(("train: 3 utterances",), ())
-    assert (str(nothing), nothing.files()) == ("train: 3 utterances", {})
+    assert (str(nothing), nothing.files()) == ("train: 3 utterances", {"left_out.txt": b""})
+
+
+def test_a_report_without_problems_removes_the_list_of_an_earlier_one(tmp_path):
+    DataReport((), (Problem("a.wav", "empty"),)).write(tmp_path)
+    assert (tmp_path / "left_out.txt").read_bytes() == b"a.wav: empty; skipped\n"
+    DataReport((), ()).write(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_report_counts_many_files_by_reason_with_three_examples():
