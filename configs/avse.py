@@ -23,17 +23,17 @@ def get_config(preset: str | None = None) -> ConfigDict:
         raise ValueError(f"no preset {preset!r}: choose quick or tiny")
     config = run_settings("avse")
     config.score = "si_sdr"  # what G learns; with the right video, it decides which is the best
-    config.scoring.where = "device"
+    config.scoring.where = "device"  # the JAX function of the score
     config.validation.scores = ("stoi", "si_sdr")  # si_sdr also if config.score is another one
-    config.data.kind = "talking"
+    config.data.kind = "talking"  # two talkers and their mouths
     # The range of AVSEC-4, the fourth Audio-Visual Speech Enhancement Challenge.
     config.data.snrs = (-18.0, -12.0, -6.0, 0.0, 6.55)
     # Twice as much as the demo corpus, so that a large network does not learn it by heart so soon.
     config.data.talking.train = 1000
     config.rounds = 500  # of 1000 utterances; our choice
-    config.utterances_per_round = 1000
+    config.utterances_per_round = 1000  # all of them; our choice
     config.batch_size = 8  # our choice
-    config.validation.every = 5
+    config.validation.every = 5  # rounds; our choice
 
     # Conv-TasNet's best non-causal network; it has 2 ms windows, which are 32 samples at 16 kHz.
     config.generator = ConfigDict()
@@ -48,8 +48,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.generator.visual_blocks = 5  # 2.5 s of video around each frame
     config.generator_learning_rate = 1e-3  # Adam, as in the paper
     config.gradient_clip = 5.0  # as in the paper
-    config.adam_b1 = 0.9
-    config.adam_b2 = 0.999
+    config.adam_b1 = 0.9  # decay of the mean of gradients
+    config.adam_b2 = 0.999  # decay of the mean of squared gradients
     config.learning_rate_decay = 20_000.0  # updates until the rate has halved; our choice
     config.average_decay = 0.0  # no running average of G's parameters, see configs/metricgan.py
 

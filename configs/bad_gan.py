@@ -29,15 +29,18 @@ def get_config(preset: str | None = None) -> ConfigDict:
         raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     config = run_settings("bad_gan", rounds=300, batch_size=100)
     config.steps_per_round = 600  # one epoch of MNIST
-    config.average_decay = 0.9999  # Salimans et al. 2016
+    config.average_decay = 0.9999  # of the running averages of both players; Salimans et al. 2016
     few_labels(config)
     noisy_settings(config)  # of Salimans et al. 2016, which the authors build on
-    config.generator_learning_rate = 1e-3
-    config.entropy_weight = 0.1  # the authors' for SVHN
-    config.pull_away_weight = 0.8  # the authors' for SVHN
-    # Ours, because the density is: the authors have 1e-4 for the one of all 784 pixels.
+    config.generator_learning_rate = 1e-3  # of Adam
+    config.entropy_weight = 0.1  # of the entropy; the authors' for SVHN
+    config.pull_away_weight = 0.8  # of likeness within a batch; the authors' for SVHN
+    # Of G's samples where the data are dense. Ours, as the density is: the authors have 1e-4 for
+    # the one of all 784 pixels.
     config.density_weight = 0.1
-    config.density = ConfigDict({"components": 16, "share": 0.1})  # ours; the 10th percentile
+    config.density = ConfigDict()
+    config.density.components = 16  # principal components in which it is estimated; ours
+    config.density.share = 0.1  # of the data that are less likely than the threshold
 
     if preset == "quick":
         # Half of the widths, and a running average that suits few updates: for time.

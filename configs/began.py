@@ -35,17 +35,21 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config = run_settings("began", rounds=200, batch_size=16)  # 16: the paper's
     pair_settings(config, "mlp" if preset in ("ring", "tiny") else "dcgan")
     if preset is None:
-        config.network = "began"
-        config.generator = ConfigDict({"features": 128})  # the paper's, as is what follows
-        config.discriminator = ConfigDict({"features": 128})
+        config.network = "began"  # or dcgan, mlp
+        # Channels, n of the paper; its value, as are those that follow.
+        config.generator = ConfigDict({"features": 128})
+        config.discriminator = ConfigDict({"features": 128})  # channels, n of the paper
     elif preset == "quick":
         del config.discriminator.spectral
-    config.discriminator.code = 64
-    config.prior, config.latent = "uniform", 64
+    config.discriminator.code = 64  # numbers in the code of the autoencoder
+    config.prior = "uniform"  # of latent codes, from -1 to 1
+    config.latent = 64  # numbers in a latent code
+    # Of Adam.
     config.generator_learning_rate = config.discriminator_learning_rate = 1e-4
-    config.gamma = 0.5  # diversity ratio; the paper shows 0.3 to 0.7
-    config.lambda_k = 0.001
-    config.halve_every = 100_000  # steps; a widespread port, where the paper watches M
+    config.gamma = 0.5  # the diversity ratio; the paper shows 0.3 to 0.7
+    config.lambda_k = 0.001  # learning rate of k
+    # Steps until both learning rates are halved; a widespread port, where the paper watches M.
+    config.halve_every = 100_000
 
     if preset == "quick":
         config.rounds, config.steps_per_round = 4, 200

@@ -30,13 +30,13 @@ def get_config(preset: str | None = None) -> ConfigDict:
     copy_network_and_data(config, other)
     config.validation.scores = ("stoi",)
     config.discriminator = other.discriminator
-    # The paper uses such a weight but does not print it; this is the one of SEGAN (Pascual et al.
-    # 2017) and of pix2pix (Isola et al. 2017).
+    # Of the distance from clean speech. The paper uses such a weight but does not print it; this is
+    # the one of SEGAN (Pascual et al. 2017) and of pix2pix (Isola et al. 2017).
     config.l1_weight = 100.0
     # The paper's rate for both networks. D's rate in configs/metricgan.py is higher because
     # predicting a score is harder than telling real from fake.
     config.generator_learning_rate = 1e-3
-    config.discriminator_learning_rate = 1e-3
+    config.discriminator_learning_rate = 1e-3  # of Adam; the paper's for both networks
 
     if preset == "tiny":
         tiny(config)

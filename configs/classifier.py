@@ -28,13 +28,16 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # Ten epochs of MNIST in batches of 128, with Adam's own learning rate. The channels are those
     # of flax's MNIST example.
     config = run_settings("classifier", rounds=10, batch_size=128)
-    config.steps_per_round = 468
-    config.learning_rate = 1e-3
-    config.average_decay = 0.99  # over a hundred steps, so that the first rounds have a use for it
-    config.network = "mlp" if preset in ("mlp", "tiny") else "cnn"
+    config.steps_per_round = 468  # an epoch of MNIST
+    config.learning_rate = 1e-3  # of Adam
+    # Of the running average, over a hundred steps so that the first rounds use it.
+    config.average_decay = 0.99
+    config.network = "mlp" if preset in ("mlp", "tiny") else "cnn"  # cnn or mlp
     # 64 features: 2,000 held-out images have covariances of 64 features, and two halves as well.
-    config.cnn = ConfigDict({"features": 32, "hidden": 64})
-    config.mlp = ConfigDict({"widths": (256, 64)})
+    config.cnn = ConfigDict()
+    config.cnn.features = 32  # channels of the first convolution
+    config.cnn.hidden = 64  # units of the hidden layer, which are the features; see above
+    config.mlp = ConfigDict({"widths": (256, 64)})  # of the hidden layers; the last are features
 
     if preset == "quick":
         config.rounds, config.steps_per_round = 4, 150

@@ -30,8 +30,10 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # trains with SGD; LeakyReLUs and Adam (Radford et al. 2016) replace them.
     config = run_settings("conditional_gan", rounds=50, batch_size=100)
     pair_settings(config, "mlp")
-    config.latent, config.prior = 100, "uniform"
-    config.generator.widths, config.discriminator.widths = (200, 1200), (240, 240)
+    config.latent = 100  # numbers in a latent code
+    config.prior = "uniform"  # of latent codes, from -1 to 1
+    config.generator.widths = (200, 1200)  # of the hidden layers
+    config.discriminator.widths = (240, 240)  # of the hidden layers
 
     if preset == "quick":
         # Chosen here: enough for digits that a classifier recognises.

@@ -26,8 +26,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
         raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     config = gan.get_config()
     pair_settings(config, "dcgan")  # section 4, as are the values below
-    config.batch_size = 128
-    config.prior = "uniform"
+    config.batch_size = 128  # images of a minibatch
+    config.prior = "uniform"  # of latent codes, from -1 to 1
 
     if preset == "quick":
         # Small networks and five times the paper's learning rate, for a budget of 1,200 updates.

@@ -31,24 +31,26 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # The numbers are those of CleanRL's dqn.py unless a comment says otherwise.
     config = run_settings("dqn", rounds=50, batch_size=128)  # 50 rounds of 10,000 steps
     config.widths = (120, 84)  # of the hidden layers
-    config.learning_rate = 2.5e-4  # Nature's, too
+    config.learning_rate = 2.5e-4  # of the optimizer; Nature's, too
     config.optimizer = "adam"  # or rmsprop, Nature's
     config.loss = "squared"  # or huber, Nature's clipped error
-    config.max_gradient_norm = 0.0  # 0: not clipped
-    config.double = False
-    config.dueling = False
+    config.max_gradient_norm = 0.0  # of an update; 0: not clipped
+    config.double = False  # True: Double DQN
+    config.dueling = False  # True: the dueling network, of values and advantages
     config.target_every = 500  # environment steps; 0: no target network
-    config.n_steps = 1
-    config.gamma = 0.99  # as all four papers
+    config.n_steps = 1  # of the return that Q learns
+    config.gamma = 0.99  # discount, as in all four papers
     config.train_every = 10  # environment steps between two updates
-    config.learning_starts = 10_000  # environment steps
-    config.replay_capacity = 10_000  # transitions
-    config.epsilon_start, config.epsilon_end = 1.0, 0.05
+    config.learning_starts = 10_000  # environment steps before the first update
+    config.replay_capacity = 10_000  # transitions that are replayed
+    config.epsilon_start = 1.0  # share of random actions at the start
+    config.epsilon_end = 0.05  # share of random actions after exploration_steps
     config.exploration_steps = 250_000  # environment steps, half of the run
     # Prioritised replay; 0: none. Schaul et al. (2016), table 3, have 0.6 (proportional), and the
     # next number grows from 0.4 to 1 during the run.
     config.priority_exponent = 0.0
-    config.correction_exponent, config.correction_steps = 0.4, 500_000  # environment steps
+    config.correction_exponent = 0.4  # beta of prioritised replay at the start; it grows to 1
+    config.correction_steps = 500_000  # environment steps until it is 1
 
     if preset == "2013":
         config.target_every = 0

@@ -27,8 +27,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config = run_settings("ebgan", rounds=50, batch_size=64)
     pair_settings(config, "dcgan")
     del config.discriminator.spectral
-    config.discriminator.code = 128  # chosen here; it should be well below the number of pixels
-    config.margin = 10.0  # the paper's for MNIST
+    # Numbers in the code; chosen here, it should be well below the number of pixels.
+    config.discriminator.code = 128
+    config.margin = 10.0  # the energy below which D rejects samples; the paper's for MNIST
     config.pull_away = 0.1  # weight of the pull-away term, the paper's
 
     if preset is not None:

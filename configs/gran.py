@@ -27,9 +27,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
     pair_settings(config, "mlp" if preset else "dcgan")
     # DCGAN's normalisation does not fit a network of several steps; see networks/recurrent.py.
     if preset is None:
-        config.generator.normalisation = "layer"
-    config.generator.code = 100  # chosen here: as many numbers as a latent code has
-    config.generator.steps = 3  # T; the paper compares 1, 3 and 5
+        config.generator.normalisation = "layer"  # of the activations; or none
+    config.generator.code = 100  # numbers that a step passes on; chosen here: as a latent code has
+    config.generator.steps = 3  # T, drawing steps; the paper compares 1, 3 and 5
     config.loss = "non_saturating"  # minimax | non_saturating | least_squares | hinge
 
     if preset == "quick":

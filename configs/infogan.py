@@ -31,14 +31,17 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # numbers, a category of ten and two continuous codes, Adam with b1 0.5 at 2e-4 for D and 1e-3
     # for G, D with 64 channels in its first layer. G is DCGAN's with as many.
     config = run_settings("infogan", rounds=50, batch_size=128)
-    config.steps_per_round = 100
+    config.steps_per_round = 100  # batches of an epoch in the authors' code
     pair_settings(config, "dcgan" if preset is None else "mlp")
-    config.latent, config.prior = 62, "uniform"
-    config.categories, config.continuous = 10, 2
-    config.generator_learning_rate = 1e-3
-    config.category_weight = 1.0  # the paper's lambda for discrete codes
-    config.continuous_weight = 0.1  # smaller for continuous ones, as the paper says
+    config.latent = 62  # numbers in a latent code besides those that D reads back
+    config.prior = "uniform"  # of latent codes, from -1 to 1
+    config.categories = 10  # values of the categorical code
+    config.continuous = 2  # codes from -1 to 1
+    config.generator_learning_rate = 1e-3  # of Adam
+    config.category_weight = 1.0  # lambda of the paper, for the categorical code
+    config.continuous_weight = 0.1  # lambda for the continuous codes; smaller, as the paper says
     if preset is None:
+        # Channels of G's largest hidden map and of D's first layer.
         config.generator.features = config.discriminator.features = 64
 
     if preset == "quick":

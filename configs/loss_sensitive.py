@@ -27,12 +27,13 @@ def get_config(preset: str | None = None) -> ConfigDict:
         raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     config = run_settings("loss_sensitive", rounds=50, batch_size=64)  # 64: the author's code
     pair_settings(config, "dcgan")
-    config.generator.features = 64  # the author's code, as all below
-    config.generator_learning_rate = config.discriminator_learning_rate = 1e-4
+    config.generator.features = 64  # channels; the author's code, as all below
+    config.generator_learning_rate = config.discriminator_learning_rate = 1e-4  # of Adam
     config.tau = 2e-4  # margin per unit of the L1 distance, for 64 x 64 x 3 values
-    config.nu = 0.0  # 0: the paper's hinge; up to 1: GLS-GAN
-    config.real_weight = 0.0  # gamma of the paper, which may drop this term
-    config.weight_decay = 0.0  # the code mentions 5e-5
+    config.nu = 0.0  # slope of the cost beyond the margin; 0: the paper's hinge; up to 1: GLS-GAN
+    # Of the loss of real samples: gamma of the paper, which may drop this term.
+    config.real_weight = 0.0
+    config.weight_decay = 0.0  # of both players; the code mentions 5e-5
 
     if preset == "quick":
         pair_settings(config, "mlp")

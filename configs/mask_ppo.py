@@ -31,15 +31,15 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config = run_settings("mask_ppo")
     start = {"plus": metricgan_plus.get_config(), "quick": metricgan.get_config("quick")}
     copy_network_and_data(config, start.get(preset or "", metricgan.get_config()))
-    config.score = "words"
-    config.validation.scores = ("pesq_wb", "stoi", "si_sdr")
+    config.score = "words"  # the reward
+    config.validation.scores = ("pesq_wb", "stoi", "si_sdr")  # in addition to config.score
 
     # The values of LR-AVSE.
     config.samples = 1  # K
     config.deviation = 0.05  # sigma
     config.clip = 0.1  # epsilon
     config.divergence_weight = 1e-4  # beta
-    config.anchor = "si_sdr"
+    config.anchor = "si_sdr"  # distance from clean speech; or "spectrum"
     config.anchor_weight = 1.0  # gamma
     config.magnitude_share = 0.7  # RLHF's, of the anchor "spectrum"
     config.generator_learning_rate = 1e-3
@@ -49,7 +49,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.epochs = 1  # over the round; LR-AVSE does not say
     # The controls: the rewards of other utterances, and the anchor without a reward.
     config.shuffle_rewards = False
-    config.policy_weight = 1.0
+    config.policy_weight = 1.0  # of the clipped objective; 0: the anchor without a reward
 
     if preset == "rlhf":
         config.score = "dnsmos_ovr"  # the paper has NISQA, which has no Python package

@@ -40,7 +40,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.score_weights = ()  # weights of several scores in G's loss; empty: 1 each
     config.target = 1.0  # the score that G aims for, on D's scale; the paper's s
     config.targets = ""  # CSV file with lines NAME,TARGET: other targets of single utterances
-    config.feature = "linear"  # the code for TIMIT; "log1p" in that for VoiceBank-DEMAND
+    # Magnitudes: the code for TIMIT; "log1p" in that for VoiceBank-DEMAND.
+    config.feature = "linear"
     config.through_waveform = False  # D judges the masked feature itself in G's step
     config.update(networks())
     config.update(learning())
@@ -62,17 +63,17 @@ def get_config(preset: str | None = None) -> ConfigDict:
 def networks() -> ConfigDict:
     """Returns the paper's networks, 1,892,057 and 345,330 parameters."""
     config = ConfigDict({"generator": {}, "discriminator": {}})
-    config.generator.layers = 2
-    config.generator.width = 200
-    config.generator.dense = 300
-    config.generator.dropout = 0.05
-    config.generator.floor = 0.05
-    config.generator.learnable_sigmoid = False
-    config.generator.normalise = True
+    config.generator.layers = 2  # bidirectional LSTMs
+    config.generator.width = 200  # units of an LSTM for each direction
+    config.generator.dense = 300  # units of the layer after the LSTMs
+    config.generator.dropout = 0.05  # share of that layer's outputs, in training
+    config.generator.floor = 0.05  # lowest value of the mask, against musical noise
+    config.generator.learnable_sigmoid = False  # True: MetricGAN+'s activation, up to 1.2
+    config.generator.normalise = True  # each frequency of an utterance to mean 0 and variance 1
     config.generator.causal = False  # True: LSTMs that only run forwards, for enhance.py --stream
-    config.discriminator.channels = (15, 25, 40, 50)
-    config.discriminator.kernels = (5, 7, 9, 11)
-    config.discriminator.dense = (50, 10)
+    config.discriminator.channels = (15, 25, 40, 50)  # of the convolutions
+    config.discriminator.kernels = (5, 7, 9, 11)  # their widths, in frames and bins
+    config.discriminator.dense = (50, 10)  # units of the layers between the average and the score
     config.discriminator.sees_reference = True  # False: D sees only the candidate
     return config
 
@@ -80,13 +81,17 @@ def networks() -> ConfigDict:
 def learning() -> ConfigDict:
     """Returns the settings of a round and of the optimizers."""
     config = ConfigDict()
-    config.order = "generator_first"  # the authors' code, in which G pauses in the first round
-    config.clean_teaches = True
-    config.noisy_teaches = False  # the paper's D learns only from clean and enhanced speech
+    # Of the players in a round: the authors' code, in which G pauses in the first round.
+    config.order = "generator_first"
+    config.clean_teaches = True  # D learns that clean speech has the best score
+    # True: D also learns the scores of noisy speech; the paper's D learns only from clean and
+    # enhanced speech.
+    config.noisy_teaches = False
     config.replay = ConfigDict()
     config.replay.share = 0.1  # of all items of earlier rounds: the authors' code
     config.replay.most = 0  # the most items, to keep late rounds short; 0: no limit, as the authors
-    config.replay.clean = True  # together with the clean speech: the authors' code
+    # Outputs are replayed together with the clean speech: the authors' code.
+    config.replay.clean = True
 
     # Adam as in Keras 2.0.9, which the authors used: 1e-3 for both, at batch 1.
     config.generator_learning_rate = 1e-3
@@ -94,8 +99,8 @@ def learning() -> ConfigDict:
     # its correlation with the true PESQ of 40 held-out pairs was 0.30 at 5e-4, 0.35 at 2e-3, 0.54
     # at 5e-3, 0.67 at 1e-2 and 0.25 at 2e-2. G learns nothing until D distinguishes clean speech.
     config.discriminator_learning_rate = 8e-3
-    config.adam_b1 = 0.9
-    config.adam_b2 = 0.999
+    config.adam_b1 = 0.9  # decay of the mean of gradients
+    config.adam_b2 = 0.999  # decay of the mean of squared gradients
     config.gradient_clip = 0.0  # largest norm of a gradient; 0: no limit, as in the authors' code
 
     # The learning rate after n updates is divided by 1 + n / learning_rate_decay; 0: constant, as
@@ -103,7 +108,7 @@ def learning() -> ConfigDict:
     config.learning_rate_decay = 0
 
     config.warmup_rounds = 0  # rounds in which G learns from clean speech; not in the paper
-    config.warmup_learning_rate = 1e-3
+    config.warmup_learning_rate = 1e-3  # of G in those rounds, by Adam
     return config
 
 

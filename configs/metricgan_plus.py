@@ -30,21 +30,23 @@ def get_config(preset: str | None = None) -> ConfigDict:
 
     # The mask multiplies log1p magnitudes, and D judges the resynthesised waveform.
     config.feature = "log1p"
-    config.through_waveform = True
-    config.generator.normalise = False
-    config.generator.dropout = 0.0
+    config.through_waveform = True  # D judges the resynthesised waveform in G's step
+    config.generator.normalise = False  # the input of the LSTMs is not scaled
+    config.generator.dropout = 0.0  # share of the outputs of the layer after the LSTMs; none
     config.generator.learnable_sigmoid = True  # 1.2 sigmoid(slope x)
 
-    config.discriminator.channels = (15, 15, 15, 15)  # 19,010 parameters
-    config.discriminator.kernels = (5, 5, 5, 5)
+    config.discriminator.channels = (15, 15, 15, 15)  # of the convolutions; 19,010 parameters
+    config.discriminator.kernels = (5, 5, 5, 5)  # widths, in frames and bins
 
-    config.order = "discriminator_first"
-    config.noisy_teaches = True
-    config.replay.share = 0.2
-    config.replay.clean = False
-    config.gradient_clip = 5.0  # the default of the framework that the recipe was published in
-    config.generator_learning_rate = 5e-4
-    config.discriminator_learning_rate = 5e-4 * config.batch_size  # see configs/metricgan.py
+    config.order = "discriminator_first"  # in a round; or generator_first
+    config.noisy_teaches = True  # D also learns the scores of noisy speech
+    config.replay.share = 0.2  # of all items of earlier rounds
+    config.replay.clean = False  # only the outputs are replayed, without the clean speech
+    # Largest norm: the default of the framework that the recipe was published in.
+    config.gradient_clip = 5.0
+    config.generator_learning_rate = 5e-4  # of Adam
+    # Of Adam; see configs/metricgan.py.
+    config.discriminator_learning_rate = 5e-4 * config.batch_size
     if preset == "causal":
         config.generator.causal = True
         config.generator.width = 400  # as many units as both directions have together

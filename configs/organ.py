@@ -37,9 +37,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.scoring.workers = 0  # processes of the objective; 0: one per core
     config.scoring.deadline_seconds = 60.0  # for 256 sequences
     small(config)
-    config.data.kind = "tunes"
-    config.data.unit = "words"
-    config.data.count = 500
+    config.data.kind = "tunes"  # oracle | text | tunes | molecules
+    config.data.unit = "words"  # whose words are notes; or characters, smiles
+    config.data.count = 500  # tunes to learn from
     if preset == "molecules":
         molecules(config)
     elif preset == "critic":
@@ -54,27 +54,27 @@ def get_config(preset: str | None = None) -> ConfigDict:
 
 def small(config: ConfigDict) -> None:
     """Sets networks and rounds for hundreds of short sequences; the authors trained for days."""
-    config.data.length = 0
-    config.data.vocabulary = 0
-    config.generator.hidden = 64
-    config.generator_learning_rate = 5e-3
+    config.data.length = 0  # tokens; 0: as the longest sequence
+    config.data.vocabulary = 0  # the most tokens; 0: all
+    config.generator.hidden = 64  # units of the LSTM
+    config.generator_learning_rate = 5e-3  # of Adam, in pretraining
     # At 1e-3 tonality rose from 0.050 to 0.054 in 30 rounds.
     config.policy_learning_rate = 5e-3
     config.discriminator.embedding = 32  # the authors' example for molecules, like the widths
-    config.discriminator.widths = (1, 2, 3, 4, 5, 8)
-    config.discriminator.filters = (50, 50, 50, 50, 50, 50)
-    config.discriminator_learning_rate = 1e-3
-    config.pretrain_rounds = 30
-    config.discriminator_rounds = 3
+    config.discriminator.widths = (1, 2, 3, 4, 5, 8)  # convolutions, in tokens
+    config.discriminator.filters = (50, 50, 50, 50, 50, 50)  # of each convolution
+    config.discriminator_learning_rate = 1e-3  # of Adam
+    config.pretrain_rounds = 30  # of G, one epoch each
+    config.discriminator_rounds = 3  # of D, after those of G
     # In 10 more rounds the diversity of tunes fell from 0.82 to 0.44.
     config.rounds = 30 + 3 + 37
-    config.d_steps = 1
-    config.epochs = 1
-    config.roll_outs = 8
-    config.validation.every = 10
-    config.validation.samples = 512
-    config.validation.bleu_samples = 200
-    config.validation.bleu_order = 4
+    config.d_steps = 1  # sets of generated sequences that D learns from in an adversarial round
+    config.epochs = 1  # of D on one set of generated sequences
+    config.roll_outs = 8  # completions of each beginning
+    config.validation.every = 10  # rounds
+    config.validation.samples = 512  # that each validation draws and measures
+    config.validation.bleu_samples = 200  # how many of them BLEU and Self-BLEU measure
+    config.validation.bleu_order = 4  # longest n-grams
 
 
 def molecules(config: ConfigDict) -> None:

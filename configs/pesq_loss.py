@@ -32,7 +32,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     copy_network_and_data(config, metricgan_plus.get_config())
     config.score = "pesq_wb"
     config.score_map = "paper"
-    config.validation.scores = ("stoi", "si_sdr")
+    config.validation.scores = ("stoi", "si_sdr")  # in addition to config.score; ours
     # Validation then compares the PESQ of the loss with the host's.
     config.scoring.where = "device"
 

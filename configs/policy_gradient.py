@@ -39,7 +39,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.deviation = 0.05
     # A tenth of the rate that the masks were trained with, because the gradient is mostly noise.
     config.generator_learning_rate = 1e-4
-    config.deviation_learning_rate = 1e-4
+    config.deviation_learning_rate = 1e-4  # of the deviations' network; as G's
 
     if preset == "tiny":
         tiny(config)

@@ -26,21 +26,23 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.score_map = "paper"
     # 86 epochs of VoiceBank-DEMAND's 11,572 utterances.
     config.rounds = 995
-    config.utterances_per_round = 1000
+    config.utterances_per_round = 1000  # our choice
     # The paper's 400 windows: an utterance of VoiceBank-DEMAND has about five.
     config.batch_size = 80
-    config.validation.every = 5
+    config.validation.every = 5  # rounds; our choice
 
     # The paper's values, unless a comment says otherwise.
     config.window = 16384  # samples; successive windows share half of them
-    config.pre_emphasis = 0.95
+    config.pre_emphasis = 0.95  # share of the sample before that is subtracted from each
     filters = (16, 32, 32, 64, 64, 128, 128, 256, 256, 512, 1024)
-    config.generator = ConfigDict({"filters": filters, "kernel": 31})
-    config.discriminator = ConfigDict({"filters": filters, "kernel": 31})
-    config.discriminator.reference = 32  # windows; the paper does not print it
-    config.l1_weight = 100.0
+    config.generator, config.discriminator = ConfigDict(), ConfigDict()
+    # Channels of the convolutions; each of them halves the length.
+    config.generator.filters = config.discriminator.filters = filters
+    config.generator.kernel = config.discriminator.kernel = 31  # samples that a convolution sees
+    config.discriminator.reference = 32  # windows that normalise; the paper does not print it
+    config.l1_weight = 100.0  # of the distance from clean speech in G's loss
     config.generator_learning_rate = 2e-4  # RMSprop
-    config.discriminator_learning_rate = 2e-4
+    config.discriminator_learning_rate = 2e-4  # RMSprop
     config.average_decay = 0.0  # no running average of G's parameters, see configs/metricgan.py
 
     if preset == "quick":

@@ -51,37 +51,40 @@ def settings() -> ConfigDict:
 
     # The rounds of each kind follow each other.
     config.pretrain_rounds = 120  # of G, one epoch each
-    config.discriminator_rounds = 50  # of D
-    config.g_steps = 1  # the paper, Fig. 3: 1, 5 and 3 were best
-    config.d_steps = 5
+    config.discriminator_rounds = 50  # of D, after those of G
+    # Updates of G in an adversarial round; the paper, Fig. 3: 1, 5 and 3 were best.
+    config.g_steps = 1
+    config.d_steps = 5  # sets of generated sequences that D learns from in an adversarial round
     config.epochs = 3  # of D on one set of generated sequences
     config.discriminator_batches = 0  # of an epoch of D; 0: all data and as many generated
-    config.roll_outs = 16
+    config.roll_outs = 16  # completions of each beginning, of which the mean reward is taken
     config.roll_out_decay = 0.8  # the share of itself that the roll-out policy keeps
-    config.baseline = True  # not in the paper; False: its loss
+    config.baseline = True  # the mean reward is subtracted; not in the paper. False: its loss
     config.judge = "discriminator"  # or constant, random: controls without a discriminator
     # How much the share of true tokens among G's inputs falls per epoch (Bengio et al. 2015): 0 is
     # teacher forcing, 0.002 is the authors' scheduled sampling.
     config.scheduled_sampling = 0.0
 
-    config.generator = ConfigDict({"embedding": 32, "hidden": 32})
-    config.generator_learning_rate = 1e-2
-    config.policy_learning_rate = 1e-2
+    config.generator = ConfigDict()
+    config.generator.embedding = 32  # numbers that stand for a token
+    config.generator.hidden = 32  # units of the LSTM
+    config.generator_learning_rate = 1e-2  # of Adam, in pretraining
+    config.policy_learning_rate = 1e-2  # of Adam, in adversarial rounds
     config.gradient_clip = 5.0  # of G; 0: none
 
     config.discriminator = ConfigDict()
-    config.discriminator.embedding = 64
-    config.discriminator.widths = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
-    config.discriminator.filters = (100, 200, 200, 200, 200, *[100] * 5, 160, 160)
-    config.discriminator.dropout = 0.25
-    config.discriminator_learning_rate = 1e-4
+    config.discriminator.embedding = 64  # numbers that stand for a token
+    config.discriminator.widths = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)  # tokens
+    config.discriminator.filters = (100, 200, 200, 200, 200, *[100] * 5, 160, 160)  # of each width
+    config.discriminator.dropout = 0.25  # share of the features of D
+    config.discriminator_learning_rate = 1e-4  # of Adam
     config.penalty = 0.2  # weight of the squared norm of D's output layer
     config.critic = False  # True: D is a Wasserstein critic
     config.gradient_penalty = 10.0  # weight, of a critic; Gulrajani et al. 2017
 
     config.data = data()
     config.validation.every = 5  # rounds
-    config.validation.samples = 10_000
+    config.validation.samples = 10_000  # that each validation draws and measures
     config.validation.bleu_samples = 500  # how many of them BLEU and Self-BLEU measure
     config.validation.bleu_order = 5  # longest n-grams
     return config
@@ -93,13 +96,13 @@ def data() -> ConfigDict:
     settings.kind = "oracle"  # oracle | text | tunes | molecules
     settings.seed = 0  # of the draw of the data and of the held-out share
     settings.oracle = ""  # .npz or pickle file of the oracle's parameters; "": they are drawn
-    settings.oracle_seed = 0
+    settings.oracle_seed = 0  # of the parameters of an oracle that is drawn
     settings.oracle_width = 32  # its embedding and its hidden units
     settings.vocabulary = 5000  # size of the oracle's, largest size of a text's (0: no limit)
     settings.length = 20  # tokens; of text, one more than in its longest line (0: as the file)
     settings.count = 10_000  # sequences to learn from
-    settings.held_out = 2_000
-    settings.path = ""  # of text, one sequence a line
+    settings.held_out = 2_000  # sequences for validation
+    settings.path = ""  # file of the kind text, one sequence a line
     settings.unit = "characters"  # of text; or words, smiles
     settings.held_out_share = 0.1  # of text
     return settings

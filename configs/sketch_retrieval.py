@@ -25,8 +25,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
         raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     config = run_settings("sketch_retrieval", rounds=50, batch_size=64)
     pair_settings(config, "mlp" if preset else "dcgan")
-    config.sketches = 1.0  # the paper trains on sketches only
-    # Chosen on Fashion-MNIST: P@10 among photos rises during training with it, and falls without.
+    config.sketches = 1.0  # share of the data; the paper trains on sketches only
+    # Standard deviation of what D sees samples with. Chosen on Fashion-MNIST: P@10 among photos
+    # rises during training with it, and falls without.
     config.noise = 0.3
 
     if preset == "quick":

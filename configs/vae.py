@@ -27,18 +27,19 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # The paper's section 5: batches of 100, one hidden layer of 500 units for MNIST (of tanh there,
     # ReLUs here), 20 latent numbers, one of its sizes. A round is an epoch of MNIST.
     config = run_settings("vae", rounds=20, batch_size=100)
-    config.steps_per_round = 600
-    config.latent = 20
-    config.encoder = ConfigDict({"widths": (500,)})
-    config.generator = ConfigDict({"widths": (500,)})  # the decoder
+    config.steps_per_round = 600  # an epoch of MNIST
+    config.latent = 20  # numbers in a latent code
+    config.encoder = ConfigDict({"widths": (500,)})  # of the hidden layers
+    config.generator = ConfigDict({"widths": (500,)})  # of the hidden layers of the decoder
     config.learning_rate = 1e-3  # of Adam, with its authors' value; the paper uses Adagrad
-    config.decoder = "bernoulli"  # or gaussian
+    config.decoder = "bernoulli"  # distribution of a pixel; or gaussian
     config.sd = 0.1  # of the Gaussian decoder; chosen here, a tenth of the range of pixels
     config.binarise = True  # pixels above 1/2 become 1, for results in nats that can be compared
-    # Held-out images in the bounds of validation, and draws of z for each; chosen here for a second
-    # or two of a CPU.
-    config.bound = ConfigDict({"images": 500, "draws": 50})
-    config.average_decay = 0.0  # the paper keeps no average
+    # Chosen here for a second or two of a CPU.
+    config.bound = ConfigDict()
+    config.bound.images = 500  # held-out images in the bounds of validation
+    config.bound.draws = 50  # draws of z for each of them
+    config.average_decay = 0.0  # of the running average of the parameters; the paper keeps none
 
     if preset == "quick":
         config.rounds, config.steps_per_round = 10, 200

@@ -28,14 +28,16 @@ def get_config(preset: str | None = None) -> ConfigDict:
         raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     config = run_settings("wgan", rounds=100, batch_size=64)  # 64: the paper's m
     network_settings(config, "dcgan")
-    config.generator.features = 64  # the authors' code, as all below that is not the paper's
-    config.generator_learning_rate = config.discriminator_learning_rate = 5e-5  # the paper
-    config.rmsprop_decay = 0.99
+    # Channels; the authors' code, as all below that is not the paper's.
+    config.generator.features = 64
+    # Of RMSprop; the paper.
+    config.generator_learning_rate = config.discriminator_learning_rate = 5e-5
+    config.rmsprop_decay = 0.99  # of the mean of squared gradients
     config.momentum = 0.0  # of RMSprop
     config.critic_steps = 5  # n_critic of the paper: updates of the critic for one of G
     # Updates of the critic before the first 25 of G and before every 500th; 0: always critic_steps.
     config.thorough_critic_steps = 100
-    config.clip = 0.01  # c of the paper
+    config.clip = 0.01  # largest weight of the critic, c of the paper
 
     if preset == "quick":
         network_settings(config, "mlp")

@@ -28,14 +28,15 @@ def get_config(preset: str | None = None) -> ConfigDict:
         raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     config = run_settings("wgan_gp", rounds=200, batch_size=64)  # the authors' code for 64 x 64
     pair_settings(config, "dcgan")
-    config.latent = 128  # the authors' code
-    config.generator.features = 64  # the authors' code
-    config.discriminator.normalisation = "layer"  # section 4: a replacement of batch normalisation
-    # Algorithm 1, as are the two settings below.
+    config.latent = 128  # numbers in a latent code; the authors' code
+    config.generator.features = 64  # channels; the authors' code
+    config.discriminator.normalisation = "layer"  # section 4: it replaces batch normalisation
+    # Decay of the means of gradients and of their squares; algorithm 1.
     config.adam_b1, config.adam_b2 = 0.0, 0.9
+    # Of Adam; algorithm 1.
     config.generator_learning_rate = config.discriminator_learning_rate = 1e-4
-    config.critic_steps = 5  # n_critic: updates of the critic for one of G
-    config.gradient_penalty = 10.0  # lambda
+    config.critic_steps = 5  # n_critic: updates of the critic for one of G; algorithm 1
+    config.gradient_penalty = 10.0  # lambda, its weight; algorithm 1
 
     if preset is not None:
         pair_settings(config, "mlp")

@@ -36,6 +36,11 @@ def test_it_has_every_key_of_every_config(rows):
     assert {key for key, *_ in rows} == keys - {"recipe"}
 
 
+def test_every_key_of_every_config_is_described(hook):
+    found = [(name, key, said) for name in NAMES for key, _, said in hook.settings(name)]
+    assert [row for row in found if row[1] not in hook.FORMAL and not row[2]] == []
+
+
 @pytest.mark.parametrize(
     ("key", "value", "where", "comment"),
     [
@@ -43,13 +48,25 @@ def test_it_has_every_key_of_every_config(rows):
         ("checkpoint.every", "5", "all", "rounds; the best and the last are kept"),
         ("replay.share", "0.1", "metricgan", "of all items of earlier rounds: the authors' code"),
         ("score_weights", "()", "metricgan", "weights of several scores in G's"),
-        ("data.unit", "'words'", "organ", "of text; or words, smiles"),
-        ("clip", "0.01", "wgan", "c of the paper"),
+        ("data.unit", "'characters'", "seqgan", "of text; or words, smiles"),
+        ("clip", "0.01", "wgan", "largest weight of the critic, c of the paper"),
+        ("generator.layers", "2", "cgan", "bidirectional LSTMs"),
+        ("rounds", "750", "pesq_loss", "as published"),
+        ("data.seed", "0", "chess_style", "of scripted games"),
+        ("seed", "0", "all", "of the initial networks"),
     ],
 )
 def test_a_row_has_the_default_the_configs_and_the_comment(rows, key, value, where, comment):
     found = [row[2:] for row in rows if row[:2] == (key, value)]
     assert any(where in used and said.startswith(comment) for used, said in found)
+
+
+def test_a_comment_of_another_value_describes_nothing(rows):
+    said = {comment for key, value, _, comment in rows if (key, value) == ("rounds", "50")}
+    assert len(said) == 1
+    assert not said & {
+        comment for key, value, _, comment in rows if (key, value) == ("rounds", "995")
+    }
 
 
 def test_many_configs_are_named_together(hook):

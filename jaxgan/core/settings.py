@@ -37,9 +37,9 @@ def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
     """
     config = ConfigDict()
     config.recipe = recipe
-    config.rounds = rounds
-    config.batch_size = batch_size
-    config.seed = 0
+    config.rounds = rounds  # of training; logs, validations and checkpoints come after a round
+    config.batch_size = batch_size  # rows of a minibatch, those of all devices together
+    config.seed = 0  # of the initial networks and of all random choices of the training
     config.dtype = "float32"  # or bfloat16: of the networks' computation, not of parameters
     config.init_from = ""  # the folder of a run whose networks this one starts from
     config.init_checkpoint = "best"  # of that run: best, last or a round

@@ -48,15 +48,19 @@ def data_settings() -> ConfigDict:
     data.root = ""  # folder of mnist, fashion_mnist, cifar10 and folder; file of points
     data.seed = 0  # decides drawn images and points, the held-out share and the labelled images
     data.train = 20000  # images or points; kinds glyphs, overlays, ring and grid25
-    data.valid = 2000
+    data.valid = 2000  # images or points for validation; the same kinds
     data.labelled = 0  # training images that keep their label, equally many of a class; 0: all
     data.valid_share = 0.1  # held out; kinds points, and folder if it has no valid folder
     data.size = 64  # pixels of a side, kind folder; DCGAN's (Radford et al. 2016)
     data.channels = 3  # 1: grey, 3: RGB; kind folder
     data.strict = False  # True: refuse to start if any file of a folder cannot be used
     # Eight modes on a circle and 25 on a 5x5 grid, as in PacGAN (Lin et al. 2018, section 4.1).
-    data.ring = ConfigDict({"radius": 1.0, "sd": 0.01})
-    data.grid25 = ConfigDict({"spacing": 2.0, "sd": 0.05})
+    data.ring = ConfigDict()
+    data.ring.radius = 1.0  # of the circle of modes, as in PacGAN
+    data.ring.sd = 0.01  # standard deviation of each mode, as in PacGAN
+    data.grid25 = ConfigDict()
+    data.grid25.spacing = 2.0  # between the modes of the 5x5 grid, as in PacGAN
+    data.grid25.sd = 0.05  # standard deviation of each mode, as in PacGAN
     return data
 
 
@@ -69,7 +73,7 @@ def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
         batch_size: samples of a minibatch.
     """
     config = settings.run_settings(recipe, rounds, batch_size)
-    config.steps_per_round = 1000
+    config.steps_per_round = 1000  # batches in a round
     # Independent runs in one program: seed, seed + 1, ...; for small networks on one device.
     config.seeds = 1
     config.data = data_settings()
@@ -91,30 +95,39 @@ def pair_settings(config: ConfigDict, network: str) -> None:
 
 def network_settings(config: ConfigDict, network: str) -> None:
     """Adds the settings of two networks, "mlp" or "dcgan", and their learning rates to a config."""
+    # Radford et al. 2016, of Adam.
     config.generator_learning_rate = config.discriminator_learning_rate = 2e-4
-    config.network = network
-    config.prior = "normal"
+    config.network = network  # of both players: mlp or dcgan
+    config.prior = "normal"  # of latent codes; or uniform, from -1 to 1
     config.generator, config.discriminator = ConfigDict(), ConfigDict()
     if network == "mlp":
-        config.latent = 2
+        config.latent = 2  # numbers in a latent code; for points in the plane
+        # Of the hidden layers; for points in the plane.
         config.generator.widths = config.discriminator.widths = (128, 128, 128)
     else:
-        config.latent = 100  # Radford et al. 2016, as are the numbers of features
-        config.generator.features = 128
-        config.discriminator.features = 64
+        config.latent = 100  # numbers in a latent code, Radford et al. 2016
+        config.generator.features = 128  # channels of its largest hidden map, Radford et al. 2016
+        config.discriminator.features = 64  # channels of its first layer, Radford et al. 2016
+        # Of the activations; or layer, none. Radford et al. 2016.
         config.generator.normalisation = config.discriminator.normalisation = "batch"
-        config.discriminator.spectral = False
+        config.discriminator.spectral = False  # True: spectral normalisation (Miyato et al. 2018)
 
 
 def noisy_settings(config: ConfigDict) -> None:
     """Adds the settings of the authors' MNIST code to a config: the networks and Adam."""
-    config.latent, config.prior = 100, "uniform"
-    config.generator = ConfigDict({"widths": (500, 500), "reference": 0})
-    config.discriminator = ConfigDict({"widths": (1000, 500, 250, 250, 250)})
-    config.discriminator.input_noise, config.discriminator.noise = 0.3, 0.5
+    config.latent = 100  # numbers in a latent code
+    config.prior = "uniform"  # of latent codes; or normal
+    config.generator = ConfigDict()
+    config.generator.widths = (500, 500)  # of the hidden layers
+    config.generator.reference = 0  # codes of virtual batch normalisation; 0: batch normalisation
+    config.discriminator = ConfigDict()
+    config.discriminator.widths = (1000, 500, 250, 250, 250)  # of the hidden layers
+    config.discriminator.input_noise = 0.3  # standard deviation; images are from 0 to 1
+    config.discriminator.noise = 0.5  # standard deviation, before all other layers
     config.discriminator.kernels = 0  # of minibatch discrimination; the authors' code has 100
+    # Of Adam.
     config.generator_learning_rate = config.discriminator_learning_rate = 3e-3
-    config.adam_b1, config.adam_b2 = 0.5, 0.999
+    config.adam_b1, config.adam_b2 = 0.5, 0.999  # decay of the means of gradients and their squares
 
 
 def few_labels(config: ConfigDict) -> None:

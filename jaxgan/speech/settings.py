@@ -65,11 +65,11 @@ def data_settings() -> ConfigDict:
     data.valid_utterances = 0  # the most utterances for validation; 0: all
     data.demo = ConfigDict()
     data.demo.train = 400  # utterances, kind demo
-    data.demo.valid = 40
-    data.demo.test = 40
+    data.demo.valid = 40  # utterances for validation
+    data.demo.test = 40  # utterances that `python -m jaxgan.speech.data.demo DIR` writes
     data.talking = ConfigDict()
     data.talking.train = 400  # utterances, kind talking
-    data.talking.valid = 40
+    data.talking.valid = 40  # utterances for validation
     data.talking.noise_snrs = ()  # dB, of noise besides the other talker; (): no noise
     data.longest_seconds = 20.0  # longer utterances are left out: PESQ fails on long ones
     data.strict = False  # True: refuse to start if any file cannot be used
@@ -82,7 +82,7 @@ def data_settings() -> ConfigDict:
 def run_settings(recipe: str) -> ConfigDict:
     """Returns the settings that every speech config has, with their usual values."""
     config = settings.run_settings(recipe, rounds=1, batch_size=1)
-    config.utterances_per_round = 100
+    config.utterances_per_round = 100  # drawn for a round; MetricGAN's authors
 
     # The name of a score (docs/scores.md) or the import path of your own.
     config.score = "pesq_wb"
@@ -95,7 +95,9 @@ def run_settings(recipe: str) -> ConfigDict:
 
     config.data = data_settings()
     # 32 ms windows that overlap by half: the authors of MetricGAN, and most of the field at 16 kHz.
-    config.front_end = ConfigDict({"sample_rate": 16000, "hop": 256})  # Hz; samples, half a frame
+    config.front_end = ConfigDict()
+    config.front_end.sample_rate = 16000  # Hz
+    config.front_end.hop = 256  # samples between two frames, half a frame
     # The decay of the running average of G's parameters, which validation and enhancement use. 0:
     # no average.
     config.average_decay = 0.0
