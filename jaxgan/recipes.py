@@ -108,6 +108,8 @@ def command(workdir: epath.PathLike, name: str) -> Callable[..., Any]:
     config = configs.read(folder)
     settings.check(config)
     declared = declaration(config)
+    if declared.check:
+        declared.check(config)
     found: Callable[..., Any] | None = getattr(declared, name)
     if found is None:
         able = [other for other in COMMANDS if getattr(declared, other)]

@@ -178,6 +178,9 @@ class Declaration:
             arrays, for jaxgan.load; None if the system cannot.
         may_change: config keys that influence no number, such as a count of worker processes. A run
             may continue with other values for them.
+        check: (config) raises UserError, naming the key, for a value that the system cannot use;
+            for commands that read the config of a run, which may have been changed by hand. None if
+            nothing is left to check.
     """
 
     make: Callable[[ConfigDict, Mesh], Recipe]
@@ -187,3 +190,4 @@ class Declaration:
     compare: Callable[..., None] | None = None
     load: Callable[..., Any] | None = None
     may_change: tuple[str, ...] = ()
+    check: Callable[[ConfigDict], None] | None = None

@@ -57,6 +57,7 @@ def declare(
     make_sample: MakeSample,
     conditional: bool = False,
     make_measure: MakeMeasure | None = None,
+    check: Callable[[ConfigDict], None] | None = None,
 ) -> Declaration:
     """Returns the declaration of a system that trains a generator of images or points.
 
@@ -65,6 +66,7 @@ def declare(
         make_sample: see `MakeSample`.
         conditional: whether the generator can be asked for a class.
         make_measure: makes what measures the other players, for systems that train a classifier.
+        check: as `Declaration.check`, of what `settings.check` does not know.
     """
 
     def sample(workdir: epath.PathLike, checkpoint: str, request: SampleRequest) -> None:
@@ -79,7 +81,9 @@ def declare(
         trained = _load(folder, checkpoint, seed_index, make_sample, conditional)
         return ArraySampler(trained.draw, classes)
 
-    return Declaration(make, evaluate=evaluate, sample=sample, compare=compare, load=load)
+    return Declaration(
+        make, evaluate=evaluate, sample=sample, compare=compare, load=load, check=check
+    )
 
 
 def compare(

@@ -34,6 +34,7 @@ def declare(
     make: Callable[[ConfigDict, Mesh], Recipe],
     open_validation: OpenValidation,
     make_sampler: MakeSampler,
+    check: Callable[[ConfigDict], None],
 ) -> Declaration:
     """Returns the declaration of a system that predicts long sequences.
 
@@ -41,6 +42,7 @@ def declare(
         make: makes the recipe.
         open_validation: makes what measures networks.
         make_sampler: (config, vocabulary) -> what draws.
+        check: as `Declaration.check`.
     """
 
     def evaluate(workdir: epath.PathLike, checkpoint: str, request: EvaluationRequest) -> None:
@@ -53,7 +55,7 @@ def declare(
         refuse_flags(ONE_SEED, seed_index=seed_index or None)
         return Writer(workdir, checkpoint, make_sampler)
 
-    return Declaration(make, evaluate=evaluate, sample=sample, load=load)
+    return Declaration(make, evaluate=evaluate, sample=sample, load=load, check=check)
 
 
 def _sample(writer: Writer, request: SampleRequest) -> None:

@@ -29,6 +29,7 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from jaxgan.core import config as configs
 from jaxgan.core.recipe import Recipe
 from jaxgan.core.state import (
     LossResult,
@@ -49,6 +50,13 @@ from jaxgan.images.evaluation.validation import MeasurePlayers, Sample, of_playe
 from jaxgan.images.networks import vae as networks
 from jaxgan.images.training import open_training
 from jaxgan.methods.variational import draw_normal, kl_to_standard_normal, log_normal
+
+CHOICES = {"decoder": networks.DECODERS}
+RANGES = {
+    **dict.fromkeys(("latent", "bound.images", "bound.draws"), (1, math.inf)),
+    "learning_rate": (0, math.inf),
+    "sd": (1e-6, math.inf),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,9 +125,7 @@ def initial(key: jax.Array, *, system: System) -> RunState:
 
 def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     """Returns the recipe of a config, with its data read; UserError if it cannot be used."""
-    least = {"latent": 1, "learning_rate": 0, "sd": 1e-6, "bound.images": 1, "bound.draws": 1}
-    ranges = {key: (low, math.inf) for key, low in least.items()}
-    training = open_training(config, mesh, {"decoder": networks.DECODERS}, ranges)
+    training = open_training(config, mesh, CHOICES, RANGES)
     system = make_system(config, training.shape)
     return training.recipe(
         init=functools.partial(initial, system=system),
@@ -147,4 +153,9 @@ def make_measure(config: ConfigDict, valid: Images, mesh: Mesh) -> MeasurePlayer
     return measure_likelihood(weigh, held_out, config.bound.draws, config.seed, mesh)
 
 
-DECLARATION = declare(make, make_sample, make_measure=make_measure)
+def check(config: ConfigDict) -> None:
+    """Raises UserError, naming the key, for a value that the model or its bounds cannot use."""
+    configs.check_values(config, CHOICES, RANGES)
+
+
+DECLARATION = declare(make, make_sample, make_measure=make_measure, check=check)

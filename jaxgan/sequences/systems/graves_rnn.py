@@ -155,7 +155,7 @@ def make_system(config: ConfigDict, characters: int) -> System:
     )
 
 
-def check(config: ConfigDict, mesh: Mesh) -> None:
+def check(config: ConfigDict) -> None:
     """Raises UserError, naming the key, if a setting cannot be used."""
     choices = {"optimizer": ("adam", "rmsprop", "sgd"), "data.kind": (*TEXTS, *STROKES)}
     positive = ("updates_per_round", "steps", "layers", "width", "components", "data.count")
@@ -173,7 +173,6 @@ def check(config: ConfigDict, mesh: Mesh) -> None:
     configs.check_values(config, {**settings.CHOICES, **choices}, ranges)
     if config.dtype != "float32":
         raise UserError(f"config.dtype={config.dtype}: this system computes in float32")
-    settings.check_devices(config, mesh)
     if config.window and config.data.kind in TEXTS:
         raise UserError(
             f"config.window={config.window}: only handwriting reads a text; set it to 0"
@@ -194,7 +193,8 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     Raises:
         UserError: a setting or the data cannot be used; the message says which.
     """
-    check(config, mesh)
+    check(config)
+    settings.check_devices(config, mesh)
     corpus = open_streams(config)
     check_window(config, corpus)
     system = make_system(config, len(corpus.vocabulary.tokens))
@@ -236,4 +236,4 @@ def make_sampler(config: ConfigDict, vocabulary: Vocabulary) -> StreamSampler:
     return StreamSampler(system.network, system.head, vocabulary)
 
 
-DECLARATION = declare(make, open_validation, make_sampler)
+DECLARATION = declare(make, open_validation, make_sampler, check)

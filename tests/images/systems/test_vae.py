@@ -11,6 +11,8 @@ from scipy import stats
 import sample
 import train
 from configs import vae as vae_config
+from jaxgan import recipes
+from jaxgan.core import config as configs
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.core.log import read
@@ -124,6 +126,15 @@ def test_a_run_logs_both_bounds_and_samples(tmp_path):
     assert "eval/kid_pixels" in row
     assert sample.main([f"--workdir={run}", f"--output={tmp_path / 'out'}", "--count=3"]) == 0
     assert np.load(tmp_path / "out" / "samples.npz")["samples"].shape == (3, 28, 28, 1)
+
+
+@pytest.mark.parametrize("key", ["bound.images", "bound.draws"])
+def test_bounds_that_were_changed_by_hand_are_refused(tmp_path, key):
+    config = vae_config.get_config("tiny")
+    config.update_from_flattened_dict({key: 0})
+    configs.write(config, tmp_path)
+    with pytest.raises(UserError, match=rf"^config\.{key}=0: must be 1 or more$"):
+        recipes.command(tmp_path, "evaluate")
 
 
 @pytest.mark.parametrize(

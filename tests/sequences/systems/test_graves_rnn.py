@@ -237,6 +237,24 @@ def pen(tmp_path_factory):
     return train(tiny_config(rounds=1), tmp_path_factory.mktemp("pen") / "run")
 
 
+@pytest.mark.parametrize("command", ["evaluate", "sample", "load"])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"validation.samples": 0}, "config.validation.samples=0: must be 1 or more"),
+        ({"data.kind": "foo"}, "config.data.kind=foo: choose one of "),
+        ({"data.held_out_share": 1.5}, "config.data.held_out_share=1.5: must be from 0.001 to 0.4"),
+    ],
+)
+def test_settings_that_were_changed_by_hand_are_refused(pen, tmp_path, command, changes, message):
+    config = configs.read(pen)
+    config.update_from_flattened_dict(changes)
+    configs.write(config, tmp_path)
+    with pytest.raises(UserError) as error:
+        recipes.command(tmp_path, command)
+    assert str(error.value).startswith(message)
+
+
 def test_handwriting_is_drawn_continued_and_evaluated(pen, tmp_path):
     flags = [f"--workdir={pen}", "--count=2", "--text=oil", "--bias=1"]
     assert sample_main([*flags, f"--output={tmp_path}"]) == 0
@@ -355,7 +373,7 @@ def test_generated_tunes_are_a_text_that_every_round_reads_on():
 @pytest.mark.parametrize("preset", [None, *graves_config.PRESETS])
 def test_every_preset_has_settings_that_can_be_used(preset):
     config = graves_config.get_config(preset)
-    graves_rnn.check(config, devices.make_mesh(1))
+    graves_rnn.check(config)
     if preset is None:
         # 3 layers of 400, 20 Gaussians: the paper's network for synthesis has "approximately 3.7M"
         # weights, of which the peepholes, 3 * 3 * 400, are not here.
