@@ -51,7 +51,7 @@ BUDGET: Settings = {
     "scoring.where": "device",
 }
 PLUS: Settings = {
-    # As in the preset quick of metricgan; the published rates need hours, see docs/results.md.
+    # As in the preset quick of metricgan; the published rates need hours.
     "generator_learning_rate": 1e-4,
     "discriminator_learning_rate": 2e-3,
 }

@@ -9,11 +9,11 @@ D; only the objective (a share of 0 for D); and only D (a share of 1, which is S
 makes the runs one after the other; the same command continues after an interruption. A few minutes
 per seed on one core.
 
-It prints the last validations as a table for docs/results.md: the mean objective over all samples
-(failures count as 0) and over those that have one, the share that has one, the share of these that
-differ, the share of those that are not in the data, their diversity, -log p per token of held-out
-data, and how many sequences the objective rated; with the mean and the 95 % interval over seeds. No
-result decides what is shown.
+It prints the last validations as a table for docs/results_sequences.md: the mean objective over all
+samples (failures count as 0) and over those that have one, the share that has one, the share of
+these that differ, the share of those that are not in the data, their diversity, -log p per token of
+held-out data, and how many sequences the objective rated; with the mean and the 95 % interval over
+seeds. No result decides what is shown.
 """
 
 import argparse

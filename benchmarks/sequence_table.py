@@ -10,10 +10,10 @@ configs/seqgan.py:reduced. The arms "of the authors" use their loss without a ba
 learning rate of 1e-2. train.py makes the runs one after the other; the same command continues after
 an interruption. Hours on two cores.
 
-It prints a table for docs/results.md: -log p per token of samples under the oracle and of held-out
-data under the generator, the number of different tokens in 4,000 samples, and Self-BLEU-2, at the
-end of each run, with the mean and the 95 % interval over seeds. No result decides what is shown. A
-second table shows how temperatures change the same likelihood runs.
+It prints a table for docs/results_sequences.md: -log p per token of samples under the oracle and of
+held-out data under the generator, the number of different tokens in 4,000 samples, and Self-BLEU-2,
+at the end of each run, with the mean and the 95 % interval over seeds. No result decides what is
+shown. A second table shows how temperatures change the same likelihood runs.
 """
 
 import argparse

@@ -7,8 +7,8 @@
 The authors report 3.15 wide-band PESQ on VoiceBank-DEMAND after 750 rounds of batch 1 (noisy
 1.97).
 
-A CPU gains nothing from a large batch, and D needs many updates: docs/results.md has settings for a
-CPU and their result (1.64, with noisy speech at 1.47, in half an hour).
+A CPU gains nothing from a large batch, and D needs many updates: docs/results_speech.md has
+settings for a CPU and their result (1.64, with noisy speech at 1.47, in half an hour).
 """
 
 from ml_collections import ConfigDict
