@@ -1,4 +1,4 @@
-"""Trains and measures the agents of docs/control.md, and prints its tables.
+"""Trains and measures the agents of docs/control_results.md, and prints its tables.
 
     python benchmarks/control_table.py [--parts=returns,values,corridor,minatar] [--seeds=5]
         [--workdir=runs/control_table] [--config.key=value ...]

@@ -14,7 +14,7 @@ expectation maximisation (seeds choose its first means). Both have no history, a
 probability of lifting the pen. Offsets are in standard deviations of those learned from.
 
 train.py makes the runs one after the other; the same command continues after an interruption. It
-prints tables for docs/sequences.md, with the mean over seeds, the 95 % interval, and the CPU time
+prints tables for docs/graves_rnn.md, with the mean over seeds, the 95 % interval, and the CPU time
 that the training took in this call.
 """
 

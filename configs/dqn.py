@@ -10,7 +10,7 @@ python train.py --config=configs/dqn.py:quick      no preset, a fifth of the ste
 python train.py --config=configs/dqn.py:tiny       seconds; for tests
 
 The presets of the four papers change only the algorithm. All keep CleanRL's hyper-parameters, also
-its squared error: Nature's clipped one diverges on CartPole (docs/control.md).
+its squared error: Nature's clipped one diverges on CartPole (docs/control_results.md).
 """
 
 from ml_collections import ConfigDict

@@ -24,7 +24,7 @@ INPUT, OUTPUT = "noisy", "enhanced"
 MISSING = (
     "--format=onnx needs the package jax2onnx, which cannot be installed beside jaxgan's orbax: "
     "write --format=parameters here, and convert that file in an environment of its own "
-    "(docs/enhance.md has the commands)"
+    "(docs/export.md has the commands)"
 )
 
 

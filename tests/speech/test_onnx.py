@@ -1,4 +1,4 @@
-"""Converts a trained network as docs/enhance.md says, and compares onnxruntime with jax.
+"""Converts a trained network as docs/export.md says, and compares onnxruntime with jax.
 
 jax2onnx cannot be installed beside this package's orbax. JAXGAN_ONNX_PYTHON names the Python of an
 environment that has it.

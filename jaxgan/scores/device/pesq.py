@@ -2,8 +2,8 @@
 
 This is an independent implementation, written from a mathematical description of the method. It
 omits the time alignment: the estimate must be aligned with the reference, as the output of an
-enhancement network is. docs/scores.md describes its origin and how closely it agrees with the
-package `pesq`.
+enhancement network is. docs/device_scores.md describes its origin and how closely it agrees with
+the package `pesq`.
 """
 
 import dataclasses

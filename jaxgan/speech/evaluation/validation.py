@@ -189,7 +189,7 @@ def largest_difference(name: str, host: np.ndarray, device: np.ndarray) -> float
         row = int(np.nanargmax(difference))
         log.warning(
             "%s: the host computes %.4f and the device %.4f; scoring.where=host is the reference "
-            "(docs/scores.md says when they differ)",
+            "(docs/device_scores.md says when they differ)",
             name,
             host[row],
             device[row],
