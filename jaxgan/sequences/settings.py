@@ -38,6 +38,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "gradient_clip": (0, math.inf),
     "penalty": (0, math.inf),
     "gradient_penalty": (0, math.inf),
+    "data.seed": (0, math.inf),
+    "data.oracle_seed": (0, math.inf),
     "data.count": (1, math.inf),
     "data.held_out": (2, math.inf),
     "data.vocabulary": (0, math.inf),

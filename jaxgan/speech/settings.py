@@ -21,6 +21,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 }
 """The allowed values of a key."""
 RANGES: dict[str, tuple[float, float]] = {
+    "data.seed": (0, math.inf),
     "utterances_per_round": (1, math.inf),
     "validation.utterances": (0, math.inf),
     "generator_learning_rate": (0, math.inf),

@@ -160,7 +160,7 @@ def check(config: ConfigDict) -> None:
     choices = {"optimizer": ("adam", "rmsprop", "sgd"), "data.kind": (*TEXTS, *STROKES)}
     positive = ("updates_per_round", "steps", "layers", "width", "components", "data.count")
     sizes = (*positive, "validation.samples", "validation.length")
-    limits = ("window", "clip", "output_clip", "learning_rate", "decay_updates")
+    limits = ("window", "clip", "output_clip", "learning_rate", "decay_updates", "data.seed")
     one: tuple[float, float] = (1, math.inf)
     zero: tuple[float, float] = (0, math.inf)
     ranges = {

@@ -77,7 +77,7 @@ def test_equals_the_host_by_itself_and_in_a_padded_batch(materials, batch, name)
     np.testing.assert_allclose(alone, together, atol=5e-4 if name == "composite" else 1e-4)
     for part, scores in zip(names, together, strict=True):
         expected = [jaxgan.scores.get(part)(*pair, RATE) for pair in materials]
-        # The wide-band filter's rounding noise of offsets and hum is audible: docs/device_scores.md.
+        # The filter of pesq_wb has audible rounding noise, see docs/device_scores.md.
         np.testing.assert_allclose(scores, expected, atol=0.01 if part == "pesq_wb" else 0.005)
 
 

@@ -244,6 +244,7 @@ def pen(tmp_path_factory):
         ({"validation.samples": 0}, "config.validation.samples=0: must be 1 or more"),
         ({"data.kind": "foo"}, "config.data.kind=foo: choose one of "),
         ({"data.held_out_share": 1.5}, "config.data.held_out_share=1.5: must be from 0.001 to 0.4"),
+        ({"data.seed": -1}, "config.data.seed=-1: must be 0 or more"),
     ],
 )
 def test_settings_that_were_changed_by_hand_are_refused(pen, tmp_path, command, changes, message):
