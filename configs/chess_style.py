@@ -27,8 +27,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config = run_settings("chess_style", rounds=100, batch_size=128)  # rounds and batch: ours
     config.widths = (2048, 2048)  # of the hidden layers of G and of D
     config.evaluator_learning_rate = config.discriminator_learning_rate = 5e-5  # of Adam
-    config.weight_decay = 0.0  # of AdamW
-    config.discriminator_steps = 5  # for one of G
+    config.weight_decay = 0.0  # of AdamW, for both networks
+    config.discriminator_steps = 5  # updates of D for one of G
     config.style_weight = 4.0  # w, of D's judgement in the loss of G
     config.generated_share = 1.0  # D learns only to tell the player's moves from G's
     config.alternatives = 1  # random moves that a played one is compared with

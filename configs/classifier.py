@@ -28,7 +28,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # Ten epochs of MNIST in batches of 128, with Adam's own learning rate. The channels are those
     # of flax's MNIST example.
     config = run_settings("classifier", rounds=10, batch_size=128)
-    config.steps_per_round = 468  # an epoch of MNIST
+    config.steps_per_round = 468  # batches in a round: an epoch of MNIST
     config.learning_rate = 1e-3  # of Adam
     # Of the running average, over a hundred steps so that the first rounds use it.
     config.average_decay = 0.99

@@ -27,7 +27,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.data.kind = "overlays"  # white digits on coloured backgrounds
     pair_settings(config, "mlp" if preset else "dcgan")
     config.latent = 96  # of all layers together; chosen here, about DCGAN's 100
-    config.generator.layers = 3  # of an image; chosen here
+    config.generator.layers = 3  # that an image is composed of; chosen here
     config.generator.width = 128  # of the LSTM's state; chosen here
     # The paper gives no values. Chosen here on the preset quick: digits cover a sixth of an image;
     # with cover_weight 1 the last layer covers half of it; with binary_weight 10 opacities are 0 or

@@ -66,23 +66,23 @@ def get_config(preset: str | None = None) -> ConfigDict:
 def settings() -> ConfigDict:
     """Returns the paper's values for handwriting synthesis (section 5.2)."""
     config = run_settings("graves_rnn", rounds=100, batch_size=32)  # not in the paper
-    config.updates_per_round = 100  # not in the paper
+    config.updates_per_round = 100  # our choice
     # Points or characters between two updates; not in the paper, which reads whole lines.
     config.steps = 200
     config.layers = 3  # LSTMs
     config.width = 400  # units of an LSTM
-    config.components = 20  # of the mixture
+    config.components = 20  # Gaussians of the mixture for a point of the pen
     config.window = 10  # Gaussians that read the text; 0: it is not read
-    config.clip = 10.0  # of the derivatives with respect to the gates; 0: none
-    config.output_clip = 100.0  # of those with respect to the outputs; 0: none
-    config.optimizer = "rmsprop"  # or adam, sgd
+    config.clip = 10.0  # bound of the derivatives with respect to the gates; 0: none
+    config.output_clip = 100.0  # bound of those with respect to the outputs; 0: none
+    config.optimizer = "rmsprop"  # the paper's; or adam, sgd
     config.learning_rate = 1e-4  # at the start, see decay_updates
     config.momentum = 0.9  # of rmsprop and sgd
     # Updates over which the learning rate falls to a hundredth; 0: it stays.
     config.decay_updates = 0
     config.data = ConfigDict()
     config.data.kind = "pen"  # generated | strokes: a file | text: a file | tunes: generated text
-    config.data.root = ""  # the file
+    config.data.root = ""  # the file, kinds strokes and text
     config.data.seed = 0  # of generated data, of the held-out lines, and of the noise
     config.data.count = 2000  # of generated lines
     config.data.held_out_share = 0.1  # for validation; of handwriting, as much for the test

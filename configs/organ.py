@@ -61,8 +61,8 @@ def small(config: ConfigDict) -> None:
     # At 1e-3 tonality rose from 0.050 to 0.054 in 30 rounds.
     config.policy_learning_rate = 5e-3
     config.discriminator.embedding = 32  # the authors' example for molecules, like the widths
-    config.discriminator.widths = (1, 2, 3, 4, 5, 8)  # convolutions, in tokens
-    config.discriminator.filters = (50, 50, 50, 50, 50, 50)  # of each convolution
+    config.discriminator.widths = (1, 2, 3, 4, 5, 8)  # tokens that a convolution sees
+    config.discriminator.filters = (50, 50, 50, 50, 50, 50)  # channels of each convolution
     config.discriminator_learning_rate = 1e-3  # of Adam
     config.pretrain_rounds = 30  # of G, one epoch each
     config.discriminator_rounds = 3  # of D, after those of G

@@ -26,7 +26,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.score_map = "paper"
     # 86 epochs of VoiceBank-DEMAND's 11,572 utterances.
     config.rounds = 995
-    config.utterances_per_round = 1000  # our choice
+    config.utterances_per_round = 1000  # drawn for a round; our choice
     # The paper's 400 windows: an utterance of VoiceBank-DEMAND has about five.
     config.batch_size = 80
     config.validation.every = 5  # rounds; our choice
@@ -41,8 +41,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.generator.kernel = config.discriminator.kernel = 31  # samples that a convolution sees
     config.discriminator.reference = 32  # windows that normalise; the paper does not print it
     config.l1_weight = 100.0  # of the distance from clean speech in G's loss
-    config.generator_learning_rate = 2e-4  # RMSprop
-    config.discriminator_learning_rate = 2e-4  # RMSprop
+    config.generator_learning_rate = 2e-4  # of RMSprop
+    config.discriminator_learning_rate = 2e-4  # of RMSprop
     config.average_decay = 0.0  # no running average of G's parameters, see configs/metricgan.py
 
     if preset == "quick":

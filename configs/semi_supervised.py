@@ -28,7 +28,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     few_labels(config)
     config.labelled_batch_size = 20  # a fifth of the labels, so that each step is another batch
     pair_settings(config, "mlp" if preset else "dcgan")
-    config.loss = "minimax"  # or non_saturating
+    config.loss = "minimax"  # of G; or non_saturating
 
     if preset == "quick":
         # Fully connected networks for time, and G's loss that is not the paper's but keeps its

@@ -74,8 +74,10 @@ def settings() -> ConfigDict:
 
     config.discriminator = ConfigDict()
     config.discriminator.embedding = 64  # numbers that stand for a token
-    config.discriminator.widths = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)  # tokens
-    config.discriminator.filters = (100, 200, 200, 200, 200, *[100] * 5, 160, 160)  # of each width
+    # Tokens that each convolution sees.
+    config.discriminator.widths = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
+    # Channels of each of them.
+    config.discriminator.filters = (100, 200, 200, 200, 200, *[100] * 5, 160, 160)
     config.discriminator.dropout = 0.25  # share of the features of D
     config.discriminator_learning_rate = 1e-4  # of Adam
     config.penalty = 0.2  # weight of the squared norm of D's output layer
@@ -104,7 +106,7 @@ def data() -> ConfigDict:
     settings.held_out = 2_000  # sequences for validation
     settings.path = ""  # file of the kind text, one sequence a line
     settings.unit = "characters"  # of text; or words, smiles
-    settings.held_out_share = 0.1  # of text
+    settings.held_out_share = 0.1  # of the lines of a text, for validation
     return settings
 
 

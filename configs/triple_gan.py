@@ -28,7 +28,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     if preset not in (None, *PRESETS):
         raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     config = run_settings("triple_gan", rounds=1000, batch_size=200)
-    config.steps_per_round = 300  # one epoch of MNIST
+    config.steps_per_round = 300  # batches in a round: one epoch of MNIST
     config.average_decay = 0.99  # of the running averages of all players
     few_labels(config)
     noisy_settings(config)  # of Salimans et al. 2016, which the authors build on

@@ -27,7 +27,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # The paper's section 5: batches of 100, one hidden layer of 500 units for MNIST (of tanh there,
     # ReLUs here), 20 latent numbers, one of its sizes. A round is an epoch of MNIST.
     config = run_settings("vae", rounds=20, batch_size=100)
-    config.steps_per_round = 600  # an epoch of MNIST
+    config.steps_per_round = 600  # batches in a round: an epoch of MNIST
     config.latent = 20  # numbers in a latent code
     config.encoder = ConfigDict({"widths": (500,)})  # of the hidden layers
     config.generator = ConfigDict({"widths": (500,)})  # of the hidden layers of the decoder
