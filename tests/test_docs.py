@@ -82,6 +82,13 @@ def test_the_recipe_of_the_page_resumes(page):
     assert one == other
 
 
+@pytest.mark.parametrize("name", ["results", "performance"])
+def test_figures_are_read_in_two_minutes_and_begin_with_a_table(name):
+    title, _, first, *_ = text = (ROOT / "docs" / f"{name}.md").read_text().splitlines()
+    assert (title[:2], first[:2]) == ("# ", "| ")
+    assert len(" ".join(text).split()) <= 600
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_links_between_pages_lead_somewhere(path):
     links = LINK.findall(path.read_text())
