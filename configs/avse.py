@@ -5,7 +5,8 @@
     python train.py --config=configs/avse.py:tiny     seconds, to see that everything runs
 
 The data are two synthetic talkers with drawn mouths (`config.data.kind="talking"`), so the scores
-say nothing about real faces.
+say nothing about real faces. `--config.data.kind=avsec --config.data.root=DIR` reads those of the
+Audio-Visual Speech Enhancement Challenge; see docs/audio_visual.md.
 """
 
 from ml_collections import ConfigDict
@@ -54,6 +55,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.average_decay = 0.0  # no running average of G's parameters, see configs/metricgan.py
 
     config.video = ConfigDict({"height": 24, "width": 32})  # pixels, those of talking
+    # Top, left, bottom and right of the mouth in video files, as shares of the frame: the centre
+    # that the baseline of AVSEC-4 crops, 112 of 224 pixels.
+    config.video.box = (0.25, 0.25, 0.75, 0.75)
     config.video_dropout = 0.2  # the share of utterances without video in training; our choice
     config.video_freeze = 0.1  # the share whose video freezes at a random frame; our choice
 

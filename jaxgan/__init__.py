@@ -30,7 +30,7 @@ def load(workdir: str | os.PathLike[str], checkpoint: str = "best", seed_index: 
 
     | the run is of | what is returned | call |
     |---|---|---|
-    | speech | `jaxgan.speech.arrays.ArrayEnhancer` | (samples, sample_rate) -> samples |
+    | speech | `jaxgan.speech.arrays.ArrayEnhancer` | (samples, rate, video=None) -> samples |
     | images, points | `jaxgan.images.arrays.ArraySampler` | (count, seed, label) -> array |
     | sequences | `jaxgan.sequences.lines.LineSampler` | (count, seed) -> list of strings |
     | long text, handwriting | `jaxgan.sequences.writer.Writer` | (count, seed, text=...) -> list |

@@ -36,6 +36,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="gets the same files in the same sub-folders",
     )
     parser.add_argument(
+        "--video",
+        metavar="FILE_OR_DIR",
+        help="of the talker's face, for a network that sees videos: NAME.mp4 for each NAME.wav",
+    )
+    parser.add_argument(
         "--checkpoint", default="best", metavar="best|last|ROUND", help="default: best"
     )
     parser.add_argument(
@@ -53,7 +58,7 @@ def enhance(argv: list[str] | None) -> None:
     flags = parse(argv)
     if flags.stream:
         why = "--stream uses standard input and output"
-        refuse_flags(why, input=flags.input, output=flags.output)
+        refuse_flags(why, input=flags.input, output=flags.output, video=flags.video)
 
     from jaxgan import recipes
     from jaxgan.core import devices
@@ -65,7 +70,7 @@ def enhance(argv: list[str] | None) -> None:
     if flags.stream:
         enhance_stream(trained, flags.workdir)
     else:
-        enhance_files(trained, flags.input, flags.output)
+        enhance_files(trained, flags.input, flags.output, video=flags.video)
 
 
 def main(argv: list[str] | None = None) -> int:

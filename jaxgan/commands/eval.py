@@ -19,9 +19,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--data",
         metavar="DIR|gymnasium:NAME",
-        help="speech: holds clean/ and noisy/ with files of equal names, or VoiceBank-DEMAND's "
-        "test set; control: an environment of Gymnasium; default: the validation data, or the "
-        "environment, of the run",
+        help="speech: holds clean/ and noisy/ with files of equal names, VoiceBank-DEMAND's test "
+        "set, or scenes of AVSEC; control: an environment of Gymnasium; default: the validation "
+        "data, or the environment, of the run",
     )
     parser.add_argument(
         "--checkpoint", default="best", metavar="best|last|ROUND", help="default: best"

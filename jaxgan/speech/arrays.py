@@ -1,6 +1,10 @@
 """Enhances arrays of samples: whole ones at any rate, or pieces of a stream."""
 
 import functools
+import logging
+import math
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -8,10 +12,13 @@ import jax
 import numpy as np
 
 from jaxgan.core.errors import UserError
-from jaxgan.speech.data import audio
+from jaxgan.speech.data import audio, video_files
 from jaxgan.speech.data.audio import SAMPLE_RATE
-from jaxgan.speech.enhancer import Enhancer
-from jaxgan.speech.long_audio import enhance_waves, resample
+from jaxgan.speech.data.video_files import RATE, BadVideoError
+from jaxgan.speech.enhancer import Enhancer, without_video
+from jaxgan.speech.long_audio import enhance_clips, resample
+
+_log = logging.getLogger(__name__)
 
 TYPES = ("int16", "float32", "float64")
 MOST_CHANNELS = 64
@@ -115,8 +122,9 @@ class ArrayEnhancer:
 
     def __init__(self, enhancer: Enhancer) -> None:
         self.enhancer = enhancer
+        self._said = False
 
-    def __call__(self, samples: Any, sample_rate: int) -> np.ndarray:
+    def __call__(self, samples: Any, sample_rate: int, video: Any = None) -> np.ndarray:
         """Returns the enhanced samples, of the same shape and type.
 
         Channels are enhanced independently. Frequencies above 8000 Hz are lost.
@@ -125,18 +133,65 @@ class ArrayEnhancer:
             samples: an array, or what `numpy.asarray` makes one, [n] or [channels, n]: int16, or
                 float32 or float64 with full scale 1.0.
             sample_rate: in Hz.
+            video: of the talker's mouth, for a network that sees videos: uint8 [F, height, width],
+                grey, 25 frames a second, from the first sample on, as `read_video` returns it. It
+                may end before the samples do. None: the network sees nothing, which is logged once.
 
         Raises:
-            UserError: the samples or the rate cannot be used; the message says why.
+            UserError: the samples, the rate or the video cannot be used; the message says why.
         """
         samples = as_array(samples)
         check(samples, sample_rate)
+        frames = self._frames(video)
         if not samples.size:
             return samples.copy()
         channels = np.atleast_2d(as_float32(samples))
         # Channels one after the other, so that each is a stream of its own.
-        found = np.stack([self._enhance(channel[:, None], sample_rate) for channel in channels])
+        found = np.stack(
+            [self._enhance(channel[:, None], sample_rate, frames) for channel in channels]
+        )
         return of_type(found, samples.dtype).reshape(samples.shape)
+
+    def read_video(self, path: str | os.PathLike[str], seconds: float = math.inf) -> np.ndarray:
+        """Returns the frames of a video file as the network sees them: uint8 [F, height, width].
+
+        Args:
+            path: the file.
+            seconds: how much of it to read.
+
+        Raises:
+            UserError: the network sees no videos, the file cannot be read, or PyAV is not
+                installed.
+        """
+        with_video = self.enhancer.with_video
+        if with_video is None:
+            raise UserError(self._blind())
+        most = sys.maxsize if math.isinf(seconds) else math.ceil(seconds * RATE)
+        try:
+            return video_files.read(path, with_video.crop, most).frames
+        except BadVideoError as error:
+            raise UserError(f"{path}: {error}") from error
+
+    def _frames(self, video: Any) -> np.ndarray | None:
+        """Returns a video that was checked, or None."""
+        with_video = self.enhancer.with_video
+        if video is None:
+            if with_video and not self._said:
+                self._said = True
+                _log.warning(without_video(self.enhancer.config, "give video=frames"))
+            return None
+        if with_video is None:
+            raise UserError(self._blind())
+        frames = np.asarray(video)
+        if frames.dtype != np.uint8 or frames.ndim != 3:
+            raise UserError(
+                f"video is {frames.dtype} of {_shape(frames)}: give uint8 [frames, height, width]"
+            )
+        with_video.crop.require(frames)
+        return frames
+
+    def _blind(self) -> str:
+        return f"a network of config.recipe={self.enhancer.config.recipe} sees no videos"
 
     def stream(self) -> Stream:
         """Returns a new stream: an object with `push(samples)` and `finish()`.
@@ -157,11 +212,11 @@ class ArrayEnhancer:
         jax.block_until_ready(step(start, np.zeros(hop, np.float32)))
         return Stream(step, start, hop)
 
-    def _enhance(self, wave: np.ndarray, rate: int) -> np.ndarray:
+    def _enhance(self, wave: np.ndarray, rate: int, video: np.ndarray | None) -> np.ndarray:
         """Returns a waveform, float32 [n, 1], enhanced: float32 [n]."""
         low = np.concatenate(list(resample([wave], rate, SAMPLE_RATE, 1)))
-        waves = [(0, low[:, 0])] if len(low) else []
-        blocks = [made[:, None] for _, made in enhance_waves(self.enhancer, waves)]
+        clips = [(0, low[:, 0], video)] if len(low) else []
+        blocks = [made[:, None] for _, made in enhance_clips(self.enhancer, clips)]
         blocks.append(FLUSH)
         return np.concatenate(list(resample(blocks, SAMPLE_RATE, rate, 1)))[: len(wave), 0]
 
@@ -191,7 +246,7 @@ def as_array(samples: Any) -> np.ndarray:
 
 def check(samples: np.ndarray, sample_rate: Any) -> None:
     """Raises UserError if samples or their rate cannot be enhanced."""
-    shape = " x ".join(map(str, samples.shape)) or "no dimension"
+    shape = _shape(samples)
     if samples.dtype.name not in TYPES:
         raise UserError(f"samples are {samples.dtype}: give {', '.join(TYPES)}")
     if samples.ndim not in (1, 2):
@@ -211,3 +266,7 @@ def check(samples: np.ndarray, sample_rate: Any) -> None:
         usable = False
     if not usable:
         raise UserError(f"sample_rate={sample_rate!r}: give a whole number of Hz, such as 16000")
+
+
+def _shape(array: np.ndarray) -> str:
+    return " x ".join(map(str, array.shape)) or "no dimension"

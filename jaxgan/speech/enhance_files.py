@@ -5,6 +5,7 @@ of blocks, so memory does not grow with its length. Pieces of consecutive files 
 """
 
 import itertools
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,11 +20,13 @@ from rich.progress import Progress
 from jaxgan.core.data_files import printable
 from jaxgan.core.errors import UserError
 from jaxgan.core.progress import duration
-from jaxgan.speech.data import audio
+from jaxgan.speech.data import audio, video_files
 from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.data.enhancement_plan import EnhancementPlan, FileJob, plan_enhancement
-from jaxgan.speech.enhancer import Enhancer
-from jaxgan.speech.long_audio import cut, join, resample
+from jaxgan.speech.data.video_files import SUFFIX, TOLERANCE, BadVideoError, remarks, require_av
+from jaxgan.speech.data.videos import count_frames
+from jaxgan.speech.enhancer import Clip, Enhancer, without_video
+from jaxgan.speech.long_audio import cut, grid_of, join, pair_with_video, resample
 
 FLUSH = 16
 """Zeros appended to the enhanced stream at 16000 Hz, so that resampling it to the file's rate never
@@ -35,6 +38,7 @@ def enhance_files(
     source: str | os.PathLike[str],
     output: str | os.PathLike[str],
     print_line: Callable[[str], None] = print,
+    video: str | os.PathLike[str] | None = None,
 ) -> None:
     """Enhances a file, or every audio file under a folder, into an output folder.
 
@@ -46,15 +50,54 @@ def enhance_files(
         source: a file, or a folder whose sub-folders are reproduced in the output.
         output: a folder, created if necessary; existing files in it may be replaced.
         print_line: called with each line of the summary.
+        video: a folder in which `x/y.mp4` shows the talker of the source's file `x/y.wav`, or the
+            video of a source that is one file; None: there are no videos.
 
     Raises:
         UserError: the source does not exist, an output would overwrite an input, no file could be
-            enhanced, or the output cannot be written.
+            enhanced, the output cannot be written, or `find_videos` finds no video.
     """
     plan = plan_enhancement(Path(source).expanduser(), Path(output).expanduser())
+    if video is not None:
+        find_videos(enhancer, plan, Path(video).expanduser())
+    elif enhancer.with_video:
+        remedy = "--video=DIR has a video NAME.mp4 for each file NAME.wav"
+        print_line(without_video(enhancer.config, remedy))
     start = time.perf_counter()
     enhance_all(enhancer, plan.jobs)
     summarise(plan, time.perf_counter() - start, print_line)
+
+
+def find_videos(enhancer: Enhancer, plan: EnhancementPlan, video: Path) -> None:
+    """Gives each job of a plan its video; see `enhance_files`.
+
+    Raises:
+        UserError: the network sees no videos, there is no such file or folder, no file of the
+            source has a video, or PyAV is not installed.
+    """
+    if enhancer.with_video is None:
+        raise UserError(
+            f"--video={video}: a network of config.recipe={enhancer.config.recipe} sees no videos"
+        )
+    require_av()
+    if not video.exists():
+        raise UserError(f"--video={video}: there is no such file or folder")
+    if not video.is_dir():
+        if plan.source.is_dir():
+            raise UserError(f"--video={video} is a file, but --input={plan.source} is a folder")
+        for job in plan.jobs:
+            job.video = video
+        return
+    folder = plan.source if plan.source.is_dir() else plan.source.parent
+    for job in plan.jobs:
+        place = video / job.source.relative_to(folder).with_suffix(SUFFIX)
+        if place.is_file():
+            job.video = place
+        else:
+            job.video_remark = f"there is no video {place}; enhanced without"
+    if plan.jobs and not any(job.video for job in plan.jobs):
+        wanted = video / plan.jobs[0].source.relative_to(folder).with_suffix(SUFFIX)
+        raise UserError(f"--video={video}: has no video of any input, such as {wanted}")
 
 
 def enhance_all(enhancer: Enhancer, jobs: list[FileJob]) -> None:
@@ -67,7 +110,7 @@ def enhance_all(enhancer: Enhancer, jobs: list[FileJob]) -> None:
             progress.advance(task, seconds)
 
         remaining = dict.fromkeys(jobs)
-        enhanced = enhancer.each(read_pieces(jobs))
+        enhanced = enhancer.each_clip(read_pieces(enhancer, jobs))
         for job, waves in itertools.groupby(enhanced, key=itemgetter(0)):
             del remaining[job]
             save(job, (wave for _, wave in waves), advance)
@@ -76,20 +119,41 @@ def enhance_all(enhancer: Enhancer, jobs: list[FileJob]) -> None:
             save(job, iter(()), advance)
 
 
-def read_pieces(jobs: Iterable[FileJob]) -> Iterator[tuple[FileJob, np.ndarray]]:
-    """Yields the pieces of every file as (job, float32 [n] at 16000 Hz), one per channel.
+def read_pieces(enhancer: Enhancer, jobs: Iterable[FileJob]) -> Iterator[Clip[FileJob]]:
+    """Yields the pieces of every file as (job, float32 [n] at 16000 Hz, video), one per channel.
 
-    A file that cannot be decoded to its end yields no further pieces; its job says why.
+    A file that cannot be decoded to its end yields no further pieces; its job says why. The file is
+    enhanced without video if that cannot be read.
     """
     for job in jobs:
+        video = read_video(enhancer, job)
         try:
-            for piece in cut(resample(read(job), job.rate, SAMPLE_RATE, job.channels)):
+            pieces = cut(
+                resample(read(job), job.rate, SAMPLE_RATE, job.channels), grid=grid_of(enhancer)
+            )
+            for piece, part in pair_with_video(pieces, video):
                 for channel in piece.T:
-                    yield job, channel
+                    yield job, channel, part
         except (*audio.UNREADABLE, RuntimeError) as error:  # soxr raises the latter
             job.failure = audio.reason_undecodable(error)
         except audio.BadAudioError as error:
             job.failure = str(error)
+
+
+def read_video(enhancer: Enhancer, job: FileJob) -> np.ndarray | None:
+    """Returns the video of a job, uint8 [F, height, width], or None; its job says what is amiss."""
+    if job.video is None or enhancer.with_video is None:
+        return None
+    count = count_frames(math.ceil(job.seconds * SAMPLE_RATE))
+    try:
+        mouth = video_files.read(job.video, enhancer.with_video.crop, count + TOLERANCE + 1)
+    except BadVideoError as error:
+        job.video_remark = f"{job.video}: {error}; enhanced without"
+        return None
+    reason, action = remarks(mouth, count)
+    if reason:
+        job.video_remark = f"{job.video}: {reason}; {action}"
+    return mouth.frames[:count]
 
 
 def read(job: FileJob) -> Iterator[np.ndarray]:
@@ -199,6 +263,8 @@ def summarise(plan: EnhancementPlan, seconds: float, print_line: Callable[[str],
             say(f"{job.source}: {job.non_finite} NaN or infinite samples were replaced by 0")
         if job.source in plan.reencoded:
             say(f"{job.source}: its format cannot be written; saved as {job.target}")
+        if job.video_remark:
+            say(f"{job.source}: {job.video_remark}")
     for path, reason in skipped:
         say(f"skipped {path}: {reason}")
     if plan.ignored:

@@ -1,6 +1,6 @@
 """A trained enhancer: loads it from a run's folder and applies it to waveforms of any length."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import jax
@@ -15,6 +15,7 @@ from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute
 from jaxgan.core.players import load_players
 from jaxgan.core.state import PyTree
+from jaxgan.speech.data.videos import Crop, count_frames
 from jaxgan.speech.networks.denoiser import Denoiser
 from jaxgan.speech.settings import check
 
@@ -29,6 +30,9 @@ SHORTEST = 2**14
 
 Tag = TypeVar("Tag")
 Tagged = tuple[Tag, np.ndarray]
+Clip = tuple[Tag, np.ndarray, np.ndarray | None]
+"""A tag, a waveform float32 [n], and a video uint8 [F, height, width] or None. Frame f shows the
+samples from 640 f on; where it ends earlier than the waveform, the network sees nothing."""
 
 
 class Enhancer:
@@ -38,6 +42,7 @@ class Enhancer:
         config: the config of the run.
         denoiser: applies the generator, as a pure function of its parameters.
         front_end: window and hop.
+        with_video: the network with a video; None if it sees none.
         params: the generator's parameters, on the devices.
 
     Args:
@@ -53,7 +58,9 @@ class Enhancer:
         self.denoiser = denoiser
         self.front_end = self.denoiser.front_end
         self.params = devices.put_replicated(params, mesh)
-        program = jax.jit(self.denoiser.enhance, out_shardings=devices.sharded(mesh))
+        self.with_video = denoiser.with_video
+        function = self.with_video.enhance if self.with_video else denoiser.enhance
+        program = jax.jit(function, out_shardings=devices.sharded(mesh))
         self._run = devices.under(mesh, program)
 
     def __call__(self, noisy: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -82,12 +89,19 @@ class Enhancer:
         Yields:
             The same tags with enhanced waveforms float32 [n].
         """
+        yield from self.each_clip((tag, wave, None) for tag, wave in waves)
+
+    def each_clip(self, clips: Iterable[Clip[Tag]]) -> Iterator[Tagged[Tag]]:
+        """Enhances waveforms like `each`, with a video of the talker where there is one.
+
+        A network that sees no videos ignores them.
+        """
         before: tuple[list[tuple[Tag, int]], jax.Array] | None = None
-        for batch in batches(waves, ROWS * self._mesh.size, self.padded_length):
-            running = self._start([wave for _, wave in batch])
+        for batch in batches(clips, ROWS * self._mesh.size, self.padded_length):
+            running = self._start(batch)
             if before:
                 yield from _unpad(*before)
-            before = [(tag, len(wave)) for tag, wave in batch], running
+            before = [(tag, len(wave)) for tag, wave, _ in batch], running
         if before:
             yield from _unpad(*before)
 
@@ -95,19 +109,60 @@ class Enhancer:
         """Returns the shortest padded length that holds this many samples."""
         return padded_length(samples, self.front_end.hop)
 
-    def _start(self, waves: list[np.ndarray]) -> jax.Array:
+    def _start(self, clips: list[Clip[Tag]]) -> jax.Array:
         """Starts to enhance a batch and returns its waveforms: float32 [rows, T] on the devices."""
         # Only the last batch of a stream is not full; powers of two keep its shapes few.
-        rows = max(1 << (len(waves) - 1).bit_length(), self._mesh.size)
+        rows = max(1 << (len(clips) - 1).bit_length(), self._mesh.size)
         rows += -rows % self._mesh.size
         lengths = np.zeros(rows, np.int32)
-        lengths[: len(waves)] = [len(wave) for wave in waves]
+        lengths[: len(clips)] = [len(wave) for _, wave, _ in clips]
         noisy = np.zeros((rows, self.padded_length(lengths.max())), np.float32)
-        for row, wave in enumerate(waves):
+        for row, (_, wave, _) in enumerate(clips):
             noisy[row, : len(wave)] = wave
-        noisy_placed, lengths_placed = devices.put_sharded((noisy, lengths), self._mesh)
-        enhanced: jax.Array = self._run(self.params, noisy_placed, lengths_placed)
+        inputs = [noisy, lengths]
+        if self.with_video:
+            videos = [video for _, _, video in clips]
+            count = count_frames(noisy.shape[1])
+            inputs += padded_videos(videos, rows, count, self.with_video.crop)
+        enhanced: jax.Array = self._run(self.params, *devices.put_sharded(inputs, self._mesh))
         return enhanced
+
+
+def padded_videos(
+    videos: Sequence[np.ndarray | None], rows: int, count: int, crop: Crop
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the videos of a batch.
+
+    Args:
+        videos: uint8 [F, height, width] each, or None.
+        rows: of the batch, at least as many as videos.
+        count: the frames of each row; later ones are left out.
+        crop: has the height and the width.
+
+    Returns:
+        Frames uint8 [rows, count, height, width], and bool [rows, count]: which of them there are.
+    """
+    frames = np.zeros((rows, count, crop.height, crop.width), np.uint8)
+    seen = np.zeros((rows, count), bool)
+    for row, video in enumerate(videos):
+        if video is not None:
+            shown = video[:count]
+            frames[row, : len(shown)] = shown
+            seen[row, : len(shown)] = True
+    return frames, seen
+
+
+def without_video(config: ConfigDict, remedy: str) -> str:
+    """Returns the line that says that a network which sees videos is given none.
+
+    Args:
+        config: of the run.
+        remedy: how to give one.
+    """
+    return (
+        f"config.recipe={config.recipe}: no video is given, so the speech is enhanced without; "
+        f"{remedy}"
+    )
 
 
 def load(
@@ -154,17 +209,17 @@ def padded_length(samples: int, hop: int) -> int:
 
 
 def batches(
-    waves: Iterable[Tagged[Tag]], rows: int, padded: Callable[[int], int]
-) -> Iterator[list[Tagged[Tag]]]:
+    clips: Iterable[Clip[Tag]], rows: int, padded: Callable[[int], int]
+) -> Iterator[list[Clip[Tag]]]:
     """Yields batches of at most `rows` waveforms and `rows * ROW_SAMPLES` padded samples."""
-    batch: list[Tagged[Tag]] = []
+    batch: list[Clip[Tag]] = []
     longest = 0
-    for tagged in waves:
-        longest = max(longest, padded(len(tagged[1])))
+    for clip in clips:
+        longest = max(longest, padded(len(clip[1])))
         if len(batch) == rows or (batch and (len(batch) + 1) * longest > rows * ROW_SAMPLES):
             yield batch
-            batch, longest = [], padded(len(tagged[1]))
-        batch.append(tagged)
+            batch, longest = [], padded(len(clip[1]))
+        batch.append(clip)
     if batch:
         yield batch
 

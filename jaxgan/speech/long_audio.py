@@ -7,7 +7,8 @@ from operator import itemgetter
 import numpy as np
 import soxr
 
-from jaxgan.speech.enhancer import Enhancer, Tag, Tagged
+from jaxgan.speech.data.videos import FRAME_SAMPLES, count_frames
+from jaxgan.speech.enhancer import Clip, Enhancer, Tag, Tagged
 
 PIECE = 2**18
 """The maximum number of samples enhanced as one utterance: 16.4 s at 16000 Hz, about as long as the
@@ -20,7 +21,7 @@ OVERLAP = 2**15
 
 
 def cut(
-    blocks: Iterable[np.ndarray], piece: int = PIECE, overlap: int = OVERLAP
+    blocks: Iterable[np.ndarray], piece: int = PIECE, overlap: int = OVERLAP, grid: int = 1
 ) -> Iterator[np.ndarray]:
     """Cuts a stream into overlapping pieces, keeping less than two pieces and a block in memory.
 
@@ -28,21 +29,24 @@ def cut(
         blocks: [n, channels] arrays of any lengths; together they are the audio.
         piece: the maximum number of samples in a piece; at least 3 * overlap.
         overlap: the number of samples that each piece shares with the previous one.
+        grid: every piece starts at a multiple of it, so the last one may be longer by as much.
 
     Yields:
-        [n, channels]. The lengths of the last two pieces differ by at most one sample, since a
-        network has too little context in a very short piece. Audio that fits in one piece is one.
+        [n, channels]. The lengths of the last two pieces differ by little, at most one sample with
+        a grid of 1, since a network has too little context in a very short piece. Audio that fits
+        in one piece is one.
     """
     kept: list[np.ndarray] = []
     size = 0
+    step = (piece - overlap) // grid * grid
     for block in blocks:
         kept.append(block)
         size += len(block)
         if size > 2 * piece - overlap:
             rest = np.concatenate(kept)
             while len(rest) > 2 * piece - overlap:
-                yield rest[:piece].copy()  # a view would keep all of `rest` in memory
-                rest = rest[piece - overlap :]
+                yield rest[: step + overlap].copy()  # a view would keep all of `rest` in memory
+                rest = rest[step:]
             kept, size = [rest], len(rest)
     if size == 0:
         return
@@ -50,9 +54,29 @@ def cut(
     if size <= piece:
         yield rest
         return
-    half = (size + overlap) // 2
-    yield rest[:half]
-    yield rest[half - overlap :]
+    start = (size - overlap) // 2 // grid * grid
+    yield rest[: start + overlap]
+    yield rest[start:]
+
+
+def pair_with_video(
+    pieces: Iterable[np.ndarray], video: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Yields every piece of `cut` with its part of a video, uint8 [F, height, width] or None.
+
+    The pieces start with frames, since they were cut with the default overlap and `grid_of`.
+    """
+    start = 0
+    for piece in pieces:
+        first = start // FRAME_SAMPLES
+        part = None if video is None else video[first : first + count_frames(len(piece))]
+        yield piece, part
+        start += len(piece) - OVERLAP
+
+
+def grid_of(enhancer: Enhancer) -> int:
+    """Returns the `grid` of `cut` for the pieces that a network enhances."""
+    return FRAME_SAMPLES if enhancer.with_video else 1
 
 
 def join(pieces: Iterable[np.ndarray], overlap: int = OVERLAP) -> Iterator[np.ndarray]:
@@ -77,19 +101,23 @@ def join(pieces: Iterable[np.ndarray], overlap: int = OVERLAP) -> Iterator[np.nd
         yield tail
 
 
-def enhance_waves(enhancer: Enhancer, waves: Iterable[Tagged[Tag]]) -> Iterator[Tagged[Tag]]:
+def enhance_clips(enhancer: Enhancer, clips: Iterable[Clip[Tag]]) -> Iterator[Tagged[Tag]]:
     """Enhances waveforms of any length, in pieces if one is longer than `PIECE`.
 
     Args:
         enhancer: a trained enhancer.
-        waves: pairs of a tag and a waveform, float32 [n] at 16000 Hz with n > 0, as for
-            `Enhancer.each`; consecutive tags differ.
+        clips: tags, waveforms float32 [n] at 16000 Hz with n > 0, and videos, as for
+            `Enhancer.each_clip`; consecutive tags differ.
 
     Yields:
         The same tags with the enhanced waveforms, float32 [n].
     """
-    pieces = ((tag, piece[:, 0]) for tag, wave in waves for piece in cut([wave[:, None]]))
-    for tag, enhanced in itertools.groupby(enhancer.each(pieces), key=itemgetter(0)):
+    pieces = (
+        (tag, piece[:, 0], part)
+        for tag, wave, video in clips
+        for piece, part in pair_with_video(cut([wave[:, None]], grid=grid_of(enhancer)), video)
+    )
+    for tag, enhanced in itertools.groupby(enhancer.each_clip(pieces), key=itemgetter(0)):
         yield tag, np.concatenate(list(join(wave[:, None] for _, wave in enhanced)))[:, 0]
 
 

@@ -55,8 +55,8 @@ MAY_CHANGE = ("scoring.workers", "scoring.deadline_seconds")
 def data_settings() -> ConfigDict:
     """Returns the default data settings: the demo corpus, which is generated."""
     data = ConfigDict()
-    data.kind = "demo"  # demo | pairs | voicebank | mix | talking
-    data.root = ""  # folder of the kinds pairs and voicebank
+    data.kind = "demo"  # demo | pairs | voicebank | mix | avsec | talking
+    data.root = ""  # folder of the kinds pairs, voicebank and avsec
     data.speech = ""  # folder of clean speech, kind mix
     data.noise = ""  # folder of noise, kind mix
     data.snrs = (0.0, 5.0, 10.0, 15.0)  # dB, kinds mix and talking; VoiceBank-DEMAND's training set

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.core.data_files import Problem, refuse
 from jaxgan.core.errors import UserError
-from jaxgan.speech.data import demo, mix, pairs, talking, voicebank
+from jaxgan.speech.data import avsec, demo, mix, pairs, talking, voicebank
 from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.data.checks import DataReport
 from jaxgan.speech.data.corpus import PairCorpus, choose_buckets, spread
@@ -38,7 +38,8 @@ class Corpora:
         """Returns a JSON file with a digest of the utterances' names and lengths, in their order.
 
         A run's history refers to utterances by index, so a run may only continue with the same
-        data. For a mixed training set the digest covers the lengths of the noise clips as well.
+        data. The digest also covers the lengths of the noise clips that are mixed in, and those of
+        the videos.
         """
         sets = {"train": self.train, "valid": self.valid}
         plain = {name: {"utterances": len(s), "sha256": _digest(s)} for name, s in sets.items()}
@@ -46,14 +47,22 @@ class Corpora:
 
 
 Opened = tuple[Corpus, PairCorpus, tuple[Problem, ...]]
+
+
+def of_data(open_data: Callable[[ConfigDict], Opened]) -> Callable[[ConfigDict], Opened]:
+    """Returns a function of a config that only uses its section `data`."""
+    return lambda config: open_data(config.data)
+
+
 KINDS: dict[str, Callable[[ConfigDict], Opened]] = {
-    "demo": demo.open_demo,
-    "pairs": pairs.open_pairs,
-    "voicebank": voicebank.open_voicebank,
-    "mix": mix.open_mix,
-    "talking": talking.open_talking,
+    "demo": of_data(demo.open_demo),
+    "pairs": of_data(pairs.open_pairs),
+    "voicebank": of_data(voicebank.open_voicebank),
+    "mix": of_data(mix.open_mix),
+    "talking": of_data(talking.open_talking),
+    "avsec": avsec.open_avsec,
 }
-"""For each `config.data.kind`, a function of `config.data` that returns the training set, the
+"""For each `config.data.kind`, a function of the config that returns the training set, the
 validation set (both without bucket lengths) and the problems."""
 
 
@@ -78,7 +87,7 @@ def open_corpora(config: ConfigDict, print_report: Callable[[str], None] = print
         raise UserError(f"config.data.kind={data.kind!r}: choose one of {', '.join(KINDS)}")
     if data.buckets < 0:
         raise UserError(f"config.data.buckets={data.buckets}: give at least 1, or 0 to choose")
-    train, valid, problems = KINDS[data.kind](data)
+    train, valid, problems = KINDS[data.kind](config)
     if data.valid_utterances:
         valid = valid.select(spread(len(valid), data.valid_utterances))
     report = DataReport(
@@ -99,6 +108,8 @@ def open_corpora(config: ConfigDict, print_report: Callable[[str], None] = print
 def _digest(corpus: Corpus) -> str:
     noise = corpus.noise.lengths.tolist() if isinstance(corpus, MixCorpus) else []
     plain = [list(corpus.names), corpus.lengths.tolist(), noise]
+    if isinstance(corpus, PairCorpus) and corpus.videos:
+        plain.append(corpus.videos.counts.tolist())
     return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
 
 

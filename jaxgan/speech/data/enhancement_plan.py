@@ -48,6 +48,8 @@ class FileJob:
         frames: the number of samples per channel read so far.
         non_finite: the number of NaN or infinite samples, which were replaced by 0.
         failure: why the source could not be read to its end, or "".
+        video: the file that shows the talker, or None.
+        video_remark: in what way the video does not fit, and what is done about it, or "".
     """
 
     source: Path
@@ -57,6 +59,8 @@ class FileJob:
     frames: int = 0
     non_finite: int = 0
     failure: str = ""
+    video: Path | None = None
+    video_remark: str = ""
 
     @property
     def rate(self) -> int:

@@ -40,7 +40,7 @@ def _save(path: Path, corpus: PairCorpus) -> None:
         "noisy": corpus.noisy_waves.samples,
     }
     if corpus.videos is not None:
-        arrays |= {"target": corpus.videos.target, "other": corpus.videos.other}
+        arrays["frames"] = corpus.videos.frames
     np.savez(path, **arrays)
 
 
@@ -49,8 +49,8 @@ def _read(path: Path) -> PairCorpus:
         arrays = dict(file)
     lengths = arrays["lengths"]
     videos = None
-    if "target" in arrays:
-        videos = make_videos(arrays["target"], arrays["other"], lengths)
+    if "frames" in arrays:
+        videos = make_videos(arrays["frames"], lengths)
     return PairCorpus(
         tuple(arrays["names"].tolist()),
         from_flat(arrays["clean"], lengths),

@@ -19,11 +19,13 @@ from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.data.checks import PAIR_SKIPPED, TRIMMED, reason_unusable
 from jaxgan.speech.data.corpus import Conditions, PairCorpus
 from jaxgan.speech.data.folders import hold_out, normal, require_usable, stems
-from jaxgan.speech.data.waves import Waves, join, load
+from jaxgan.speech.data.waves import Decoded, Waves, join, load
 
 SIDES = ("clean", "noisy")
 VOICEBANK_TRAIN = ("clean_trainset_28spk_wav", "noisy_trainset_28spk_wav")
 VOICEBANK_TEST = ("clean_testset_wav", "noisy_testset_wav")
+TEST_SIDES = (SIDES, VOICEBANK_TEST)
+"""The folders of which a test set has two."""
 CONDITIONS = "conditions.csv"
 """The file in which `read_pairs` looks for the conditions of its pairs."""
 TOLERANCE_SECONDS = 0.001
@@ -74,26 +76,45 @@ def read_sides(
     names = sorted(matches)
     files = [[matches[name][side] for name in names] for side in range(2)]
     both = [load(folder, own, longest_seconds) for folder, own in zip(folders, files, strict=True)]
-    usable = []
+    paths = [(str(clean / one), str(noisy / other)) for one, other in zip(*files, strict=True)]
+    return check_pairs(names, paths, both, check, problems)
+
+
+def check_pairs(
+    names: Sequence[str],
+    paths: Sequence[tuple[str, str]],
+    both: Sequence[Decoded],
+    check: Callable[[np.ndarray], str],
+    problems: Sequence[Problem],
+) -> Pairs:
+    """Returns the usable ones of decoded pairs.
+
+    Args:
+        names: the name of each pair.
+        paths: the clean and the noisy file of each, for the problems.
+        both: the clean and the noisy sides.
+        check: see `read_sides`.
+        problems: those found before.
+    """
+    usable, all_problems = [], list(problems)
     for index in range(len(names)):
-        paths = [str(folder / own[index]) for folder, own in zip(folders, files, strict=True)]
         reasons = [side.reasons[index] or check(side.waves[index]) for side in both]
         found = [
             Problem(path, reason, PAIR_SKIPPED)
-            for path, reason in zip(paths, reasons, strict=True)
+            for path, reason in zip(paths[index], reasons, strict=True)
             if reason
         ]
         if not found:
-            found = _unequal(paths, [int(side.waves.lengths[index]) for side in both])
+            found = _unequal(paths[index], [int(side.waves.lengths[index]) for side in both])
         if not found or found[0].action == TRIMMED:
             usable.append(index)
-        problems += found
+        all_problems += found
     lengths = np.minimum(both[0].waves.lengths, both[1].waves.lengths)
     return Pairs(
         names=tuple(names[index] for index in usable),
         clean=both[0].waves.truncate(lengths).select(usable),
         noisy=both[1].waves.truncate(lengths).select(usable),
-        problems=tuple(problems),
+        problems=tuple(all_problems),
     )
 
 
@@ -207,7 +228,7 @@ def read_pairs(folder: str | os.PathLike[str]) -> tuple[PairCorpus, tuple[Proble
             `read_conditions` rejects the table.
     """
     root = existing_folder("--data", folder)
-    both = sides_in(root, [SIDES, VOICEBANK_TEST])
+    both = sides_in(root, TEST_SIDES)
     if both is None:
         raise UserError(
             f"--data={root}: needs the folders clean and noisy, or {' and '.join(VOICEBANK_TEST)}"

@@ -87,6 +87,11 @@ class Decoded:
     reasons: tuple[str, ...]
     resampled: int
 
+    def select(self, indices: Sequence[int]) -> "Decoded":
+        """Returns the files with these indices, in this order."""
+        reasons = tuple(self.reasons[index] for index in indices)
+        return Decoded(self.waves.select(indices), reasons, self.resampled)
+
 
 def _decode(path: str, longest_seconds: float) -> tuple[np.ndarray, str, bool]:
     try:

@@ -38,6 +38,7 @@ from jaxgan.speech.evaluation.evaluate import (
     enhance_and_score,
     named_scores,
     open_test_set,
+    say_without_video,
 )
 from jaxgan.speech.evaluation.figures import LABELS, spectrogram
 from jaxgan.speech.evaluation.tables import warnings
@@ -97,7 +98,7 @@ def compare(
     Args:
         workdirs: the runs' folders; the first is the baseline.
         trained: the enhancers of the runs, in the same order.
-        data: a folder with `clean` and `noisy`; None: the validation data of the first run.
+        data: see `evaluate`; None: the validation data of the first run.
         checkpoint: each run's checkpoint that its enhancer was loaded from: "best", "last" or a
             round.
         output: folder for report.html, table.md, scores.csv, summary.json and each run's enhanced
@@ -116,7 +117,10 @@ def compare(
     columns: dict[str, Columns] = {}
     deadline = max(system.config.scoring.deadline_seconds for system in trained)
     with ScorePool(list(paths.values()), SAMPLE_RATE, deadline_seconds=deadline) as pool:
-        corpus, left_out = open_test_set(trained[0].config, data, print_line)
+        # Videos are only read for a network that sees them.
+        readers = [system for system in trained if system.with_video and data] or trained
+        corpus, left_out = open_test_set(readers[0].config, data, print_line)
+        say_without_video(trained, corpus, print_line)
         with audio.writable(place):
             place.mkdir(parents=True, exist_ok=True)
             left_out.write(place)

@@ -18,11 +18,13 @@ from jaxgan.scores.registry import USUAL, get, installed, score_names
 from jaxgan.scores.score import Score
 from jaxgan.speech.data import audio
 from jaxgan.speech.data.audio import SAMPLE_RATE
+from jaxgan.speech.data.avsec import read_test_scenes, scenes_in
 from jaxgan.speech.data.checks import DataReport
 from jaxgan.speech.data.corpora import describe, open_corpora
 from jaxgan.speech.data.corpus import PairCorpus
-from jaxgan.speech.data.pairs import read_pairs
-from jaxgan.speech.enhancer import Enhancer
+from jaxgan.speech.data.pairs import TEST_SIDES, read_pairs, sides_in
+from jaxgan.speech.data.videos import crop_of
+from jaxgan.speech.enhancer import Enhancer, without_video
 from jaxgan.speech.evaluation.figures import LABELS, Example, draw_spectrograms
 from jaxgan.speech.evaluation.tables import (
     Results,
@@ -32,7 +34,7 @@ from jaxgan.speech.evaluation.tables import (
     summarise,
     write_scores,
 )
-from jaxgan.speech.long_audio import enhance_waves
+from jaxgan.speech.long_audio import enhance_clips
 
 PrintLine = Callable[[str], None]
 LONGEST_NAME = 40
@@ -53,8 +55,9 @@ def evaluate(
     Args:
         trained: the enhancer.
         workdir: the folder of its run.
-        data: a folder with `clean` and `noisy` (see `read_pairs`); None: the validation data of the
-            run. Files at other rates are resampled to 16000 Hz and scored there.
+        data: a folder with `clean` and `noisy` (see `read_pairs`), or with scenes of AVSEC (see
+            `read_test_scenes`); None: the validation data of the run. Files at other rates are
+            resampled to 16000 Hz and scored there.
         checkpoint: the run's checkpoint that the enhancer was loaded from: "best", "last" or a
             round.
         output: folder for scores.csv, summary.json, scores.png, spectrograms.png, both also as
@@ -74,6 +77,7 @@ def evaluate(
     deadline = trained.config.scoring.deadline_seconds
     with ScorePool(list(paths.values()), SAMPLE_RATE, deadline_seconds=deadline) as pool:
         corpus, report = open_test_set(trained.config, data, print_line)
+        say_without_video([trained], corpus, print_line)
         with audio.writable(place):
             place.mkdir(parents=True, exist_ok=True)
             report.write(place)
@@ -155,15 +159,28 @@ def enhance_and_score(
         pool: open worker processes.
         folder: where the files are written.
         noisy: the scores of the noisy side if they are known already.
+
+    Raises:
+        UserError: the videos have another size than those that the enhancer sees.
     """
+    videos = corpus.videos
+    if videos and trained.with_video:
+        trained.with_video.crop.require(videos.frames)
     lengths = corpus.lengths
     order = np.argsort(lengths, kind="stable")
-    waves = ((int(number), audio.to_float(corpus.noisy(number))) for number in order)
+    clips = (
+        (
+            int(number),
+            audio.to_float(corpus.noisy(number)),
+            videos.target(number) if videos else None,
+        )
+        for number in order
+    )
     pending = {}
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
         for number, wave in progress.track(
-            enhance_waves(trained, waves), total=len(corpus), description="Enhancing"
+            enhance_clips(trained, clips), total=len(corpus), description="Enhancing"
         ):
             samples = audio.to_int16(wave)
             path = folder / f"{corpus.names[number]}.wav"
@@ -242,7 +259,19 @@ def open_test_set(
     if data is None:
         corpora = open_corpora(config, print_line)
         return corpora.valid, corpora.report
-    corpus, problems = read_pairs(data)
+    folder = Path(data).expanduser()
+    scenes = None if sides_in(folder, TEST_SIDES) else scenes_in(folder)
+    corpus, problems = read_test_scenes(scenes, crop_of(config)) if scenes else read_pairs(data)
     report = DataReport((f"{data}: {describe(corpus)}",), problems)
     print_line(str(report))
     return corpus, report
+
+
+def say_without_video(
+    trained: Sequence[Enhancer], corpus: PairCorpus, print_line: PrintLine
+) -> None:
+    """Prints a line for the first enhancer that sees videos if the corpus has none."""
+    seeing = [enhancer for enhancer in trained if enhancer.with_video]
+    if seeing and corpus.videos is None:
+        remedy = "--data with scenes of AVSEC has videos, as does the validation data of the run"
+        print_line(without_video(seeing[0].config, remedy))

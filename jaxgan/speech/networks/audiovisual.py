@@ -13,6 +13,7 @@ frame, which moves with the mouth; and blocks have no skip path besides the resi
 """
 
 import dataclasses
+import functools
 
 import flax.linen as nn
 import jax
@@ -20,8 +21,8 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from jaxgan.core.state import PyTree
-from jaxgan.speech.data.videos import FRAME_SAMPLES, count_frames
-from jaxgan.speech.networks.denoiser import Denoiser
+from jaxgan.speech.data.videos import FRAME_SAMPLES, count_frames, crop_of
+from jaxgan.speech.networks.denoiser import Denoiser, WithVideo
 from jaxgan.speech.networks.stft import FrontEnd
 
 QUIETEST = 1e-5
@@ -283,11 +284,19 @@ def no_video(network: AudioVisual, rows: int, samples: int) -> tuple[jax.Array, 
 
 
 def make_denoiser(config: ConfigDict) -> Denoiser:
-    """Returns the enhancer of a config's network for audio without video."""
+    """Returns the enhancer of a config's network, for audio with or without video.
+
+    Raises:
+        UserError: see `crop_of`.
+    """
     network = make_audiovisual(config)
+    crop = crop_of(config)
+    assert crop is not None
 
     def enhance(params: PyTree, noisy: jax.Array, lengths: jax.Array) -> jax.Array:
         return separate(network, params, noisy, lengths, *no_video(network, *noisy.shape))
 
     # The network has no STFT; the frames only serve to show spectrograms.
-    return Denoiser(FrontEnd(**config.front_end), enhance)
+    front_end = FrontEnd(**config.front_end)
+    with_video = WithVideo(crop, functools.partial(separate, network))
+    return Denoiser(front_end, enhance, with_video=with_video)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxgan.core.state import PyTree
+from jaxgan.speech.data.videos import Crop
 from jaxgan.speech.networks.stft import FrontEnd
 
 
@@ -22,6 +23,20 @@ class Streaming(NamedTuple):
     step: Callable[[PyTree, Any, jax.Array], tuple[Any, jax.Array]]
 
 
+class WithVideo(NamedTuple):
+    """An enhancer that also sees the talker's mouth.
+
+    Attributes:
+        crop: the size of the frames, and where the mouth is in video files.
+        enhance: (parameters of G, noisy float32 [B, T], lengths int [B], frames uint8 [B, F,
+            height, width], seen bool [B, F]) -> float32 [B, T]; F is T / 640, rounded up, and
+            `seen` says which frames there are.
+    """
+
+    crop: Crop
+    enhance: Callable[[PyTree, jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
+
+
 class Denoiser(NamedTuple):
     """An enhancer without its parameters.
 
@@ -32,9 +47,11 @@ class Denoiser(NamedTuple):
         streaming: `enhance` for a stream; None if the network needs whole utterances.
         enhance_frames: (parameters of G, frames of one utterance) -> enhanced frames; see
             `masking.enhance_frames`. None if the network does not work on frames.
+        with_video: `enhance` with a video; None if the network sees none.
     """
 
     front_end: FrontEnd
     enhance: Callable[[PyTree, jax.Array, jax.Array], jax.Array]
     streaming: Streaming | None = None
     enhance_frames: Callable[[PyTree, jax.Array], jax.Array] | None = None
+    with_video: WithVideo | None = None

@@ -10,7 +10,7 @@ One round:
 The scores of a validation are those with the right video. Every validation also measures the SI-SDR
 without video, and with the video of the other talker. With the latter, G should keep the other
 talker: `of_other_si_sdr` is the SI-SDR of what it returns then, relative to all that is not the
-target.
+target. It is left out where the other talker is not heard, as in data of kind avsec.
 """
 
 import dataclasses
@@ -45,7 +45,7 @@ from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch
 from jaxgan.speech.data.corpora import Corpus
 from jaxgan.speech.data.corpus import PairCorpus
-from jaxgan.speech.data.videos import FRAME_SAMPLES, VideoArrays, count_frames, gather
+from jaxgan.speech.data.videos import FRAME_SAMPLES, VideoArrays, count_frames, crop_of, gather
 from jaxgan.speech.networks.audiovisual import (
     AudioVisual,
     init_separator,
@@ -53,7 +53,6 @@ from jaxgan.speech.networks.audiovisual import (
     make_denoiser,
     separate,
 )
-from jaxgan.speech.networks.denoiser import Denoiser
 from jaxgan.speech.networks.masking import as_float, as_int16
 from jaxgan.speech.networks.optimizers import adam
 from jaxgan.speech.settings import ADAM_RANGES, CHOICES, check
@@ -178,6 +177,8 @@ class VideoValidation:
     def __init__(self, training: Training, system: System) -> None:
         self._training = training
         self._videos = [place_videos(corpus, training.mesh) for corpus in training.valid]
+        some = training.valid[0]
+        self._other_is_heard = bool(some.videos and some.videos.other_is_heard)
         self._enhance = training.by_rows(functools.partial(enhance, network=system.network))
         self._ratios = training.by_rows(functools.partial(ratios, si_sdr=system.si_sdr))
         shown = [np.int32(number) for number in (RIGHT, NONE, OTHER)]
@@ -204,6 +205,8 @@ class VideoValidation:
             names = ("si_sdr_no_video", "si_sdr_other_video", "of_other_si_sdr")
             values = np.concatenate(training.fetch(found), axis=-1)
             means = dict(zip(names, np.nanmean(values, axis=-1).tolist(), strict=True))
+            if not self._other_is_heard:
+                del means["of_other_si_sdr"]
             return dataclasses.replace(evaluation, metrics={**evaluation.metrics, **means})
 
         return wait
@@ -224,15 +227,11 @@ def check_videos(config: ConfigDict, training: Training) -> None:
     if len(found) < len(sets):
         raise UserError(
             f"config.data.kind={config.data.kind}: has no videos, which config.recipe=avse needs: "
-            "choose talking"
+            "choose talking or avsec"
         )
-    size = (config.video.height, config.video.width)
-    if found[0].target.shape[1:] != size:
-        height, width = found[0].target.shape[1:]
-        raise UserError(
-            f"config.video has height {size[0]} and width {size[1]}, but the videos have {height} "
-            f"and {width}: give these"
-        )
+    crop = crop_of(config)
+    assert crop is not None
+    crop.require(found[0].frames)
     if found[0].megabytes > config.data.resident_megabytes:
         raise UserError(
             f"config.data.resident_megabytes={config.data.resident_megabytes}: the videos need "
@@ -279,14 +278,4 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
         )
 
 
-def without_video(config: ConfigDict) -> Denoiser:
-    """Returns the enhancer for commands that read audio only, and says that it sees nothing."""
-    if jax.process_index() == 0:
-        print(
-            "config.recipe=avse: this command reads no video, so the speech is enhanced without; "
-            "WORKDIR/metrics.jsonl has the scores with video"
-        )
-    return make_denoiser(config)
-
-
-DECLARATION = declare(make, without_video)
+DECLARATION = declare(make, make_denoiser)

@@ -19,8 +19,7 @@ def made():
 
 
 def frames(corpus, number, side="target"):
-    start = corpus.videos.starts[number]
-    return getattr(corpus.videos, side)[start : start + corpus.videos.counts[number]]
+    return getattr(corpus.videos, side)(number)
 
 
 def test_phonemes_come_in_order_and_leave_the_samples_as_they_are():
@@ -52,8 +51,7 @@ def test_phonemes_are_where_they_are_heard():
 def test_the_set_depends_on_its_arguments(made):
     again = talking.make("train", 16, 0, (0.0, -6.0))
     assert again.names == made.names
-    for side in ("target", "other"):
-        np.testing.assert_array_equal(getattr(again.videos, side), getattr(made.videos, side))
+    np.testing.assert_array_equal(again.videos.frames, made.videos.frames)
     np.testing.assert_array_equal(again.noisy_waves.samples, made.noisy_waves.samples)
     other = talking.make("train", 16, 1, (0.0, -6.0))
     assert other.names != made.names
@@ -61,8 +59,8 @@ def test_the_set_depends_on_its_arguments(made):
 
 def test_every_frame_belongs_to_640_samples(made):
     np.testing.assert_array_equal(made.lengths, made.videos.counts * FRAME_SAMPLES)
-    assert len(made.videos.target) == len(made.videos.other) == made.videos.counts.sum()
-    assert made.videos.target.shape[1:] == (mouths.HEIGHT, mouths.WIDTH)
+    assert made.videos.frames.shape[1:] == (mouths.HEIGHT, mouths.WIDTH)
+    assert len(made.videos.frames) == 2 * made.videos.counts.sum()
 
 
 def test_the_mouth_moves_with_its_own_voice(made):
@@ -116,7 +114,7 @@ def test_a_set_is_generated_once(monkeypatch, own_cache):
     assert second.names == first.names
     assert second.conditions == first.conditions
     np.testing.assert_array_equal(first.noisy_waves.samples, second.noisy_waves.samples)
-    np.testing.assert_array_equal(first.videos.other, second.videos.other)
+    np.testing.assert_array_equal(first.videos.frames, second.videos.frames)
 
 
 def test_selected_utterances_keep_their_videos(made):

@@ -63,10 +63,9 @@ def test_frames_of_a_batch(corpus):
     other, _ = gather(arrays, index, count, jnp.array(True))
     frozen, _ = gather(arrays, index, count, jnp.array(False), jnp.array([5, count, 0]))
     for row, number in enumerate((2, 0)):
-        start, frames = corpus.videos.starts[number], corpus.videos.counts[number]
-        whole = slice(start, start + frames)
-        np.testing.assert_array_equal(found[row, :frames], corpus.videos.target[whole])
-        np.testing.assert_array_equal(other[row, :frames], corpus.videos.other[whole])
+        frames = corpus.videos.counts[number]
+        np.testing.assert_array_equal(found[row, :frames], corpus.videos.target(number))
+        np.testing.assert_array_equal(other[row, :frames], corpus.videos.other(number))
         assert np.asarray(exists[row]).sum() == frames
     assert not np.asarray(exists[2]).any()
     np.testing.assert_array_equal(frozen[0, :6], found[0, :6])
