@@ -52,13 +52,12 @@ def export(flags: argparse.Namespace) -> None:
         denoiser = make_denoiser(config)
     else:
         from jaxgan import recipes
-        from jaxgan.speech.enhancer import without_video
 
         load = recipes.command(flags.workdir, "enhance")
         trained = load(flags.workdir, flags.checkpoint or "best")
         config, params, denoiser = trained.config, trained.params, trained.denoiser
         if denoiser.with_video:
-            print(without_video(config, "the exported network takes audio only"))
+            raise UserError(f"{flags.workdir} holds a network that sees videos: it has no export")
     if flags.format == "parameters" and denoiser.enhance_frames is None:
         raise UserError(f"--format=parameters: {flags.workdir} holds no mask network")
     output = Path(flags.output).expanduser()

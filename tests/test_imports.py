@@ -100,6 +100,7 @@ def test_training_on_own_data_does_not_need_the_synthesiser_of_the_demo_corpus()
     modules = run(f"import sys, {', '.join(systems)}; print(*sys.modules)").split()
     assert "jaxgan.speech.data.demo" in modules
     assert not [name for name in modules if name.startswith("espeakng")]
+    assert "av" not in modules  # the extra `video`
 
 
 def test_every_recipe_can_be_imported():

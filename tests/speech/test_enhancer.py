@@ -84,8 +84,8 @@ def test_lengths_that_are_compiled_are_few_and_close():
 def test_batches_are_bounded_in_rows_and_in_samples(monkeypatch):
     monkeypatch.setattr(enhancer, "ROW_SAMPLES", 1000)
     lengths = [10] * 9 + [1000, 4000, 10, 9000, 2000, 2000, 2000]
-    waves = [(number, np.zeros(length)) for number, length in enumerate(lengths)]
-    found = [[tag for tag, _ in batch] for batch in batches(iter(waves), 4, lambda n: n)]
+    clips = [(number, np.zeros(length), None) for number, length in enumerate(lengths)]
+    found = [[tag for tag, *_ in batch] for batch in batches(iter(clips), 4, lambda n: n)]
     assert found == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9], [10], [11], [12], [13, 14], [15]]
 
 

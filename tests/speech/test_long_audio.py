@@ -6,7 +6,7 @@ from scipy import signal
 from workdirs import make_enhancer, tiny_config, tiny_params
 
 from jaxgan.core import devices
-from jaxgan.speech.long_audio import OVERLAP, PIECE, cut, enhance_waves, fade_in, join, resample
+from jaxgan.speech.long_audio import OVERLAP, PIECE, cut, enhance_clips, fade_in, join, resample
 
 
 def blocks(samples: np.ndarray, size: int) -> list[np.ndarray]:
@@ -30,6 +30,17 @@ def test_joining_pieces_restores_the_stream(length, size):
         assert sizes[:-2] == [100] * (len(pieces) - 2)
         assert sizes[-2] in (sizes[-1], sizes[-1] - 1)
         assert sizes[-1] > 60
+
+
+@pytest.mark.parametrize("length", [100, 101, 170, 171, 1000, 1234])
+def test_pieces_start_on_a_grid(length):
+    samples = np.random.default_rng(0).standard_normal((length, 1)).astype(np.float32)
+    pieces = list(cut(blocks(samples, 64), 100, 30, grid=8))
+    np.testing.assert_allclose(np.concatenate(list(join(pieces, 30))), samples, rtol=0, atol=1e-6)
+    starts = np.cumsum([0, *(len(piece) - 30 for piece in pieces[:-1])])
+    assert not (starts % 8).any()
+    assert max(len(piece) for piece in pieces) <= 108
+    assert len(pieces) == 1 or min(len(piece) for piece in pieces) > 52
 
 
 def test_at_most_two_pieces_of_a_stream_are_in_memory():
@@ -135,7 +146,8 @@ def test_waveforms_of_any_length_keep_their_length():
         name: (0.1 * random.standard_normal(length)).astype(np.float32)
         for name, length in lengths.items()
     }
-    enhanced = dict(enhance_waves(enhancer, waves.items()))
+    clips = ((name, wave, None) for name, wave in waves.items())
+    enhanced = dict(enhance_clips(enhancer, clips))
     assert {name: len(wave) for name, wave in enhanced.items()} == lengths
     [(_, short)] = enhancer.each([(0, waves["short"])])
     np.testing.assert_allclose(enhanced["short"], short, rtol=0, atol=1e-6)

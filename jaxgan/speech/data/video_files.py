@@ -141,8 +141,8 @@ def _at_rate(frames: Iterator[Any], rate: float) -> Iterator[tuple[Any, int]]:
             done = max(done, end)
         before = frame, time
     if before is not None:
-        end = round((before[1] + 1 / rate - first) * RATE)
-        yield before[0], max(end - done, 1)
+        end = max(round((before[1] + 1 / rate - first) * RATE), 1)
+        yield before[0], max(end - done, 0)
 
 
 def _crop(frame: Any, crop: Crop) -> np.ndarray:

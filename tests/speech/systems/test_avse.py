@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from video_clips import write_scenes
 
 from configs import avse as configs
 from jaxgan import recipes
@@ -18,7 +19,7 @@ from jaxgan.scores.registry import get
 from jaxgan.scores.training_scores import sharded_device_score
 from jaxgan.speech.data import talking
 from jaxgan.speech.data.batching import Batch
-from jaxgan.speech.data.videos import gather
+from jaxgan.speech.data.videos import count_frames, gather
 from jaxgan.speech.networks.audiovisual import make_audiovisual, make_denoiser
 from jaxgan.speech.systems import avse
 
@@ -152,6 +153,7 @@ def test_validation_compares_right_missing_and_wrong_videos():
     ("changes", "message"),
     [
         ({"data.kind": "demo"}, "config.data.kind=demo: has no videos"),
+        ({"video.box": (0.0, 0.0, 1.0, 1.1)}, "config.video.box=(0.0, 0.0, 1.0, 1.1): give top"),
         ({"generator.stride": 48}, "config.generator.stride=48: must divide 640"),
         ({"generator.stride": 0}, "config.generator.stride=0: must be from 1 to 640"),
         ({"generator.kernel": 4}, "config.generator.kernel=4: must be odd"),
@@ -170,17 +172,38 @@ def test_settings_and_data_that_do_not_fit(changes, message):
     assert "\n" not in str(caught.value)
 
 
-def test_enhancement_of_audio_says_that_it_has_no_video(corpus, system, capsys):
+def test_scenes_of_avsec_are_trained_on(corpus, tmp_path):
+    for part in ("train", "dev"):
+        write_scenes(corpus, tmp_path / part / "scenes")
     config = configs.get_config("tiny")
-    denoiser = avse.without_video(config)
-    assert capsys.readouterr().out.count("this command reads no video") == 1
+    config.data.update(kind="avsec", root=str(tmp_path))
+    config.video.box = (0.0, 0.0, 1.0, 1.0)
+    with contextlib.closing(recipes.make(config, devices.make_mesh(1))) as recipe:
+        state = recipe.init(jax.random.key(0))
+        metrics = recipe.evaluate(state, 1)().metrics
+    assert np.isfinite([metrics["si_sdr"], metrics["si_sdr_other_video"]]).all()
+    # The talker of another scene is not heard in this one.
+    assert "of_other_si_sdr" not in metrics
+
+
+def test_the_enhancer_with_and_without_video_is_what_validation_computes(corpus, system):
+    denoiser = make_denoiser(configs.get_config("tiny"))
     batch = batch_of(corpus, [0])
-    state = avse.init(jax.random.key(0), system=system)
-    params = state.players["generator"].params
-    noisy = batch.noisy / jnp.float32(32768)
-    blind = jax.jit(denoiser.enhance)(params, noisy, batch.lengths)
+    params = avse.init(jax.random.key(0), system=system).players["generator"].params
     videos = jax.tree.map(jnp.asarray, corpus.videos.arrays())
-    inputs = params, videos, jnp.int32(avse.NONE)
-    expected = jax.jit(lambda inputs: avse.enhance(inputs, batch, network=system.network))(inputs)
-    assert np.abs(np.round(blind * 32768) - np.asarray(expected, np.float32)).max() <= 1
-    assert make_denoiser(config).front_end.sample_rate == 16000
+    noisy = batch.noisy / jnp.float32(32768)
+    frames = corpus.videos.target(0)[None]
+    count = count_frames(noisy.shape[1])
+    padded = np.pad(frames, ((0, 0), (0, count - frames.shape[1]), (0, 0), (0, 0)))
+    seen = np.arange(count)[None] < frames.shape[1]
+    made = {
+        avse.NONE: jax.jit(denoiser.enhance)(params, noisy, batch.lengths),
+        avse.RIGHT: jax.jit(denoiser.with_video.enhance)(
+            params, noisy, batch.lengths, padded, seen
+        ),
+    }
+    enhance = jax.jit(lambda inputs: avse.enhance(inputs, batch, network=system.network))
+    for shown, found in made.items():
+        expected = np.asarray(enhance((params, videos, jnp.int32(shown))), np.float32)
+        assert np.abs(np.round(found * 32768) - expected).max() <= 1
+    assert denoiser.front_end.sample_rate == 16000
