@@ -57,7 +57,9 @@ def export(flags: argparse.Namespace) -> None:
         trained = load(flags.workdir, flags.checkpoint or "best")
         config, params, denoiser = trained.config, trained.params, trained.denoiser
         if denoiser.with_video:
-            raise UserError(f"{flags.workdir} holds a network that sees videos: it has no export")
+            raise UserError(
+                f"{flags.workdir} holds a network that sees videos, which cannot be exported"
+            )
     if flags.format == "parameters" and denoiser.enhance_frames is None:
         raise UserError(f"--format=parameters: {flags.workdir} holds no mask network")
     output = Path(flags.output).expanduser()

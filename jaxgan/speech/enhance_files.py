@@ -22,6 +22,7 @@ from jaxgan.core.errors import UserError
 from jaxgan.core.progress import duration
 from jaxgan.speech.data import audio, video_files
 from jaxgan.speech.data.audio import SAMPLE_RATE
+from jaxgan.speech.data.avsec import video_of
 from jaxgan.speech.data.enhancement_plan import EnhancementPlan, FileJob, plan_enhancement
 from jaxgan.speech.data.video_files import SUFFIX, TOLERANCE, BadVideoError, remarks, require_av
 from jaxgan.speech.data.videos import count_frames
@@ -50,8 +51,9 @@ def enhance_files(
         source: a file, or a folder whose sub-folders are reproduced in the output.
         output: a folder, created if necessary; existing files in it may be replaced.
         print_line: called with each line of the summary.
-        video: a folder in which `x/y.mp4` shows the talker of the source's file `x/y.wav`, or the
-            video of a source that is one file; None: there are no videos.
+        video: a folder in which `x/y.mp4` shows the talker of the source's file `x/y.wav`, and that
+            of a scene of AVSEC has its own name; or the video of a source that is one file; None:
+            there are no videos.
 
     Raises:
         UserError: the source does not exist, an output would overwrite an input, no file could be
@@ -91,9 +93,9 @@ def find_videos(enhancer: Enhancer, plan: EnhancementPlan, video: Path) -> None:
     folder = plan.source if plan.source.is_dir() else plan.source.parent
     for job in plan.jobs:
         place = video / job.source.relative_to(folder).with_suffix(SUFFIX)
-        if place.is_file():
-            job.video = place
-        else:
+        choices = [place, place.with_name(video_of(job.source.name) or place.name)]
+        job.video = next((choice for choice in choices if choice.is_file()), None)
+        if job.video is None:
             job.video_remark = f"there is no video {place}; enhanced without"
     if plan.jobs and not any(job.video for job in plan.jobs):
         wanted = video / plan.jobs[0].source.relative_to(folder).with_suffix(SUFFIX)

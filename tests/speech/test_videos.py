@@ -251,6 +251,16 @@ def test_enhance_uses_one_file_for_one_file(run, files, corpus, capsys):
     assert "x.mov: cannot be decoded (Invalid data found" in capsys.readouterr().out
 
 
+def test_enhance_finds_the_videos_of_scenes(run, corpus, config, params, tmp_path, capsys):
+    (name,) = write_scenes(corpus.select(np.array([2])), tmp_path / "scenes")
+    source = tmp_path / "scenes" / f"{name}_mono_mix.wav"
+    assert enhanced(run, tmp_path, f"--input={source}", f"--video={tmp_path / 'scenes'}") == 0
+    made, _ = soundfile.read(tmp_path / "out" / source.name, dtype="float32")
+    wanted = expected(config, params, noisy(corpus, 2), corpus.videos.target(2))
+    np.testing.assert_allclose(made, np.clip(wanted, -1, 1), atol=2 / 32768)
+    assert "no video" not in capsys.readouterr().out
+
+
 def test_enhance_without_video_says_so(run, files, capsys):
     assert enhanced(run, files, f"--input={files / 'in/a.wav'}") == 0
     line = "config.recipe=avse: no video is given, so the speech is enhanced without; --video=DIR"
@@ -323,4 +333,4 @@ def test_videos_of_another_size_are_refused(enhancer, corpus, tmp_path):
 
 def test_a_network_that_sees_is_not_exported(run, tmp_path, capsys):
     assert export.main([f"--workdir={run}", f"--output={tmp_path / 'x'}"]) == 2
-    assert "holds a network that sees videos: it has no export" in capsys.readouterr().err
+    assert "holds a network that sees videos, which cannot be exported" in capsys.readouterr().err

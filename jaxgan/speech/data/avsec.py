@@ -56,6 +56,12 @@ def scenes_in(folder: Path) -> Path | None:
     return None
 
 
+def video_of(mixture: str) -> str:
+    """Returns the name of the video of a mixture's file, or "" if that is no mixture of a scene."""
+    match = _FILE.fullmatch(mixture)
+    return f"{match[1]}{VIDEO}" if match and match[2].lower() in MIXTURES else ""
+
+
 def find(folder: Path) -> tuple[list[str], list[tuple[str, str]], list[Problem]]:
     """Returns the names of the scenes, the files of target and mixture of each, and the problems.
 

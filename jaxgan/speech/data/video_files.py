@@ -88,13 +88,15 @@ def read(path: str | os.PathLike[str], crop: Crop, most: int) -> Mouth:
         UserError: PyAV is not installed.
     """
     av = require_av()
+    if not os.path.exists(path):
+        raise BadVideoError("there is no such file")
     # Opening a pipe would wait for a writer.
     if not os.path.isfile(path):
-        raise BadVideoError("there is no such file")
+        raise BadVideoError("is no file")
     frames: list[np.ndarray] = []
     try:
         # FFmpeg also reads playlists, whatever a file's suffix is; these shall name no servers.
-        with av.open(os.fspath(path), options={"protocol_whitelist": "file"}) as file:
+        with av.open(os.path.abspath(path), options={"protocol_whitelist": "file"}) as file:
             if not file.streams.video:
                 raise BadVideoError("has no video stream")
             stream = file.streams.video[0]
