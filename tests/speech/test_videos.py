@@ -10,23 +10,26 @@ import optax
 import pytest
 import soundfile
 from corpora import save
-from pair_folders import voice
 from video_clips import film, write_scenes
-from workdirs import make_workdir
 
 import jaxgan
 from configs import avse as configs
-from jaxgan import compare, export
+from jaxgan import export
 from jaxgan.commands import enhance
 from jaxgan.commands import eval as evaluation
 from jaxgan.core import config as config_files
+from jaxgan.core import devices
 from jaxgan.core.checkpoint import Checkpoints, Position
 from jaxgan.core.errors import UserError
 from jaxgan.core.state import make_player, make_run_state
 from jaxgan.reporting import figures
+from jaxgan.speech.arrays import ArrayEnhancer
 from jaxgan.speech.data import talking
 from jaxgan.speech.data.videos import FRAME_SAMPLES, count_frames
+from jaxgan.speech.enhance_files import enhance_files
+from jaxgan.speech.enhancer import Enhancer
 from jaxgan.speech.evaluation import evaluate
+from jaxgan.speech.evaluation.compare import compare
 from jaxgan.speech.evaluation.evaluate import enhance_and_score, say_without_video
 from jaxgan.speech.long_audio import PIECE
 from jaxgan.speech.networks.audiovisual import init_separator, make_audiovisual, separate
@@ -185,24 +188,23 @@ def test_a_file_becomes_frames(enhancer, corpus, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def blind_run(place):
-    """The folder of a run whose network sees no videos."""
-    return make_workdir(place / "blind")
+def blind(enhancer, params):
+    """An enhancer that sees no videos."""
+    source = enhancer.enhancer
+    denoiser = source.denoiser._replace(with_video=None)
+    return ArrayEnhancer(Enhancer(source.config, denoiser, params, devices.make_mesh()))
 
 
-def test_a_network_that_sees_nothing_refuses_videos(blind_run, tmp_path, capsys):
-    blind = jaxgan.load(blind_run)
-    message = "a network of config.recipe=metricgan sees no videos"
+def test_a_network_that_sees_nothing_refuses_videos(blind, tmp_path):
+    save(tmp_path / "a.wav", np.zeros(4000))
+    message = "a network of config.recipe=avse sees no videos"
     for use in (
         lambda: blind(np.zeros(4000), RATE, video=np.zeros((1, 24, 32), np.uint8)),
         lambda: blind.read_video("a.mp4"),
+        lambda: enhance_files(blind.enhancer, tmp_path, tmp_path / "out", video="v"),
     ):
         with pytest.raises(UserError, match=message):
             use()
-    save(tmp_path / "a.wav", voice(1.0))
-    flags = [f"--input={tmp_path / 'a.wav'}", f"--output={tmp_path / 'o'}", "--video=v"]
-    assert enhance.main([f"--workdir={blind_run}", *flags]) == 2
-    assert f"--video=v: {message}" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -306,14 +308,23 @@ def test_eval_shows_the_videos_of_the_validation_data(
 
 
 def test_compare_shows_scenes_to_the_network_that_sees(
-    run, blind_run, tmp_path, corpus, config, params
+    run, blind, enhancer, tmp_path, corpus, config, params
 ):
     names = write_scenes(corpus, tmp_path / "scenes")
-    flags = [f"--output={tmp_path / 'o'}", "--scores=si_sdr", f"--data={tmp_path}"]
-    assert compare.main([str(blind_run), str(run), *flags]) == 0
-    made, _ = soundfile.read(tmp_path / "o" / "enhanced" / "run" / f"{names[1]}.wav")
-    wanted = expected(config, params, noisy(corpus, 1), corpus.videos.target(1))
-    np.testing.assert_allclose(made, np.clip(wanted, -1, 1), atol=2 / 32768)
+    workdirs, trained = [str(tmp_path / "blind"), str(run)], [blind.enhancer, enhancer.enhancer]
+    lines = []
+    compare(
+        *(workdirs, trained, str(tmp_path)),
+        output=str(tmp_path / "o"),
+        scores="si_sdr",
+        print_line=lines.append,
+    )
+    assert not [line for line in lines if "no video is given" in line]
+    for folder, video in (("blind", None), ("run", corpus.videos.target(1))):
+        path = tmp_path / "o" / "enhanced" / folder / f"{names[1]}.wav"
+        made, _ = soundfile.read(path, dtype="float32")
+        wanted = expected(config, params, noisy(corpus, 1), video)
+        np.testing.assert_allclose(made, np.clip(wanted, -1, 1), atol=2 / 32768)
 
 
 def test_a_test_set_without_videos_is_announced(enhancer, corpus):
