@@ -161,6 +161,7 @@ def gather(
     index: jax.Array,
     frames: int,
     of_other: jax.Array,
+    first: jax.Array | int = 0,
     last: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Returns the frames of the utterances of a batch.
@@ -170,7 +171,8 @@ def gather(
         index: int [B], the utterances; -1 for an empty row.
         frames: F, how many frames to return of each.
         of_other: bool [], whether they are the other talker's instead of the target's.
-        last: int [B], the frame at which each video freezes; None: no video does.
+        first: int [B] or [], the first frame to return.
+        last: int [B], the frame of the video at which it freezes; None: no video does.
 
     Returns:
         uint8 [B, F, height, width], and bool [B, F]: whether there is such a frame. The values of
@@ -179,7 +181,7 @@ def gather(
     starts = jnp.where(of_other, videos.other_starts, videos.starts)[index]
     counts = jnp.where(of_other, videos.other_counts, videos.counts)[index]
     counts = jnp.where(index >= 0, counts, 0)
-    frame = jnp.arange(frames)
+    frame = jnp.reshape(first, (-1, 1)) + jnp.arange(frames)
     exists = frame < counts[:, None]
     shown = jnp.minimum(frame, jnp.maximum(counts - 1, 0)[:, None])
     if last is not None:

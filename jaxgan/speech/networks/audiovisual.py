@@ -6,10 +6,11 @@ that predicts a mask, and a learned decoder. The video is fused with it before e
 network, repeated up to the audio's frame rate, as in "Time domain audio visual speech separation"
 (Wu et al. 2019), which fuses once.
 
-It differs from Conv-TasNet where padding would change the result or where vision needs it:
-normalisation is over the channels of each frame, not over all frames; before the separator it is
-replaced by log1p of the code at a mixture power of 1, so that the separator sees the level of each
-frame, which moves with the mouth; and blocks have no skip path besides the residual one.
+It differs from Conv-TasNet where padding would change the result, where vision needs it or where
+learning is faster: normalisation is over the channels of each frame, not over all frames; before
+the separator it is replaced by log1p of the code's magnitudes at a mixture power of 1, so that the
+separator sees the level of each frame, which moves with the mouth; blocks have no skip path besides
+the residual one; and the encoder is linear and starts, like the decoder, from a Fourier transform.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ import functools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from jaxgan.core.state import PyTree
@@ -89,6 +91,28 @@ class Block(nn.Module):
         y = Depthwise(self.kernel, self.dilation)(jnp.where(valid, y, 0))
         y = nn.LayerNorm(dtype=self.dtype)(nn.PReLU(negative_slope_init=0.25)(y))
         return x + nn.Dense(x.shape[-1], dtype=self.dtype)(y)
+
+
+def fourier_filters(length: int, filters: int) -> np.ndarray:
+    """Returns filters from which the encoder and the decoder start: float32 [length, filters].
+
+    They are the cosines and sines of a Fourier transform of `length` samples, or of `filters` if
+    these are more, from low to high frequencies, times a sine window. With at least `length`
+    filters and a hop of half the length, analysis and synthesis by the same filters, overlapped and
+    added, return the signal. So an untrained network, whose masks are about one half, returns the
+    mixture, and learning does not begin with reconstructing it. "Filterbank design for end-to-end
+    speech separation" (Pariente et al. 2020) compares such filters with random ones.
+    """
+    size = max(length, filters)
+    number = np.arange(filters)
+    angles = 2 * np.pi * np.outer(np.arange(length), (number + 1) // 2) / size
+    waves = np.where(number % 2 == 1, np.cos(angles), np.sin(angles))
+    waves *= np.sqrt(2 / size)
+    waves[:, 0] = np.sqrt(1 / size)
+    if filters == size and size % 2 == 0:
+        waves[:, -1] = np.cos(np.pi * np.arange(length)) / np.sqrt(size)
+    window = np.sin(np.pi * (np.arange(length) + 0.5) / length)
+    return (waves * window[:, None]).astype(np.float32)
 
 
 def patches(x: jax.Array, size: int) -> jax.Array:
@@ -196,7 +220,13 @@ class Separator(nn.Module):
         cut = jnp.pad(mixture / scale, ((0, 0), (0, -samples % stride)))
         cut = jnp.pad(cut.reshape(len(cut), -1, stride), ((0, 0), (1, 1), (0, 0)))
         windows = jnp.concatenate([cut[:, :-1], cut[:, 1:]], -1).astype(self.dtype)
-        code = nn.relu(nn.Dense(self.filters, use_bias=False, dtype=self.dtype)(windows))
+        filters = fourier_filters(2 * stride, self.filters)
+        code = nn.Dense(
+            self.filters,
+            use_bias=False,
+            dtype=self.dtype,
+            kernel_init=lambda *_: jnp.asarray(filters),
+        )(windows)
 
         count = jnp.where(lengths > 0, -(-lengths // stride) + 1, 0)
         valid = (jnp.arange(code.shape[1]) < count[:, None])[..., None]
@@ -204,7 +234,7 @@ class Separator(nn.Module):
         vision = Vision(self.visual_channels, self.visual_blocks, self.kernel, self.dtype)(
             frames, seen, shown
         )
-        x = nn.Dense(self.channels, dtype=self.dtype)(jnp.log1p(code))
+        x = nn.Dense(self.channels, dtype=self.dtype)(jnp.log1p(jnp.abs(code)))
         for _ in range(self.repeats):
             seen_now = nn.Dense(self.channels, dtype=self.dtype)(vision)
             x = x + upsample(seen_now, FRAME_SAMPLES // stride, x.shape[1])
@@ -213,7 +243,12 @@ class Separator(nn.Module):
         x = nn.PReLU(negative_slope_init=0.25)(x)
         mask = nn.sigmoid(nn.Dense(self.filters, dtype=self.dtype)(x))
         masked = jnp.where(valid, mask * code, 0)
-        windows = nn.Dense(2 * stride, use_bias=False, dtype=self.dtype)(masked)
+        windows = nn.Dense(
+            2 * stride,
+            use_bias=False,
+            dtype=self.dtype,
+            kernel_init=lambda *_: jnp.asarray(2 * filters.T),
+        )(masked)
         windows = windows.astype(jnp.float32)
         joined = windows[:, :-1, stride:] + windows[:, 1:, :stride]
         joined = joined.reshape(len(joined), -1)[:, :samples] * scale

@@ -3,9 +3,10 @@
 One round:
 
     1. draw N utterances, each a mixture, the target talker's speech and a video of the mouth
-    2. for every batch, G(mixture, video) learns to equal the target: it moves up the SI-SDR
-       (Le Roux et al., "SDR - half-baked or well done?", 2019). Some utterances have no video, and
-       some videos freeze at a random frame, so that G also works without video
+    2. for every batch, G(mixture, video) learns to equal the target in a random segment of each
+       utterance: it moves up the SI-SDR (Le Roux et al., "SDR - half-baked or well done?", 2019).
+       Some utterances have no video, and some videos freeze at a random frame, so that G also works
+       without video
 
 The scores of a validation are those with the right video. Every validation also measures the SI-SDR
 without video, and with the video of the other talker. With the latter, G should keep the other
@@ -42,6 +43,7 @@ from jaxgan.core.state import (
 from jaxgan.nn.masked import masked_mean
 from jaxgan.scores.training_scores import DeviceScore, sharded_device_score
 from jaxgan.speech.commands import declare
+from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.data.batching import Batch
 from jaxgan.speech.data.corpora import Corpus
 from jaxgan.speech.data.corpus import PairCorpus
@@ -68,6 +70,7 @@ class System:
 
     Attributes:
         network: the generator.
+        segment: the video frames of an utterance that G learns from at a time; 0: all.
         dropout: the share of utterances without video in training.
         freeze: the share of utterances whose video freezes at a random frame.
         si_sdr: computes the SI-SDR of a batch.
@@ -76,6 +79,7 @@ class System:
     """
 
     network: AudioVisual
+    segment: int
     dropout: float
     freeze: float
     si_sdr: DeviceScore
@@ -91,10 +95,44 @@ def init(key: jax.Array, *, system: System) -> RunState:
     return make_run_state(run_key, {"generator": player})
 
 
+def draw_segments(key: jax.Array, batch: Batch, segment: int) -> tuple[Batch, jax.Array]:
+    """Returns a random segment of each utterance, and at which video frame it starts.
+
+    Args:
+        key: PRNG key [].
+        batch: the utterances.
+        segment: the length in video frames; shorter utterances stay whole, with 0 all do.
+
+    Returns:
+        The batch with T of at most `segment` * 640 samples, and int32 [B].
+    """
+    samples, rows = segment * FRAME_SAMPLES, len(batch.index)
+    if not 0 < samples < batch.noisy.shape[1]:
+        return batch, jnp.zeros(rows, jnp.int32)
+    surplus = jnp.maximum(batch.lengths // FRAME_SAMPLES - segment, 0)
+    first = (jax.random.uniform(key, (rows,)) * (surplus + 1)).astype(jnp.int32)
+
+    def cut(waves: jax.Array) -> jax.Array:
+        one = functools.partial(jax.lax.dynamic_slice_in_dim, slice_size=samples)
+        return jax.vmap(one)(waves, first * FRAME_SAMPLES)
+
+    lengths = jnp.minimum(batch.lengths, samples)
+    return dataclasses.replace(
+        batch, clean=cut(batch.clean), noisy=cut(batch.noisy), lengths=lengths
+    ), first
+
+
 def draw_videos(
-    key: jax.Array, batch: Batch, videos: VideoArrays, system: System
+    key: jax.Array, batch: Batch, first: jax.Array, videos: VideoArrays, system: System
 ) -> tuple[jax.Array, jax.Array]:
     """Returns the target talkers' frames for training, and which of them G may see.
+
+    Args:
+        key: PRNG key [].
+        batch: segments of the utterances.
+        first: int [B], the video frame at which each starts.
+        videos: of the corpus.
+        system: gives the shares.
 
     Returns:
         uint8 [B, F, height, width] and bool [B, F], as `gather` does. A share of the videos is not
@@ -103,16 +141,19 @@ def draw_videos(
     count, rows = count_frames(batch.noisy.shape[1]), len(batch.index)
     of_fate, of_frame = jax.random.split(key)
     fate = jax.random.uniform(of_fate, (rows,))
-    last = (jax.random.uniform(of_frame, (rows,)) * videos.counts[batch.index]).astype(jnp.int32)
     frozen = (fate >= system.dropout) & (fate < system.dropout + system.freeze)
-    last = jnp.where(frozen, last, count)
-    frames, exists = gather(videos, batch.index, count, jnp.array(False), last)
+    shown = count_frames(batch.lengths)
+    last = (jax.random.uniform(of_frame, (rows,)) * shown).astype(jnp.int32)
+    last = first + jnp.where(frozen, last, count)
+    frames, exists = gather(videos, batch.index, count, jnp.array(False), first, last)
     return frames, exists & (fate >= system.dropout)[:, None]
 
 
 def step(run_state: RunState, batch: Batch, videos: VideoArrays, *, system: System) -> StepResult:
     """Moves G once. Returns the state and `g_loss` [], minus the mean SI-SDR in dB."""
-    frames, seen = draw_videos(step_key(run_state), batch, videos, system)
+    of_segments, of_videos = jax.random.split(step_key(run_state))
+    batch, first = draw_segments(of_segments, batch, system.segment)
+    frames, seen = draw_videos(of_videos, batch, first, videos, system)
 
     def loss(players: Players) -> LossResult:
         params = players["generator"].params
@@ -246,6 +287,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
         UserError: a setting, the score or the data cannot be used; the message says which.
     """
     ranges = {
+        "segment_seconds": (0, math.inf),
         "video_dropout": (0, 1),
         "video_freeze": (0, 1),
         "generator.stride": (1, FRAME_SAMPLES),
@@ -261,6 +303,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
         raise UserError("config.video_dropout and config.video_freeze: their sum exceeds 1")
     system = System(
         network=make_audiovisual(config),
+        segment=round(config.segment_seconds * SAMPLE_RATE / FRAME_SAMPLES),
         dropout=config.video_dropout,
         freeze=config.video_freeze,
         si_sdr=sharded_device_score("si_sdr", mesh),

@@ -86,6 +86,29 @@ def test_patches_are_squares():
     np.testing.assert_array_equal(cut[1, 1, 2], x[1, 4:8, 8:12].ravel())
 
 
+@pytest.mark.parametrize(("length", "filters"), [(64, 64), (64, 65), (32, 512)])
+def test_fourier_filters_reconstruct_the_signal(length, filters):
+    found = np.float64(networks.fourier_filters(length, filters))
+    assert found.shape == (length, filters)
+    hop = length // 2
+    signal = np.random.default_rng(0).normal(size=9 * hop)
+    made = np.zeros_like(signal)
+    for start in range(0, 8 * hop, hop):
+        made[start : start + length] += found @ (found.T @ signal[start : start + length])
+    np.testing.assert_allclose(made[hop:-hop], signal[hop:-hop], atol=1e-6)
+
+
+def test_an_untrained_network_returns_about_the_mixture():
+    """Its masks are about one half; with fewer filters than samples, high frequencies are lost."""
+    network = SMALL.clone(stride=16, filters=32)
+    inputs = random_inputs([1280], 1280)
+    variables = jax.jit(network.init)(jax.random.key(0), *inputs)
+    # Masks of exactly one half.
+    variables["params"]["Dense_4"]["kernel"] *= 0
+    found = jax.jit(network.apply)(variables, *inputs)
+    np.testing.assert_allclose(found, inputs[0], atol=1e-5)
+
+
 @pytest.mark.parametrize("stride", [64, 128, 640])
 def test_features_meet_the_audio_of_their_frame(stride):
     """Frame k of the encoder spans the samples from (k - 1) * stride to (k + 1) * stride."""

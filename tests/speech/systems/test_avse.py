@@ -1,6 +1,8 @@
 """Audio-visual enhancement: the loss by hand, what G sees, its validation, its errors."""
 
 import contextlib
+import dataclasses
+import functools
 import re
 
 import jax
@@ -34,6 +36,7 @@ def system():
     config = configs.get_config("tiny")
     return avse.System(
         network=make_audiovisual(config),
+        segment=20,
         dropout=0.3,
         freeze=0.2,
         si_sdr=sharded_device_score("si_sdr", devices.make_mesh(1)),
@@ -62,7 +65,8 @@ def test_frames_of_a_batch(corpus):
     index, count = jnp.array([2, 0, -1]), int(corpus.videos.counts.max()) + 2
     found, exists = gather(arrays, index, count, jnp.array(False))
     other, _ = gather(arrays, index, count, jnp.array(True))
-    frozen, _ = gather(arrays, index, count, jnp.array(False), jnp.array([5, count, 0]))
+    last = jnp.array([5, count, 0])
+    frozen, _ = gather(arrays, index, count, jnp.array(False), last=last)
     for row, number in enumerate((2, 0)):
         frames = corpus.videos.counts[number]
         np.testing.assert_array_equal(found[row, :frames], corpus.videos.target(number))
@@ -74,10 +78,47 @@ def test_frames_of_a_batch(corpus):
     np.testing.assert_array_equal(frozen[1], found[1])
 
 
+def test_segments_and_their_videos(corpus, system):
+    """A segment of 20 frames; only one utterance and an empty row are shorter."""
+    rows = [0, 1, 2, -1] * 25
+    batch = batch_of(corpus, rows)
+    batch = dataclasses.replace(batch, lengths=batch.lengths.at[2].set(12 * 640))
+    segments, first = avse.draw_segments(jax.random.key(1), batch, 20)
+    videos = jax.tree.map(jnp.asarray, corpus.videos.arrays())
+    watching = dataclasses.replace(system, dropout=0.0, freeze=0.0)
+    frames, seen = avse.draw_videos(jax.random.key(2), segments, first, videos, watching)
+    for place, (row, start) in enumerate(zip(rows, np.asarray(first), strict=True)):
+        if row == -1 or place == 2:
+            assert start == 0
+            assert segments.lengths[place] == batch.lengths[place]
+            continue
+        assert segments.lengths[place] == 20 * 640
+        samples = slice(start * 640, (start + 20) * 640)
+        np.testing.assert_array_equal(segments.clean[place], corpus.clean(row)[samples])
+        np.testing.assert_array_equal(segments.noisy[place], corpus.noisy(row)[samples])
+        begin = corpus.videos.starts[row] + start
+        np.testing.assert_array_equal(frames[place], corpus.videos.target[begin : begin + 20])
+        assert np.asarray(seen[place]).all()
+    whole, starts = avse.draw_segments(jax.random.key(1), batch, 0)
+    assert whole is batch
+    assert not np.asarray(starts).any()
+
+
+def test_segments_start_everywhere_alike(corpus):
+    batch = batch_of(corpus, [0] * 2000)
+    surplus = int(corpus.videos.counts[0]) - 20
+    _, first = avse.draw_segments(jax.random.key(0), batch, 20)
+    found = np.bincount(first, minlength=surplus + 1)
+    assert len(found) == surplus + 1
+    expected = 2000 / (surplus + 1)
+    assert np.abs(found - expected).max() < 5 * expected**0.5
+
+
 def test_shares_of_missing_and_frozen_videos(corpus, system):
     batch = batch_of(corpus, [0, 1, 2, 3] * 50)
     videos = jax.tree.map(jnp.asarray, corpus.videos.arrays())
-    frames, seen = avse.draw_videos(jax.random.key(0), batch, videos, system)
+    starts = jnp.zeros(200, jnp.int32)
+    frames, seen = avse.draw_videos(jax.random.key(0), batch, starts, videos, system)
     counts = corpus.videos.counts[np.asarray(batch.index)]
     shown = np.asarray(seen).sum(1)
     assert set(shown[shown > 0] - counts[shown > 0]) == {0}
@@ -97,17 +138,17 @@ def test_loss_by_hand(corpus, system):
     moved, metrics = jax.jit(lambda *inputs: avse.step(*inputs, system=system))(
         state, batch, videos
     )
-    frames, seen = avse.draw_videos(step_key(state), batch, videos, system)
+    of_segments, of_videos = jax.random.split(step_key(state))
+    segments, first = avse.draw_segments(of_segments, batch, 20)
+    frames, seen = avse.draw_videos(of_videos, segments, first, videos, system)
     params = state.players["generator"].params
-    estimate = np.asarray(
-        system.network.separator.apply(
-            {"params": params}, batch.noisy / jnp.float32(32768), batch.lengths, frames, seen
-        ),
-        np.float64,
-    )
+    noisy = segments.noisy / jnp.float32(32768)
+    separate = jax.jit(functools.partial(avse.separate, system.network))
+    estimate = separate(params, noisy, segments.lengths, frames, seen)
+    estimate = np.asarray(estimate, np.float64)
     found = []
-    for place, row in enumerate((1, 3)):
-        clean = corpus.clean(row).astype(float)
+    for place in range(2):
+        clean = np.asarray(segments.clean[place], float)
         made = estimate[place, : len(clean)]
         clean, made = clean - clean.mean(), made - made.mean()
         target = made @ clean / (clean @ clean) * clean
