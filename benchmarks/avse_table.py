@@ -31,6 +31,7 @@ of the rounds. WORKDIR/table.md has the mean over seeds and the half width of it
 import argparse
 import json
 import math
+import re
 import resource
 import sys
 from collections.abc import Mapping, Sequence
@@ -53,7 +54,7 @@ the start's mask, and the divergence from the start in nats a cell."""
 UTTERANCES, ROUNDS = 400, 8
 PRESETS = {"avse": "mask_ppo.py:avse_quick", "mask_regression": "mask_ppo.py:quick"}
 NOISE: Settings = {"data.talking.noise_snrs": (5.0, 10.0, 15.0)}
-"""The start on two talkers: at more noise, the preset quick learns less from the video."""
+"""What the start on two talkers has besides the preset quick; our choice."""
 COPIED = ("data", "dtype", "feature", "front_end", "generator", "video")
 """Keys and parts of the config that fine-tuning takes from the start."""
 RELATIVE: Settings = {"baseline": "base"}
@@ -117,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "init_from": str(start),
         }
         for name, settings in plans.items():
-            workdir = options.workdir / name.replace(" ", "_").replace(",", "") / f"seed{seed}"
+            workdir = options.workdir / "_".join(re.findall(r"\w+", name)) / f"seed{seed}"
             train(preset, {**common, **settings}, overrides, workdir)
             last = log.read(workdir)[-1]
             values[name].append(measured(last, ""))
