@@ -89,6 +89,7 @@ def budget_settings(budget: float) -> Settings:
         "average_decay": 0.0,
         "validation.utterances": 0,
         "validation.every": rounds,
+        "scoring.where": "host",
         "validation.scores": tuple(name for name in SCORES if name in installed()),
         "checkpoint.every": rounds,
     }

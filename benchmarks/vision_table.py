@@ -13,6 +13,7 @@ mixtures with 95 % bootstrap intervals; that of the gain is of the paired differ
 """
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ from jaxgan.reporting.tables import Cell, Table, to_markdown
 from jaxgan.scores import get
 from jaxgan.speech.data import talking
 from jaxgan.speech.data.batching import Batch, Loader
-from jaxgan.speech.data.corpus import PairCorpus
+from jaxgan.speech.data.corpus import PairCorpus, choose_buckets
 from jaxgan.speech.data.videos import count_frames, gather
 from jaxgan.speech.networks.audiovisual import AudioVisual, make_audiovisual, separate
 from jaxgan.speech.networks.masking import as_float, as_int16
@@ -54,7 +55,8 @@ NAMES = {
 def open_test_set(workdir: Path, count: int) -> PairCorpus:
     """Returns mixtures like those that a run has learned from, of other talkers."""
     data = configs.read(workdir).data
-    return talking.open_set("test", count, data.seed, data.snrs, data.talking.noise_snrs)
+    corpus = talking.open_set("test", count, data.seed, data.snrs, data.talking.noise_snrs)
+    return dataclasses.replace(corpus, bucket_lengths=choose_buckets(corpus.lengths, 1))
 
 
 def separate_all(
