@@ -74,7 +74,7 @@ def separate_all(
         noisy = as_float(batch.noisy)
         return as_int16(separate(network, params, noisy, batch.lengths, frames, exists & shown))
 
-    found: dict[str, list[np.ndarray]] = {name: [] for name in ("right", "no", "other")}
+    found: dict[str, list[tuple[int, np.ndarray]]] = {name: [] for name in ("right", "no", "other")}
     options = {"count": len(corpus), "batch_size": ROWS, "seed": 0, "mesh": mesh}
     with Loader(corpus, **options, resident_megabytes=4096) as loader:
         for batch, rows in loader.all():
@@ -125,7 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
-    body, results = [], {}
+    body: list[list[Cell]] = []
+    results: dict[str, dict[str, list[float]]] = {}
     for workdir in options.runs:
         found = measure(workdir, options.count)
         cells, results[str(workdir)] = [Cell(workdir.name)], {}

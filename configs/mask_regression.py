@@ -9,10 +9,18 @@ The authors' own supervised BLSTM on log1p magnitudes reached 2.74 wide-band PES
 VoiceBank-DEMAND with batch 1 (2.67 and 0.942 with batch 8; noisy 1.97 and 0.92).
 """
 
+from collections.abc import Sequence
+
 from ml_collections import ConfigDict
 
 from configs import metricgan
 from jaxgan.speech.settings import run_settings, tiny
+
+NETWORK_AND_DATA = (
+    *("rounds", "utterances_per_round", "batch_size", "data", "generator"),
+    *("generator_learning_rate", "adam_b1", "adam_b2", "gradient_clip"),
+    *("learning_rate_decay", "average_decay", "validation"),
+)
 
 
 def get_config(preset: str | None = None) -> ConfigDict:
@@ -49,11 +57,12 @@ def copy_network_and_data(config: ConfigDict, other: ConfigDict) -> None:
 
     The two then differ only in what G learns from.
     """
-    for key in (
-        *("rounds", "utterances_per_round", "batch_size", "data", "feature", "generator"),
-        *("generator_learning_rate", "adam_b1", "adam_b2", "gradient_clip"),
-        *("learning_rate_decay", "average_decay", "validation"),
-    ):
+    copy_keys(config, other, (*NETWORK_AND_DATA, "feature"))
+
+
+def copy_keys(config: ConfigDict, other: ConfigDict, keys: Sequence[str]) -> None:
+    """Takes the values of keys from another config."""
+    for key in keys:
         config[key] = other[key]
 
 

@@ -11,9 +11,13 @@ mean by 0.001 makes the log ratio vary by about 6. So the functions for Gaussian
 `reduce`, which says what one action is: a sum over all cells is the ratio of whole actions, a mean
 is the same with its exponent divided by the number of cells, and the identity clips each cell on
 its own.
+
+Noise that is drawn for every cell hardly changes a reward: its effects on the cells cancel out.
+`block_means` and `repeat_blocks` make policies whose actions are the means of blocks of cells, so
+that one draw moves a whole block.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -140,3 +144,46 @@ def gaussian_kl(
         reduce: sums or averages over the cells of an action; see the top of this file.
     """
     return reduce(jnp.square(means - reference_means) / (2 * deviation**2))
+
+
+def block_means(
+    cells: jax.Array, valid: jax.Array, block: tuple[int, int]
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the means of cells over blocks [..., F', N'], and which blocks are not only padding.
+
+    Args:
+        cells: float32 [..., F, N].
+        valid: bool, broadcastable to the cells; false for padding, which has no part in the means.
+        block: how many cells a block has in each of the two directions; 0 for all of them. Blocks
+            at the ends may have fewer, so F' = F / block[0], rounded up.
+
+    Returns:
+        The means, 0 where a block is only padding, and bool [..., F', N'].
+    """
+    valid = jnp.broadcast_to(valid, cells.shape)
+    total = _sum_blocks(jnp.where(valid, cells, 0), block)
+    count = _sum_blocks(valid.astype(cells.dtype), block)
+    return total / jnp.maximum(count, 1), count > 0
+
+
+def repeat_blocks(blocks: jax.Array, block: tuple[int, int], shape: Sequence[int]) -> jax.Array:
+    """Returns cells [..., F, N] that have the values of their blocks.
+
+    Args:
+        blocks: [..., F', N'].
+        block: as for `block_means`.
+        shape: (F, N).
+    """
+    for axis, size, count in zip((-2, -1), block, shape, strict=True):
+        blocks = jnp.repeat(blocks, size or count, axis=axis)
+    return blocks[..., : shape[0], : shape[1]]
+
+
+def _sum_blocks(cells: jax.Array, block: tuple[int, int]) -> jax.Array:
+    """Returns the sums of cells [..., F, N] over blocks, [..., F', N']."""
+    *front, frames, bins = cells.shape
+    rows, columns = block[0] or frames, block[1] or bins
+    padding = [(0, 0)] * len(front) + [(0, -frames % rows), (0, -bins % columns)]
+    padded = jnp.pad(cells, padding)
+    shape = (*front, -(-frames // rows), rows, -(-bins // columns), columns)
+    return jnp.sum(padded.reshape(shape), axis=(-3, -1))

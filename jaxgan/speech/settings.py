@@ -48,6 +48,11 @@ MASK_RANGES: dict[str, tuple[float, float]] = {
     "generator.floor": (0, 1),
 }
 """The same for a system whose generator is a mask network, trained by Adam."""
+VIDEO_RANGES: dict[str, tuple[float, float]] = {
+    "generator.stride": (1, math.inf),
+    "generator.kernel": (1, math.inf),
+}
+"""The same for the network of an audio-visual system."""
 MAY_CHANGE = ("scoring.workers", "scoring.deadline_seconds")
 """Keys that influence no number, so a run may continue with other values for them."""
 

@@ -186,3 +186,46 @@ def test_drawn_actions_have_the_mean_and_the_deviation_and_no_gradient():
         np.testing.assert_allclose(drawn.std(1), expected, rtol=0.03)
     slopes = jax.grad(lambda *inputs: draw(*inputs).sum(), (0, 1))(means, deviations)
     assert not any(np.any(slope) for slope in slopes)
+
+
+@pytest.mark.parametrize("block", [(1, 1), (2, 3), (0, 2), (4, 0), (9, 9)])
+def test_block_means_equal_plain_loops(block):
+    """The mean of each block over its valid cells; blocks at the ends are cut."""
+    cells = RANDOM.normal(size=(2, 5, 7))
+    valid = np.arange(5)[:, None] < np.array([5, 2])[:, None, None]
+    means, exists = policy.block_means(jnp.asarray(cells), jnp.asarray(valid), block)
+    rows, columns = (size or whole for size, whole in zip(block, (5, 7), strict=True))
+    back = policy.repeat_blocks(means, block, (5, 7))
+    for one, frames in enumerate((5, 2)):
+        for top in range(0, 5, rows):
+            for left in range(0, 7, columns):
+                inside = cells[one, top : min(top + rows, frames), left : left + columns]
+                place = one, top // rows, left // columns
+                assert bool(exists[place]) == (top < frames)
+                expected = inside.mean() if inside.size else 0
+                assert float(means[place]) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+                assert (back[one, top : top + rows, left : left + columns] == means[place]).all()
+
+
+def test_the_policy_gradient_of_blocks_is_that_of_the_reward_along_blocks():
+    """For a reward that is linear in the mask, the expected gradient is known exactly."""
+    slope = RANDOM.normal(size=(4, 6))
+    means, valid = jnp.full((1, 4, 6), 0.5), jnp.ones((1, 4, 6), bool)
+
+    def gradient(means):
+        old, _ = policy.block_means(means, valid, (2, 3))
+        drawn = policy.draw_gaussian(old, DEVIATION, jax.random.key(0), 50_000)
+        change = policy.repeat_blocks(drawn - old[:, None], (2, 3), (4, 6))
+        rewards = jnp.sum(change * slope, axis=(-2, -1))
+
+        def objective(means):
+            new = policy.block_means(means, valid, (2, 3))[0][:, None]
+            ratio = policy.gaussian_log_ratio(drawn, new, old[:, None], DEVIATION, TOTAL)
+            return policy.clipped_objective(ratio, rewards, 0.1).mean()
+
+        return jax.grad(objective)(means)[0]
+
+    found = np.asarray(jax.jit(gradient)(means))
+    of_blocks = slope.reshape(2, 2, 2, 3).mean(axis=(1, 3))
+    expected = np.repeat(np.repeat(of_blocks, 2, 0), 3, 1)
+    np.testing.assert_allclose(found, expected, atol=0.05)

@@ -15,6 +15,7 @@ the residual one; and the encoder is linear and starts, like the decoder, from a
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -22,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from jaxgan.core.errors import UserError
 from jaxgan.core.state import PyTree
 from jaxgan.speech.data.videos import FRAME_SAMPLES, count_frames, crop_of
 from jaxgan.speech.networks.denoiser import Denoiser, WithVideo
@@ -29,6 +31,8 @@ from jaxgan.speech.networks.stft import FrontEnd
 
 QUIETEST = 1e-5
 """A mixture whose root mean square is below this is not scaled up further."""
+Choose = Callable[[jax.Array], jax.Array]
+"""(a mask, float32 [B, frames, filters]) -> K masks [B, K, frames, filters]."""
 PATCH, MERGED = 4, 2
 """Pixels of the patches, and patches that are merged, in each direction."""
 
@@ -172,6 +176,11 @@ class Vision(nn.Module):
         return x
 
 
+def use_mask(mask: jax.Array) -> jax.Array:
+    """Returns the mask as the only one: [B, 1, frames, filters]."""
+    return mask[:, None]
+
+
 class Separator(nn.Module):
     """The whole network: a mixture and a video in, the talker out.
 
@@ -201,8 +210,13 @@ class Separator(nn.Module):
 
     @nn.compact
     def __call__(
-        self, mixture: jax.Array, lengths: jax.Array, frames: jax.Array, seen: jax.Array
-    ) -> jax.Array:
+        self,
+        mixture: jax.Array,
+        lengths: jax.Array,
+        frames: jax.Array,
+        seen: jax.Array,
+        choose: Choose = use_mask,
+    ) -> tuple[jax.Array, jax.Array]:
         """Separates a batch.
 
         Args:
@@ -210,9 +224,11 @@ class Separator(nn.Module):
             lengths: int [B], in samples.
             frames: uint8 [B, F, H, W] with F = T / 640, rounded up.
             seen: bool [B, F], see `Vision`.
+            choose: makes K masks of the network's own.
 
         Returns:
-            float32 [B, T], zero after the end of each utterance.
+            The network's own mask, float32 [B, frames, filters]; and what each of the K masks
+            separates, float32 [B, K, T], zero after the end of each utterance.
         """
         samples, stride = mixture.shape[1], self.stride
         power = jnp.sum(jnp.square(mixture), 1) / jnp.maximum(lengths, 1)
@@ -228,8 +244,7 @@ class Separator(nn.Module):
             kernel_init=lambda *_: jnp.asarray(filters),
         )(windows)
 
-        count = jnp.where(lengths > 0, -(-lengths // stride) + 1, 0)
-        valid = (jnp.arange(code.shape[1]) < count[:, None])[..., None]
+        valid = code_frames(lengths, code.shape[1], stride)[..., None]
         shown = jnp.arange(frames.shape[1]) < count_frames(lengths)[:, None]
         vision = Vision(self.visual_channels, self.visual_blocks, self.kernel, self.dtype)(
             frames, seen, shown
@@ -241,8 +256,9 @@ class Separator(nn.Module):
             for number in range(self.blocks):
                 x = Block(self.hidden, self.kernel, 2**number, self.dtype)(x, valid)
         x = nn.PReLU(negative_slope_init=0.25)(x)
-        mask = nn.sigmoid(nn.Dense(self.filters, dtype=self.dtype)(x))
-        masked = jnp.where(valid, mask * code, 0)
+        mask = nn.sigmoid(nn.Dense(self.filters, dtype=self.dtype)(x)).astype(jnp.float32)
+        masks = choose(mask).astype(self.dtype)
+        masked = jnp.where(valid[:, None], masks * code[:, None], 0)
         windows = nn.Dense(
             2 * stride,
             use_bias=False,
@@ -250,9 +266,9 @@ class Separator(nn.Module):
             kernel_init=lambda *_: jnp.asarray(2 * filters.T),
         )(masked)
         windows = windows.astype(jnp.float32)
-        joined = windows[:, :-1, stride:] + windows[:, 1:, :stride]
-        joined = joined.reshape(len(joined), -1)[:, :samples] * scale
-        return jnp.where(jnp.arange(samples) < lengths[:, None], joined, 0)
+        joined = windows[..., :-1, stride:] + windows[..., 1:, :stride]
+        joined = joined.reshape(*masks.shape[:2], -1)[..., :samples] * scale[:, None]
+        return mask, jnp.where(jnp.arange(samples) < lengths[:, None, None], joined, 0)
 
 
 def upsample(features: jax.Array, times: int, count: int) -> jax.Array:
@@ -282,7 +298,16 @@ class AudioVisual:
 
 
 def make_audiovisual(config: ConfigDict) -> AudioVisual:
-    """Builds the enhancer from the keys generator, video and dtype of a config."""
+    """Builds the enhancer from the keys generator, video and dtype of a config.
+
+    Raises:
+        UserError: the generator cannot have this stride or kernel.
+    """
+    stride, kernel = config.generator.stride, config.generator.kernel
+    if FRAME_SAMPLES % stride:
+        raise UserError(f"config.generator.stride={stride}: must divide {FRAME_SAMPLES}")
+    if kernel % 2 == 0:
+        raise UserError(f"config.generator.kernel={kernel}: must be odd")
     return AudioVisual(
         separator=Separator(**config.generator, dtype=jnp.dtype(config.dtype)),
         height=config.video.height,
@@ -296,6 +321,21 @@ def init_separator(network: AudioVisual, key: jax.Array) -> PyTree:
     return network.separator.init(key, mixture, lengths, *no_video(network, *mixture.shape))
 
 
+def code_frames(lengths: jax.Array, count: int, stride: int) -> jax.Array:
+    """Returns which of `count` frames of the encoder belong to signals of these lengths.
+
+    Args:
+        lengths: int [B], in samples.
+        count: of the frames.
+        stride: of the encoder.
+
+    Returns:
+        bool [B, count].
+    """
+    valid = jnp.where(lengths > 0, -(-lengths // stride) + 1, 0)
+    return jnp.arange(count) < valid[:, None]
+
+
 def separate(
     network: AudioVisual,
     params: PyTree,
@@ -304,11 +344,25 @@ def separate(
     frames: jax.Array,
     seen: jax.Array,
 ) -> jax.Array:
-    """Returns what `Separator` makes of a batch with these parameters."""
-    separated: jax.Array = network.separator.apply(  # type: ignore[assignment]
-        {"params": params}, mixture, lengths, frames, seen
+    """Returns what `Separator` separates with its own mask: float32 [B, T]."""
+    _, separated = separate_with_masks(network, params, mixture, lengths, frames, seen, use_mask)
+    return separated[:, 0]
+
+
+def separate_with_masks(
+    network: AudioVisual,
+    params: PyTree,
+    mixture: jax.Array,
+    lengths: jax.Array,
+    frames: jax.Array,
+    seen: jax.Array,
+    choose: Choose,
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the mask of `Separator`, and what the chosen masks separate."""
+    found: tuple[jax.Array, jax.Array] = network.separator.apply(  # type: ignore[assignment]
+        {"params": params}, mixture, lengths, frames, seen, choose
     )
-    return separated
+    return found
 
 
 def no_video(network: AudioVisual, rows: int, samples: int) -> tuple[jax.Array, jax.Array]:

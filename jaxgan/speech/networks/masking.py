@@ -184,7 +184,7 @@ def enhance(
 def enhance_with_masks(
     masking: Masking, masks: jax.Array, spectrum: jax.Array, lengths: jax.Array
 ) -> jax.Array:
-    """Returns each noisy utterance enhanced with K masks, int16 [B K, T].
+    """Returns each noisy utterance enhanced with K masks, float32 [B, K, T].
 
     Args:
         masking: the static part of the enhancer.
@@ -192,10 +192,12 @@ def enhance_with_masks(
         spectrum: of the noisy speech, complex64 [B, frames, bins].
         lengths: int32 [B], samples.
     """
+    rows, count = masks.shape[:2]
     masks = jnp.clip(masks, masking.generator.floor, masking.generator.highest)
     feature = masks * masking.compress(magnitude(spectrum))[:, None]
-    spectrum, lengths = (jnp.repeat(rows, masks.shape[1], axis=0) for rows in (spectrum, lengths))
-    return as_int16(resynthesise(masking, feature.reshape(spectrum.shape), spectrum, lengths))
+    spectrum, lengths = (jnp.repeat(each, count, axis=0) for each in (spectrum, lengths))
+    enhanced = resynthesise(masking, feature.reshape(spectrum.shape), spectrum, lengths)
+    return enhanced.reshape(rows, count, -1)
 
 
 def enhance_frames(masking: Masking, params: PyTree, frames: jax.Array) -> jax.Array:

@@ -47,6 +47,7 @@ from jaxgan.speech.networks.deviation import MaskDeviation
 from jaxgan.speech.networks.masking import (
     Masking,
     as_float,
+    as_int16,
     enhance_with_masks,
     init_generator,
     make_denoiser,
@@ -188,7 +189,8 @@ def step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
         mean, deviation = policy(system, players, noisy, batch.lengths)
         masks = draw_gaussian(mean, deviation, key, system.samples)
         # The masks are clipped here and not when they are drawn, so their likelihood is exact.
-        enhanced = enhance_with_masks(masking, masks, spectrum, batch.lengths)
+        enhanced = as_int16(enhance_with_masks(masking, masks, spectrum, batch.lengths))
+        enhanced = enhanced.reshape(clean.shape)
         _, mapped = system.score(clean, enhanced, lengths)
         scores = mapped[:, 0].reshape(-1, system.samples)
         value = policy_loss(scores, log_likelihood(masks, mean, deviation, valid))

@@ -22,7 +22,13 @@ from jaxgan.scores.training_scores import sharded_device_score
 from jaxgan.speech.data import talking
 from jaxgan.speech.data.batching import Batch
 from jaxgan.speech.data.videos import count_frames, gather
-from jaxgan.speech.networks.audiovisual import init_separator, make_audiovisual, make_denoiser
+from jaxgan.speech.evaluation import videos as validation
+from jaxgan.speech.networks.audiovisual import (
+    init_separator,
+    make_audiovisual,
+    make_denoiser,
+    separate,
+)
 from jaxgan.speech.systems import avse
 
 
@@ -153,8 +159,9 @@ def test_loss_by_hand(corpus, videos, system, state):
     frames, seen = draw_videos(of_videos, segments, first, videos, system)
     params = state.players["generator"].params
     noisy = segments.noisy / jnp.float32(32768)
-    separate = jax.jit(functools.partial(avse.separate, system.network))
-    estimate = separate(params, noisy, segments.lengths, frames, seen)
+    estimate = jax.jit(functools.partial(separate, system.network))(
+        params, noisy, segments.lengths, frames, seen
+    )
     estimate = np.asarray(estimate, np.float64)
     found = []
     for place in range(2):
@@ -184,7 +191,7 @@ def test_validation_compares_right_missing_and_wrong_videos():
     videos = jax.tree.map(jnp.asarray, corpus.videos.arrays())
     params, network = state.players["generator"].params, make_audiovisual(config)
     batch = batch_of(corpus, [0, 1])
-    enhance = jax.jit(lambda inputs: avse.enhance(inputs, batch, network=network))
+    enhance = jax.jit(lambda inputs: validation.enhance(inputs, batch, network=network))
     score = get("si_sdr")
     names = ("si_sdr", "si_sdr_no_video", "si_sdr_other_video")
     made = [np.asarray(enhance((params, videos, jnp.int32(shown)))) for shown in range(3)]
@@ -248,12 +255,12 @@ def test_the_enhancer_with_and_without_video_is_what_validation_computes(corpus,
     padded = np.pad(frames, ((0, 0), (0, count - frames.shape[1]), (0, 0), (0, 0)))
     seen = np.arange(count)[None] < frames.shape[1]
     made = {
-        avse.NONE: jax.jit(denoiser.enhance)(params, noisy, batch.lengths),
-        avse.RIGHT: jax.jit(denoiser.with_video.enhance)(
+        validation.NONE: jax.jit(denoiser.enhance)(params, noisy, batch.lengths),
+        validation.RIGHT: jax.jit(denoiser.with_video.enhance)(
             params, noisy, batch.lengths, padded, seen
         ),
     }
-    enhance = jax.jit(lambda inputs: avse.enhance(inputs, batch, network=network))
+    enhance = jax.jit(lambda inputs: validation.enhance(inputs, batch, network=network))
     for shown, found in made.items():
         expected = np.asarray(enhance((params, videos, jnp.int32(shown))), np.float32)
         assert np.abs(np.round(found * 32768) - expected).max() <= 1

@@ -1,6 +1,7 @@
 """PPO on masks: its loss by hand, its base, its controls, and what one update is."""
 
 import contextlib
+import dataclasses
 import functools
 import re
 
@@ -11,16 +12,20 @@ import optax
 import pytest
 from tiny_runs import equal, make_batch
 
+from configs import avse
 from configs import mask_ppo as configs
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.core.timer import Timer
 from jaxgan.methods.policy import draw_gaussian
 from jaxgan.scores import device
+from jaxgan.speech.networks.audiovisual import use_mask
+from jaxgan.speech.networks.mask_policy import of_spectrum
 from jaxgan.speech.networks.masking import as_float, make_masking, predict_mask, resynthesise
 from jaxgan.speech.networks.stft import stft
 from jaxgan.speech.systems import mask_ppo
 
+MASKING = make_masking(configs.get_config("tiny"))
 LENGTHS = [2500, 2000]
 FRAMES = [10 + 1, 8 + 1]
 ROWS, SAMPLES = 3, 2
@@ -30,9 +35,11 @@ REWARDS = np.array([[0.4, 0.1, 0.2], [0.3, np.nan, 0.5], [9, 9, 9]], np.float32)
 
 def make_system(**changes):
     values = {
-        "masking": make_masking(configs.get_config("tiny")),
+        "policy": of_spectrum(MASKING),
+        "front_end": MASKING.front_end,
         "samples": SAMPLES,
         "deviation": 0.05,
+        "block": (1, 1),
         "clip": 0.1,
         "baseline": "base",
         "reduction": "mean",
@@ -108,10 +115,9 @@ def test_the_last_of_each_utterance_is_the_base(state, batch, acted):
     np.testing.assert_array_equal(enhanced.clean[SAMPLES + 1], batch.clean[1])
     # Before the first update G is the base, so its masks are the base's, and only the drawn differ.
     np.testing.assert_array_equal(actions.means, actions.base_means)
-    system = make_system()
-    spectrum = stft(as_float(batch.noisy), system.masking.front_end)
-    feature = actions.base_means * system.masking.feature_of(as_float(batch.noisy))
-    base = resynthesise(system.masking, feature, spectrum, batch.lengths)
+    spectrum = stft(as_float(batch.noisy), MASKING.front_end)
+    feature = actions.base_means * MASKING.feature_of(as_float(batch.noisy))
+    base = resynthesise(MASKING, feature, spectrum, batch.lengths)
     made = np.asarray(enhanced.enhanced).reshape(ROWS, SAMPLES + 1, -1)
     np.testing.assert_allclose(made[:, -1], np.asarray(base) * 32768, atol=1)
     assert (made[0, 0] != made[0, -1]).any()
@@ -132,14 +138,13 @@ def policy_gradient(state, batch, acted):
     Weighted by the number of the cells of an action and of actions, which the reductions choose.
     """
     gains = np.array([[0.2, -0.1], [-0.2, 0]])
-    system = make_system()
 
     @jax.jit
     @jax.grad
     def gradient(params, cells, actions):
-        noisy = system.masking.feature_of(as_float(batch.noisy))
+        noisy = MASKING.feature_of(as_float(batch.noisy))
         masks = draw_gaussian(acted[0].means, 0.05, acted[0].key, SAMPLES)
-        means = predict_mask(system.masking, params, noisy, batch.lengths)
+        means = predict_mask(MASKING, params, noisy, batch.lengths)
         total = 0.0
         for row, frames in enumerate(FRAMES):
             density = jax.scipy.stats.norm.logpdf(masks[row, :, :frames], means[row, :frames], 0.05)
@@ -205,9 +210,8 @@ def test_the_divergence_pulls_back_to_the_base(state, batch, acted):
     generator = state.players["generator"].replace(params=params)
     away = state.replace(players={**state.players, "generator": generator})
     _, metrics = run_step(away, batch, acted[0], anchor_weight=1.0, divergence_weight=1.0)
-    system = make_system()
-    noisy = system.masking.feature_of(as_float(batch.noisy))
-    means = np.asarray(predict_mask(system.masking, params, noisy, batch.lengths), np.float64)
+    noisy = MASKING.feature_of(as_float(batch.noisy))
+    means = np.asarray(predict_mask(MASKING, params, noisy, batch.lengths), np.float64)
     difference = means - np.asarray(acted[0].base_means, np.float64)
     expected = [np.mean(difference[row, :n] ** 2) / (2 * 0.05**2) for row, n in enumerate(FRAMES)]
     assert metrics["divergence"] == pytest.approx(np.mean(expected), rel=1e-4)
@@ -221,16 +225,23 @@ def test_anchors_by_hand(state, batch, acted):
     ratio = device.si_sdr(batch.clean, jnp.asarray(made), batch.lengths)
     assert metrics["anchor"] == pytest.approx(-float(np.mean(ratio[:2])), abs=0.01)
 
-    _, metrics = run_step(state, batch, acted[0], anchor="spectrum")
-    front_end = make_system().masking.front_end
+    _, metrics = run_step(state, batch, acted[0], anchor="spectrum", anchor_weight=1.0)
+    front_end = MASKING.front_end
     clean, noisy = (
         np.asarray(stft(as_float(wave), front_end)) for wave in (batch.clean, batch.noisy)
     )
-    enhanced = np.asarray(acted[0].means) * noisy
+    # The spectrum of the enhanced speech, which differs from the masked one: frames overlap.
+    masked = jnp.asarray(acted[0].means * noisy)
+    waves = resynthesise(MASKING, jnp.abs(masked), jnp.asarray(noisy), batch.lengths)
+    enhanced = np.asarray(stft(waves, front_end))
     magnitudes = (np.abs(enhanced) - np.abs(clean)) ** 2
     distance = 0.7 * magnitudes + 0.3 * np.abs(enhanced - clean) ** 2
     valid = [distance[row, :frames] for row, frames in enumerate(FRAMES)]
     assert metrics["anchor"] == pytest.approx(np.concatenate(valid).mean(), rel=1e-4)
+
+
+def test_an_anchor_without_weight_is_not_computed(state, batch, acted):
+    assert "anchor" not in run_step(state, batch, acted[0])[1]
 
 
 def test_shuffled_rewards_are_those_of_the_same_batch(state, batch, acted):
@@ -245,13 +256,83 @@ def test_padding_of_an_utterance_has_no_effect(state, batch, acted):
     valid = jnp.arange(12)[:, None] < 9
     terms = jax.random.normal(jax.random.key(1), (2, 12, 257))
     for reduction, axis in (("mean", (1, 2)), ("sum", (1, 2)), ("frame", 2)):
-        reduce = mask_ppo.reduce_cells(make_system(reduction=reduction), valid)
+        reduce = mask_ppo.reduce_blocks(make_system(reduction=reduction), valid)
         cut = np.asarray(terms)[:, :9]
         expected = cut.sum(axis) if reduction == "sum" else cut.mean(axis)
         found = np.asarray(reduce(terms))
         np.testing.assert_allclose(
             found[:, :9] if reduction == "frame" else found, expected, rtol=1e-4, atol=1e-5
         )
+
+
+def test_one_draw_moves_a_whole_block(state, batch):
+    """Blocks of all frames and 64 bins: what the policy plays, and the gradient of its means."""
+    changes = {"block": (0, 64), "reduction": "sum"}
+    system = make_system(**changes)
+    masks = []
+
+    def enhance(params, batch, choose):
+        mask, _ = of_spectrum(MASKING).enhance(params, batch, use_mask)
+        masks.append(choose(mask))
+        return mask, jnp.zeros((ROWS, masks[-1].shape[1], 2560))
+
+    spying = make_system(**changes, policy=dataclasses.replace(system.policy, enhance=enhance))
+    actions, _ = mask_ppo.act(state, batch, jnp.int32(0), system=spying)
+    assert actions.means.shape == (ROWS, 1, 5)
+    noise = np.asarray(masks[0] - masks[1])
+    for row, frames in enumerate(FRAMES):
+        for column in range(5):
+            part = noise[row, :, :frames, 64 * column : 64 * (column + 1)]
+            np.testing.assert_allclose(part, part[:, :1, :1] * np.ones_like(part), atol=1e-6)
+    assert 0.02 < noise.std() < 0.1
+    moved, metrics = run_step(state, batch, actions, **changes)
+    gains = np.array([[0.2, -0.1], [-0.2, 0]])
+
+    def expected(params):
+        noisy = MASKING.feature_of(as_float(batch.noisy))
+        mask = predict_mask(MASKING, params, noisy, batch.lengths)
+        total = 0.0
+        for row, frames in enumerate(FRAMES):
+            for column in range(5):
+                bins = slice(64 * column, 64 * (column + 1))
+                change = noise[row, :, 0, 64 * column] / 0.05**2
+                total += jnp.mean(mask[row, :frames, bins]) * np.sum(gains[row] * change)
+        return total / 3
+
+    found = moves(state, moved)
+    for one, other in zip(
+        jax.tree.leaves(found),
+        jax.tree.leaves(jax.jit(jax.grad(expected))(state.players["generator"].params)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, atol=2e-3 * float(jnp.abs(other).max()) + 1e-7)
+    assert metrics["clipped"] == 0
+
+
+def test_an_audio_visual_network_is_moved_by_its_mask():
+    """The rewards move what predicts the mask, but not the decoder behind it."""
+    config = configs.get_config("avse_quick")
+    small = avse.get_config("tiny")
+    with config.unlocked():
+        config.generator, config.data = small.generator, small.data
+    config.update(batch_size=4, utterances_per_round=4, score="si_sdr", anchor_weight=0.0)
+    config.scoring.where = "device"
+    config.validation.scores = ()
+    with contextlib.closing(mask_ppo.make(config, devices.make_mesh(1))) as recipe:
+        state = recipe.init(jax.random.key(0))
+        start = jax.device_get(state.players["generator"].params)
+        state, _, metrics = recipe.round(state, (), 1, Timer())
+        found = recipe.evaluate(state, 1)().metrics
+    assert np.isfinite(metrics["reward"])
+    assert metrics["unscorable"] == 0
+    assert np.isfinite(found["si_sdr_other_video"])
+    after = state.players["generator"].params
+    still = {
+        name for name in start if equal(start[name], after[name]) and jax.tree.leaves(start[name])
+    }
+    assert "Vision_0" not in still
+    decoder = {name for name in start if np.shape(start[name].get("kernel")) == (8, 256)}
+    assert still == decoder
 
 
 def test_the_base_is_what_the_run_started_from():
