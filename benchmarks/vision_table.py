@@ -18,6 +18,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -75,7 +76,7 @@ def separate_all(
         return as_int16(separate(network, params, noisy, batch.lengths, frames, exists & shown))
 
     found: dict[str, list[tuple[int, np.ndarray]]] = {name: [] for name in ("right", "no", "other")}
-    options = {"count": len(corpus), "batch_size": ROWS, "seed": 0, "mesh": mesh}
+    options: dict[str, Any] = {"count": len(corpus), "batch_size": ROWS, "seed": 0, "mesh": mesh}
     with Loader(corpus, **options, resident_megabytes=4096) as loader:
         for batch, rows in loader.all():
             for name, waves in found.items():
