@@ -27,6 +27,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "generator_learning_rate": (0, math.inf),
     "average_decay": (0, 0.99999),
     "front_end.hop": (1, HOP),
+    "data.noises": (1, math.inf),
+    "data.reverb_share": (0, 1),
+    "data.band_share": (0, 1),
 }
 """The lowest and the highest allowed value of a key."""
 ADAM_RANGES: dict[str, tuple[float, float]] = {
@@ -65,6 +68,14 @@ def data_settings() -> ConfigDict:
     data.speech = ""  # folder of clean speech, kind mix
     data.noise = ""  # folder of noise, kind mix
     data.snrs = (0.0, 5.0, 10.0, 15.0)  # dB, kinds mix and talking; VoiceBank-DEMAND's training set
+    data.noises = 1  # the most noise clips in a training mixture, kind mix
+    # Augmentation of training batches, by default none.
+    data.reverb_share = 0.0  # of utterances that are reverberated
+    data.t60 = (0.2, 0.8)  # s, reverberation times: from a furnished room to a lecture hall
+    data.reverb_ratios = (0.0, 10.0)  # dB, direct to reverberant: a talker 0.5 to 2 m away
+    data.band_share = 0.0  # of utterances whose band is limited
+    data.bands = (4000.0,)  # Hz, one is drawn; 4000: recorded at 8 kHz
+    data.gains = (0.0, 0.0)  # dB, lowest and highest change of the level
     data.seed = 0  # decides the held-out share, the validation mixtures and generated corpora
     data.valid_share = 0.1  # held out if a corpus has no valid folder, kinds pairs and mix
     data.valid_speakers = ("p226", "p287")  # held out, kind voicebank

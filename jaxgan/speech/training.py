@@ -21,6 +21,7 @@ from jaxgan.core.steps import Step, shuffled
 from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import score_names
 from jaxgan.scores.training_scores import TrainingScores
+from jaxgan.speech.data.augment import Augmenter, make_augmentation
 from jaxgan.speech.data.batching import Batch, Loader, Rows
 from jaxgan.speech.data.corpora import Corpora, open_corpora
 from jaxgan.speech.data.corpus import random_generator, spread
@@ -52,7 +53,8 @@ class Training:
         corpus: the training data.
         denoiser: as given.
         scores: those of `config.score`.
-        loader: of the training data.
+        loader: of the training data, not augmented.
+        augments: whether `draw` augments the batches.
         valid: the validation data: those of most rounds, and all if these are not all.
         valid_loaders: the loaders of `valid`.
         files: what identifies the data, for `Recipe.files`.
@@ -80,6 +82,9 @@ class Training:
             resident_megabytes=config.data.resident_megabytes,
         )
         self.loader = load(corpora.train, count=config.utterances_per_round)
+        augmentation = make_augmentation(config.data)
+        self.augments = not augmentation.changes_nothing
+        self._augment = Augmenter(augmentation, config.seed, mesh)
         count = len(corpora.valid)
         some = min(config.validation.utterances or count, count)
         self.valid = [
@@ -112,12 +117,15 @@ class Training:
     def draw(self, number: int) -> tuple[list[Batch], list[Rows]]:
         """Returns the batches of a round in a random order, and their rows as the host knows them.
 
+        They are augmented as `config.data` says.
+
         Batches of one shape stay together, so that they share compiled programs.
         """
-        loaded = self.loader.round(number)
+        loaded, rows = zip(*self.loader.round(number), strict=True)
+        batches = self._augment(loaded, number)
         random = random_generator(self._seed, number, BATCH_ORDER)
-        order = shuffled([batch.clean.shape for batch, _ in loaded], random)
-        return [loaded[place][0] for place in order], [loaded[place][1] for place in order]
+        order = shuffled([batch.clean.shape for batch in batches], random)
+        return [batches[place] for place in order], [rows[place] for place in order]
 
     def seconds(self, rows: Sequence[Rows]) -> float:
         """Returns how many seconds of speech these batches hold."""

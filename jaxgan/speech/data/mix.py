@@ -6,7 +6,7 @@ neither speech nor noise: it counts for no power, and that of the noise is not a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -97,6 +97,22 @@ def random_segment(clip: np.ndarray, length: int, random: np.random.Generator) -
     return segment(clip, length, min(max(loudest - length // 2, 0), last))
 
 
+def centre(noise: np.ndarray) -> tuple[np.ndarray, float]:
+    """Returns a noise without its mean, float64 [n], and its mean power."""
+    centred = noise - noise.mean(dtype=np.float64)
+    # A segment of a step may be constant; it holds no more than the rounding to int16.
+    return centred, max(float(np.mean(np.square(centred))), 1 / 12)
+
+
+def sum_at_one_level(noises: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns the sum of noises, int16 [n] each, at the mean power of the first: float64 [n]."""
+    centred, powers = zip(*map(centre, noises), strict=True)
+    return np.sum(
+        [noise * np.sqrt(powers[0] / power) for noise, power in zip(centred, powers, strict=True)],
+        axis=0,
+    )
+
+
 def mix(
     speech: np.ndarray, noise: np.ndarray, snr: float, level: float
 ) -> tuple[np.ndarray, np.ndarray, float]:
@@ -104,7 +120,7 @@ def mix(
 
     Args:
         speech: int16 [n].
-        noise: int16 [n], not constant. Its mean is removed first.
+        noise: int16 or float64 [n], not constant. Its mean is removed first.
         snr: the ratio of `level` to the mean power of the added noise, in dB.
         level: the mean square of the speech, from `active_power`, in squared int16 units.
 
@@ -112,9 +128,7 @@ def mix(
         The clean side, int16 [n]; the noisy side, int16 [n]; and the gain of both. The gain is 1
         unless the mixture would exceed full scale; then it is the largest that avoids that.
     """
-    centred = noise - noise.mean(dtype=np.float64)
-    # A segment of a step may be constant; it holds no more than the rounding to int16.
-    power = max(float(np.mean(np.square(centred))), 1 / 12)
+    centred, power = centre(noise)
     factor = np.sqrt(level / power / 10 ** (snr / 10))
     mixture = speech + factor * centred
     gain = float(np.float32(min(1.0, (FULL_SCALE - 1) / np.abs(mixture).max())))
@@ -133,6 +147,7 @@ class MixCorpus:
         snrs: signal-to-noise ratios in dB; one is drawn for each mixture.
         bucket_lengths: int32 [buckets], ascending padded lengths of batches, in samples.
         kinds: the kind of each noise clip, or () if they are not known.
+        noises: the most noise clips in a mixture; how many is drawn for each, from 1 on.
     """
 
     names: tuple[str, ...]
@@ -141,6 +156,7 @@ class MixCorpus:
     snrs: tuple[float, ...]
     bucket_lengths: np.ndarray = field(default_factory=NO_BUCKETS.copy)
     kinds: tuple[str, ...] = ()
+    noises: int = 1
     _levels: dict[int, float] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -181,10 +197,20 @@ class MixCorpus:
             snr = self.snrs[int(random.integers(len(self.snrs)))]
             speech = self.speech[index]
             noise = random_segment(clip, len(speech), random)
+            if self.noises > 1:
+                noise = self._with_more(noise, random)
             chosen = snrs[position] if snrs else snr
             mixed.append(mix(speech, noise, chosen, self._level(int(index))))
         clean, noisy, gains = zip(*mixed, strict=True)
         return DrawnPairs(order.astype(np.int32), np.array(gains, np.float32), clean, noisy), clips
+
+    def _with_more(self, noise: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Returns the sum of a noise, int16 [n], and up to `noises` - 1 more: float64 [n]."""
+        more = int(random.integers(self.noises))
+        clips = [self.noise[int(random.integers(len(self.noise)))] for _ in range(more)]
+        return sum_at_one_level(
+            [noise, *(random_segment(clip, len(noise), random) for clip in clips)]
+        )
 
     def _level(self, index: int) -> float:
         if index not in self._levels:
@@ -249,6 +275,8 @@ def open_mix(data: ConfigDict) -> tuple[MixCorpus, PairCorpus, tuple[Problem, ..
         )
         for utterances, clips in zip(speech, noise, strict=True)
     )
+    # Runs from before there was a choice have no such key, but are still evaluated.
+    train = replace(train, noises=data.get("noises", 1))
     problems = {p: None for part in (*speech, *noise) for p in part.problems}
     fixed = valid.fixed(data.seed, data.valid_utterances or len(valid))
     return train, fixed, tuple(problems)

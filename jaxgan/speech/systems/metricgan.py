@@ -34,6 +34,7 @@ from ml_collections import ConfigDict
 from jaxgan.core import config as configs
 from jaxgan.core import devices
 from jaxgan.core.compiling import init_on_host
+from jaxgan.core.errors import UserError
 from jaxgan.core.files import absolute
 from jaxgan.core.metrics import of_round
 from jaxgan.core.state import (
@@ -417,6 +418,11 @@ def make(config: ConfigDict, mesh: Mesh) -> MetricGAN:
     check_discriminator(config.discriminator)
     check_scores(score_names(config.score), config.score_weights)
     with open_training(config, make_denoiser(config), mesh) as training:
+        if training.augments:
+            raise UserError(
+                "config.data: metricgan replays utterances with the clean speech of the corpus, so "
+                "it cannot augment them; set reverb_share=0, band_share=0 and gains=(0,0)"
+            )
         return MetricGAN(config, training)
 
 

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 from corpora import config, mix_corpus, save, speech_like, tone
+from scipy.signal import fftconvolve
 
 from jaxgan.core.errors import UserError
 from jaxgan.speech.data import audio, mix
@@ -112,6 +113,44 @@ def test_a_mixture_beyond_full_scale_scales_both_sides():
     np.testing.assert_array_equal(clean, scaled(speech, gain))
     added = (noisy.astype(float) - clean) / gain
     assert decibels(level / mean_power(added)) == pytest.approx(0.0, abs=0.02)
+
+
+def test_several_noises_have_one_level_and_together_the_requested_ratio():
+    random = np.random.default_rng(5)
+    speech = speech_like(random, 30000) // 4
+    noises = [(size * random.standard_normal(30000)).astype("i2") for size in (3000, 50, 900)]
+    noises[1] += 4000
+    total = mix.sum_at_one_level(noises)
+    shares = [np.corrcoef(total, noise)[0, 1] ** 2 for noise in noises]
+    assert shares == pytest.approx([1 / 3] * 3, abs=0.03)
+    level = mix.active_power(speech)
+    clean, noisy, gain = mix.mix(speech, total, -5.0, level)
+    added = (noisy.astype(float) - clean) / gain
+    assert decibels(level / mean_power(added)) == pytest.approx(-5.0, abs=0.02)
+
+
+def test_a_mixture_has_up_to_the_most_noises_and_repeats():
+    corpus = mix_corpus([16000] * 40, [40000] * 4)
+    several = dataclasses.replace(corpus, noises=3)
+    one, drawn = corpus.draw(0, 1, 40), several.draw(0, 1, 40)
+    np.testing.assert_array_equal(one.index, drawn.index)
+    counts = {1: 0, 2: 0, 3: 0}
+    for index, gain, clean, noisy in zip(
+        drawn.index, drawn.gain, drawn.clean, drawn.noisy, strict=True
+    ):
+        added = (noisy.astype(float) - clean) / gain
+        level = mix.active_power(corpus.speech[index])
+        assert min(abs(decibels(level / mean_power(added)) - snr) for snr in corpus.snrs) < 0.05
+        # Segments of independent noise: each clip in the mixture has a peak of the correlation.
+        peaks = 0
+        for clip in range(4):
+            found = np.abs(fftconvolve(corpus.noise[clip].astype(float), added[::-1]))
+            peaks += int(np.sum(found > 12 * np.median(found)))
+        counts[min(peaks, 3)] += 1
+    assert min(counts.values()) >= 5
+    again = several.draw(0, 1, 40)
+    for wave, other in zip(drawn.noisy, again.noisy, strict=True):
+        np.testing.assert_array_equal(wave, other)
 
 
 def test_short_clips_are_repeated_from_any_offset():
