@@ -29,6 +29,7 @@ RECIPES = {
     "conditional_gan": "jaxgan.images.systems.conditional_gan",
     "dqn": "jaxgan.control.systems.dqn",
     "ebgan": "jaxgan.images.systems.ebgan",
+    "enhancer": "jaxgan.speech.systems.enhancer",
     "gan": "jaxgan.images.systems.gan",
     "gran": "jaxgan.images.systems.gran",
     "graves_rnn": "jaxgan.sequences.systems.graves_rnn",

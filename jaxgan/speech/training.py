@@ -20,7 +20,7 @@ from jaxgan.core.state import PyTree, RunState
 from jaxgan.core.steps import Step, shuffled
 from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import score_names
-from jaxgan.scores.training_scores import TrainingScores
+from jaxgan.scores.training_scores import TrainingScores, find_device_score
 from jaxgan.speech.data.augment import Augmenter, make_augmentation
 from jaxgan.speech.data.batching import Batch, Loader, Rows
 from jaxgan.speech.data.corpora import Corpora, open_corpora
@@ -244,6 +244,15 @@ def require_scores(score: str, metric: str = "score") -> Callable[[Mapping[str, 
             )
 
     return check
+
+
+def require_device_score(name: str) -> None:
+    """Raises UserError for a score without a JAX function, whose gradient cannot be followed."""
+    if find_device_score(name) is None:
+        raise UserError(
+            f"config.score={name}: this score has no JAX function, so there is no gradient to "
+            "follow; choose a score that has one (docs/scores.md)"
+        )
 
 
 @contextlib.contextmanager

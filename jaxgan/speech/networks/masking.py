@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +13,11 @@ from jaxgan.speech.networks.spectrogram import MaskGenerator, Memory
 from jaxgan.speech.networks.stft import (
     FrontEnd,
     fourier_matrices,
-    frames_of,
     istft,
     magnitude,
-    overlap_add,
-    spectra,
     stft,
 )
+from jaxgan.speech.networks.streaming import StreamState, advance_stream, start_stream
 
 FULL_SCALE = 32768  # the int16 value that stands for 1.0
 
@@ -224,60 +221,32 @@ def enhance_frames(masking: Masking, params: PyTree, frames: jax.Array) -> jax.A
     return jnp.matmul(spectrum, synthesis)
 
 
-class StreamState(NamedTuple):
-    """What a stream remembers of the samples before.
-
-    Attributes:
-        block: float32 [hop], the last samples: the first half of the next frame.
-        overlap: float32 [hop], the second half of the last enhanced frame.
-        memory: of the generator.
-    """
-
-    block: jax.Array
-    overlap: jax.Array
-    memory: Memory
-
-
-def start_stream(masking: Masking) -> StreamState:
-    """Returns the state before the first sample of a stream."""
-    silence = jnp.zeros(masking.front_end.hop)
-    memory = masking.generator.initial_memory(1, masking.front_end.bins)
-    return StreamState(silence, silence, memory)
-
-
 def enhance_block(
     masking: Masking, params: PyTree, state: StreamState, noisy: jax.Array
 ) -> tuple[StreamState, jax.Array]:
-    """Advances a stream by one frame of a causal enhancer.
+    """Advances a stream by one frame of a causal generator; see `streaming.advance_stream`."""
 
-    With a block of zeros after the last one, the results are those of `enhance`.
+    def estimate(spectrum: jax.Array, memory: Memory) -> tuple[jax.Array, Memory]:
+        feature = masking.compress(magnitude(spectrum))
+        advanced: tuple[jax.Array, Memory] = masking.generator.apply(  # type: ignore[assignment]
+            {"params": params}, feature, memory, method="advance"
+        )
+        mask, after = advanced
+        return with_phase(masking, mask * feature, spectrum), after
 
-    Args:
-        masking: the static part of the enhancer, whose generator is causal.
-        params: the generator's parameters.
-        state: after the blocks before.
-        noisy: float32 [hop], full scale 1: the next samples.
-
-    Returns:
-        The state after them, and the enhanced samples of the block before, float32 [hop].
-    """
-    front_end = masking.front_end
-    spectrum = spectra(jnp.concatenate([state.block, noisy])[None, None], front_end)
-    feature = masking.compress(magnitude(spectrum))
-    advanced: tuple[jax.Array, Memory] = masking.generator.apply(  # type: ignore[assignment]
-        {"params": params}, feature, state.memory, method="advance"
-    )
-    mask, memory = advanced
-    frame = frames_of(with_phase(masking, mask * feature, spectrum), front_end)[0, 0]
-    enhanced = overlap_add(state.overlap, frame[: front_end.hop], front_end)
-    return StreamState(noisy, frame[front_end.hop :], memory), enhanced
+    return advance_stream(masking.front_end, estimate, state, noisy)
 
 
 def make_denoiser(config: ConfigDict) -> Denoiser:
     """Returns the enhancer of a config whose generator is a mask network."""
     masking = make_masking(config)
     bind = functools.partial
-    streaming = Streaming(bind(start_stream, masking), bind(enhance_block, masking))
+
+    def start() -> StreamState:
+        memory = masking.generator.initial_memory(1, masking.front_end.bins)
+        return start_stream(masking.front_end, memory)
+
+    streaming = Streaming(start, bind(enhance_block, masking))
     return Denoiser(
         masking.front_end,
         bind(enhance, masking),

@@ -19,7 +19,6 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxgan.core.errors import UserError
 from jaxgan.core.metrics import Total, average_of
 from jaxgan.core.recipe import Recipe
 from jaxgan.core.state import (
@@ -32,14 +31,10 @@ from jaxgan.core.state import (
     make_run_state,
     step_key,
 )
-from jaxgan.nn.masked import masked_mean
 from jaxgan.scores.registry import get
 from jaxgan.scores.score import Score, with_map
-from jaxgan.scores.training_scores import (
-    DeviceScore,
-    find_device_score,
-    sharded_device_score,
-)
+from jaxgan.scores.training_scores import DeviceScore, sharded_device_score
+from jaxgan.speech import losses
 from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch
 from jaxgan.speech.networks.masking import (
@@ -52,7 +47,7 @@ from jaxgan.speech.networks.masking import (
 )
 from jaxgan.speech.networks.optimizers import adam
 from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES, check
-from jaxgan.speech.training import open_training, require_scores
+from jaxgan.speech.training import open_training, require_device_score, require_scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,13 +90,12 @@ def step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
     def loss(players: Players) -> LossResult:
         params = players["generator"].params
         enhanced = enhance(system.masking, params, noisy, batch.lengths, key)
-        raw = system.device_score(clean, enhanced, batch.lengths)
-        scored = jnp.isfinite(raw)
-        score = system.score.normalise(jnp.where(scored, raw, system.score.lowest))
-        value = masked_mean(1 - score, scored)
+        value, mapped, scored = losses.score_loss(
+            system.score, system.device_score, clean, enhanced, batch.lengths
+        )
         metrics = {
             "g_loss": value,
-            "score": average_of(score, scored),
+            "score": average_of(mapped, scored),
             "unscorable": Total(jnp.sum((batch.lengths > 0) & ~scored)),
         }
         return value, ({}, metrics)
@@ -116,11 +110,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
         UserError: a setting, the score or the data cannot be used; the message says which.
     """
     check(config, MASK_CHOICES, MASK_RANGES)
-    if find_device_score(config.score) is None:
-        raise UserError(
-            f"config.score={config.score}: this score has no JAX function, so there is no gradient "
-            "to follow; choose a score that has one (docs/scores.md)"
-        )
+    require_device_score(config.score)
     system = System(
         masking=make_masking(config),
         score=with_map(get(config.score), config.score_map),

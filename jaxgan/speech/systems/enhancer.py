@@ -1,0 +1,282 @@
+"""Training on several scores with gradients and on a spectral loss at once.
+
+One round:
+
+    1. draw N utterances
+    2. for every batch: G enhances it, and takes a step down the weighted sum of one loss for every
+       score, 1 - score(G(noisy), clean), and of a compressed spectral loss
+
+One score by itself is easily improved at the cost of others (docs/compare.md), and its gradient may
+be a hundred times as large as theirs. So with `weighting="equal_norm"` the gradient of every loss
+with respect to the enhanced waveforms is divided by its norm over the batch before the weights
+apply, as in EnCodec's balancer (Défossez et al., "High fidelity neural audio compression", 2022,
+section 3.4), which averages the norms over batches as well. With "constant" the weights apply to
+the losses themselves, whose scales are alike: from 0, perfect, to about 1.
+
+The best checkpoint has the highest mean gain over the noisy speech, in the mapped scores of
+validation; one in which any of them falls below the noisy speech's is worse than one in which none
+does.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from jaxgan.core.errors import UserError
+from jaxgan.core.metrics import Total, average_of
+from jaxgan.core.recipe import Evaluation, Recipe
+from jaxgan.core.state import (
+    LossResult,
+    Metrics,
+    Players,
+    RunState,
+    StepResult,
+    descend,
+    make_player,
+    make_run_state,
+)
+from jaxgan.scores.registry import check_scores, get, score_names
+from jaxgan.scores.score import Score, with_map
+from jaxgan.scores.training_scores import sharded_device_score
+from jaxgan.speech.commands import declare
+from jaxgan.speech.data.batching import Batch
+from jaxgan.speech.losses import compressed_spectral_loss, score_loss
+from jaxgan.speech.networks.dual_path import (
+    DualPath,
+    enhance,
+    init_network,
+    make_denoiser,
+    make_network,
+)
+from jaxgan.speech.networks.masking import as_float
+from jaxgan.speech.networks.optimizers import adam
+from jaxgan.speech.networks.stft import FrontEnd
+from jaxgan.speech.settings import ADAM_RANGES, CHOICES, check
+from jaxgan.speech.training import open_training, require_device_score, require_scores
+
+Objective = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, Metrics]]
+"""(enhanced float32 [B, T], clean float32 [B, T], lengths int32 [B]) -> (loss [], metrics)."""
+SPECTRAL = "spectral"
+"""The name of the spectral loss among the objectives."""
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """Everything that is fixed during a run.
+
+    Attributes:
+        network: the generator.
+        front_end: window and hop.
+        objectives: the losses by name.
+        weights: of the losses, by the same names.
+        weighting: "equal_norm" or "constant"; see the top of this file.
+        optimizer: of G.
+        average_decay: of the running average of G's parameters; 0: none is kept.
+    """
+
+    network: DualPath
+    front_end: FrontEnd
+    objectives: Mapping[str, Objective]
+    weights: Mapping[str, float]
+    weighting: str
+    optimizer: optax.GradientTransformation
+    average_decay: float
+
+
+def init(key: jax.Array, *, system: System) -> RunState:
+    """Returns the state before the first update."""
+    generator_key, run_key = jax.random.split(key)
+    variables = init_network(system.network, system.front_end, generator_key)
+    player = make_player(variables, system.optimizer, averaged=system.average_decay > 0)
+    return make_run_state(run_key, {"generator": player})
+
+
+def combined_gradient(
+    system: System, enhanced: jax.Array, clean: jax.Array, lengths: jax.Array
+) -> tuple[jax.Array, Metrics]:
+    """Returns the gradient of the weighted losses with respect to enhanced waveforms.
+
+    Args:
+        system: what is fixed.
+        enhanced: float32 [B, T].
+        clean: float32 [B, T].
+        lengths: int32 [B], samples; 0 marks a padding row.
+
+    Returns:
+        float32 [B, T]; and the metrics: `g_loss` [], the weighted sum of the losses; for every
+        objective `loss_NAME` [], `norm_NAME` [], the norm of its gradient over the batch, and
+        `factor_NAME` [], by which that gradient was multiplied; and those of the objectives.
+    """
+    total, gradient = jnp.zeros(()), jnp.zeros_like(enhanced)
+    metrics: Metrics = {}
+    for name, objective in system.objectives.items():
+        (loss, more), own = jax.value_and_grad(objective, has_aux=True)(enhanced, clean, lengths)
+        norm = jnp.sqrt(jnp.sum(own**2))
+        factor = jnp.asarray(system.weights[name], jnp.float32)
+        if system.weighting == "equal_norm":
+            # A batch in which no utterance has a score has no gradient, either.
+            factor = jnp.where(norm > 0, factor / jnp.where(norm > 0, norm, 1), 0)
+        total += system.weights[name] * loss
+        gradient += factor * own
+        of_name = {f"loss_{name}": loss, f"norm_{name}": norm, f"factor_{name}": factor}
+        metrics |= of_name | more
+    return gradient, {"g_loss": total, **metrics}
+
+
+def step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
+    """Moves G once, down the weighted losses.
+
+    Returns:
+        The state, and the metrics of `combined_gradient`.
+    """
+    clean, noisy = as_float(batch.clean), as_float(batch.noisy)
+
+    def loss(players: Players) -> LossResult:
+        params = players["generator"].params
+        enhanced = enhance(system.network, system.front_end, params, noisy, batch.lengths)
+        fixed = jax.lax.stop_gradient(enhanced)
+        gradient, metrics = combined_gradient(system, fixed, clean, batch.lengths)
+        # The product with a constant has that constant as its gradient.
+        return jnp.sum(gradient * enhanced), ({}, metrics)
+
+    return descend(run_state, {"generator": system.optimizer}, loss, system.average_decay)
+
+
+def of_score(score: Score, device_score: Callable[..., jax.Array]) -> Objective:
+    """Returns the objective 1 - score; its metrics are `score_NAME` and `unscorable_NAME`."""
+
+    def objective(
+        enhanced: jax.Array, clean: jax.Array, lengths: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
+        loss, mapped, scored = score_loss(score, device_score, clean, enhanced, lengths)
+        return loss, {
+            f"score_{score.name}": average_of(mapped, scored),
+            f"unscorable_{score.name}": Total(jnp.sum((lengths > 0) & ~scored)),
+        }
+
+    return objective
+
+
+def of_spectra(front_end: FrontEnd) -> Objective:
+    """Returns the spectral objective, which has no metrics of its own."""
+
+    def objective(
+        enhanced: jax.Array, clean: jax.Array, lengths: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
+        return compressed_spectral_loss(clean, enhanced, lengths, front_end), {}
+
+    return objective
+
+
+def combined_objective(metrics: Mapping[str, float], scores: Mapping[str, Score]) -> float:
+    """Returns the mean gain of mapped scores over the noisy speech; the least one if negative.
+
+    So a checkpoint with all scores above those of the noisy speech is better than any other, and of
+    two in which a score fell, the one in which it fell less is better. NaN if a score is missing.
+
+    Args:
+        metrics: of validation: for every score NAME and NAME_noisy.
+        scores: the scores by name.
+    """
+    gains = [
+        float(score.normalise(metrics[name])) - float(score.normalise(metrics[f"{name}_noisy"]))
+        for name, score in scores.items()
+    ]
+    if not all(map(math.isfinite, gains)):
+        return math.nan
+    return min(gains) if min(gains) < 0 else sum(gains) / len(gains)
+
+
+def make_system(config: ConfigDict, mesh: Mesh) -> System:
+    """Returns the network, the losses and the optimizer of a config.
+
+    Raises:
+        UserError: a score has no gradient, or the weights do not fit.
+    """
+    names = score_names(config.score)
+    check_scores(names, config.score_weights)
+    front_end = FrontEnd(**config.front_end)
+    objectives: dict[str, Objective] = {}
+    weights: dict[str, float] = {}
+    for name, weight in zip(names, config.score_weights or (1.0,) * len(names), strict=True):
+        require_device_score(name)
+        score = with_map(get(name), config.score_map)
+        objectives[score.name] = of_score(score, sharded_device_score(name, mesh))
+        weights[score.name] = weight
+    if config.spectral_weight:
+        objectives[SPECTRAL] = of_spectra(front_end)
+        weights[SPECTRAL] = config.spectral_weight
+    return System(
+        network=make_network(config),
+        front_end=front_end,
+        objectives=objectives,
+        weights=weights,
+        weighting=config.weighting,
+        optimizer=adam(config, config.generator_learning_rate),
+        average_decay=config.average_decay,
+    )
+
+
+def make(config: ConfigDict, mesh: Mesh) -> Recipe:
+    """Returns the recipe of a config, with its data read and its worker processes started.
+
+    Raises:
+        UserError: a setting, a score or the data cannot be used; the message says which.
+    """
+    ranges = {
+        "spectral_weight": (0, math.inf),
+        "generator.width": (1, math.inf),
+        "generator.hidden": (1, math.inf),
+        "generator.taps": (1, math.inf),
+    }
+    check(config, CHOICES | {"weighting": ("equal_norm", "constant")}, ADAM_RANGES | ranges)
+    check_generator(config.generator)
+    system = make_system(config, mesh)
+    listed = dict.fromkeys((*score_names(config.score), *config.validation.scores))
+    found = [with_map(get(name), config.score_map) for name in listed]
+    scores = {score.name: score for score in found}
+    with open_training(config, make_denoiser(config), mesh) as training:
+
+        def evaluate(run_state: RunState, number: int) -> Callable[[], Evaluation]:
+            wait = training.evaluate(run_state, number)
+
+            def judge() -> Evaluation:
+                evaluation = wait()
+                objective = combined_objective(evaluation.metrics, scores)
+                metrics = {**evaluation.metrics, "objective": objective}
+                return dataclasses.replace(evaluation, metrics=metrics, objective=objective)
+
+            return judge
+
+        return training.recipe(
+            init=functools.partial(init, system=system),
+            step=functools.partial(step, system=system),
+            moves=("generator",),
+            check=require_scores(config.score, f"score_{next(iter(scores))}"),
+            evaluate=evaluate,
+        )
+
+
+def check_generator(config: ConfigDict) -> None:
+    """Raises UserError for sizes that `DualPath` cannot have.
+
+    Args:
+        config: the section `config.generator` of a run's config.
+    """
+    if config.taps % 2 == 0:
+        raise UserError(f"config.generator.taps={config.taps}: must be odd")
+    if not config.dilations or min(config.dilations) < 1:
+        raise UserError(
+            f"config.generator.dilations={tuple(config.dilations)}: give one of at least 1 for "
+            "every block"
+        )
+
+
+DECLARATION = declare(make, make_denoiser)

@@ -1,0 +1,203 @@
+"""Several scores at once: losses by hand, weights obeyed and logged, which checkpoint is best."""
+
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_runs import make_batch
+
+from configs import enhancer as enhancer_config
+from jaxgan.core import devices, metrics
+from jaxgan.core.errors import UserError
+from jaxgan.scores.registry import get
+from jaxgan.speech import losses
+from jaxgan.speech.networks.dual_path import enhance
+from jaxgan.speech.networks.masking import as_float
+from jaxgan.speech.networks.stft import FrontEnd
+from jaxgan.speech.systems import enhancer
+
+FRONT_END = FrontEnd()
+
+
+def make_system(weighting="equal_norm", weights=(), spectral=1.0, score="si_sdr"):
+    config = enhancer_config.get_config("tiny")
+    config.score, config.score_weights = score, weights
+    config.weighting, config.spectral_weight = weighting, spectral
+    config.generator_learning_rate = 0.01
+    return enhancer.make_system(config, devices.make_mesh(1))
+
+
+@pytest.fixture(scope="module")
+def run():
+    """A system with constant weights, its first state, and its compiled step."""
+    system = dataclasses.replace(make_system("constant", (2.0,), 3.0), average_decay=0.0)
+    state = jax.jit(functools.partial(enhancer.init, system=system))(jax.random.key(0))
+    return system, state, jax.jit(functools.partial(enhancer.step, system=system))
+
+
+def batch_without_a_score():
+    """Three utterances, of which the second has a silent reference, and a padding row."""
+    batch = make_batch([2500, 2000, 2560], total=2816, rows=4)
+    return batch.replace(clean=batch.clean.at[1].set(0))
+
+
+def numbers(found):
+    return metrics.of_round([jax.device_get(found)])
+
+
+def spectral_reference(clean, enhanced):
+    """The spectral loss of one utterance, frame by frame in float64."""
+    blocks = [
+        np.pad(side / clean.std(), (256, 256 + -len(side) % 256)) for side in (clean, enhanced)
+    ]
+    frames = [np.stack([b[s : s + 512] for s in range(0, len(b) - 256, 256)]) for b in blocks]
+    spectra = [np.fft.rfft(f * np.hamming(512)) for f in frames]
+    sizes = [np.abs(s) ** 0.3 for s in spectra]
+    one, other = (s * np.abs(s) ** -0.7 for s in spectra)
+    difference = 0.3 * np.abs(one - other) ** 2 + 0.7 * (sizes[0] - sizes[1]) ** 2
+    return difference.mean() / np.mean(sizes[0] ** 2)
+
+
+def test_the_spectral_loss_is_that_of_the_formula():
+    batch = make_batch([2500], total=2816)
+    clean, noisy = as_float(batch.clean), as_float(batch.noisy)
+    clean -= jnp.where(jnp.arange(2816) < 2500, jnp.mean(clean[:, :2500]), 0)
+    found = losses.compressed_spectral_loss(clean, noisy, batch.lengths, FRONT_END)
+    expected = spectral_reference(*(np.asarray(s, np.float64)[0, :2500] for s in (clean, noisy)))
+    assert float(found) == pytest.approx(expected, rel=2e-3)
+
+
+def test_the_spectral_loss_is_0_for_equal_sides_1_for_silence_and_ignores_level_and_padding():
+    batch = make_batch([2500, 2000], total=2816, rows=3)
+    clean, noisy, lengths = as_float(batch.clean), as_float(batch.noisy), batch.lengths
+    measure = functools.partial(losses.compressed_spectral_loss, front_end=FRONT_END)
+    compiled = jax.jit(measure)
+
+    def loss(*sides, lengths=lengths):
+        return float(compiled(*sides, lengths))
+
+    assert loss(clean, clean) == 0
+    assert loss(clean, 0 * clean) == pytest.approx(1, abs=0.03)
+    value = loss(clean, noisy)
+    assert 0.01 < value < 1
+    assert loss(clean / 50, noisy / 50) == pytest.approx(value, rel=1e-5)
+    unpadded = [side[:2, :2560] for side in (clean, noisy)]
+    assert loss(*unpadded, lengths=lengths[:2]) == pytest.approx(value, rel=1e-5)
+    assert loss(0 * clean, noisy) == 0
+    gradient = jax.jit(jax.grad(measure, 1))(clean, 0 * clean, lengths)
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("weighting", ["equal_norm", "constant"])
+def test_weights_are_obeyed_and_logged(weighting):
+    system = make_system(weighting, (2.0,), 3.0)
+    batch = make_batch([2500, 2000, 2560], total=2816, rows=4)
+    clean, noisy = as_float(batch.clean), as_float(batch.noisy)
+    combine = jax.jit(functools.partial(enhancer.combined_gradient, system))
+    gradient, found = combine(noisy, clean, batch.lengths)
+    found = numbers(found)
+    weights = {"si_sdr": 2.0, "spectral": 3.0}
+    expected, total = np.zeros(noisy.shape), 0.0
+    for name, weight in weights.items():
+        differentiate = jax.jit(jax.value_and_grad(system.objectives[name], has_aux=True))
+        (value, _), own = differentiate(noisy, clean, batch.lengths)
+        norm = np.linalg.norm(own)
+        factor = weight / norm if weighting == "equal_norm" else weight
+        expected += factor * np.asarray(own, np.float64)
+        total += weight * float(value)
+        assert found[f"norm_{name}"] == pytest.approx(norm, rel=1e-4)
+        assert found[f"factor_{name}"] == pytest.approx(factor, rel=1e-4)
+        assert found[f"loss_{name}"] == pytest.approx(float(value), rel=1e-5)
+    np.testing.assert_allclose(gradient, expected, atol=1e-4 * np.abs(expected).max())
+    assert found["g_loss"] == pytest.approx(total, rel=1e-5)
+
+
+def test_constant_weights_move_as_the_gradient_of_the_weighted_sum(run):
+    system, state, step = run
+    batch = batch_without_a_score()
+    clean, noisy = as_float(batch.clean), as_float(batch.noisy)
+
+    def whole(params):
+        made = enhance(system.network, FRONT_END, params, noisy, batch.lengths)
+        values = {name: of(made, clean, batch.lengths)[0] for name, of in system.objectives.items()}
+        return sum(system.weights[name] * value for name, value in values.items())
+
+    player = state.players["generator"]
+    gradient = jax.jit(jax.grad(whole))(player.params)
+    updates, _ = system.optimizer.update(gradient, player.opt_state, player.params)
+    moved, _ = step(state, batch)
+    after = moved.players["generator"].params
+    differences = [
+        np.abs(np.asarray(new - old - change)).ravel()
+        for new, old, change in zip(
+            *map(jax.tree.leaves, (after, player.params, updates)), strict=True
+        )
+    ]
+    # Adam divides by |g|: where a gradient is nearly zero, its sign is rounding.
+    assert np.mean(np.concatenate(differences) < 1e-5) > 0.99
+
+
+def test_all_losses_fall_and_unscorable_utterances_take_no_part(run):
+    system, state, step = run
+    batch, rows = batch_without_a_score(), []
+    for _ in range(30):
+        state, found = step(state, batch)
+        rows.append(numbers(found))
+        assert rows[-1]["unscorable_si_sdr"] == 1
+        assert rows[-1]["score_si_sdr"] == pytest.approx(1 - rows[-1]["loss_si_sdr"], abs=1e-5)
+    for name in system.objectives:
+        assert rows[-1][f"loss_{name}"] < rows[0][f"loss_{name}"] - 0.001, name
+
+
+def test_a_batch_without_any_score_moves_by_the_other_losses():
+    system = make_system(score="si_sdr", spectral=0.0)
+    batch = make_batch([2500], total=2816)
+    batch = batch.replace(clean=0 * batch.clean)
+    gradient, found = jax.jit(functools.partial(enhancer.combined_gradient, system))(
+        as_float(batch.noisy), as_float(batch.clean), batch.lengths
+    )
+    assert not np.asarray(gradient).any()
+    assert numbers(found)["factor_si_sdr"] == 0
+
+
+def test_the_best_checkpoint_has_no_score_below_the_noisy_speech():
+    scores = {name: get(name) for name in ("pesq_wb", "stoi", "lsd")}
+    noisy = {"pesq_wb_noisy": 1.5, "stoi_noisy": 0.8, "lsd_noisy": 10.0}
+
+    def objective(pesq_wb, stoi, lsd):
+        return enhancer.combined_objective(
+            {**noisy, "pesq_wb": pesq_wb, "stoi": stoi, "lsd": lsd}, scores
+        )
+
+    assert objective(2.0, 0.86, 8.0) == pytest.approx((0.5 / 5 + 0.06 + 2 / 50) / 3)
+    assert objective(3.0, 0.79, 5.0) == pytest.approx(-0.01)
+    assert objective(3.0, 0.79, 5.0) < objective(1.5, 0.8, 10.0) == 0
+    assert objective(2.0, 0.86, 11.0) == pytest.approx(-1 / 50)  # lower is better for lsd
+    assert math.isnan(objective(math.nan, 0.86, 8.0))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            "score",
+            "si_sdr,tiny_scores.correlation",
+            "score=tiny_scores.correlation: this score has no JAX function",
+        ),
+        ("score_weights", (1.0, 2.0), r"score_weights=\(1\.0, 2\.0\): give one"),
+        ("weighting", "equal", "weighting=equal: choose one of equal_norm, constant"),
+        ("generator.taps", 4, "generator.taps=4: must be odd"),
+        ("generator.dilations", (1, 0), r"generator.dilations=\(1, 0\): give one"),
+        ("spectral_weight", -1.0, "spectral_weight=-1.0: must be 0 or more"),
+        ("data.t60", (0.5, 0.2), r"data\.t60=\(0\.5, 0\.2\)"),
+    ],
+)
+def test_invalid_settings_are_named(key, value, message):
+    config = enhancer_config.get_config("tiny")
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(UserError, match=message):
+        enhancer.make(config, devices.make_mesh(1))
