@@ -1,4 +1,4 @@
-"""Several scores at once, with their own gradients, and a spectral loss; a dual-path network.
+"""Several scores at once and a spectral loss, with a dual-path network.
 
     python train.py --config=configs/enhancer.py           the network below, hours on a CPU
     python train.py --config=configs/enhancer.py:quick     a smaller one, minutes on two cores
@@ -15,6 +15,7 @@ speech: 0.03 s on one core (without training), 0.16 s with the gradient.
 
 from ml_collections import ConfigDict
 
+from configs import metricgan_plus
 from jaxgan.speech.settings import run_settings, tiny
 
 
@@ -31,14 +32,17 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.utterances_per_round = 100
     config.batch_size = 4  # of MP-SENet
 
-    # The scores of G's loss, each with a JAX function: quality, intelligibility, the waveform.
+    # The scores of G's loss: quality, intelligibility, the waveform. One without a JAX function,
+    # such as dnsmos_ovr or your own, gets a discriminator that learns it.
     config.score = "pesq_wb,estoi,si_sdr"
     config.score_weights = ()  # empty: 1 each
     config.spectral_weight = 1.0  # of the compressed spectral loss; 0: none
     # equal_norm: every loss has a gradient of the same norm at the enhanced waveforms, times its
     # weight. constant: the weights apply to the losses.
     config.weighting = "equal_norm"
-    config.scoring.where = "device"  # validation then compares the first score with the host's
+    # G's loss uses JAX functions anyway. On accelerators validation compares the first score's
+    # with the host's.
+    config.scoring.where = "auto"
     # With those of the loss: no listed score may fall below the noisy speech's in the best
     # checkpoint.
     config.validation.scores = ("estoi", "si_sdr", "csig", "cbak", "covl")
@@ -49,6 +53,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.generator.taps = 5
     config.generator.dilations = (1, 2, 4, 8, 16, 32)  # one a block; they reach 2 s to both sides
     config.generator.causal = False  # True: for enhance.py --stream
+
+    config.discriminator = metricgan_plus.get_config().discriminator
+    config.discriminator_learning_rate = 5e-4 * config.batch_size  # as in configs/metricgan_plus.py
 
     # Adam as in MP-SENet (Lu, Ai and Ling 2023), whose rate falls by 1 % an epoch.
     config.generator_learning_rate = 5e-4
@@ -69,6 +76,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.rounds = 16
         config.utterances_per_round = 32
         config.batch_size = 2  # a CPU gains nothing from more, and updates are few
+        config.discriminator_learning_rate = 1e-3
         config.generator.width = 32
         config.generator.hidden = 16
         config.generator.dilations = (1, 2, 4, 8)
@@ -82,4 +90,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.generator.hidden = 4
         config.generator.taps = 3
         config.generator.dilations = (1, 2)
+        config.discriminator.channels = (3, 4)
+        config.discriminator.kernels = (5, 3)
+        config.discriminator.dense = (5,)
     return config

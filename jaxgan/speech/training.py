@@ -20,7 +20,7 @@ from jaxgan.core.state import PyTree, RunState
 from jaxgan.core.steps import Step, shuffled
 from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import score_names
-from jaxgan.scores.training_scores import TrainingScores, find_device_score
+from jaxgan.scores.training_scores import TrainingScores
 from jaxgan.speech.data.augment import Augmenter, make_augmentation
 from jaxgan.speech.data.batching import Batch, Loader, Rows
 from jaxgan.speech.data.corpora import Corpora, open_corpora
@@ -70,8 +70,9 @@ class Training:
         self.files = {"data.json": corpora.digests()}
         self.reports = corpora.report.files()
         names = score_names(config.score)
-        self.scores = TrainingScores(names, config.score_map, config.scoring.where, pool, mesh)
         self._pool = pool
+        self._score_map = config.score_map
+        self.scores = self.scores_of(names, config.scoring.where)
         self._seed = config.seed
         self._rounds = config.rounds
         load = functools.partial(
@@ -104,6 +105,10 @@ class Training:
             )
             for loader in self.valid_loaders
         ]
+
+    def scores_of(self, names: Sequence[str], where: str) -> TrainingScores:
+        """Returns some of the run's scores, computed where it says; see `TrainingScores`."""
+        return TrainingScores(names, self._score_map, where, self._pool, self.mesh)
 
     def by_rows(self, function: Callable[..., Any]) -> Program:
         """Returns the program of a function whose results are rows, cut over the devices."""
@@ -244,15 +249,6 @@ def require_scores(score: str, metric: str = "score") -> Callable[[Mapping[str, 
             )
 
     return check
-
-
-def require_device_score(name: str) -> None:
-    """Raises UserError for a score without a JAX function, whose gradient cannot be followed."""
-    if find_device_score(name) is None:
-        raise UserError(
-            f"config.score={name}: this score has no JAX function, so there is no gradient to "
-            "follow; choose a score that has one (docs/scores.md)"
-        )
 
 
 @contextlib.contextmanager

@@ -1,10 +1,14 @@
-"""Training on several scores with gradients and on a spectral loss at once.
+"""Training on several scores and on a spectral loss at once.
 
 One round:
 
     1. draw N utterances
-    2. for every batch: G enhances it, and takes a step down the weighted sum of one loss for every
-       score, 1 - score(G(noisy), clean), and of a compressed spectral loss
+    2. for every batch:
+       a. for every score without a gradient: the score judges what G makes of it, and a
+          discriminator D of its own learns clean -> 1, enhanced -> its score, as in MetricGAN
+       b. G takes a step down the weighted sum of one loss for every score and of a compressed
+          spectral loss. The loss is 1 - score(G(noisy), clean) where the score has a gradient, and
+          (D(G(noisy), clean) - 1)^2 where it has none
 
 One score by itself is easily improved at the cost of others (docs/compare.md), and its gradient may
 be a hundred times as large as theirs. So with `weighting="equal_norm"` the gradient of every loss
@@ -21,6 +25,7 @@ does.
 import dataclasses
 import functools
 import math
+import re
 from collections.abc import Callable, Mapping
 
 import jax
@@ -35,16 +40,19 @@ from jaxgan.core.recipe import Evaluation, Recipe
 from jaxgan.core.state import (
     LossResult,
     Metrics,
+    Player,
     Players,
+    PyTree,
     RunState,
     StepResult,
     descend,
     make_player,
     make_run_state,
 )
+from jaxgan.methods.adversarial import least_squares
 from jaxgan.scores.registry import check_scores, get, score_names
 from jaxgan.scores.score import Score, with_map
-from jaxgan.scores.training_scores import sharded_device_score
+from jaxgan.scores.training_scores import find_device_score, sharded_device_score
 from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch
 from jaxgan.speech.losses import compressed_spectral_loss, score_loss
@@ -55,14 +63,17 @@ from jaxgan.speech.networks.dual_path import (
     make_denoiser,
     make_network,
 )
-from jaxgan.speech.networks.masking import as_float
+from jaxgan.speech.networks.masking import as_float, as_int16
 from jaxgan.speech.networks.optimizers import adam
-from jaxgan.speech.networks.stft import FrontEnd
+from jaxgan.speech.networks.spectrogram import MetricDiscriminator, check_discriminator
+from jaxgan.speech.networks.stft import FrontEnd, magnitude, stft
 from jaxgan.speech.settings import ADAM_RANGES, CHOICES, check
-from jaxgan.speech.training import open_training, require_device_score, require_scores
+from jaxgan.speech.training import Training, open_training, require_scores
 
 Objective = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, Metrics]]
 """(enhanced float32 [B, T], clean float32 [B, T], lengths int32 [B]) -> (loss [], metrics)."""
+Judge = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+"""See `System.judge`."""
 SPECTRAL = "spectral"
 """The name of the spectral loss among the objectives."""
 
@@ -74,37 +85,106 @@ class System:
     Attributes:
         network: the generator.
         front_end: window and hop.
-        objectives: the losses by name.
-        weights: of the losses, by the same names.
+        objectives: the losses with gradients of their own, by name.
+        surrogates: for each score without a gradient, by name, its discriminator's player.
+        discriminator: the network of every discriminator.
+        judge: (clean, enhanced, both int16 [B, T], lengths int32 [B]) -> the raw and the mapped
+            scores of the surrogates' names, float32 [B, S] each; constant under differentiation.
+        weights: of all losses, by name.
         weighting: "equal_norm" or "constant"; see the top of this file.
         optimizer: of G.
+        discriminator_optimizer: of every discriminator.
         average_decay: of the running average of G's parameters; 0: none is kept.
     """
 
     network: DualPath
     front_end: FrontEnd
     objectives: Mapping[str, Objective]
+    surrogates: Mapping[str, str]
+    discriminator: MetricDiscriminator
+    judge: Judge | None
     weights: Mapping[str, float]
     weighting: str
     optimizer: optax.GradientTransformation
+    discriminator_optimizer: optax.GradientTransformation
     average_decay: float
 
 
 def init(key: jax.Array, *, system: System) -> RunState:
     """Returns the state before the first update."""
-    generator_key, run_key = jax.random.split(key)
+    generator_key, discriminator_key, run_key = jax.random.split(key, 3)
     variables = init_network(system.network, system.front_end, generator_key)
-    player = make_player(variables, system.optimizer, averaged=system.average_decay > 0)
-    return make_run_state(run_key, {"generator": player})
+    averaged = system.average_decay > 0
+    players = {"generator": make_player(variables, system.optimizer, averaged)}
+    least = system.discriminator.least_frames
+    feature, frames = jnp.zeros((1, least, system.front_end.bins)), jnp.full((1,), least)
+    for number, name in enumerate(system.surrogates.values()):
+        own_key = jax.random.fold_in(discriminator_key, number)
+        variables = system.discriminator.init(own_key, feature, feature, frames)
+        players[name] = make_player(variables, system.discriminator_optimizer)
+    return make_run_state(run_key, players)
+
+
+def predict(
+    system: System, player: Player, candidate: jax.Array, clean: jax.Array, lengths: jax.Array
+) -> tuple[jax.Array, PyTree]:
+    """Returns a D's prediction for waveforms float32 [B, T]: float32 [B], and D's state after it.
+
+    D sees log(1 + magnitude) of both sides, as in MetricGAN+.
+    """
+    features = [jnp.log1p(magnitude(stft(side, system.front_end))) for side in (candidate, clean)]
+    frames = system.front_end.frames(lengths)
+    return system.discriminator.apply(
+        player.variables, *features, frames, mutable=list(player.state)
+    )
+
+
+def teach(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
+    """Moves every D once: the mean of (D(clean) - 1)^2 plus that of (D(enhanced) - score)^2.
+
+    Returns:
+        The state; `d_loss` [], the sum over all D; and for every score `score_NAME`, the average of
+        the mapped scores of the enhanced speech, and `unscorable_NAME`.
+    """
+    assert system.judge is not None
+    clean, noisy, lengths = as_float(batch.clean), as_float(batch.noisy), batch.lengths
+    params = run_state.players["generator"].params
+    enhanced = as_int16(enhance(system.network, system.front_end, params, noisy, lengths))
+    _, labels = system.judge(batch.clean, enhanced, lengths)
+    filled, total = lengths > 0, jnp.zeros(())
+    metrics: Metrics = {}
+    for place, (name, player) in enumerate(system.surrogates.items()):
+        label = labels[:, place]
+        scored = jnp.isfinite(label) & filled
+
+        def loss(players: Players, player: str = player, label: jax.Array = label) -> LossResult:
+            own = players[player]
+            of_clean, state = predict(system, own, clean, clean, lengths)
+            own = dataclasses.replace(own, state=state)
+            of_enhanced, state = predict(system, own, as_float(enhanced), clean, lengths)
+            value = least_squares(of_clean, 1.0, filled)
+            value += least_squares(of_enhanced, label, jnp.isfinite(label) & filled)
+            return value, ({player: state}, {"d_loss": value})
+
+        run_state, found = descend(run_state, {player: system.discriminator_optimizer}, loss)
+        total += found["d_loss"]
+        metrics[f"score_{name}"] = average_of(label, scored)
+        metrics[f"unscorable_{name}"] = Total(jnp.sum(filled & ~scored))
+    return run_state, {"d_loss": total, **metrics}
 
 
 def combined_gradient(
-    system: System, enhanced: jax.Array, clean: jax.Array, lengths: jax.Array
+    system: System,
+    players: Players,
+    enhanced: jax.Array,
+    clean: jax.Array,
+    lengths: jax.Array,
 ) -> tuple[jax.Array, Metrics]:
     """Returns the gradient of the weighted losses with respect to enhanced waveforms.
 
     Args:
         system: what is fixed.
+        players: hold the discriminators, which stay as they are.
         enhanced: float32 [B, T].
         clean: float32 [B, T].
         lengths: int32 [B], samples; 0 marks a padding row.
@@ -116,7 +196,10 @@ def combined_gradient(
     """
     total, gradient = jnp.zeros(()), jnp.zeros_like(enhanced)
     metrics: Metrics = {}
-    for name, objective in system.objectives.items():
+    learned = {
+        name: of_surrogate(system, players[player]) for name, player in system.surrogates.items()
+    }
+    for name, objective in (*system.objectives.items(), *learned.items()):
         (loss, more), own = jax.value_and_grad(objective, has_aux=True)(enhanced, clean, lengths)
         norm = jnp.sqrt(jnp.sum(own**2))
         factor = jnp.asarray(system.weights[name], jnp.float32)
@@ -131,22 +214,27 @@ def combined_gradient(
 
 
 def step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
-    """Moves G once, down the weighted losses.
+    """Moves every D, then G, down the weighted losses.
 
     Returns:
-        The state, and the metrics of `combined_gradient`.
+        The state, and the metrics of `teach`, if there is a D, and of `combined_gradient`.
     """
+    learned: Metrics = {}
+    if system.surrogates:
+        run_state, learned = teach(run_state, batch, system=system)
     clean, noisy = as_float(batch.clean), as_float(batch.noisy)
 
     def loss(players: Players) -> LossResult:
         params = players["generator"].params
         enhanced = enhance(system.network, system.front_end, params, noisy, batch.lengths)
         fixed = jax.lax.stop_gradient(enhanced)
-        gradient, metrics = combined_gradient(system, fixed, clean, batch.lengths)
+        gradient, metrics = combined_gradient(system, players, fixed, clean, batch.lengths)
         # The product with a constant has that constant as its gradient.
         return jnp.sum(gradient * enhanced), ({}, metrics)
 
-    return descend(run_state, {"generator": system.optimizer}, loss, system.average_decay)
+    moving = {"generator": system.optimizer}
+    run_state, metrics = descend(run_state, moving, loss, system.average_decay)
+    return run_state, learned | metrics
 
 
 def of_score(score: Score, device_score: Callable[..., jax.Array]) -> Objective:
@@ -160,6 +248,18 @@ def of_score(score: Score, device_score: Callable[..., jax.Array]) -> Objective:
             f"score_{score.name}": average_of(mapped, scored),
             f"unscorable_{score.name}": Total(jnp.sum((lengths > 0) & ~scored)),
         }
+
+    return objective
+
+
+def of_surrogate(system: System, player: Player) -> Objective:
+    """Returns the objective (D(enhanced, clean) - 1)^2, which has no metrics of its own."""
+
+    def objective(
+        enhanced: jax.Array, clean: jax.Array, lengths: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
+        prediction, _ = predict(system, player, enhanced, clean, lengths)
+        return least_squares(prediction, 1.0, lengths > 0), {}
 
     return objective
 
@@ -194,22 +294,23 @@ def combined_objective(metrics: Mapping[str, float], scores: Mapping[str, Score]
     return min(gains) if min(gains) < 0 else sum(gains) / len(gains)
 
 
-def make_system(config: ConfigDict, mesh: Mesh) -> System:
-    """Returns the network, the losses and the optimizer of a config.
-
-    Raises:
-        UserError: a score has no gradient, or the weights do not fit.
-    """
+def make_system(config: ConfigDict, training: Training) -> System:
+    """Returns the networks, the losses and the optimizers of a config."""
     names = score_names(config.score)
-    check_scores(names, config.score_weights)
     front_end = FrontEnd(**config.front_end)
     objectives: dict[str, Objective] = {}
+    surrogates: dict[str, str] = {}
     weights: dict[str, float] = {}
+    judged = []
     for name, weight in zip(names, config.score_weights or (1.0,) * len(names), strict=True):
-        require_device_score(name)
         score = with_map(get(name), config.score_map)
-        objectives[score.name] = of_score(score, sharded_device_score(name, mesh))
         weights[score.name] = weight
+        if find_device_score(name):
+            device_score = sharded_device_score(name, training.mesh)
+            objectives[score.name] = of_score(score, device_score)
+        else:
+            judged.append(name)
+            surrogates[score.name] = "discriminator_" + re.sub(r"\W", "_", score.name)
     if config.spectral_weight:
         objectives[SPECTRAL] = of_spectra(front_end)
         weights[SPECTRAL] = config.spectral_weight
@@ -217,9 +318,13 @@ def make_system(config: ConfigDict, mesh: Mesh) -> System:
         network=make_network(config),
         front_end=front_end,
         objectives=objectives,
+        surrogates=surrogates,
+        discriminator=MetricDiscriminator(**config.discriminator, dtype=jnp.dtype(config.dtype)),
+        judge=training.scores_of(judged, "host").in_step if judged else None,
         weights=weights,
         weighting=config.weighting,
         optimizer=adam(config, config.generator_learning_rate),
+        discriminator_optimizer=adam(config, config.discriminator_learning_rate),
         average_decay=config.average_decay,
     )
 
@@ -231,6 +336,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
         UserError: a setting, a score or the data cannot be used; the message says which.
     """
     ranges = {
+        "discriminator_learning_rate": (0, math.inf),
         "spectral_weight": (0, math.inf),
         "generator.width": (1, math.inf),
         "generator.hidden": (1, math.inf),
@@ -238,11 +344,13 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     }
     check(config, CHOICES | {"weighting": ("equal_norm", "constant")}, ADAM_RANGES | ranges)
     check_generator(config.generator)
-    system = make_system(config, mesh)
+    check_discriminator(config.discriminator)
+    check_scores(score_names(config.score), config.score_weights)
     listed = dict.fromkeys((*score_names(config.score), *config.validation.scores))
     found = [with_map(get(name), config.score_map) for name in listed]
     scores = {score.name: score for score in found}
     with open_training(config, make_denoiser(config), mesh) as training:
+        system = make_system(config, training)
 
         def evaluate(run_state: RunState, number: int) -> Callable[[], Evaluation]:
             wait = training.evaluate(run_state, number)
@@ -258,7 +366,8 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
         return training.recipe(
             init=functools.partial(init, system=system),
             step=functools.partial(step, system=system),
-            moves=("generator",),
+            moves=("generator", *system.surrogates.values()),
+            optional_players=tuple(system.surrogates.values()),
             check=require_scores(config.score, f"score_{next(iter(scores))}"),
             evaluate=evaluate,
         )

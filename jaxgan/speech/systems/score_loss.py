@@ -19,6 +19,7 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from jaxgan.core.errors import UserError
 from jaxgan.core.metrics import Total, average_of
 from jaxgan.core.recipe import Recipe
 from jaxgan.core.state import (
@@ -33,7 +34,11 @@ from jaxgan.core.state import (
 )
 from jaxgan.scores.registry import get
 from jaxgan.scores.score import Score, with_map
-from jaxgan.scores.training_scores import DeviceScore, sharded_device_score
+from jaxgan.scores.training_scores import (
+    DeviceScore,
+    find_device_score,
+    sharded_device_score,
+)
 from jaxgan.speech import losses
 from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch
@@ -47,7 +52,7 @@ from jaxgan.speech.networks.masking import (
 )
 from jaxgan.speech.networks.optimizers import adam
 from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES, check
-from jaxgan.speech.training import open_training, require_device_score, require_scores
+from jaxgan.speech.training import open_training, require_scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +115,11 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
         UserError: a setting, the score or the data cannot be used; the message says which.
     """
     check(config, MASK_CHOICES, MASK_RANGES)
-    require_device_score(config.score)
+    if find_device_score(config.score) is None:
+        raise UserError(
+            f"config.score={config.score}: this score has no JAX function, so there is no gradient "
+            "to follow; choose a score that has one (docs/scores.md)"
+        )
     system = System(
         masking=make_masking(config),
         score=with_map(get(config.score), config.score_map),

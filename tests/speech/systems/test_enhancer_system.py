@@ -1,14 +1,16 @@
 """Several scores at once: losses by hand, weights obeyed and logged, which checkpoint is best."""
 
+import contextlib
 import dataclasses
 import functools
 import math
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_runs import make_batch
+from tiny_runs import equal, make_batch, play
 
 from configs import enhancer as enhancer_config
 from jaxgan.core import devices, metrics
@@ -16,7 +18,7 @@ from jaxgan.core.errors import UserError
 from jaxgan.scores.registry import get
 from jaxgan.speech import losses
 from jaxgan.speech.networks.dual_path import enhance
-from jaxgan.speech.networks.masking import as_float
+from jaxgan.speech.networks.masking import as_float, as_int16
 from jaxgan.speech.networks.stft import FrontEnd
 from jaxgan.speech.systems import enhancer
 
@@ -27,15 +29,28 @@ def make_system(weighting="equal_norm", weights=(), spectral=1.0, score="si_sdr"
     config = enhancer_config.get_config("tiny")
     config.score, config.score_weights = score, weights
     config.weighting, config.spectral_weight = weighting, spectral
-    config.generator_learning_rate = 0.01
-    return enhancer.make_system(config, devices.make_mesh(1))
+    config.generator_learning_rate = config.discriminator_learning_rate = 0.01
+    mesh = devices.make_mesh(1)
+    training = SimpleNamespace(mesh=mesh, scores_of=lambda *_: SimpleNamespace(in_step=judge))
+    return enhancer.make_system(config, training)
+
+
+def judge(clean, enhanced, lengths):
+    """A score that is the share of enhanced samples that are positive; row 1 has none."""
+    positive = jnp.sum(enhanced > 0, axis=1) / jnp.maximum(lengths, 1)
+    found = positive.at[1].set(jnp.nan).astype(jnp.float32)[:, None]
+    return found, found
+
+
+def start(system):
+    return jax.jit(functools.partial(enhancer.init, system=system))(jax.random.key(0))
 
 
 @pytest.fixture(scope="module")
 def run():
     """A system with constant weights, its first state, and its compiled step."""
     system = dataclasses.replace(make_system("constant", (2.0,), 3.0), average_decay=0.0)
-    state = jax.jit(functools.partial(enhancer.init, system=system))(jax.random.key(0))
+    state = start(system)
     return system, state, jax.jit(functools.partial(enhancer.step, system=system))
 
 
@@ -97,7 +112,7 @@ def test_weights_are_obeyed_and_logged(weighting):
     system = make_system(weighting, (2.0,), 3.0)
     batch = make_batch([2500, 2000, 2560], total=2816, rows=4)
     clean, noisy = as_float(batch.clean), as_float(batch.noisy)
-    combine = jax.jit(functools.partial(enhancer.combined_gradient, system))
+    combine = jax.jit(functools.partial(enhancer.combined_gradient, system, {}))
     gradient, found = combine(noisy, clean, batch.lengths)
     found = numbers(found)
     weights = {"si_sdr": 2.0, "spectral": 3.0}
@@ -157,7 +172,7 @@ def test_a_batch_without_any_score_moves_by_the_other_losses():
     system = make_system(score="si_sdr", spectral=0.0)
     batch = make_batch([2500], total=2816)
     batch = batch.replace(clean=0 * batch.clean)
-    gradient, found = jax.jit(functools.partial(enhancer.combined_gradient, system))(
+    gradient, found = jax.jit(functools.partial(enhancer.combined_gradient, system, {}))(
         as_float(batch.noisy), as_float(batch.clean), batch.lengths
     )
     assert not np.asarray(gradient).any()
@@ -180,14 +195,67 @@ def test_the_best_checkpoint_has_no_score_below_the_noisy_speech():
     assert math.isnan(objective(math.nan, 0.86, 8.0))
 
 
+def test_a_score_without_a_gradient_gets_a_discriminator_that_learns_it():
+    system = make_system(score="tiny_scores.correlation", weights=(2.0,), spectral=0.0)
+    player = system.surrogates["correlation"]
+    assert player == "discriminator_correlation"
+    assert not system.objectives
+    state = start(system)
+    batch = make_batch([5000, 4000, 4500], total=5120, rows=4)
+    clean, noisy, lengths = as_float(batch.clean), as_float(batch.noisy), batch.lengths
+    generate = jax.jit(functools.partial(enhance, system.network, FRONT_END))
+    made = as_int16(generate(state.players["generator"].params, noisy, lengths))
+    labels = np.asarray(judge(batch.clean, made, lengths)[0])[:, 0]
+
+    predict = jax.jit(lambda own, side: enhancer.predict(system, own, side, clean, lengths)[0])
+    of_clean, of_made = (
+        np.asarray(predict(state.players[player], side)) for side in (clean, as_float(made))
+    )
+    expected = np.mean((of_clean[:3] - 1) ** 2) + np.mean((of_made - labels)[[0, 2]] ** 2)
+    teach = jax.jit(functools.partial(enhancer.teach, system=system))
+    taught, found = teach(state, batch)
+    found = numbers(found)
+    # The power iterations of spectral normalisation advance between clean and enhanced speech.
+    assert found["d_loss"] == pytest.approx(expected, rel=0.2)
+    assert found["score_correlation"] == pytest.approx(labels[[0, 2]].mean(), abs=1e-6)
+    assert found["unscorable_correlation"] == 1
+    assert equal(taught.players["generator"], state.players["generator"])
+    for _ in range(40):
+        taught, found = teach(taught, batch)
+    assert numbers(found)["d_loss"] < 0.5 * expected
+
+    combine = jax.jit(functools.partial(enhancer.combined_gradient, system))
+    gradient, found = combine(taught.players, noisy, clean, lengths)
+    of_noisy = np.asarray(predict(taught.players[player], noisy))
+    found = numbers(found)
+    assert found["loss_correlation"] == pytest.approx(np.mean((of_noisy[:3] - 1) ** 2), rel=0.05)
+    assert found["factor_correlation"] * found["norm_correlation"] == pytest.approx(2, rel=1e-4)
+    assert np.isfinite(gradient).all()
+
+
+def test_a_run_with_a_score_of_the_users_moves_both_players_and_is_judged_by_both_scores():
+    config = enhancer_config.get_config("tiny")
+    config.score, config.scoring.where = "si_sdr,tiny_scores.correlation", "auto"
+    config.scoring.workers = 1
+    with contextlib.closing(enhancer.make(config, devices.make_mesh(1))) as recipe:
+        first = recipe.init(jax.random.key(3))
+        evaluation = recipe.evaluate(first, 1)()
+        before = jax.device_get(first)
+        after, _, (row,) = play(recipe, 1)
+    for player in ("generator", "discriminator_correlation"):
+        assert not equal(before.players[player].params, after.players[player].params)
+    assert {"d_loss", "score_correlation", "loss_correlation", "factor_si_sdr"} <= set(row)
+    assert all(np.isfinite(list(row.values())))
+    names = {"si_sdr": get("si_sdr"), "correlation": get("tiny_scores.correlation")}
+    expected = enhancer.combined_objective(evaluation.metrics, names)
+    assert evaluation.objective == evaluation.metrics["objective"] == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        (
-            "score",
-            "si_sdr,tiny_scores.correlation",
-            "score=tiny_scores.correlation: this score has no JAX function",
-        ),
+        ("score", "si_sdr,si_sdr", "score=si_sdr,si_sdr: name each score once"),
+        ("discriminator.kernels", (5,), r"discriminator\.kernels=\(5,\)"),
         ("score_weights", (1.0, 2.0), r"score_weights=\(1\.0, 2\.0\): give one"),
         ("weighting", "equal", "weighting=equal: choose one of equal_norm, constant"),
         ("generator.taps", 4, "generator.taps=4: must be odd"),
