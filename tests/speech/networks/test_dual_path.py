@@ -73,19 +73,20 @@ def test_padding_changes_nothing(causal):
 
 
 def test_gradients_do_not_depend_on_padding_and_are_finite_in_silence():
-    made, params = network()
+    made, params = network(dilations=(2,))
     noisy = waves(3, 4096)
     noisy[0, 3000:] = 0
+    noisy[1, 3072:] = 0
     noisy[2] = 0  # a padding row
 
     def loss(params, noisy, lengths):
         return jnp.sum(dual_path.enhance(made, FRONT_END, params, noisy, lengths) ** 2)
 
     gradient = jax.jit(jax.grad(loss))
-    whole = gradient(params, noisy, jnp.array([3000, 4096, 0]))
+    whole = gradient(params, noisy, jnp.array([3000, 3072, 0]))
     parts = [
         gradient(params, noisy[:1, :3072], jnp.array([3000])),
-        gradient(params, noisy[1:2, :], jnp.array([4096])),
+        gradient(params, noisy[1:2, :3072], jnp.array([3072])),
     ]
     for one, *others in zip(*map(jax.tree.leaves, (whole, *parts)), strict=True):
         assert np.isfinite(one).all()

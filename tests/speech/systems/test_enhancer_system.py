@@ -29,6 +29,7 @@ def make_system(weighting="equal_norm", weights=(), spectral=1.0, score="si_sdr"
     config = enhancer_config.get_config("tiny")
     config.score, config.score_weights = score, weights
     config.weighting, config.spectral_weight = weighting, spectral
+    config.generator.dilations = (1,)
     config.generator_learning_rate = config.discriminator_learning_rate = 0.01
     mesh = devices.make_mesh(1)
     training = SimpleNamespace(mesh=mesh, scores_of=lambda *_: SimpleNamespace(in_step=judge))
@@ -220,23 +221,22 @@ def test_a_score_without_a_gradient_gets_a_discriminator_that_learns_it():
     assert found["score_correlation"] == pytest.approx(labels[[0, 2]].mean(), abs=1e-6)
     assert found["unscorable_correlation"] == 1
     assert equal(taught.players["generator"], state.players["generator"])
-    for _ in range(40):
+    for _ in range(20):
         taught, found = teach(taught, batch)
-    assert numbers(found)["d_loss"] < 0.5 * expected
+    assert numbers(found)["d_loss"] < 0.7 * expected
 
-    combine = jax.jit(functools.partial(enhancer.combined_gradient, system))
-    gradient, found = combine(taught.players, noisy, clean, lengths)
+    # G lowers the distance of the prediction from 1.
+    objective = jax.jit(enhancer.of_surrogate(system, taught.players[player]))
     of_noisy = np.asarray(predict(taught.players[player], noisy))
-    found = numbers(found)
-    assert found["loss_correlation"] == pytest.approx(np.mean((of_noisy[:3] - 1) ** 2), rel=0.05)
-    assert found["factor_correlation"] * found["norm_correlation"] == pytest.approx(2, rel=1e-4)
-    assert np.isfinite(gradient).all()
+    value, _ = objective(noisy, clean, lengths)
+    assert float(value) == pytest.approx(np.mean((of_noisy[:3] - 1) ** 2), rel=1e-4)
 
 
-def test_a_run_with_a_score_of_the_users_moves_both_players_and_is_judged_by_both_scores():
+def test_a_run_on_a_score_of_the_users_moves_both_players_and_is_judged_by_all_scores():
     config = enhancer_config.get_config("tiny")
-    config.score, config.scoring.where = "si_sdr,tiny_scores.correlation", "auto"
-    config.scoring.workers = 1
+    config.score, config.scoring.where = "tiny_scores.correlation", "auto"
+    config.validation.scores = ("si_sdr",)
+    config.scoring.workers, config.spectral_weight = 1, 0.0
     with contextlib.closing(enhancer.make(config, devices.make_mesh(1))) as recipe:
         first = recipe.init(jax.random.key(3))
         evaluation = recipe.evaluate(first, 1)()
@@ -244,8 +244,8 @@ def test_a_run_with_a_score_of_the_users_moves_both_players_and_is_judged_by_bot
         after, _, (row,) = play(recipe, 1)
     for player in ("generator", "discriminator_correlation"):
         assert not equal(before.players[player].params, after.players[player].params)
-    assert {"d_loss", "score_correlation", "loss_correlation", "factor_si_sdr"} <= set(row)
-    assert all(np.isfinite(list(row.values())))
+    assert {"d_loss", "score_correlation", "loss_correlation"} <= set(row)
+    assert row["factor_correlation"] * row["norm_correlation"] == pytest.approx(1, rel=1e-3)
     names = {"si_sdr": get("si_sdr"), "correlation": get("tiny_scores.correlation")}
     expected = enhancer.combined_objective(evaluation.metrics, names)
     assert evaluation.objective == evaluation.metrics["objective"] == pytest.approx(expected)
