@@ -61,8 +61,8 @@ def measure(function: Callable[..., Any], params: Any, rows: int) -> tuple[float
         started = time.process_time()
         jax.block_until_ready(program(params, noisy))
         seconds.append(time.process_time() - started)
-    flops: float = program.cost_analysis()["flops"]
-    return flops, compiling, statistics.median(seconds) / SECONDS / rows
+    cost: Any = program.cost_analysis()
+    return cost["flops"], compiling, statistics.median(seconds) / SECONDS / rows
 
 
 if __name__ == "__main__":
