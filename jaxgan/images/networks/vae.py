@@ -2,15 +2,17 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import optax
 from ml_collections import ConfigDict
 
 from jaxgan.core.errors import UserError
-from jaxgan.core.state import Player
+from jaxgan.core.state import Player, RunState, make_player, make_run_state
 from jaxgan.images.data.batches import to_floats
 from jaxgan.images.networks.mlp import MLP
 from jaxgan.methods.variational import log_bernoulli, log_normal
@@ -62,6 +64,31 @@ def make_model(config: ConfigDict, shape: tuple[int, ...]) -> Model:
         sd=config.sd,
         binarise=config.binarise,
     )
+
+
+def initial(
+    model: Model, optimizer: optax.GradientTransformation, average_decay: float
+) -> Callable[[jax.Array], RunState]:
+    """Returns the function of the run's key that makes the state before the first update.
+
+    Args:
+        model: of the two players, "encoder" and "generator", which is the decoder.
+        optimizer: of both.
+        average_decay: of the running averages of their parameters; 0: none are kept.
+    """
+    averaged = average_decay > 0
+
+    def init(key: jax.Array) -> RunState:
+        encoder_key, decoder_key, run_key = jax.random.split(key, 3)
+        encoder = model.encoder.init(encoder_key, jnp.zeros((1, math.prod(model.shape))))
+        decoder = model.decoder.init(decoder_key, jnp.zeros((1, model.latent)))
+        players = {
+            "encoder": make_player(encoder, optimizer, averaged),
+            "generator": make_player(decoder, optimizer, averaged),
+        }
+        return make_run_state(run_key, players)
+
+    return init
 
 
 def seen(model: Model, values: jax.Array) -> jax.Array:

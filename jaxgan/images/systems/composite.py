@@ -26,15 +26,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Recipe
-from jaxgan.core.state import (
-    LossResult,
-    Player,
-    Players,
-    RunState,
-    StepResult,
-    descend,
-    step_key,
-)
+from jaxgan.core.state import LossResult, Player, Players, RunState, StepResult, descend, step_key
 from jaxgan.images.commands import declare
 from jaxgan.images.data.batches import Resident, gather
 from jaxgan.images.data.dataset import Images

@@ -123,11 +123,7 @@ def make_system(config: ConfigDict, shape: tuple[int, ...], classes: int) -> Sys
 
 
 def make(config: ConfigDict, mesh: Mesh) -> Recipe:
-    """Returns the recipe of a config, with its data read.
-
-    Raises:
-        UserError: a setting or the data cannot be used; the message says which.
-    """
+    """Returns the recipe of a config, with its data read; UserError if it cannot be used."""
     training = open_training(config, mesh, pair.CHOICES, pair.RANGES, labelled=True)
     classes = len(training.train.classes)
     system = make_system(config, training.shape, classes)

@@ -86,8 +86,7 @@ def generator_step(run_state: RunState, real: jax.Array, *, system: System) -> S
         fake, state = pair.generate(networks, players["generator"], key(CODES), len(real))
         logits, of_fake = judge(fake, key(ON_FAKE))
         if system.loss == "feature_matching":
-            _, of_real = judge(real, key(ON_REAL))
-            value = feature_matching(of_real, of_fake)
+            value = feature_matching(judge(real, key(ON_REAL))[1], of_fake)
         else:
             value = REAL_OR_NOT.generator(logsumexp(logits, axis=1))
         return value, ({"generator": state}, {"g_loss": value})

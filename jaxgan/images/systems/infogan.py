@@ -84,9 +84,8 @@ def generator_step(run_state: RunState, count: int, *, system: System) -> StepRe
         fake, drawn, state = generate(system, run_state, players["generator"], count)
         (on_fake,), _ = pair.judge(system.networks, players["discriminator"], fake)
         value = LOSS.generator(on_fake[:, 0])
-        found = codes.bounds(system.prior, on_fake[:, 1:], drawn)
-        total = value - codes.weighted(found, system.weights)
-        return total, ({"generator": state}, {"g_loss": value})
+        bound = codes.weighted(codes.bounds(system.prior, on_fake[:, 1:], drawn), system.weights)
+        return value - bound, ({"generator": state}, {"g_loss": value})
 
     moving = {"generator": system.optimizers["generator"]}
     return descend(run_state, moving, loss, system.average_decay)

@@ -63,8 +63,7 @@ def discriminator_step(
     def loss(players: Players) -> LossResult:
         discriminator = players["discriminator"]
         (on_labelled,), state = pair.judge(networks, discriminator, images)
-        supervised = softmax_cross_entropy_with_integer_labels(on_labelled, labels).mean()
-        value = supervised
+        value = supervised = softmax_cross_entropy_with_integer_labels(on_labelled, labels).mean()
         if system.unlabelled:
             # The batch statistics that classify later are those of real images, of which there are
             # many, and not those of generated ones.

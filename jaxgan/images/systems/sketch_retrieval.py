@@ -28,15 +28,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core.recipe import Recipe
-from jaxgan.core.state import (
-    LossResult,
-    Player,
-    Players,
-    RunState,
-    StepResult,
-    descend,
-    step_key,
-)
+from jaxgan.core.state import LossResult, Player, Players, RunState, StepResult, descend, step_key
 from jaxgan.images import retrieval
 from jaxgan.images.commands import declare
 from jaxgan.images.data.batches import Resident, gather

@@ -24,24 +24,13 @@ import functools
 import math
 
 import jax
-import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
 from jaxgan.core.recipe import Recipe
-from jaxgan.core.state import (
-    LossResult,
-    Player,
-    Players,
-    RunState,
-    StepResult,
-    descend,
-    make_player,
-    make_run_state,
-    step_key,
-)
+from jaxgan.core.state import LossResult, Player, Players, RunState, StepResult, descend, step_key
 from jaxgan.images.commands import declare
 from jaxgan.images.data.batches import Resident
 from jaxgan.images.data.dataset import Images
@@ -110,25 +99,12 @@ def make_system(config: ConfigDict, shape: tuple[int, ...]) -> System:
     return System(model, optax.adam(config.learning_rate), config.average_decay)
 
 
-def initial(key: jax.Array, *, system: System) -> RunState:
-    """Returns the state before the first update."""
-    encoder_key, decoder_key, run_key = jax.random.split(key, 3)
-    model, averaged = system.model, system.average_decay > 0
-    encoder = model.encoder.init(encoder_key, jnp.zeros((1, math.prod(model.shape))))
-    decoder = model.decoder.init(decoder_key, jnp.zeros((1, model.latent)))
-    players = {
-        "encoder": make_player(encoder, system.optimizer, averaged),
-        "generator": make_player(decoder, system.optimizer, averaged),
-    }
-    return make_run_state(run_key, players)
-
-
 def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     """Returns the recipe of a config, with its data read; UserError if it cannot be used."""
     training = open_training(config, mesh, CHOICES, RANGES)
     system = make_system(config, training.shape)
     return training.recipe(
-        init=functools.partial(initial, system=system),
+        init=networks.initial(system.model, system.optimizer, system.average_decay),
         step=functools.partial(step, system=system),
         moves=("encoder", "generator"),
         sample=make_sample(config, training.shape),

@@ -29,7 +29,8 @@ def tiny_system(shape=(3, 3, 1), **values):
     config = vae_config.get_config("tiny")
     config.update(values)
     system = vae.make_system(config, shape)
-    return system, jax.jit(functools.partial(vae.initial, system=system))(jax.random.key(0))
+    initial = networks.initial(system.model, system.optimizer, system.average_decay)
+    return system, jax.jit(initial)(jax.random.key(0))
 
 
 def images(count):
