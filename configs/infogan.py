@@ -43,6 +43,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
     if preset is None:
         # Channels of G's largest hidden map and of D's first layer.
         config.generator.features = config.discriminator.features = 64
+        config.discriminator.shared = 1024  # units of the dense layer that D and Q share
+        config.discriminator.recognition = 128  # units of Q's own hidden layer
+        del config.discriminator.spectral
 
     if preset == "quick":
         # Chosen here: a few minutes of a CPU.

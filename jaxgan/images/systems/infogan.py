@@ -1,9 +1,9 @@
 """InfoGAN (Chen et al., NeurIPS 2016): a GAN whose codes explain its samples.
 
-G makes a sample of a latent code z and of codes c: a category, and numbers from U[-1, 1]. Q, which
-is further outputs of D's network, guesses c from the sample. L_I = E log Q(c|G(z, c)) + H(c) is at
-most the mutual information I(c; G(z, c)) (`networks.codes.bounds`), and the game is min over G and
-Q, max over D, of V(D, G) - weight L_I. In every step:
+G makes a sample of a latent code z and of codes c: a category, and numbers from U[-1, 1]. Q shares
+D's layers (`networks.recognition`) and guesses c from the sample. L_I = E log Q(c|G(z, c)) + H(c)
+is at most the mutual information I(c; G(z, c)) (`networks.codes.bounds`), and the game is min over
+G and Q, max over D, of V(D, G) - weight L_I. In every step:
 
     D and Q take a step down  -log s(D(x)) - log(1 - s(D(G(z, c)))) - weight L_I
     G takes a step down       -log s(D(G(z, c)))                    - weight L_I      with new z, c
@@ -27,7 +27,7 @@ from jaxgan.images.data.batches import Resident, gather
 from jaxgan.images.data.dataset import Images
 from jaxgan.images.evaluation.clustering import measure_clustering
 from jaxgan.images.evaluation.validation import MeasurePlayers, Sample, of_players
-from jaxgan.images.networks import codes, pair
+from jaxgan.images.networks import codes, pair, recognition
 from jaxgan.images.training import open_training
 from jaxgan.methods.adversarial import LOSSES
 
@@ -102,7 +102,7 @@ def step(run_state: RunState, rows: jax.Array, data: Resident, *, system: System
 def make_system(config: ConfigDict, shape: tuple[int, ...]) -> System:
     """Returns the system of a config for samples of a shape."""
     prior = codes.Prior(config.categories, config.continuous)
-    networks = pair.make_networks(config, shape, outputs=1 + prior.width)
+    networks = recognition.make_networks(config, shape, prior.width)
     weights = codes.Bounds(config.category_weight, config.continuous_weight)
     return System(networks, pair.make_optimizers(config), prior, weights, config.average_decay)
 

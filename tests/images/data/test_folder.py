@@ -52,6 +52,20 @@ def test_channels_and_size_are_as_asked(tmp_path):
     assert opened(tmp_path, channels=1, size=5).train.shape == (5, 5, 1)
 
 
+def test_pictures_of_any_size_and_mode_make_one_set_without_a_word(tmp_path):
+    save(tmp_path / "wide.png", 90, size=(40, 9))
+    save(tmp_path / "tiny.png", 90, size=(1, 3))
+    Image.new("CMYK", (30, 30), (0, 0, 0, 165)).save(tmp_path / "print.jpg")
+    Image.fromarray(np.full((12, 7), 90 * 257, np.uint16)).save(tmp_path / "deep.png")
+    frames = [Image.new("L", (16, 16), shade) for shade in (90, 0)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    train, valid, problems, notes = opened(tmp_path)
+    assert (problems, notes) == ((), ())
+    values = np.concatenate([train.values, valid.values])
+    assert values.shape == (5, 8, 8, 3)
+    assert np.abs(values.astype(int) - 90).max() <= 3
+
+
 @pytest.mark.parametrize("valid_name", ["valid", "val", "test"])
 def test_folders_of_both_sets_are_used(tmp_path, valid_name):
     write(tmp_path, "train/b/0.png", "train/a/deep/1.jpg", f"{valid_name}/a/2.png")
