@@ -8,12 +8,13 @@ p(real) = Z / (Z + 1), in every step
     D goes down   CE(l(x), y) on labelled images x, y
                   + 1/2 (E -log p(real|u) + E -log(1 - p(real|G(z))))
                   + w_e E H(p(.|u))                         answers should be certain
-    G goes down   |E h(u') - E h(G(z))|^2                   feature matching, as Salimans et al.
+    G goes down   |E h(u') - E h(G(z))|^2 / d               feature matching, as Salimans et al.
                   + w_p pull_away(h(G(z)))                  instead of the entropy of G's samples
                   + w_d E max(0, log q(G(z)) - threshold)   samples leave dense regions
 
-h is D's last hidden layer, u and u' are two minibatches of all images, and q is a density of them.
-The threshold is its 10th percentile on the data (`density.share`).
+h is D's last hidden layer of d units, u and u' are two minibatches of all images, and q is a
+density of them, whose 10th percentile on the data is the threshold (`density.share`). The mean over
+d is that of the authors' code, to which their weights belong: a sum would outweigh the other terms.
 
 The authors' q is a PixelCNN++ that they train first, and they use its term in a tenth of the steps;
 here q is a kernel density on the principal components, from the first step on. They also have a
@@ -101,7 +102,7 @@ def generator_step(run_state: RunState, real: jax.Array, *, system: System) -> S
         fake, state = pair.generate(networks, players["generator"], key(CODES), len(real))
         (_, of_fake), (_, of_real) = judge(fake, key(ON_FAKE)), judge(real, key(ON_REAL))
         excess = relu(density.log_density(system.density, fake) - system.density.threshold)
-        value = feature_matching(of_real, of_fake)
+        value = feature_matching(of_real, of_fake) / of_fake.shape[-1]
         value += system.pull_away_weight * pull_away(of_fake)
         value += system.density_weight * excess.mean()
         dense = jnp.mean((excess > 0).astype(jnp.float32))

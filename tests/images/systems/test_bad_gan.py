@@ -73,7 +73,7 @@ def test_the_losses_by_hand(state):
     p = np.exp(on_real - log_z_real[:, None])
     expected += 0.3 * np.mean(-np.sum(p * np.log(p), axis=1))
     assert float(of_d["d_loss"]) == pytest.approx(expected, rel=1e-4)
-    matching = np.sum((h_real.mean(0) - h_fake.mean(0)) ** 2)
+    matching = np.mean((h_real.mean(0) - h_fake.mean(0)) ** 2)
     unit = h_fake / np.linalg.norm(h_fake, axis=1, keepdims=True)
     cosines = (unit @ unit.T)[~np.eye(16, dtype=bool)]
     excess = np.maximum(0, np.asarray(log_q, np.float64) - FITTED.threshold)
