@@ -15,8 +15,8 @@ from jax.sharding import Mesh
 from jaxgan.core import devices
 from jaxgan.images.data.dataset import Images
 
-STREAM, LABELLED_STREAM = 3, 4
-"""Parts of the seed: of the order of all data, and of the order of the labelled ones."""
+STREAM, LABELLED_STREAM, SECOND_DOMAIN_STREAM = 3, 4, 6
+"""Parts of the seed: of the order of all data, of the labelled ones, and of a second domain."""
 WHITE = 255
 
 

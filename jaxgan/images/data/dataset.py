@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -69,15 +70,23 @@ def without_labels(values: np.ndarray) -> Images:
 
 def digests(train: Images, valid: Images) -> bytes:
     """Returns a JSON file that describes and identifies the data of a run, for `Recipe.files`."""
-    sets = {"train": train, "valid": valid}
+    return descriptions({"train": (train,), "valid": (valid,)})
+
+
+def descriptions(sets: Mapping[str, Sequence[Images]]) -> bytes:
+    """Returns a JSON file that describes and identifies sets of data, for `Recipe.files`.
+
+    Args:
+        sets: by name, the parts of each, which have the same shape and classes.
+    """
     plain = {
         name: {
-            "count": len(images),
-            "shape": list(images.shape),
-            "classes": list(images.classes),
-            "sha256": _digest(images),
+            "count": sum(map(len, parts)),
+            "shape": list(parts[0].shape),
+            "classes": list(parts[0].classes),
+            "sha256": _digest(parts),
         }
-        for name, images in sets.items()
+        for name, parts in sets.items()
     }
     return (json.dumps(plain, indent=1) + "\n").encode()
 
@@ -103,8 +112,10 @@ def described(folder: epath.Path, part: str = "train") -> dict[str, Any]:
         ) from error
 
 
-def _digest(images: Images) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(images.values).data)
-    digest.update(np.ascontiguousarray(images.labels).data)
-    digest.update(json.dumps(images.classes).encode())
+def _digest(parts: Sequence[Images]) -> str:
+    digest = hashlib.sha256()
+    for images in parts:
+        digest.update(np.ascontiguousarray(images.values).data)
+        digest.update(np.ascontiguousarray(images.labels).data)
+        digest.update(json.dumps(images.classes).encode())
     return digest.hexdigest()

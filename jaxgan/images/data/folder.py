@@ -201,20 +201,25 @@ def _rank(name: str, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}/{name}".encode(errors="surrogateescape")).digest()
 
 
-def load(folder: Path, names: Sequence[str], size: int, channels: int) -> Decoded:
+def load(
+    folder: Path, names: Sequence[str], size: int, channels: int, side_by_side: bool = False
+) -> Decoded:
     """Reads pictures of one folder, from the user's cache folder if they are there.
 
-    The cache entry is valid only for this size and number of channels, and for these names, sizes
-    and modification times. It replaces earlier entries of the same folder.
+    The cache entry is valid only for these arguments, and for these names, sizes and modification
+    times. It replaces earlier entries of the same folder.
 
     Args:
         folder: where the pictures are.
         names: one or more paths relative to it.
         size: pixels of a side.
         channels: 1 or 3.
+        side_by_side: whether each file is two pictures; see `pictures.read_side_by_side`, which
+            gives twice as many channels.
     """
     place = folder.resolve()
-    entry = cache.entry_of_files("pictures", place, names, RULES, str(size), str(channels))
+    rules = (RULES, str(size), str(channels), "side by side" if side_by_side else "whole")
+    entry = cache.entry_of_files("pictures", place, names, *rules)
 
     def read(entry: Path) -> Decoded:
         return _read_entry(entry, len(names))
@@ -222,22 +227,23 @@ def load(folder: Path, names: Sequence[str], size: int, channels: int) -> Decode
     cached = cache.read(entry, read, "reading the pictures again")
     if cached is not None:
         return cached
-    decoded = decode([place / name for name in names], size, channels)
+    decoded = decode([place / name for name in names], size, channels, side_by_side)
     if cache.put_for_files(entry, lambda temporary: _save(temporary, decoded)):
         return read(entry)
     return decoded
 
 
-def decode(paths: Sequence[Path], size: int, channels: int) -> Decoded:
-    """Reads one or more pictures in parallel, in the order of `paths`.
+def decode(paths: Sequence[Path], size: int, channels: int, side_by_side: bool = False) -> Decoded:
+    """Reads one or more pictures in parallel, in the order of `paths`; see `load`.
 
     On a terminal, reading many files shows a progress bar, which disappears at the end.
     """
-    values = np.empty((len(paths), size, size, channels), np.uint8)
+    read_one = pictures.read_side_by_side if side_by_side else pictures.read
+    values = np.empty((len(paths), size, size, channels * (1 + side_by_side)), np.uint8)
 
     def read(index: int) -> str:
         try:
-            values[index] = pictures.read(paths[index], channels, size)
+            values[index] = read_one(paths[index], channels, size)
         except pictures.BadImageError as error:
             return str(error)
         return ""

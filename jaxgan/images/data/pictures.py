@@ -10,8 +10,8 @@ centre, then resampled by Pillow's LANCZOS filter, which widens for reduction an
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -28,7 +28,11 @@ MODES = {1: "L", 3: "RGB"}
 """Pillow's name for 8-bit pixels, by the number of channels."""
 SIXTEEN_BIT_FORMATS = ("PNG", "PPM")
 """Formats whose 32-bit pixels, as Pillow may return them, always come from 16 bits."""
+ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)
+"""The tag of the orientation in EXIF, and its values that exchange width and height."""
 LONGEST_REASON = 100
+
+Result = TypeVar("Result")
 
 
 class BadImageError(Exception):
@@ -61,22 +65,90 @@ def read(source: str | os.PathLike[str] | BinaryIO, channels: int, size: int = 0
     Raises:
         BadImageError: the file cannot be decoded, or has more pixels than Pillow's limit.
     """
+    return _decoded(source, lambda image, kind: _pixels(image, kind, channels, size))
+
+
+def read_side_by_side(
+    source: str | os.PathLike[str] | BinaryIO, channels: int, size: int
+) -> np.ndarray:
+    """Decodes one picture that holds two of equal size, the left and the right half.
+
+    Args:
+        source: a file.
+        channels: C, 1 for grey or 3 for RGB.
+        size: pixels of a side of each half.
+
+    Returns:
+        uint8 [size, size, 2 C], the channels of the left half and then those of the right one.
+
+    Raises:
+        BadImageError: as `read`, or the width is odd.
+    """
+
+    def halves(image: Image.Image, kind: str | None) -> np.ndarray:
+        if image.width % 2:
+            raise BadImageError(
+                f"has an odd width of {image.width} pixels, so it is not two pictures side by side"
+            )
+        half = image.width // 2
+        parts = (image.crop((left, 0, left + half, image.height)) for left in (0, half))
+        return np.concatenate([_pixels(part, kind, channels, size) for part in parts], axis=-1)
+
+    return _decoded(source, halves)
+
+
+def read_with_format(path: os.PathLike[str], channels: int) -> tuple[np.ndarray, str]:
+    """Decodes one picture as `read` does, and returns Pillow's name of its format, too.
+
+    Returns:
+        uint8 [H, W, C], and a name such as "PNG".
+
+    Raises:
+        BadImageError: as `read`.
+    """
+    return _decoded(
+        path, lambda image, kind: (_pixels(image, kind, channels, 0), kind or "without a name")
+    )
+
+
+def dimensions(path: os.PathLike[str]) -> tuple[int, int]:
+    """Returns the width and the height of a picture, upright, without decoding its pixels.
+
+    Raises:
+        BadImageError: the file is no picture.
+    """
+    try:
+        with Image.open(path) as opened:
+            width, height = opened.size
+            sideways = opened.getexif().get(ORIENTATION) in SIDEWAYS
+            return (height, width) if sideways else (width, height)
+    except Exception as error:  # see `_decoded`
+        raise BadImageError(_reason(error)) from error
+
+
+def _decoded(
+    source: str | os.PathLike[str] | BinaryIO,
+    convert: Callable[[Image.Image, str | None], Result],
+) -> Result:
+    """Returns what `convert` makes of the upright picture and the name of its format."""
     try:
         with Image.open(source) as opened:
-            kind = opened.format
-            image = ImageOps.exif_transpose(opened)
-            if size:
-                image = _square(image)
-            image = _convert(image, MODES[channels], kind)
-            if size:
-                image = image.resize((size, size), Image.Resampling.LANCZOS)
-            return np.asarray(image).reshape(image.height, image.width, channels)
+            return convert(ImageOps.exif_transpose(opened), opened.format)
     except BadImageError:
         raise
     # Pillow's decoders raise whatever the content makes them stumble over: struct.error,
     # SyntaxError, IndexError and others. No content may stop a run.
     except Exception as error:
         raise BadImageError(_reason(error)) from error
+
+
+def _pixels(image: Image.Image, kind: str | None, channels: int, size: int) -> np.ndarray:
+    if size:
+        image = _square(image)
+    image = _convert(image, MODES[channels], kind)
+    if size:
+        image = image.resize((size, size), Image.Resampling.LANCZOS)
+    return np.asarray(image).reshape(image.height, image.width, channels)
 
 
 def _square(image: Image.Image) -> Image.Image:

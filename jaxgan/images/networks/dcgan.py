@@ -39,16 +39,18 @@ class Doubling(nn.Module):
         features: channels of the result.
         use_bias: whether a number is added to each channel.
         dtype: of the computation.
+        kernel_size: of the convolution.
     """
 
     features: int
     use_bias: bool
     dtype: jnp.dtype
+    kernel_size: tuple[int, int] = KERNEL
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Returns [B, 2 H, 2 W, features] for x [B, H, W, C]."""
-        kernel = self.param("kernel", INIT, (*KERNEL, x.shape[-1], self.features))
+        kernel = self.param("kernel", INIT, (*self.kernel_size, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else 0.0
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         return double_images(x, kernel) + bias

@@ -1,0 +1,94 @@
+"""Pairs that are made of single images: B is the image itself, and A is made of it.
+
+edges            its edges, light on dark (`data.edges.sketch`)
+low_resolution   the image reduced by `data.factor` and enlarged again, both by Pillow's BICUBIC
+                 filter, which widens for reduction and so does not alias
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from PIL import Image
+
+from jaxgan.core.errors import UserError
+from jaxgan.images.data.batches import to_bytes, to_floats
+from jaxgan.images.data.dataset import Images
+from jaxgan.images.data.domains import Domains, OpenedDomains
+from jaxgan.images.data.edges import sketch
+from jaxgan.images.data.opening import KINDS
+
+CHUNK = 1000
+"""Images whose edges are found at a time."""
+
+
+def edges(values: np.ndarray, data: ConfigDict) -> np.ndarray:
+    """Returns the edges of images, uint8 [n, H, W, C]: 0 or 255, the same in all channels."""
+    find = jax.jit(lambda part: to_bytes(sketch(to_floats(part))))
+    found = np.empty_like(values)
+    for start in range(0, len(values), CHUNK):
+        found[start : start + CHUNK] = find(values[start : start + CHUNK])
+    return found
+
+
+def low_resolution(values: np.ndarray, data: ConfigDict) -> np.ndarray:
+    """Returns images without what `data.factor` times fewer pixels lose, uint8 [n, H, W, C].
+
+    Raises:
+        UserError: the images are smaller than the factor.
+    """
+    height, width, channels = values.shape[1:]
+    if min(height, width) < data.factor:
+        raise UserError(
+            f"config.data.factor={data.factor}: the images have {height}x{width} pixels; choose a "
+            "smaller factor"
+        )
+    small = max(round(width / data.factor), 1), max(round(height / data.factor), 1)
+    found = np.empty_like(values)
+    for number, image in enumerate(values):
+        whole = Image.fromarray(image[..., 0] if channels == 1 else image)
+        reduced = whole.resize(small, Image.Resampling.BICUBIC)
+        enlarged = reduced.resize((width, height), Image.Resampling.BICUBIC)
+        found[number] = np.asarray(enlarged).reshape(image.shape)
+    return found
+
+
+MADE: Mapping[str, Callable[[np.ndarray, ConfigDict], np.ndarray]] = {
+    "edges": edges,
+    "low_resolution": low_resolution,
+}
+"""For each `config.data.pairs`, what makes A of B."""
+
+
+def open_made(data: ConfigDict, paired: bool) -> OpenedDomains:
+    """Returns pairs of the images of any kind.
+
+    Args:
+        data: of a config.
+        paired: whether training needs pairs. If not, A is made of the first half of the training
+            images and B is the second half, so no image has its partner in the training set. The
+            validation set always has pairs.
+
+    Raises:
+        UserError: the data cannot be used, are points, or are too few.
+    """
+    train, valid, problems, _ = KINDS[data.kind](data)
+    if len(train.shape) != 3:
+        raise UserError(
+            f"config.data.kind={data.kind}: pairs are made of images, and these are points"
+        )
+    make = MADE[data.pairs]
+
+    def pairs(images: Images) -> Domains:
+        return Domains(make(images.values, data), images.values, True)
+
+    if paired:
+        return OpenedDomains(pairs(train), pairs(valid), problems)
+    if len(train) < 2:
+        raise UserError(
+            f"config.data.kind={data.kind}: one training image is not enough for two domains"
+        )
+    half = len(train) // 2
+    apart = Domains(make(train.values[:half], data), train.values[half:], False)
+    return OpenedDomains(apart, pairs(valid), problems)
