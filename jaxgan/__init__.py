@@ -32,6 +32,7 @@ def load(workdir: str | os.PathLike[str], checkpoint: str = "best", seed_index: 
     |---|---|---|
     | speech | `jaxgan.speech.arrays.ArrayEnhancer` | (samples, rate, video=None) -> samples |
     | images, points | `jaxgan.images.arrays.ArraySampler` | (count, seed, label) -> array |
+    | translation | `jaxgan.images.translation_commands.ArrayTranslator` | (images) -> images |
     | sequences | `jaxgan.sequences.lines.LineSampler` | (count, seed) -> list of strings |
     | long text, handwriting | `jaxgan.sequences.writer.Writer` | (count, seed, text=...) -> list |
     | control | `jaxgan.control.policy.Policy` | (observation) -> action |

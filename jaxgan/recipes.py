@@ -27,6 +27,7 @@ RECIPES = {
     "classifier": "jaxgan.images.systems.classifier",
     "composite": "jaxgan.images.systems.composite",
     "conditional_gan": "jaxgan.images.systems.conditional_gan",
+    "cyclegan": "jaxgan.images.systems.cyclegan",
     "dqn": "jaxgan.control.systems.dqn",
     "ebgan": "jaxgan.images.systems.ebgan",
     "enhancer": "jaxgan.speech.systems.enhancer",
@@ -40,6 +41,7 @@ RECIPES = {
     "mask_regression": "jaxgan.speech.systems.mask_regression",
     "metricgan": "jaxgan.speech.systems.metricgan",
     "organ": "jaxgan.sequences.systems.organ",
+    "pix2pix": "jaxgan.images.systems.pix2pix",
     "policy_gradient": "jaxgan.speech.systems.policy_gradient",
     "ppo": "jaxgan.control.systems.ppo",
     "score_loss": "jaxgan.speech.systems.score_loss",
@@ -54,7 +56,7 @@ RECIPES = {
 }
 
 
-COMMANDS = ("evaluate", "enhance", "sample", "compare", "load")
+COMMANDS = ("evaluate", "enhance", "sample", "translate", "compare", "load")
 """What a trained run may be able to do."""
 
 

@@ -113,4 +113,6 @@ def test_importing_the_table_imports_no_system():
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_what_a_command_can_use_a_program_can_load(name):
     found = declared(name)
-    assert bool(found.load) == bool(found.enhance or found.sample), "see jaxgan.load"
+    assert bool(found.load) == bool(found.enhance or found.sample or found.translate), (
+        "see jaxgan.load"
+    )

@@ -4,8 +4,14 @@ import argparse
 
 from jaxgan.core import command
 from jaxgan.core.arguments import check_positive
-from jaxgan.core.command import Parser
+from jaxgan.core.command import Parser, refuse_flags
 from jaxgan.core.errors import UserError
+from jaxgan.images.settings import DIRECTIONS
+
+COUNT = 10
+"""The default of --count."""
+TRANSLATED = "with --input, every picture is translated once"
+"""Why --input refuses the flags of draws."""
 
 # Nothing here imports jax before main() does: --help and mistakes in flags answer at once.
 
@@ -20,11 +26,18 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         description="Draws from a trained generator. Generators of sequences write one sequence "
         "per line: text, or the tokens of an oracle as numbers. Generators of images write a grid "
         "and an .npz file, those of handwriting a page as SVG and PNG and an .npz file. Agents "
-        "write the returns of episodes and a GIF of the first one.",
+        "write the returns of episodes and a GIF of the first one. With --input, systems that turn "
+        "images into images translate pictures, which keep their names, sizes and formats.",
         epilog="The same flags draw the same.",
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the training")
-    parser.add_argument("--count", type=int, default=10, metavar="N", help="default: 10")
+    parser.add_argument("--count", type=int, metavar="N", help="default: 10")
+    parser.add_argument("--input", metavar="PATH", help="a folder of pictures to translate, or one")
+    parser.add_argument(
+        "--direction",
+        choices=DIRECTIONS,
+        help="of a translation; default: the first that the system has learned",
+    )
     parser.add_argument(
         "--temperature",
         type=float,
@@ -59,6 +72,15 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--bias", type=float, metavar="B", help="of handwriting: above 0 for tidier lines"
     )
     flags = parser.parse_args(argv)
+    if flags.input is not None:
+        given = ("count", "temperature", "label", "interpolate", "text", "prime", "bias")
+        refuse_flags(TRANSLATED, **{name: getattr(flags, name) for name in given})
+        if flags.output is None:
+            raise UserError("--output: name the folder that translations are written to")
+        return flags
+    refuse_flags("only pictures are translated, see --input", direction=flags.direction)
+    if flags.count is None:
+        flags.count = COUNT
     if flags.count < 1:
         raise UserError(f"--count={flags.count}: must be 1 or more")
     if flags.interpolate is not None and flags.interpolate < 2:
@@ -76,9 +98,15 @@ def sample(argv: list[str] | None) -> None:
 
     from jaxgan import recipes
     from jaxgan.core import devices
-    from jaxgan.core.recipe import SampleRequest
+    from jaxgan.core.recipe import SampleRequest, TranslationRequest
 
     devices.prepare()
+    if flags.input is not None:
+        asked = TranslationRequest(
+            flags.input, flags.output, flags.direction, flags.seed, flags.seed_index
+        )
+        recipes.command(flags.workdir, "translate")(flags.workdir, flags.checkpoint, asked)
+        return
     draw = recipes.command(flags.workdir, "sample")
     request = SampleRequest(
         count=flags.count,

@@ -144,6 +144,25 @@ class SampleRequest:
 
 
 @dataclasses.dataclass(frozen=True)
+class TranslationRequest:
+    """What sample.py --input asks for.
+
+    Attributes:
+        input: a picture, or a folder of pictures.
+        output: the folder that translations are written to.
+        direction: "a_to_b" or "b_to_a"; None for the first that the system has learned.
+        seed: of the noise of generators that have some.
+        seed_index: which of the seeds that were trained together, from 0.
+    """
+
+    input: str
+    output: str
+    direction: str | None = None
+    seed: int = 0
+    seed_index: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class EvaluationRequest:
     """What eval.py asks for. A system refuses what it does not know.
 
@@ -172,6 +191,8 @@ class Declaration:
             cannot.
         sample: (workdir, checkpoint, request) draws from a trained run, for sample.py; None if the
             system cannot.
+        translate: (workdir, checkpoint, request) turns pictures into pictures of another domain,
+            for sample.py --input; None if the system cannot.
         compare: (workdirs, command, data, checkpoint, output, scores) compares trained runs, for
             jaxgan.compare; `command` is `jaxgan.recipes.command`. None if the system cannot.
         load: (workdir, checkpoint, seed_index) -> what the run has trained, as a function of
@@ -187,6 +208,7 @@ class Declaration:
     evaluate: Callable[..., None] | None = None
     enhance: Callable[..., Any] | None = None
     sample: Callable[..., None] | None = None
+    translate: Callable[..., None] | None = None
     compare: Callable[..., None] | None = None
     load: Callable[..., Any] | None = None
     may_change: tuple[str, ...] = ()

@@ -34,6 +34,27 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "data.grid25.sd": (0, math.inf),
 }
 """The lowest and the highest allowed value of a key."""
+DIRECTIONS = ("a_to_b", "b_to_a")
+"""From which domain to which a translation leads."""
+TRANSLATION_CHOICES: dict[str, tuple[Any, ...]] = {
+    "data.pairs": ("edges", "low_resolution"),
+    "data.flip": (True, False),
+    "data.strict": (True, False),
+}
+"""Those of the systems that turn images into images."""
+TRANSLATION_RANGES: dict[str, tuple[float, float]] = {
+    "data.factor": (2, math.inf),
+    "data.enlarge": (1, 4),
+    "data.size": (8, 1024),
+    "learning_rate": (0, math.inf),
+    "decay.start": (0, math.inf),
+    "decay.rounds": (0, math.inf),
+    "adam_b1": (0, 1),
+    "adam_b2": (0, 1),
+    "generator.features": (1, math.inf),
+    "discriminator.features": (1, math.inf),
+}
+"""Those of the systems that turn images into images."""
 FEW_LABELS_CHOICES: dict[str, tuple[Any, ...]] = {"unlabelled": (True, False)}
 """Those of the systems that learn from few labels."""
 FEW_LABELS_RANGES: dict[str, tuple[float, float]] = {"labelled_batch_size": (1, math.inf)}
@@ -128,6 +149,41 @@ def noisy_settings(config: ConfigDict) -> None:
     # Of Adam.
     config.generator_learning_rate = config.discriminator_learning_rate = 3e-3
     config.adam_b1, config.adam_b2 = 0.5, 0.999  # decay of the means of gradients and their squares
+
+
+def translation_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
+    """Returns the settings of a config of a system that turns images of a domain into another.
+
+    Args:
+        recipe: a name of `jaxgan.recipes`, or the import path of a system's module.
+        rounds: how many rounds the run has.
+        batch_size: images of each domain in a minibatch.
+    """
+    config = settings.run_settings(recipe, rounds, batch_size)
+    config.steps_per_round = 1000  # batches in a round
+    config.data = data_settings()
+    for key in ("labelled", "ring", "grid25"):
+        del config.data[key]
+    # paired | unpaired, folders of pictures; or any kind of images, of which pairs are made
+    config.data.kind = "glyphs"
+    config.data.valid_share = 0.1  # held out; kinds paired, unpaired and folder
+    config.data.size = 256  # pixels of a side, of pictures in folders: the size of the papers
+    config.data.pairs = "edges"  # what A is made of an image: edges | low_resolution
+    config.data.factor = 2  # of low_resolution, by which A is reduced
+    # Images are enlarged by this factor and cropped at random: 286/256 of the papers; 1: not.
+    config.data.enlarge = 286 / 256
+    config.data.flip = True  # mirror images at random
+    config.validation.samples = 100  # images of each domain that are translated
+    config.learning_rate = 2e-4  # of Adam for all networks, in both papers
+    # Decay of the means of gradients (Radford et al. 2016) and of their squares.
+    config.adam_b1, config.adam_b2 = 0.5, 0.999
+    config.decay = ConfigDict()
+    config.decay.start = 0  # the round after which the learning rate begins to fall linearly
+    config.decay.rounds = 0  # in which it falls to 0; 0: it stays
+    config.generator, config.discriminator = ConfigDict(), ConfigDict()
+    config.generator.features = 64  # channels of its first layer, in both papers
+    config.discriminator.features = 64  # channels of its first layer, in both papers
+    return config
 
 
 def few_labels(config: ConfigDict) -> None:
