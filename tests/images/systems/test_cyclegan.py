@@ -19,9 +19,9 @@ from jaxgan.recipes import make
 SHAPE = (8, 8, 1)
 
 
-def tiny_system(batch_size=3, pool=0, blocks=0, **values):
+def tiny_system(batch_size=3, pool=0, features=4, **values):
     config = cyclegan_config.get_config("tiny")
-    config.generator.update(blocks=blocks, features=4)
+    config.generator.features = config.discriminator.features = features
     config.decay.rounds = 0
     config.update(values)
     system = cyclegan.make_system(config, 1)
@@ -143,7 +143,7 @@ def test_discriminators_see_the_pool_and_critics_are_clipped():
 
 def test_a_translation_is_learned_without_pairs():
     """A is a light square on dark ground, B a dark square on light ground."""
-    system, state = tiny_system(batch_size=8, pool=16, learning_rate=5e-3, blocks=1)
+    system, state = tiny_system(8, 16, features=8, learning_rate=2e-3, cycle_weight=2.0)
     random = np.random.default_rng(0)
 
     def squares(count):
@@ -153,7 +153,7 @@ def test_a_translation_is_learned_without_pairs():
         return jnp.asarray(images)
 
     a, b = squares(256), -squares(256)
-    rows = jnp.asarray(random.integers(0, 256, (300, 2, 8)))
+    rows = jnp.asarray(random.integers(0, 256, (250, 2, 8)))
 
     @jax.jit
     def trained(state):
@@ -167,7 +167,7 @@ def test_a_translation_is_learned_without_pairs():
     made = cyclegan.apply(system.generator, after.players[G], test)
     error = float(jnp.abs(made + test).mean())
     assert error < 0.2, "from the negative image; that of the best constant image is 0.4"
-    assert float(metrics["cycle_a"][-20:].mean()) < 0.3 < float(metrics["cycle_a"][0])
+    assert float(metrics["cycle_a"][-20:].mean()) < 0.2 < float(metrics["cycle_a"][0])
 
 
 def test_settings_that_cannot_work_are_refused():
