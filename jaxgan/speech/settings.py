@@ -52,7 +52,7 @@ MASK_RANGES: dict[str, tuple[float, float]] = {
 }
 """The same for a system whose generator is a mask network, trained by Adam."""
 VIDEO_RANGES: dict[str, tuple[float, float]] = {
-    "generator.stride": (1, math.inf),
+    "generator.stride": (1, SAMPLE_RATE // 25),  # the samples of a frame of the video
     "generator.kernel": (1, math.inf),
 }
 """The same for the network of an audio-visual system."""
