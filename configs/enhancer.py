@@ -51,7 +51,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.generator = ConfigDict()
     config.generator.width = 64  # the channels of CMGAN and MP-SENet
     config.generator.hidden = 32  # half of them between the layers along frequency
-    config.generator.taps = 5
+    config.generator.taps = 5  # frames that a convolution along time sees; our choice
     config.generator.dilations = (1, 2, 4, 8, 16, 32)  # one a block; they reach 2 s to both sides
     config.generator.causal = False  # True: for enhance.py --stream
 
@@ -60,18 +60,18 @@ def get_config(preset: str | None = None) -> ConfigDict:
 
     # Adam as in MP-SENet (Lu, Ai and Ling 2023), whose rate falls by 1 % an epoch.
     config.generator_learning_rate = 5e-4
-    config.adam_b1 = 0.8
-    config.adam_b2 = 0.99
-    config.gradient_clip = 0.0
-    config.learning_rate_decay = 0
+    config.adam_b1 = 0.8  # decay of the mean of gradients
+    config.adam_b2 = 0.99  # decay of the mean of squared gradients
+    config.gradient_clip = 0.0  # largest norm of a gradient; 0: no limit
+    config.learning_rate_decay = 0  # updates until the rate has halved; 0: it stays
     config.average_decay = 0.99  # about the last 100 updates
 
-    # A quarter of the speech is reverberated, a tenth comes from 8 kHz; levels as in practice.
-    config.data.snrs = (-5.0, 0.0, 5.0, 10.0, 15.0)
-    config.data.noises = 2
-    config.data.reverb_share = 0.25
-    config.data.band_share = 0.1
-    config.data.gains = (-20.0, 6.0)
+    # Our choices.
+    config.data.snrs = (-5.0, 0.0, 5.0, 10.0, 15.0)  # dB, of mixtures
+    config.data.noises = 2  # the most noises in a mixture
+    config.data.reverb_share = 0.25  # of the utterances are reverberated
+    config.data.band_share = 0.1  # of the utterances have only the band of 8 kHz recordings
+    config.data.gains = (-20.0, 6.0)  # dB, the range of random changes of the level
 
     if preset == "quick":
         config.rounds = 16
