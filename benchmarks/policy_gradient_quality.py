@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     exact = [flat(gradient(params, batch)) for batch in batches]
     others = [sum(exact) - own for own in exact]
     print(f"{'frames':>7}{'bins':>6}{'sigma':>7}{'K':>4}{'reward sd':>11}{'own':>8}{'others':>8}")
-    print(f"{'exact gradient':24}{'':11}{1:8.2f}{mean_cosine(exact, others):8.2f}")
+    print(f"{'exact gradient':35}{1:8.2f}{mean_cosine(exact, others):8.2f}")
     for frames, bins, deviation, samples in VARIANTS:
         varied = dataclasses.replace(
             system,
@@ -87,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ]
         own, of_others = (mean_cosine([g for g, _ in found], each) for each in (exact, others))
         spread = np.mean([spread for _, spread in found])
-        row = f"{frames or 'all':>7}{bins or 'all':>6}{deviation:7.2f}{samples:4}{spread:11.4f}"
+        row = f"{frames or 'all':>7}{bins or 'all':>6}{deviation:7.2f}{samples:4}"
+        row += f"{spread:11.4f}" if samples > 1 else f"{'':11}"
         print(f"{row}{own:8.2f}{of_others:8.2f}", flush=True)
 
 
