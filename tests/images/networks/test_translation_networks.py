@@ -36,10 +36,10 @@ def test_the_papers_networks_have_their_numbers_of_parameters():
 def test_the_receptive_field_of_a_patch(side, field):
     network = PatchDiscriminator(1, normalised=False)
     image = jax.random.normal(jax.random.key(0), (1, side, side, 1))
-    variables = network.init(jax.random.key(1), image)
+    variables = jax.jit(network.init)(jax.random.key(1), image)
     # Positive weights and inputs: no contribution cancels another.
     variables = jax.tree.map(lambda leaf: jnp.abs(leaf) + 0.1, variables)
-    shape = network.apply(variables, image).shape
+    shape = jax.eval_shape(network.apply, variables, image).shape
     middle = shape[1] // 2
 
     @jax.jit
@@ -61,7 +61,7 @@ def test_images_keep_their_size_and_do_not_mix(side):
     images = jax.random.normal(jax.random.key(0), (2, side, side, 3))
     rngs = {"params": jax.random.key(1), "dropout": jax.random.key(2)}
     for network in (UNet(2, 0.0, 1, smallest=4), ResNetGenerator(2, 1, 1)):
-        variables = network.init(rngs, images)
+        variables = jax.jit(network.init)(rngs, images)
         apply = jax.jit(lambda x, n=network, v=variables: n.apply(v, x, rngs=rngs))
         both = apply(images)
         assert both.shape == (2, side, side, 1)
@@ -76,6 +76,6 @@ def test_dropout_is_the_noise_of_the_unet():
         network = UNet(2, dropout, 1)
         rngs = {"params": jax.random.key(1), "dropout": jax.random.key(2)}
         apply = jax.jit(lambda v, key, n=network: n.apply(v, images, rngs={"dropout": key}))
-        variables = network.init(rngs, images)
+        variables = jax.jit(network.init)(rngs, images)
         one, other = (apply(variables, jax.random.key(seed)) for seed in (3, 4))
         assert bool(jnp.any(one != other)) == differ
