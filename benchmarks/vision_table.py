@@ -14,6 +14,7 @@ mixtures with 95 % bootstrap intervals; that of the gain is of the paired differ
 
 import argparse
 import dataclasses
+import functools
 import json
 import sys
 from collections.abc import Sequence
@@ -21,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.core import config as configs
@@ -31,11 +31,10 @@ from jaxgan.reporting.statistics import bootstrap
 from jaxgan.reporting.tables import Cell, Table, to_markdown
 from jaxgan.scores import get
 from jaxgan.speech.data import talking
-from jaxgan.speech.data.batching import Batch, Loader
+from jaxgan.speech.data.batching import Loader
 from jaxgan.speech.data.corpus import PairCorpus, choose_buckets
-from jaxgan.speech.data.videos import count_frames, gather
-from jaxgan.speech.networks.audiovisual import AudioVisual, make_audiovisual, separate
-from jaxgan.speech.networks.masking import as_float, as_int16
+from jaxgan.speech.evaluation.videos import NONE, OTHER, RIGHT, enhance, place_videos
+from jaxgan.speech.networks.audiovisual import AudioVisual, make_audiovisual
 
 RATE = 16000
 ROWS = 10
@@ -64,23 +63,16 @@ def separate_all(
     network: AudioVisual, params: object, corpus: PairCorpus
 ) -> dict[str, list[np.ndarray]]:
     """Returns what the network makes of each mixture: int16 [n], by "right", "no" and "other"."""
-    assert corpus.videos is not None
     mesh = devices.make_mesh(1)
-    videos = jax.tree.map(jnp.asarray, corpus.videos.arrays())
-
-    @jax.jit
-    def run(batch: Batch, of_other: jax.Array, shown: jax.Array) -> jax.Array:
-        count = count_frames(batch.noisy.shape[1])
-        frames, exists = gather(videos, batch.index, count, of_other)
-        noisy = as_float(batch.noisy)
-        return as_int16(separate(network, params, noisy, batch.lengths, frames, exists & shown))
-
-    found: dict[str, list[tuple[int, np.ndarray]]] = {name: [] for name in ("right", "no", "other")}
+    videos = place_videos(corpus, mesh)
+    run = jax.jit(functools.partial(enhance, network=network))
+    places = {"right": RIGHT, "no": NONE, "other": OTHER}
+    found: dict[str, list[tuple[int, np.ndarray]]] = {name: [] for name in places}
     options: dict[str, Any] = {"count": len(corpus), "batch_size": ROWS, "seed": 0, "mesh": mesh}
     with Loader(corpus, **options, resident_megabytes=4096) as loader:
         for batch, rows in loader.all():
             for name, waves in found.items():
-                made = run(batch, jnp.array(name == "other"), jnp.array(name != "no"))
+                made = run((params, videos, np.int32(places[name])), batch)
                 filled = zip(np.asarray(made), rows.lengths, np.asarray(batch.index), strict=True)
                 waves += [(index, wave[:length]) for wave, length, index in filled if length]
     return {

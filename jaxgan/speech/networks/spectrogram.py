@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from jaxgan.core.errors import UserError
+from jaxgan.core.state import PyTree
 from jaxgan.nn.convolution import leaky_convolution
 from jaxgan.nn.masked import masked_mean, masked_moments
 from jaxgan.nn.recurrent import BidirectionalLSTM, Carry, ForwardLSTM, zero_carry
@@ -253,6 +254,18 @@ class MetricDiscriminator(nn.Module):
         for units in self.dense:
             x = nn.leaky_relu(nn.SpectralNorm(nn.Dense(units))(x, update_stats=True), LEAK)
         return nn.SpectralNorm(nn.Dense(1))(x, update_stats=True)[:, 0]
+
+
+def init_discriminator(network: MetricDiscriminator, bins: int, key: jax.Array) -> PyTree:
+    """Returns the initial variables of a discriminator.
+
+    Args:
+        network: the discriminator.
+        bins: of a feature's frame.
+        key: of the initial values.
+    """
+    feature = jnp.zeros((1, network.least_frames, bins))
+    return network.init(key, feature, feature, jnp.full((1,), network.least_frames))
 
 
 def check_discriminator(config: ConfigDict) -> None:

@@ -53,7 +53,11 @@ from jaxgan.speech.networks.masking import (
     masked_feature,
 )
 from jaxgan.speech.networks.optimizers import adam
-from jaxgan.speech.networks.spectrogram import MetricDiscriminator, check_discriminator
+from jaxgan.speech.networks.spectrogram import (
+    MetricDiscriminator,
+    check_discriminator,
+    init_discriminator,
+)
 from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES, check
 from jaxgan.speech.training import open_training
 
@@ -98,11 +102,9 @@ class Features(NamedTuple):
 def init(key: jax.Array, *, system: System) -> RunState:
     """Returns the state before the first update."""
     generator_key, discriminator_key, run_key = jax.random.split(key, 3)
-    least = system.discriminator.least_frames
-    feature = jnp.zeros((1, least, system.masking.front_end.bins))
-    frames = jnp.full((1,), least)
+    bins = system.masking.front_end.bins
     generator = init_generator(system.masking, generator_key)
-    discriminator = system.discriminator.init(discriminator_key, feature, feature, frames)
+    discriminator = init_discriminator(system.discriminator, bins, discriminator_key)
     averaged = system.average_decay > 0
     return make_run_state(
         run_key,

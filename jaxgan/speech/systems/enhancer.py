@@ -65,7 +65,11 @@ from jaxgan.speech.networks.dual_path import (
 )
 from jaxgan.speech.networks.masking import as_float, as_int16
 from jaxgan.speech.networks.optimizers import adam
-from jaxgan.speech.networks.spectrogram import MetricDiscriminator, check_discriminator
+from jaxgan.speech.networks.spectrogram import (
+    MetricDiscriminator,
+    check_discriminator,
+    init_discriminator,
+)
 from jaxgan.speech.networks.stft import FrontEnd, magnitude, stft
 from jaxgan.speech.settings import ADAM_RANGES, CHOICES, check
 from jaxgan.speech.training import Training, open_training, require_scores
@@ -116,11 +120,9 @@ def init(key: jax.Array, *, system: System) -> RunState:
     variables = init_network(system.network, system.front_end, generator_key)
     averaged = system.average_decay > 0
     players = {"generator": make_player(variables, system.optimizer, averaged)}
-    least = system.discriminator.least_frames
-    feature, frames = jnp.zeros((1, least, system.front_end.bins)), jnp.full((1,), least)
     for number, name in enumerate(system.surrogates.values()):
         own_key = jax.random.fold_in(discriminator_key, number)
-        variables = system.discriminator.init(own_key, feature, feature, frames)
+        variables = init_discriminator(system.discriminator, system.front_end.bins, own_key)
         players[name] = make_player(variables, system.discriminator_optimizer)
     return make_run_state(run_key, players)
 

@@ -72,7 +72,11 @@ from jaxgan.speech.networks.masking import (
     resynthesise,
 )
 from jaxgan.speech.networks.optimizers import adam
-from jaxgan.speech.networks.spectrogram import MetricDiscriminator, check_discriminator
+from jaxgan.speech.networks.spectrogram import (
+    MetricDiscriminator,
+    check_discriminator,
+    init_discriminator,
+)
 from jaxgan.speech.networks.stft import magnitude, stft
 from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES, check
 from jaxgan.speech.training import Training, enhance_step, open_training
@@ -112,15 +116,13 @@ class System:
 def init(key: jax.Array, *, system: System) -> RunState:
     """Returns the state before the first update."""
     generator_key, discriminator_key, run_key = jax.random.split(key, 3)
-    frames = system.discriminator.least_frames
-    feature = jnp.zeros((1, frames, system.masking.front_end.bins))
-    count = jnp.full((1,), frames)
+    bins = system.masking.front_end.bins
     generator = init_generator(system.masking, generator_key)
     averaged = system.average_decay > 0
     players = {"generator": make_player(generator, system.generator_optimizer, averaged)}
     for number, name in enumerate(system.discriminators):
         own_key = jax.random.fold_in(discriminator_key, number)
-        discriminator = system.discriminator.init(own_key, feature, feature, count)
+        discriminator = init_discriminator(system.discriminator, bins, own_key)
         players[name] = make_player(discriminator, system.discriminator_optimizer)
     return make_run_state(run_key, players)
 
