@@ -19,7 +19,7 @@ with the start's network and data, for the same updates:
 
 An effect of the reward must exceed those of the first three rows. The scores are those of all
 held-out utterances after the last round: voices, sentences and mixtures that no training has seen,
-with noises drawn anew. For avse, the right video is shown.
+with new draws of the noise. An avse network sees the right video.
 
 train.py makes the runs, one after the other; the same command continues after an interruption.
 --budget=1 is 400 utterances for each run; --budget=0.1 has a tenth of them, and starts with a tenth
@@ -54,7 +54,7 @@ the start's mask, and the divergence from the start in nats a cell."""
 UTTERANCES, ROUNDS = 400, 8
 PRESETS = {"avse": "mask_ppo.py:avse_quick", "mask_regression": "mask_ppo.py:quick"}
 NOISE: Settings = {"data.talking.noise_snrs": (5.0, 10.0, 15.0)}
-"""What the start on two talkers has besides the preset quick; our choice."""
+"""Settings of a start on two talkers, in addition to those of the preset quick; our choice."""
 COPIED = ("data", "dtype", "feature", "front_end", "generator", "video")
 """Keys and parts of the config that fine-tuning takes from the start."""
 RELATIVE: Settings = {"baseline": "base"}
@@ -166,7 +166,7 @@ def pretrain(options: argparse.Namespace, seed: int) -> Path:
 
 
 def measured(row: Mapping[str, float | None], suffix: str) -> dict[str, float]:
-    """Returns the columns of a row of metrics.jsonl, NaN where there is no value.
+    """Returns the table's columns from a row of metrics.jsonl; a missing value is NaN.
 
     Args:
         row: of the last round.

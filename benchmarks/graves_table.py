@@ -43,7 +43,7 @@ ITERATIONS = 60
 MOST_FITTED = 30_000
 """The most offsets, drawn at random, that a mixture of several Gaussians is fitted to."""
 SMALLEST_VARIANCE = 1e-4
-"""What is added to the variances of a component, so that it cannot shrink to a point."""
+"""Added to the variances of each component, so that none can shrink to a point."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

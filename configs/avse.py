@@ -54,7 +54,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.learning_rate_decay = 20_000.0  # updates until the rate has halved; our choice
     config.average_decay = 0.0  # no running average of G's parameters, see configs/metricgan.py
 
-    # What an update takes from each utterance, at random; as in the paper. 0: all of it.
+    # The length of the random segment of an utterance that an update sees, as in the paper; 0: the
+    # whole utterance.
     config.segment_seconds = 4.0
     config.video = ConfigDict({"height": 24, "width": 32})  # pixels, those of talking
     # Top, left, bottom and right of the mouth in video files, as shares of the frame: the centre

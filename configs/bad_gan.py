@@ -35,8 +35,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.generator_learning_rate = 1e-3  # of Adam
     config.entropy_weight = 0.1  # of the entropy; the authors' for SVHN
     config.pull_away_weight = 0.8  # of likeness within a batch; the authors' for SVHN
-    # Of G's samples where the data are dense. Ours, as the density is: the authors have 1e-4 for
-    # the one of all 784 pixels.
+    # The weight of the loss on G's samples where the data are dense. It is our choice, as is the
+    # density; for a density of all 784 pixels the authors have 1e-4.
     config.density_weight = 0.1
     config.density = ConfigDict()
     config.density.components = 16  # principal components in which it is estimated; ours

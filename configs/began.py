@@ -44,7 +44,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.discriminator.code = 64  # numbers in the code of the autoencoder
     config.prior = "uniform"  # of latent codes, from -1 to 1
     config.latent = 64  # numbers in a latent code
-    # Of Adam.
+    # Learning rates of Adam.
     config.generator_learning_rate = config.discriminator_learning_rate = 1e-4
     config.gamma = 0.5  # the diversity ratio; the paper shows 0.3 to 0.7
     config.lambda_k = 0.001  # learning rate of k

@@ -30,8 +30,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
     copy_network_and_data(config, other)
     config.validation.scores = ("stoi",)
     config.discriminator = other.discriminator
-    # Of the distance from clean speech. The paper uses such a weight but does not print it; this is
-    # the one of SEGAN (Pascual et al. 2017) and of pix2pix (Isola et al. 2017).
+    # The weight of the distance from clean speech. The paper uses such a weight but does not print
+    # it; this is the one of SEGAN (Pascual et al. 2017) and of pix2pix (Isola et al. 2017).
     config.l1_weight = 100.0
     # The paper's rate for both networks. D's rate in configs/metricgan.py is higher because
     # predicting a score is harder than telling real from fake.

@@ -30,7 +30,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config = run_settings("classifier", rounds=10, batch_size=128)
     config.steps_per_round = 468  # batches in a round: an epoch of MNIST
     config.learning_rate = 1e-3  # of Adam
-    # Of the running average, over a hundred steps so that the first rounds use it.
+    # Decay of the running average, over a hundred steps so that the first rounds use it.
     config.average_decay = 0.99
     config.network = "mlp" if preset in ("mlp", "tiny") else "cnn"  # cnn or mlp
     # 64 features: 2,000 held-out images have covariances of 64 features, and two halves as well.

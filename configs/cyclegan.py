@@ -35,8 +35,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.loss = "least_squares"  # of the four networks; or non_saturating, wasserstein
     config.clip = 0.0  # of the discriminators' weights, wasserstein; 0.01 in Arjovsky et al. 2017
     config.cycle_weight = 10.0  # lambda of section 4, of the distance after a whole cycle
-    # Of the distance between an image and its translation to its own domain, relative to
-    # cycle_weight; the paper has 0.5 for paintings (section 5.2).
+    # The weight of the distance between an image and its translation to its own domain, relative
+    # to cycle_weight; the paper has 0.5 for paintings (section 5.2).
     config.identity_weight = 0.0
     config.pool = 50  # earlier images of each domain that discriminators are shown, section 4
 
@@ -48,7 +48,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.discriminator.features = 16
         config.learning_rate = 1e-3  # because hundreds of updates have to do
         config.data.train, config.data.valid = 4000, 200
-        # Mirrored digits are no digits, and they are drawn shifted and scaled already.
+        # A mirrored digit is not a digit, and digits are already drawn shifted and scaled.
         config.data.enlarge, config.data.flip = 1.0, False
         config.validation.every = 2
     elif preset == "tiny":

@@ -45,7 +45,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # Largest norm: the default of the framework that the recipe was published in.
     config.gradient_clip = 5.0
     config.generator_learning_rate = 5e-4  # of Adam
-    # Of Adam; see configs/metricgan.py.
+    # Learning rate of Adam; see configs/metricgan.py.
     config.discriminator_learning_rate = 5e-4 * config.batch_size
     if preset == "causal":
         config.generator.causal = True

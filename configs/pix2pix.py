@@ -40,7 +40,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.generator.features = config.discriminator.features = 16
         config.learning_rate = 1e-3  # because hundreds of updates have to do
         config.data.train, config.data.valid = 4000, 200
-        # Mirrored digits are no digits, and they are drawn shifted and scaled already.
+        # A mirrored digit is not a digit, and digits are already drawn shifted and scaled.
         config.data.enlarge, config.data.flip = 1.0, False
         config.validation.every = 2
     elif preset == "tiny":

@@ -37,7 +37,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.classifier.widths = (1000, 500, 250, 250, 250)  # of its hidden layers
     config.classifier.input_noise = 0.3  # standard deviation; images are from 0 to 1
     config.classifier.noise = 0.5  # standard deviation, before all other layers
-    # Of Adam.
+    # Learning rates of Adam.
     config.generator_learning_rate = config.discriminator_learning_rate = 1e-3
     config.classifier_learning_rate = 1e-3  # of Adam
     # The weight of labelled images among the pairs that the discriminator accepts. The others are

@@ -33,7 +33,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.discriminator.normalisation = "layer"  # section 4: it replaces batch normalisation
     # Decay of the means of gradients and of their squares; algorithm 1.
     config.adam_b1, config.adam_b2 = 0.0, 0.9
-    # Of Adam; algorithm 1.
+    # Learning rates of Adam; algorithm 1.
     config.generator_learning_rate = config.discriminator_learning_rate = 1e-4
     config.critic_steps = 5  # n_critic: updates of the critic for one of G; algorithm 1
     config.gradient_penalty = 10.0  # lambda, its weight; algorithm 1

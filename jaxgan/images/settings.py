@@ -146,7 +146,7 @@ def noisy_settings(config: ConfigDict) -> None:
     config.discriminator.input_noise = 0.3  # standard deviation; images are from 0 to 1
     config.discriminator.noise = 0.5  # standard deviation, before all other layers
     config.discriminator.kernels = 0  # of minibatch discrimination; the authors' code has 100
-    # Of Adam.
+    # Learning rates of Adam.
     config.generator_learning_rate = config.discriminator_learning_rate = 3e-3
     config.adam_b1, config.adam_b2 = 0.5, 0.999  # decay of the means of gradients and their squares
 
