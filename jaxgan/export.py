@@ -5,20 +5,24 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from etils import epath
+from ml_collections import ConfigDict
+
 from jaxgan.core import command
 from jaxgan.core.command import Parser, refuse_flags
 from jaxgan.core.errors import UserError
 
 # Nothing here imports jax before main() does: --help and mistakes in flags answer at once.
 
-FORMATS = ("stablehlo", "parameters", "onnx")
+FORMATS = ("stablehlo", "weights", "parameters", "onnx")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Returns the flags."""
     parser = Parser(
-        description="Writes a trained enhancer as one file.",
-        epilog="stablehlo: only needs jax to run. parameters: an .npz file, from which --format="
+        description="Writes a trained enhancer as one file, or as a small folder.",
+        epilog="stablehlo: only needs jax to run. weights: a folder that can be used like the "
+        "run's, without optimizers. parameters: an .npz file, from which --format="
         "onnx starts in an environment with jax2onnx. onnx: frames in, enhanced frames out.",
     )
     parser.prog = "python -m jaxgan.export"
@@ -27,7 +31,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     source.add_argument(
         "--parameters", metavar="FILE", help="what --format=parameters has written; for onnx"
     )
-    parser.add_argument("--output", required=True, metavar="FILE")
+    parser.add_argument("--output", required=True, metavar="FILE_OR_DIR")
     parser.add_argument("--format", default=FORMATS[0], choices=FORMATS)
     parser.add_argument("--checkpoint", metavar="best|last|ROUND", help="default: best")
     flags = parser.parse_args(arguments)
@@ -56,9 +60,9 @@ def export(flags: argparse.Namespace) -> None:
         load = recipes.command(flags.workdir, "enhance")
         trained = load(flags.workdir, flags.checkpoint or "best")
         config, params, denoiser = trained.config, trained.params, trained.denoiser
-        if denoiser.with_video:
+        if denoiser.with_video and flags.format != "weights":
             raise UserError(
-                f"{flags.workdir} holds a network that sees videos, which cannot be exported"
+                f"{flags.workdir} holds a network that sees videos, which --format={flags.format} cannot hold"
             )
     if flags.format == "parameters" and denoiser.enhance_frames is None:
         raise UserError(f"--format=parameters: {flags.workdir} holds no mask network")
@@ -73,11 +77,34 @@ def export(flags: argparse.Namespace) -> None:
             from jaxgan.speech import onnx
 
             onnx.convert(denoiser, params, output)
+        elif flags.format == "weights":
+            write_weights(flags, config, output)
         else:
             from jaxgan.speech import parameters
 
             parameters.write(output, config, params)
-    print(f"{flags.output}: {output.stat().st_size / 1e6:.1f} MB")
+    written = output.rglob("*") if output.is_dir() else [output]
+    print(f"{flags.output}: {sum(path.stat().st_size for path in written) / 1e6:.1f} MB")
+
+
+def write_weights(flags: argparse.Namespace, config: ConfigDict, output: Path) -> None:
+    """Writes the generator of a run and its config, without what only concerns its training data.
+
+    Raises:
+        UserError: the folder exists and is not empty.
+    """
+    from jaxgan.core import weights
+    from jaxgan.core.players import load_players
+    from jaxgan.speech.settings import data_settings
+
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"--output={output} exists already; give a new or an empty folder")
+    output.mkdir(exist_ok=True)
+    # The paths of the training data and of other runs say nothing to those who get the folder.
+    config = config.copy_and_resolve_references()
+    config.update(data=data_settings(), init_from="")
+    generator = load_players(flags.workdir, flags.checkpoint or "best")["generator"]
+    weights.write(epath.Path(output), config, {"generator": generator})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,5 +1,6 @@
 """Enhances files, or with --stream raw samples from standard input to standard output.
 
+jaxgan enhance --pretrained --input=FILE_OR_DIR --output=DIR
 jaxgan enhance --workdir=DIR --input=FILE_OR_DIR --output=DIR
 jaxgan enhance --workdir=DIR --stream < noisy.raw > enhanced.raw
 """
@@ -9,6 +10,7 @@ import sys
 
 from jaxgan.core import command
 from jaxgan.core.command import Parser, refuse_flags
+from jaxgan.core.files import PRETRAINED
 
 # Nothing here imports jax before main() does: --help and mistakes in flags answer at once.
 
@@ -26,7 +28,15 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         epilog="The network works at 16000 Hz: files at higher rates lose everything above 8000 "
         "Hz. Exit status: 0 if any file was enhanced (the others are named), 2 if none was.",
     )
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="the run's folder")
+    network = parser.add_mutually_exclusive_group(required=True)
+    network.add_argument("--workdir", metavar="DIR", help="the run's folder")
+    network.add_argument(
+        "--pretrained",
+        dest="workdir",
+        action="store_const",
+        const=PRETRAINED,
+        help="enhance with the network that comes with jaxgan",
+    )
     files = not streams(argv)
     parser.add_argument("--input", required=files, metavar="FILE_OR_DIR")
     parser.add_argument(

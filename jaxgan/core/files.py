@@ -3,7 +3,9 @@
 import contextlib
 import errno
 import fcntl
+import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from etils import epath
 
@@ -13,14 +15,22 @@ LOCK_FILE = ".lock"
 _STORAGE_ERRORS = ("os_error_code", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED", "UNAVAILABLE")
 
 
+PRETRAINED = "pretrained"
+"""Stands for the folder of the network that the package brings, wherever a run's is given."""
+PRETRAINED_FOLDER = Path(__file__).parents[1] / PRETRAINED
+
+
 def is_remote(path: epath.PathLike) -> bool:
     """Returns whether a path is in an object store."""
     return "://" in str(path)
 
 
 def absolute(workdir: epath.PathLike) -> epath.Path:
-    """Returns a folder as an absolute path, with ~ expanded; gs:// paths stay the same."""
-    path = epath.Path(workdir)
+    """Returns a folder as an absolute path, with ~ expanded; gs:// paths stay the same.
+
+    The name "pretrained" gives the folder of the network that the package brings.
+    """
+    path = epath.Path(PRETRAINED_FOLDER if os.fspath(workdir) == PRETRAINED else workdir)
     return path if is_remote(path) else path.expanduser().absolute()
 
 

@@ -20,7 +20,16 @@ from etils import epath
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from jaxgan.core import checkpoint, compiling, profiling, progress, settings, signals, tracker
+from jaxgan.core import (
+    checkpoint,
+    compiling,
+    profiling,
+    progress,
+    settings,
+    signals,
+    tracker,
+    weights,
+)
 from jaxgan.core import config as configs
 from jaxgan.core import history as history_files
 from jaxgan.core.checkpoint import Checkpoints, Position
@@ -56,6 +65,11 @@ def check(config: ConfigDict, workdir: epath.PathLike, may_change: Collection[st
     check_reachable(workdir)
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir} is a file; give a folder")
+    if weights.exist(workdir):
+        raise UserError(
+            f"--workdir={workdir} holds exported weights; start from them with --config.init_from, "
+            "and give another folder"
+        )
     done = checkpoint.completed(workdir)
     if done:
         configs.check_continues(
@@ -196,10 +210,10 @@ class _Loop:
     shown_at: float  # on the same clock: when the display last showed a round
 
     def go(self, state: RunState, history: History, position: Position, stop: signals.Stop) -> None:
-        """Trains rounds until all are done or `stop` is requested."""
+        """Trains rounds until all are done, patience has ended, or `stop` is requested."""
         waiting: _Trained | None = None
         number = position.round
-        while number < self.config.rounds:
+        while number < self.config.rounds and not self.patience_ended(position):
             number += 1
             trained = self.train(state, history, number)
             self.show(trained)
@@ -211,16 +225,21 @@ class _Loop:
             history = history_files.bounded((*history, trained.record), self.recipe.history_window)
             trained = self.start_validation(trained)
             stopping = _anywhere(stop.requested is not None)
-            if trained.validation and not stopping and number < self.config.rounds:
+            patient = self.config.validation.patience > 0
+            if trained.validation and not (stopping or patient) and number < self.config.rounds:
                 # The next round may overwrite the memory of this state.
                 waiting = trained._replace(state=_copied(state))
                 continue
             position, history = self.close(trained, history, position, stopping)
-            if stopping and number < self.config.rounds:
+            if stopping and number < self.config.rounds and not self.patience_ended(position):
                 self.display.say(
                     f"stopped and saved after round {number}; the same command continues"
                 )
                 return
+        if self.patience_ended(position) and position.round < self.config.rounds:
+            self.display.say(
+                f"ends early: the last {self.config.validation.patience} validations were no better"
+            )
         self.display.say(_farewell(self.workdir, position))
 
     def train(self, state: RunState, history: History, number: int) -> _Trained:
@@ -263,13 +282,21 @@ class _Loop:
         self.write(trained._replace(times=times), position, evaluation)
         if trained.bad:
             raise NonFiniteError(self.explain(trained.bad, number))
-        if stopping or position.best_round == number or self.due(number, "checkpoint"):
+        ends = stopping or self.patience_ended(position)
+        if ends or position.best_round == number or self.due(number, "checkpoint"):
             with self.timer.part("checkpoint"):
                 history = self.checkpoints.save(trained.state, history, position)
         if evaluation:
             shown = list(evaluation.metrics.items())[: evaluation.shown]
             self.display.validated(number, dict(shown))
         return position, history
+
+    def patience_ended(self, position: Position) -> bool:
+        """Returns whether `config.validation.patience` validations brought nothing better."""
+        patience = self.config.validation.patience
+        if not patience or position.best_round is None:
+            return False
+        return position.round - position.best_round >= patience * self.config.validation.every
 
     def due(self, number: int, what: str) -> bool:
         """Returns whether validation or a checkpoint is due after this round."""

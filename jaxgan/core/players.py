@@ -12,8 +12,9 @@ from etils import epath
 from jax.sharding import Mesh
 
 from jaxgan.core import checkpoint as checkpoints
-from jaxgan.core import checksums, devices
+from jaxgan.core import checksums, devices, weights
 from jaxgan.core.errors import UserError
+from jaxgan.core.files import absolute
 from jaxgan.core.state import Player, Players, PyTree, RunState
 
 
@@ -21,7 +22,7 @@ def load_players(workdir: epath.PathLike, checkpoint: str = "best") -> dict[str,
     """Returns the players of a run as NumPy arrays, whatever devices they were trained on.
 
     Args:
-        workdir: a run's folder.
+        workdir: a run's folder, or one with exported weights.
         checkpoint: "best" (the last one if there has been no validation), "last", or the round of
             a checkpoint that was kept.
 
@@ -32,6 +33,10 @@ def load_players(workdir: epath.PathLike, checkpoint: str = "best") -> dict[str,
         UserError: there is no such checkpoint, it is damaged, or another version of jaxgan wrote
             it.
     """
+    if weights.exist(absolute(workdir)):
+        if checkpoint not in ("best", "last"):
+            raise UserError(f"{workdir} holds exported weights, so there is no round {checkpoint}")
+        return weights.read(absolute(workdir))
     folder = checkpoints.find(workdir, checkpoint)
     path = folder / "players"
     with (

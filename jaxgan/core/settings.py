@@ -20,10 +20,11 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "batch_size": (1, math.inf),
     "steps_per_round": (1, math.inf),
     "validation.every": (1, math.inf),
+    "validation.patience": (0, math.inf),
     "checkpoint.every": (1, math.inf),
 }
 """The lowest and the highest allowed value of a key; not every run has `steps_per_round`."""
-MAY_CHANGE = ("checkpoint.every", "debug_nans", "tracker")
+MAY_CHANGE = ("checkpoint.every", "debug_nans", "tracker", "validation.patience")
 """Keys that influence no number, so a run may continue with other values for them."""
 
 
@@ -45,7 +46,10 @@ def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
     config.init_checkpoint = "best"  # of that run: best, last or a round
     config.tracker = ""  # module:function that receives each row of metrics; docs/trackers.md
     config.debug_nans = False  # raise at the operation that made a NaN; slow
-    config.validation = ConfigDict({"every": 1})  # rounds; the last round is always validated
+    config.validation = ConfigDict()
+    config.validation.every = 1  # rounds; the last round is always validated
+    # The run ends early after this many validations without a better one; 0: never.
+    config.validation.patience = 0
     config.checkpoint = ConfigDict({"every": 5})  # rounds; the best and the last are kept
     return config
 

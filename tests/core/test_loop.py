@@ -43,6 +43,37 @@ def test_a_run_writes_its_metrics_config_and_events(uninterrupted):
     assert rows[0]["throughput/points_per_second"] == pytest.approx(toy.BATCH / rest)
 
 
+def test_a_run_ends_after_validations_without_a_better_one(
+    recipe, restore, assert_same, tmp_path, capsys
+):
+    found = {2: 0.1, 4: 0.5, 6: 0.5, 8: 0.2, 10: 0.9}
+    scripted_recipe = toy.changed(recipe, evaluate=scripted(found))
+    config = toy.get_config(rounds=10, checkpoint={"every": 100})
+    config.validation.patience = 2
+    loop.run(scripted_recipe, config, tmp_path / "whole")
+    assert "ends early: the last 2 validations were no better" in capsys.readouterr().out
+    assert [row["round"] for row in log.read(tmp_path / "whole")] == list(range(1, 9))
+    assert restore(tmp_path / "whole")[2].best_round == 4
+    # Stopped between two validations, the run continues to the same end.
+    short = toy.get_config(rounds=7, checkpoint={"every": 100})
+    short.validation.patience = 2
+    loop.run(toy.changed(recipe, evaluate=scripted({**found, 7: 0.0})), short, tmp_path / "parts")
+    for _ in range(2):  # the second time, nothing is left to do
+        loop.run(scripted_recipe, config, tmp_path / "parts")
+        assert_same(restore(tmp_path / "parts")[0], restore(tmp_path / "whole")[0])
+    # More patience continues a run that has ended early.
+    config.validation.patience = 3
+    loop.run(scripted_recipe, config, tmp_path / "whole")
+    assert restore(tmp_path / "whole")[2].best_round == 10
+
+
+def test_without_patience_a_run_has_all_rounds(recipe, restore, tmp_path):
+    config = toy.get_config(rounds=8)
+    found = dict.fromkeys(range(9), 0.1)
+    loop.run(toy.changed(recipe, evaluate=scripted(found)), config, tmp_path)
+    assert restore(tmp_path)[2].round == 8
+
+
 def test_only_the_first_rounds_compile(uninterrupted):
     rows = log.read(uninterrupted)
     assert rows[0]["compilations"] > 0

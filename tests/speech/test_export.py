@@ -70,6 +70,22 @@ def test_needs_only_jax(exported, tmp_path):
     np.testing.assert_allclose(made, export.load(exported[1])(noisy), atol=2e-6)
 
 
+def test_weights_are_a_folder_that_enhances_like_the_run(exported, tmp_path):
+    workdir = make_workdir(tmp_path / "run", "data.kind=mix", "data.speech=/secret", "init_from=x")
+    flags = [f"--workdir={workdir}", "--format=weights", f"--output={tmp_path / 'weights'}"]
+    assert command.main(flags) == 0
+    config = (tmp_path / "weights" / "config.json").read_text()
+    assert "secret" not in config
+    assert '"init_from": ""' in config
+    noisy = np.random.default_rng(3).normal(0, 0.1, (1, 8192)).astype(np.float32)
+    expected = load(workdir)(noisy, np.array([8192]))
+    made = load(tmp_path / "weights")(noisy, np.array([8192]))
+    # bfloat16 has 8 bits, and the masks of this network lie between 0.05 and 1.
+    np.testing.assert_allclose(made, expected, atol=0.02 * np.abs(expected).max())
+    assert np.abs(made - expected).max() > 0
+    assert command.main(flags) == 2  # the folder is not empty
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

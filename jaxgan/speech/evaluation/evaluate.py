@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from etils import epath
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.progress import Progress
 
 from jaxgan.core.errors import UserError
-from jaxgan.core.files import absolute, is_remote
+from jaxgan.core.files import PRETRAINED_FOLDER, absolute, is_remote
 from jaxgan.reporting import figures
 from jaxgan.reporting.tables import Columns, show, write_json
 from jaxgan.scores.pool import ScorePool
@@ -241,6 +242,8 @@ def _output(
         return Path(output).expanduser()
     if is_remote(workdir):
         raise UserError(f"--workdir={workdir} is not a local folder; give --output=DIR as well")
+    if absolute(workdir) == epath.Path(PRETRAINED_FOLDER):
+        raise UserError(f"--workdir={workdir} is a part of the package; give --output=DIR as well")
     name = Path(data).resolve().name if data else "valid"
     suffix = "" if checkpoint == "best" else f"-{checkpoint}"
     return Path(absolute(workdir)) / f"eval-{name}{suffix}"
