@@ -62,7 +62,8 @@ def export(flags: argparse.Namespace) -> None:
         config, params, denoiser = trained.config, trained.params, trained.denoiser
         if denoiser.with_video and flags.format != "weights":
             raise UserError(
-                f"{flags.workdir} holds a network that sees videos, which --format={flags.format} cannot hold"
+                f"{flags.workdir} holds a network that sees videos, which --format={flags.format} "
+                "cannot hold"
             )
     if flags.format == "parameters" and denoiser.enhance_frames is None:
         raise UserError(f"--format=parameters: {flags.workdir} holds no mask network")

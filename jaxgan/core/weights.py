@@ -62,7 +62,8 @@ def read(folder: epath.Path) -> dict[str, Player]:
     with readable(path, "restore the file"):
         checksums.check(folder, (FILE,))
         with safe_open(path, framework="numpy") as file:
-            arrays = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}
+            names = file.keys()
+            arrays = {name: file.get_tensor(name).astype(np.float32) for name in names}
         trees = unflatten_dict(arrays, sep="/")
         return {
             name: Player(params=tree["params"], state=tree.get("state", {}), opt_state=None)

@@ -14,9 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import one_hot
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core.state import Player, RunState, make_player, make_run_state
+from jaxgan.images.data.dataset import Images
+from jaxgan.images.evaluation.classification import error_of
+from jaxgan.images.evaluation.validation import MeasurePlayers, Sample
 from jaxgan.images.networks import pair
 from jaxgan.methods.regularisers import minibatch_discrimination
 from jaxgan.nn.virtual_batch_norm import VirtualBatchNorm
@@ -292,3 +296,15 @@ def classify(network: nn.Module) -> Callable[[Player, jax.Array], jax.Array]:
         return logits
 
     return answer
+
+
+def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
+    """Returns what draws from the generator of a config."""
+    return pair.sampler(make_networks(config, shape, 1))
+
+
+def make_measure(config: ConfigDict, valid: Images, mesh: Mesh) -> MeasurePlayers:
+    """Returns what measures the error of D's classes on held-out images."""
+    networks = make_networks(config, valid.shape, len(valid.classes))
+    answer = classify(networks.discriminator)
+    return error_of("discriminator", answer, valid, config.batch_size, mesh)

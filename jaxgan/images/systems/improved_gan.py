@@ -31,9 +31,7 @@ from jaxgan.core.recipe import Recipe
 from jaxgan.core.state import LossResult, Players, RunState, StepResult, descend, step_key
 from jaxgan.images.commands import declare
 from jaxgan.images.data.batches import Resident, gather
-from jaxgan.images.data.dataset import Images
-from jaxgan.images.evaluation.classification import error_of
-from jaxgan.images.evaluation.validation import MeasurePlayers, Sample, of_players
+from jaxgan.images.evaluation.validation import of_players
 from jaxgan.images.networks import noisy_mlp, pair
 from jaxgan.images.settings import FEW_LABELS_CHOICES, FEW_LABELS_RANGES
 from jaxgan.images.training import Rows, open_training
@@ -127,23 +125,11 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
         init=noisy_mlp.initial(system.networks, system.optimizers, examples, averaged),
         step=functools.partial(step, system=system),
         moves=("discriminator", "generator"),
-        sample=make_sample(config, training.shape),
+        sample=noisy_mlp.make_sample(config, training.shape),
         minibatches=2,
         labelled=config.labelled_batch_size,
-        evaluate=of_players(make_measure(config, training.valid, mesh)),
+        evaluate=of_players(noisy_mlp.make_measure(config, training.valid, mesh)),
     )
 
 
-def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
-    """Returns what draws from the generator of a config."""
-    return pair.sampler(noisy_mlp.make_networks(config, shape, 1))
-
-
-def make_measure(config: ConfigDict, valid: Images, mesh: Mesh) -> MeasurePlayers:
-    """Returns what measures the error of D's classes on held-out images."""
-    networks = noisy_mlp.make_networks(config, valid.shape, len(valid.classes))
-    answer = noisy_mlp.classify(networks.discriminator)
-    return error_of("discriminator", answer, valid, config.batch_size, mesh)
-
-
-DECLARATION = declare(make, make_sample, make_measure=make_measure)
+DECLARATION = declare(make, noisy_mlp.make_sample, make_measure=noisy_mlp.make_measure)
