@@ -7,8 +7,8 @@ import optax
 import pytest
 import toy
 
-from jaxgan.core import devices, loop, state, weights
 from jaxgan.core import config as configs
+from jaxgan.core import devices, loop, state, weights
 from jaxgan.core.errors import UserError
 from jaxgan.core.files import PRETRAINED_FOLDER, absolute
 from jaxgan.core.players import load_players
