@@ -38,8 +38,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.score = "pesq_wb,estoi,si_sdr"
     config.score_weights = ()  # empty: 1 each
     config.spectral_weight = 1.0  # of the compressed spectral loss; 0: none
-    # equal_norm: every loss has a gradient of the same norm at the enhanced waveforms, times its
-    # weight. constant: the weights apply to the losses.
+    # equal_norm: every loss has on average a gradient of the same norm at the enhanced waveforms,
+    # times its weight. constant: the weights apply to the losses.
     config.weighting = "equal_norm"
     # G's loss uses JAX functions anyway. On accelerators validation compares the first score's
     # with the host's.

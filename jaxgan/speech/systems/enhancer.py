@@ -12,10 +12,12 @@ One round:
 
 One score by itself is easily improved at the cost of others (docs/compare.md), and its gradient may
 be a hundred times as large as theirs. So with `weighting="equal_norm"` the gradient of every loss
-with respect to the enhanced waveforms is divided by its norm over the batch before the weights
-apply, as in EnCodec's balancer (Défossez et al., "High fidelity neural audio compression", 2022,
-section 3.4), which averages the norms over batches as well. With "constant" the weights apply to
-the losses themselves, whose scales are alike: from 0, perfect, to about 1.
+with respect to the enhanced waveforms is divided by its usual norm before the weights apply, as in
+EnCodec's balancer (Défossez et al., "High fidelity neural audio compression", 2022, section 3.4).
+The usual norm is a running average: the norms of single utterances differ by a factor of 1,000, and
+dividing by those of each batch leaves half as much of the common direction in an update. With
+"constant" the weights apply to the losses themselves, whose scales are alike: from 0, perfect, to
+about 1.
 
 The best checkpoint has the highest mean gain over the noisy speech, in the mapped scores of
 validation; one in which any of them falls below the noisy speech's is worse than one in which none
@@ -27,6 +29,7 @@ import functools
 import math
 import re
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -80,6 +83,28 @@ Judge = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 """See `System.judge`."""
 SPECTRAL = "spectral"
 """The name of the spectral loss among the objectives."""
+NORM_DECAY = 0.99
+"""Of the running average of the norms. EnCodec has 0.999, for runs of a million updates."""
+
+
+class Norms(NamedTuple):
+    """The running average of the gradients' norms.
+
+    Attributes:
+        sums: for each loss, by name, the weighted sum of the norms so far, float32 [].
+        weight: the sum of those weights, float32 [].
+    """
+
+    sums: dict[str, jax.Array]
+    weight: jax.Array
+
+    def updated(self, norms: Mapping[str, jax.Array]) -> "Norms":
+        """Returns the averages with the norms of one more batch."""
+        sums = {
+            name: NORM_DECAY * total + (1 - NORM_DECAY) * norms[name]
+            for name, total in self.sums.items()
+        }
+        return Norms(sums, NORM_DECAY * self.weight + 1 - NORM_DECAY)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +149,8 @@ def init(key: jax.Array, *, system: System) -> RunState:
         own_key = jax.random.fold_in(discriminator_key, number)
         variables = init_discriminator(system.discriminator, system.front_end.bins, own_key)
         players[name] = make_player(variables, system.discriminator_optimizer)
-    return make_run_state(run_key, players)
+    norms = dict.fromkeys((*system.objectives, *system.surrogates), jnp.zeros(()))
+    return make_run_state(run_key, players, Norms(norms, jnp.zeros(())))
 
 
 def predict(
@@ -178,41 +204,68 @@ def teach(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
 def combined_gradient(
     system: System,
     players: Players,
+    before: Norms,
     enhanced: jax.Array,
     clean: jax.Array,
     lengths: jax.Array,
-) -> tuple[jax.Array, Metrics]:
+) -> tuple[jax.Array, Norms, Metrics]:
     """Returns the gradient of the weighted losses with respect to enhanced waveforms.
 
     Args:
         system: what is fixed.
         players: hold the discriminators, which stay as they are.
+        before: the average of the norms before this batch.
         enhanced: float32 [B, T].
         clean: float32 [B, T].
         lengths: int32 [B], samples; 0 marks a padding row.
 
     Returns:
-        float32 [B, T]; and the metrics: `g_loss` [], the weighted sum of the losses; for every
-        objective `loss_NAME` [], `norm_NAME` [], the norm of its gradient over the batch, and
-        `factor_NAME` [], by which that gradient was multiplied; and those of the objectives.
+        float32 [B, T]; the average of the norms with this batch; and the metrics: `g_loss` [], the
+        weighted sum of the losses; for every objective `loss_NAME` [], `norm_NAME` [], see
+        `usual_norm`, and `factor_NAME` [], by which that gradient was multiplied; and those of the
+        objectives.
     """
-    total, gradient = jnp.zeros(()), jnp.zeros_like(enhanced)
-    metrics: Metrics = {}
     learned = {
         name: of_surrogate(system, players[player]) for name, player in system.surrogates.items()
     }
+    gradients: dict[str, jax.Array] = {}
+    norms: dict[str, jax.Array] = {}
+    total, metrics = jnp.zeros(()), Metrics()
     for name, objective in (*system.objectives.items(), *learned.items()):
         (loss, more), own = jax.value_and_grad(objective, has_aux=True)(enhanced, clean, lengths)
-        norm = jnp.sqrt(jnp.sum(own**2))
+        gradients[name], norms[name] = own, usual_norm(own, clean, lengths)
+        total += system.weights[name] * loss
+        metrics |= {f"loss_{name}": loss, f"norm_{name}": norms[name], **more}
+    after = before.updated(norms)
+    combined = jnp.zeros_like(enhanced)
+    for name, own in gradients.items():
         factor = jnp.asarray(system.weights[name], jnp.float32)
         if system.weighting == "equal_norm":
-            # A batch in which no utterance has a score has no gradient, either.
-            factor = jnp.where(norm > 0, factor / jnp.where(norm > 0, norm, 1), 0)
-        total += system.weights[name] * loss
-        gradient += factor * own
-        of_name = {f"loss_{name}": loss, f"norm_{name}": norm, f"factor_{name}": factor}
-        metrics |= of_name | more
-    return gradient, {"g_loss": total, **metrics}
+            # Where no utterance has had a score yet there is no gradient, either.
+            average = after.sums[name] / after.weight
+            factor = jnp.where(average > 0, factor / jnp.where(average > 0, average, 1), 0)
+        combined += factor * own
+        metrics[f"factor_{name}"] = factor
+    return combined, after, {"g_loss": total, **metrics}
+
+
+def usual_norm(gradient: jax.Array, clean: jax.Array, lengths: jax.Array) -> jax.Array:
+    """Returns the mean over utterances of a gradient's norm times the level of the clean speech.
+
+    The gradient of a score is larger the lower the level is, and G's output scales with the level
+    of its input; the product is what reaches G's parameters, up to a factor.
+
+    Args:
+        gradient: float32 [B, T].
+        clean: float32 [B, T], zero after the end of each utterance.
+        lengths: int32 [B], samples; 0 marks a padding row.
+
+    Returns:
+        float32 [].
+    """
+    norms = jnp.sqrt(jnp.sum(gradient**2, axis=1))
+    levels = jnp.sqrt(jnp.sum(clean**2, axis=1) / jnp.maximum(lengths, 1))
+    return jnp.sum(norms * levels) / jnp.maximum(jnp.sum(lengths > 0), 1)
 
 
 def step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
@@ -230,12 +283,15 @@ def step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
         params = players["generator"].params
         enhanced = enhance(system.network, system.front_end, params, noisy, batch.lengths)
         fixed = jax.lax.stop_gradient(enhanced)
-        gradient, metrics = combined_gradient(system, players, fixed, clean, batch.lengths)
+        gradient, norms, metrics = combined_gradient(
+            system, players, run_state.memory, fixed, clean, batch.lengths
+        )
         # The product with a constant has that constant as its gradient.
-        return jnp.sum(gradient * enhanced), ({}, metrics)
+        return jnp.sum(gradient * enhanced), ({}, metrics | {"norms": norms})
 
     moving = {"generator": system.optimizer}
     run_state, metrics = descend(run_state, moving, loss, system.average_decay)
+    run_state = dataclasses.replace(run_state, memory=metrics.pop("norms"))
     return run_state, learned | metrics
 
 

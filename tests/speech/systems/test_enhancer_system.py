@@ -108,28 +108,67 @@ def test_the_spectral_loss_is_0_for_equal_sides_1_for_silence_and_ignores_level_
     assert np.isfinite(gradient).all()
 
 
+def no_norms(*names):
+    """The average of the norms before the first batch."""
+    return enhancer.Norms(dict.fromkeys(names, jnp.zeros(())), jnp.zeros(()))
+
+
+def norm_of(gradient, clean, lengths):
+    """`enhancer.usual_norm` utterance by utterance in float64."""
+    gradient, clean = np.asarray(gradient, np.float64), np.asarray(clean, np.float64)
+    return np.mean(
+        [
+            np.linalg.norm(gradient[row]) * np.sqrt(np.mean(clean[row, :length] ** 2))
+            for row, length in enumerate(lengths)
+            if length
+        ]
+    )
+
+
 @pytest.mark.parametrize("weighting", ["equal_norm", "constant"])
 def test_weights_are_obeyed_and_logged(weighting):
     system = make_system(weighting, (2.0,), 3.0)
-    batch = make_batch([2500, 2000, 2560], total=2816, rows=4)
-    clean, noisy = as_float(batch.clean), as_float(batch.noisy)
-    combine = jax.jit(functools.partial(enhancer.combined_gradient, system, {}))
-    gradient, found = combine(noisy, clean, batch.lengths)
-    found = numbers(found)
     weights = {"si_sdr": 2.0, "spectral": 3.0}
-    expected, total = np.zeros(noisy.shape), 0.0
-    for name, weight in weights.items():
-        differentiate = jax.jit(jax.value_and_grad(system.objectives[name], has_aux=True))
-        (value, _), own = differentiate(noisy, clean, batch.lengths)
-        norm = np.linalg.norm(own)
-        factor = weight / norm if weighting == "equal_norm" else weight
-        expected += factor * np.asarray(own, np.float64)
-        total += weight * float(value)
-        assert found[f"norm_{name}"] == pytest.approx(norm, rel=1e-4)
-        assert found[f"factor_{name}"] == pytest.approx(factor, rel=1e-4)
-        assert found[f"loss_{name}"] == pytest.approx(float(value), rel=1e-5)
-    np.testing.assert_allclose(gradient, expected, atol=1e-4 * np.abs(expected).max())
-    assert found["g_loss"] == pytest.approx(total, rel=1e-5)
+    combine = jax.jit(functools.partial(enhancer.combined_gradient, system, {}))
+    after, norms = no_norms(*weights), []
+    for lengths in ([2500, 2000, 2560], [2500, 1000]):
+        batch = make_batch(lengths, total=2816, rows=4)
+        clean, noisy = as_float(batch.clean), as_float(batch.noisy)
+        gradient, after, found = combine(after, noisy, clean, batch.lengths)
+        found = numbers(found)
+        own = {}
+        for name in weights:
+            differentiate = jax.jit(jax.value_and_grad(system.objectives[name], has_aux=True))
+            (value, _), own[name] = differentiate(noisy, clean, batch.lengths)
+            assert found[f"loss_{name}"] == pytest.approx(float(value), rel=1e-5)
+        norms.append({name: norm_of(own[name], clean, batch.lengths) for name in weights})
+        # Each batch counts 1 / 0.99 times as much as the one before.
+        counts = enhancer.NORM_DECAY ** np.arange(len(norms))[::-1]
+        expected, total = np.zeros(noisy.shape), 0.0
+        for name, weight in weights.items():
+            average = np.average([each[name] for each in norms], weights=counts)
+            factor = weight / average if weighting == "equal_norm" else weight
+            expected += factor * np.asarray(own[name], np.float64)
+            total += weight * found[f"loss_{name}"]
+            assert found[f"norm_{name}"] == pytest.approx(norms[-1][name], rel=1e-4)
+            assert found[f"factor_{name}"] == pytest.approx(factor, rel=1e-4)
+        np.testing.assert_allclose(gradient, expected, atol=1e-4 * np.abs(expected).max())
+        assert found["g_loss"] == pytest.approx(total, rel=1e-5)
+
+
+def test_the_usual_norm_does_not_depend_on_the_level_or_on_padding():
+    system = make_system("equal_norm", (2.0,), 3.0)
+    batch = make_batch([2500, 2000], total=2816, rows=3)
+    clean, noisy = as_float(batch.clean), as_float(batch.noisy)
+
+    def norm(level, rows):
+        sides = (level * noisy[:rows], level * clean[:rows])
+        of_waves = jax.grad(lambda made: system.objectives["si_sdr"](made, *rest)[0])
+        rest = (sides[1], batch.lengths[:rows])
+        return float(enhancer.usual_norm(of_waves(sides[0]), *rest))
+
+    assert norm(1.0, 3) == pytest.approx(norm(1.0, 2), rel=1e-5)
+    assert norm(0.01, 2) == pytest.approx(norm(1.0, 2), rel=1e-3)
 
 
 def test_constant_weights_move_as_the_gradient_of_the_weighted_sum(run):
@@ -173,8 +212,8 @@ def test_a_batch_without_any_score_moves_by_the_other_losses():
     system = make_system(score="si_sdr", spectral=0.0)
     batch = make_batch([2500], total=2816)
     batch = batch.replace(clean=0 * batch.clean)
-    gradient, found = jax.jit(functools.partial(enhancer.combined_gradient, system, {}))(
-        as_float(batch.noisy), as_float(batch.clean), batch.lengths
+    gradient, _, found = jax.jit(functools.partial(enhancer.combined_gradient, system, {}))(
+        no_norms("si_sdr"), as_float(batch.noisy), as_float(batch.clean), batch.lengths
     )
     assert not np.asarray(gradient).any()
     assert numbers(found)["factor_si_sdr"] == 0
