@@ -1,6 +1,7 @@
 """Several scores at once and a spectral loss, with a dual-path network.
 
     python train.py --config=configs/enhancer.py           the network below, hours on a CPU
+    python train.py --config=configs/enhancer.py:pretrained   a mask network, hours on a CPU
     python train.py --config=configs/enhancer.py:quick     a smaller one, few rounds, on a CPU
     python train.py --config=configs/enhancer.py:tiny      seconds, to see that everything runs
 
@@ -16,18 +17,20 @@ long training are known yet.
 
 from ml_collections import ConfigDict
 
-from configs import metricgan_plus
+from configs import metricgan, metricgan_plus
 from jaxgan.speech.settings import run_settings, tiny
+
+PRESETS = ("pretrained", "quick", "tiny")
 
 
 def get_config(preset: str | None = None) -> ConfigDict:
-    """Returns the config, or its preset "quick" or "tiny".
+    """Returns the config, or one of `PRESETS`.
 
     Raises:
         ValueError: another preset.
     """
-    if preset not in (None, "quick", "tiny"):
-        raise ValueError(f"no preset {preset!r}: choose quick or tiny")
+    if preset not in (None, *PRESETS):
+        raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     config = run_settings("enhancer")
     config.rounds = 200  # of 100 utterances each: 5,000 updates; more is better
     config.utterances_per_round = 100
@@ -48,6 +51,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # checkpoint.
     config.validation.scores = ("estoi", "si_sdr", "csig", "cbak", "covl")
 
+    config.network = "dual_path"  # or mask, the network of configs/metricgan.py
+    config.feature = "linear"  # magnitudes that a mask network sees and multiplies; or log1p
     config.generator = ConfigDict()
     config.generator.width = 64  # the channels of CMGAN and MP-SENet
     config.generator.hidden = 32  # half of them between the layers along frequency
@@ -73,7 +78,21 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.data.band_share = 0.1  # of the utterances have only the band of 8 kHz recordings
     config.data.gains = (-20.0, 6.0)  # dB, the range of random changes of the level
 
-    if preset == "quick":
+    if preset == "pretrained":
+        config.network = "mask"
+        config.generator = metricgan.networks().generator
+        config.generator.dropout = 0.0  # the loss of the scores has none
+        config.rounds = 400
+        config.generator_learning_rate = 1e-3  # at 2e-3, the losses jump
+        config.adam_b1 = 0.9  # decay of the mean of gradients
+        config.adam_b2 = 0.999  # decay of the mean of squared gradients
+        config.gradient_clip = 50.0  # of the norm of a gradient; most are below it
+        config.learning_rate_decay = 4000  # updates until the rate has halved
+        config.average_decay = 0.995  # about the last 200 updates
+        config.data.snrs = (-5.0, 0.0, 5.0, 10.0, 15.0, 20.0)  # dB, of mixtures
+        config.data.buckets = 3
+        config.validation.every = 10
+    elif preset == "quick":
         config.rounds = 16
         config.utterances_per_round = 32
         config.batch_size = 2  # a CPU gains nothing from more, and updates are few

@@ -59,13 +59,8 @@ from jaxgan.scores.training_scores import find_device_score, sharded_device_scor
 from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch
 from jaxgan.speech.losses import compressed_spectral_loss, score_loss
-from jaxgan.speech.networks.dual_path import (
-    DualPath,
-    enhance,
-    init_network,
-    make_denoiser,
-    make_network,
-)
+from jaxgan.speech.networks import dual_path, masking
+from jaxgan.speech.networks.denoiser import Denoiser
 from jaxgan.speech.networks.masking import as_float, as_int16
 from jaxgan.speech.networks.optimizers import adam
 from jaxgan.speech.networks.spectrogram import (
@@ -74,7 +69,7 @@ from jaxgan.speech.networks.spectrogram import (
     init_discriminator,
 )
 from jaxgan.speech.networks.stft import FrontEnd, magnitude, stft
-from jaxgan.speech.settings import ADAM_RANGES, CHOICES, check
+from jaxgan.speech.settings import ADAM_RANGES, CHOICES, MASK_CHOICES, MASK_RANGES, check
 from jaxgan.speech.training import Training, open_training, require_scores
 
 Objective = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, Metrics]]
@@ -112,8 +107,8 @@ class System:
     """Everything that is fixed during a run.
 
     Attributes:
-        network: the generator.
-        front_end: window and hop.
+        denoiser: applies the generator.
+        init_generator: returns the generator's initial variables, given a key.
         objectives: the losses with gradients of their own, by name.
         surrogates: for each score without a gradient, by name, its discriminator's player.
         discriminator: the network of every discriminator.
@@ -126,8 +121,8 @@ class System:
         average_decay: of the running average of G's parameters; 0: none is kept.
     """
 
-    network: DualPath
-    front_end: FrontEnd
+    denoiser: Denoiser
+    init_generator: Callable[[jax.Array], PyTree]
     objectives: Mapping[str, Objective]
     surrogates: Mapping[str, str]
     discriminator: MetricDiscriminator
@@ -142,12 +137,13 @@ class System:
 def init(key: jax.Array, *, system: System) -> RunState:
     """Returns the state before the first update."""
     generator_key, discriminator_key, run_key = jax.random.split(key, 3)
-    variables = init_network(system.network, system.front_end, generator_key)
+    variables = system.init_generator(generator_key)
     averaged = system.average_decay > 0
     players = {"generator": make_player(variables, system.optimizer, averaged)}
     for number, name in enumerate(system.surrogates.values()):
         own_key = jax.random.fold_in(discriminator_key, number)
-        variables = init_discriminator(system.discriminator, system.front_end.bins, own_key)
+        bins = system.denoiser.front_end.bins
+        variables = init_discriminator(system.discriminator, bins, own_key)
         players[name] = make_player(variables, system.discriminator_optimizer)
     norms = dict.fromkeys((*system.objectives, *system.surrogates), jnp.zeros(()))
     return make_run_state(run_key, players, Norms(norms, jnp.zeros(())))
@@ -160,8 +156,9 @@ def predict(
 
     D sees log(1 + magnitude) of both sides, as in MetricGAN+.
     """
-    features = [jnp.log1p(magnitude(stft(side, system.front_end))) for side in (candidate, clean)]
-    frames = system.front_end.frames(lengths)
+    front_end = system.denoiser.front_end
+    features = [jnp.log1p(magnitude(stft(side, front_end))) for side in (candidate, clean)]
+    frames = front_end.frames(lengths)
     return system.discriminator.apply(
         player.variables, *features, frames, mutable=list(player.state)
     )
@@ -177,7 +174,7 @@ def teach(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
     assert system.judge is not None
     clean, noisy, lengths = as_float(batch.clean), as_float(batch.noisy), batch.lengths
     params = run_state.players["generator"].params
-    enhanced = as_int16(enhance(system.network, system.front_end, params, noisy, lengths))
+    enhanced = as_int16(system.denoiser.enhance(params, noisy, lengths))
     _, labels = system.judge(batch.clean, enhanced, lengths)
     filled, total = lengths > 0, jnp.zeros(())
     metrics: Metrics = {}
@@ -281,7 +278,7 @@ def step(run_state: RunState, batch: Batch, *, system: System) -> StepResult:
 
     def loss(players: Players) -> LossResult:
         params = players["generator"].params
-        enhanced = enhance(system.network, system.front_end, params, noisy, batch.lengths)
+        enhanced = system.denoiser.enhance(params, noisy, batch.lengths)
         fixed = jax.lax.stop_gradient(enhanced)
         gradient, norms, metrics = combined_gradient(
             system, players, run_state.memory, fixed, clean, batch.lengths
@@ -352,10 +349,22 @@ def combined_objective(metrics: Mapping[str, float], scores: Mapping[str, Score]
     return min(gains) if min(gains) < 0 else sum(gains) / len(gains)
 
 
+def make_denoiser(config: ConfigDict) -> Denoiser:
+    """Returns the enhancer with the network of a config."""
+    return (masking if config.network == "mask" else dual_path).make_denoiser(config)
+
+
+def init_generator(key: jax.Array, *, config: ConfigDict) -> PyTree:
+    """Returns the initial variables of the network of a config."""
+    if config.network == "mask":
+        return masking.init_generator(masking.make_masking(config), key)
+    return dual_path.init_network(dual_path.make_network(config), FrontEnd(**config.front_end), key)
+
+
 def make_system(config: ConfigDict, training: Training) -> System:
     """Returns the networks, the losses and the optimizers of a config."""
     names = score_names(config.score)
-    front_end = FrontEnd(**config.front_end)
+    denoiser = make_denoiser(config)
     objectives: dict[str, Objective] = {}
     surrogates: dict[str, str] = {}
     weights: dict[str, float] = {}
@@ -370,11 +379,11 @@ def make_system(config: ConfigDict, training: Training) -> System:
             judged.append(name)
             surrogates[score.name] = "discriminator_" + re.sub(r"\W", "_", score.name)
     if config.spectral_weight:
-        objectives[SPECTRAL] = of_spectra(front_end)
+        objectives[SPECTRAL] = of_spectra(denoiser.front_end)
         weights[SPECTRAL] = config.spectral_weight
     return System(
-        network=make_network(config),
-        front_end=front_end,
+        denoiser=denoiser,
+        init_generator=functools.partial(init_generator, config=config),
         objectives=objectives,
         surrogates=surrogates,
         discriminator=MetricDiscriminator(**config.discriminator, dtype=jnp.dtype(config.dtype)),
@@ -396,12 +405,15 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
     ranges = {
         "discriminator_learning_rate": (0, math.inf),
         "spectral_weight": (0, math.inf),
-        "generator.width": (1, math.inf),
-        "generator.hidden": (1, math.inf),
-        "generator.taps": (1, math.inf),
     }
-    check(config, CHOICES | {"weighting": ("equal_norm", "constant")}, ADAM_RANGES | ranges)
-    check_generator(config.generator)
+    choices = {"weighting": ("equal_norm", "constant"), "network": ("mask", "dual_path")}
+    if config.network == "mask":
+        check(config, MASK_CHOICES | choices, MASK_RANGES | ranges)
+    else:
+        names = ("width", "hidden", "taps")
+        ranges |= {f"generator.{name}": (1, math.inf) for name in names}
+        check(config, CHOICES | choices, ADAM_RANGES | ranges)
+        check_generator(config.generator)
     check_discriminator(config.discriminator)
     check_scores(score_names(config.score), config.score_weights)
     listed = dict.fromkeys((*score_names(config.score), *config.validation.scores))
@@ -432,7 +444,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def check_generator(config: ConfigDict) -> None:
-    """Raises UserError for sizes that `DualPath` cannot have.
+    """Raises UserError for sizes that a dual-path network cannot have.
 
     Args:
         config: the section `config.generator` of a run's config.

@@ -13,11 +13,12 @@ import pytest
 from tiny_runs import equal, make_batch, play
 
 from configs import enhancer as enhancer_config
+from configs import metricgan as metricgan_config
 from jaxgan.core import devices, metrics
 from jaxgan.core.errors import UserError
 from jaxgan.scores.registry import get
 from jaxgan.speech import losses
-from jaxgan.speech.networks.dual_path import enhance
+from jaxgan.speech.networks import masking
 from jaxgan.speech.networks.masking import as_float, as_int16
 from jaxgan.speech.networks.stft import FrontEnd
 from jaxgan.speech.systems import enhancer
@@ -25,11 +26,16 @@ from jaxgan.speech.systems import enhancer
 FRONT_END = FrontEnd()
 
 
-def make_system(weighting="equal_norm", weights=(), spectral=1.0, score="si_sdr"):
+def make_system(
+    weighting="equal_norm", weights=(), spectral=1.0, score="si_sdr", network="dual_path"
+):
     config = enhancer_config.get_config("tiny")
+    if network == "mask":
+        config.network, config.generator = network, metricgan_config.get_config("tiny").generator
     config.score, config.score_weights = score, weights
     config.weighting, config.spectral_weight = weighting, spectral
-    config.generator.dilations = (1,)
+    if network == "dual_path":
+        config.generator.dilations = (1,)
     config.generator_learning_rate = config.discriminator_learning_rate = 0.01
     mesh = devices.make_mesh(1)
     training = SimpleNamespace(mesh=mesh, scores_of=lambda *_: SimpleNamespace(in_step=judge))
@@ -177,7 +183,7 @@ def test_constant_weights_move_as_the_gradient_of_the_weighted_sum(run):
     clean, noisy = as_float(batch.clean), as_float(batch.noisy)
 
     def whole(params):
-        made = enhance(system.network, FRONT_END, params, noisy, batch.lengths)
+        made = system.denoiser.enhance(params, noisy, batch.lengths)
         values = {name: of(made, clean, batch.lengths)[0] for name, of in system.objectives.items()}
         return sum(system.weights[name] * value for name, value in values.items())
 
@@ -206,6 +212,21 @@ def test_all_losses_fall_and_unscorable_utterances_take_no_part(run):
         assert rows[-1]["score_si_sdr"] == pytest.approx(1 - rows[-1]["loss_si_sdr"], abs=1e-5)
     for name in system.objectives:
         assert rows[-1][f"loss_{name}"] < rows[0][f"loss_{name}"] - 0.001, name
+
+
+def test_the_network_may_be_a_mask_network():
+    system = make_system(network="mask")
+    state, batch = start(system), make_batch([2500, 2000], total=2816)
+    config = metricgan_config.get_config("tiny")
+    noisy, params = as_float(batch.noisy), state.players["generator"].params
+    found = jax.jit(system.denoiser.enhance)(params, noisy, batch.lengths)
+    made = masking.enhance(masking.make_masking(config), params, noisy, batch.lengths)
+    np.testing.assert_allclose(found, made, atol=1e-6)
+    step, losses_of = jax.jit(functools.partial(enhancer.step, system=system)), []
+    for _ in range(10):
+        state, metrics_of_step = step(state, batch)
+        losses_of.append(numbers(metrics_of_step)["g_loss"])
+    assert losses_of[-1] < losses_of[0]
 
 
 def test_a_batch_without_any_score_moves_by_the_other_losses():
@@ -243,7 +264,7 @@ def test_a_score_without_a_gradient_gets_a_discriminator_that_learns_it():
     state = start(system)
     batch = make_batch([5000, 4000, 4500], total=5120, rows=4)
     clean, noisy, lengths = as_float(batch.clean), as_float(batch.noisy), batch.lengths
-    generate = jax.jit(functools.partial(enhance, system.network, FRONT_END))
+    generate = jax.jit(system.denoiser.enhance)
     made = as_int16(generate(state.players["generator"].params, noisy, lengths))
     labels = np.asarray(judge(batch.clean, made, lengths)[0])[:, 0]
 
