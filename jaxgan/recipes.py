@@ -49,6 +49,7 @@ RECIPES = {
     "semi_supervised": "jaxgan.images.systems.semi_supervised",
     "seqgan": "jaxgan.sequences.systems.seqgan",
     "sketch_retrieval": "jaxgan.images.systems.sketch_retrieval",
+    "srgan": "jaxgan.images.systems.srgan",
     "triple_gan": "jaxgan.images.systems.triple_gan",
     "vae": "jaxgan.images.systems.vae",
     "wgan": "jaxgan.images.systems.wgan",

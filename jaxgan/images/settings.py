@@ -37,7 +37,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
 DIRECTIONS = ("a_to_b", "b_to_a")
 """From which domain to which a translation leads."""
 TRANSLATION_CHOICES: dict[str, tuple[Any, ...]] = {
-    "data.pairs": ("edges", "low_resolution"),
+    "data.pairs": ("edges", "low_resolution", "masks"),
     "data.flip": (True, False),
     "data.strict": (True, False),
 }
@@ -168,12 +168,15 @@ def translation_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDic
     config.data.kind = "glyphs"
     config.data.valid_share = 0.1  # held out; kinds paired, unpaired and folder
     config.data.size = 256  # pixels of a side, of pictures in folders: the size of the papers
-    config.data.pairs = "edges"  # what A is made of an image: edges | low_resolution
+    config.data.pairs = "edges"  # what A is made of an image: edges | low_resolution | masks
     config.data.factor = 2  # of low_resolution, by which A is reduced
     # Images are enlarged by this factor and cropped at random: 286/256 of the papers; 1: not.
     config.data.enlarge = 286 / 256
     config.data.flip = True  # mirror images at random
     config.validation.samples = 100  # images of each domain that are translated
+    # The folder of a run of configs/classifier.py, in whose features translations are compared with
+    # their partners.
+    config.features = ""
     config.learning_rate = 2e-4  # of Adam for all networks, in both papers
     # Decay of the means of gradients (Radford et al. 2016) and of their squares.
     config.adam_b1, config.adam_b2 = 0.5, 0.999

@@ -23,6 +23,7 @@ from jaxgan.images.data.dataset import DATA
 from jaxgan.images.data.domains import Domains, OpenedDomains, digests
 from jaxgan.images.data.jitter import jitter
 from jaxgan.images.data.opening import KINDS
+from jaxgan.images.evaluation.trained_classifier import TrainedClassifier, features_classifier
 from jaxgan.images.evaluation.translation import (
     Translate,
     TranslationMetrics,
@@ -115,6 +116,7 @@ class Translation:
         train: the training set, which is placed on every device.
         valid: the held-out set.
         shape: (S, S, C) of an image.
+        classifier: that of `config.features`; None if it names none.
 
     Raises:
         UserError: a setting or the data cannot be used; the message says which.
@@ -138,6 +140,7 @@ class Translation:
         print_report = print if jax.process_index() == 0 else lambda _: None
         self.train, self.valid, problems = open_domains(config, paired, print_report)
         self.shape: tuple[int, ...] = self.train.a.shape[1:]
+        self.classifier = open_classifier(config, self.shape, mesh)
         self._config, self._mesh, self._paired = config, mesh, paired
         self._reports = data_files.list_of(problems)
         self._resident = ResidentDomains(
@@ -184,8 +187,13 @@ class Translation:
             step=step_on_rows,
             moves=moves,
             draw=draw,
-            evaluate=validation(config, self.valid, translations, mesh, self._paired),
-            files={DATA: digests(self.train, self.valid)},
+            evaluate=validation(
+                config, self.valid, translations, mesh, self._paired, self.classifier
+            ),
+            files={
+                DATA: digests(self.train, self.valid),
+                **(self.classifier.files if self.classifier else {}),
+            },
             reports=self._reports,
             shared=(self._resident,),
             batches=min(PER_PROGRAM, steps),
@@ -206,6 +214,20 @@ class Translation:
         return jitter(a, keys[0], enlarge, flip), jitter(b, keys[1], enlarge, flip)
 
 
+def open_classifier(
+    config: ConfigDict, shape: tuple[int, ...], mesh: Mesh
+) -> TrainedClassifier | None:
+    """Returns the classifier of `config.features`, or None if it names none; see `Translation`."""
+    return features_classifier(config, shape, mesh) if config.features else None
+
+
+def features_of(
+    classifier: TrainedClassifier | None,
+) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Returns the features of a classifier, for `TranslationMetrics`, or None without one."""
+    return (lambda values: classifier(values).features) if classifier else None
+
+
 def adam(config: ConfigDict) -> optax.GradientTransformation:
     """Returns Adam with the learning rate of a config, which may fall to 0; see `config.decay`."""
     rate: Any = config.learning_rate
@@ -223,6 +245,7 @@ def validation(
     translations: Mapping[str, Translate],
     mesh: Mesh,
     paired: bool,
+    classifier: TrainedClassifier | None,
 ) -> Callable[[RunState, int], Callable[[], Evaluation]]:
     """Returns a recipe's `evaluate`; see `TranslationMetrics`.
 
@@ -232,9 +255,11 @@ def validation(
         translations: for each direction, what translates.
         mesh: the devices.
         paired: whether the objective may use pairs.
+        classifier: in whose features translations are compared, too; None for none.
     """
     translators = Translators(translations, mesh)
-    measured = TranslationMetrics(valid, config.validation.samples, tuple(translations), paired)
+    directions, count = tuple(translations), config.validation.samples
+    measured = TranslationMetrics(valid, count, directions, paired, features_of(classifier))
 
     def evaluate(state: RunState, number: int) -> Callable[[], Evaluation]:
         started = {

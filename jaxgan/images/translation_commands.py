@@ -30,7 +30,7 @@ from jaxgan.images.evaluation.translation import (
 )
 from jaxgan.images.settings import CHOICES, RANGES, TRANSLATION_CHOICES, TRANSLATION_RANGES
 from jaxgan.images.translate_files import translate_files
-from jaxgan.images.translation import open_domains
+from jaxgan.images.translation import features_of, open_classifier, open_domains
 from jaxgan.reporting.summary import destination, report
 
 SHOWN = 100
@@ -198,9 +198,10 @@ def _evaluate(
     config = configs.read(folder)
     train, valid, _ = open_domains(config, paired, lambda _: None)
     check_same_data(folder, {DATA: digests(train, valid)})
-    translators, directions, players, _, _ = trained(workdir, checkpoint, request.seed_index)
+    translators, directions, players, shape, mesh = trained(workdir, checkpoint, request.seed_index)
+    features = features_of(open_classifier(config, shape, mesh))
     everything = max(len(valid.a), len(valid.b))
-    metrics = TranslationMetrics(valid, everything, directions, paired)
+    metrics = TranslationMetrics(valid, everything, directions, paired, features)
     outputs: dict[str, Any] = {
         direction: translators(direction, players, source, config.seed)()
         for direction, source in metrics.sources.items()

@@ -3,6 +3,7 @@
 edges            its edges, light on dark (`data.edges.sketch`)
 low_resolution   the image reduced by `data.factor` and enlarged again, both by Pillow's BICUBIC
                  filter, which widens for reduction and so does not alias
+masks            its layout: classes and levels of brightness (`data.layouts.draw_layouts`)
 """
 
 from collections.abc import Callable, Mapping
@@ -13,31 +14,34 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from jaxgan.core.errors import UserError
-from jaxgan.images.data.batches import to_bytes, to_floats
+from jaxgan.images.data.batches import WHITE, to_bytes, to_floats
 from jaxgan.images.data.dataset import Images
 from jaxgan.images.data.domains import Domains, OpenedDomains
 from jaxgan.images.data.edges import sketch
+from jaxgan.images.data.layouts import count_codes, draw_layouts
 from jaxgan.images.data.opening import KINDS
 
 CHUNK = 1000
 """Images whose edges are found at a time."""
 
 
-def edges(values: np.ndarray, data: ConfigDict) -> np.ndarray:
+def edges(images: Images, data: ConfigDict) -> np.ndarray:
     """Returns the edges of images, uint8 [n, H, W, C]: 0 or 255, the same in all channels."""
     find = jax.jit(lambda part: to_bytes(sketch(to_floats(part))))
+    values = images.values
     found = np.empty_like(values)
     for start in range(0, len(values), CHUNK):
         found[start : start + CHUNK] = find(values[start : start + CHUNK])
     return found
 
 
-def low_resolution(values: np.ndarray, data: ConfigDict) -> np.ndarray:
+def low_resolution(images: Images, data: ConfigDict) -> np.ndarray:
     """Returns images without what `data.factor` times fewer pixels lose, uint8 [n, H, W, C].
 
     Raises:
         UserError: the images are smaller than the factor.
     """
+    values = images.values
     height, width, channels = values.shape[1:]
     if min(height, width) < data.factor:
         raise UserError(
@@ -54,9 +58,30 @@ def low_resolution(values: np.ndarray, data: ConfigDict) -> np.ndarray:
     return found
 
 
-MADE: Mapping[str, Callable[[np.ndarray, ConfigDict], np.ndarray]] = {
+def masks(images: Images, data: ConfigDict) -> np.ndarray:
+    """Returns the layouts of images, uint8 [n, H, W, C].
+
+    Raises:
+        UserError: an image has no label, or there are too many classes for 256 greys.
+    """
+    classes = len(images.classes)
+    if not classes or (images.labels < 0).any():
+        raise UserError(
+            f"config.data.kind={data.kind}: not all of these images have a label, which "
+            "config.data.pairs=masks needs; choose other data or pairs"
+        )
+    if count_codes(classes) > WHITE + 1:
+        raise UserError(
+            f"config.data.pairs=masks: {classes} classes are too many for {WHITE + 1} greys; "
+            "choose other data or pairs"
+        )
+    return draw_layouts(images)
+
+
+MADE: Mapping[str, Callable[[Images, ConfigDict], np.ndarray]] = {
     "edges": edges,
     "low_resolution": low_resolution,
+    "masks": masks,
 }
 """For each `config.data.pairs`, what makes A of B."""
 
@@ -81,7 +106,7 @@ def open_made(data: ConfigDict, paired: bool) -> OpenedDomains:
     make = MADE[data.pairs]
 
     def pairs(images: Images) -> Domains:
-        return Domains(make(images.values, data), images.values, True)
+        return Domains(make(images, data), images.values, True)
 
     if paired:
         return OpenedDomains(pairs(train), pairs(valid), problems)
@@ -90,5 +115,6 @@ def open_made(data: ConfigDict, paired: bool) -> OpenedDomains:
             f"config.data.kind={data.kind}: one training image is not enough for two domains"
         )
     half = len(train) // 2
-    apart = Domains(make(train.values[:half], data), train.values[half:], False)
+    first = train.select(np.arange(half))
+    apart = Domains(make(first, data), train.values[half:], False)
     return OpenedDomains(apart, pairs(valid), problems)

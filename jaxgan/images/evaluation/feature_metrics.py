@@ -1,7 +1,6 @@
 """Metrics of samples in the features of a trained classifier, beside the same of real images."""
 
 import functools
-import json
 
 import numpy as np
 from jax.sharding import Mesh
@@ -20,7 +19,7 @@ from jaxgan.images.evaluation.frechet import (
 )
 from jaxgan.images.evaluation.kernel import squared_discrepancy
 from jaxgan.images.evaluation.neighbours import density_coverage, precision_recall
-from jaxgan.images.evaluation.trained_classifier import Answers, load_classifier
+from jaxgan.images.evaluation.trained_classifier import Answers, features_classifier
 
 COMPARED = 2500
 """The most images, real and generated, of which every pair is compared; a second of a CPU."""
@@ -47,27 +46,17 @@ class FeatureMetrics:
     """
 
     def __init__(self, config: ConfigDict, valid: Images, mesh: Mesh, conditional: bool) -> None:
-        setting = f"config.features={config.features}"
-        try:
-            classifier = load_classifier(config.features, "best", mesh)
-        except UserError as error:
-            raise UserError(f"{setting}: {error}") from error
-        if classifier.shape != valid.shape:
-            raise UserError(
-                f"{setting}: that classifier knows data of the shape {list(classifier.shape)}, and "
-                f"these have {list(valid.shape)}; train one on data of this shape"
-            )
+        classifier = features_classifier(config, valid.shape, mesh)
         if conditional and classifier.classes != valid.classes:
             raise UserError(
-                f"{setting}: that classifier knows the classes {', '.join(classifier.classes)}, "
-                f"and these data have {', '.join(valid.classes)}; train one on data of these "
-                "classes"
+                f"config.features={config.features}: that classifier knows the classes "
+                f"{', '.join(classifier.classes)}, and these data have {', '.join(valid.classes)}; "
+                "train one on data of these classes"
             )
         self._classifier, self._valid = classifier, valid
         self._seed, self._conditional = config.seed, conditional
         self._check_counts(config.validation.samples)
-        identity = {"name": classifier.name, "sha256": classifier.sha256}
-        self.files = {"features.json": (json.dumps(identity, indent=1) + "\n").encode()}
+        self.files = classifier.files
 
     def _check_counts(self, samples: int) -> None:
         width = self._classifier.width

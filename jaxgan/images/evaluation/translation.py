@@ -7,6 +7,7 @@
 | `ssim` | the structural similarity of Wang et al. 2004, the mean over images |
 | `sharpness` | the energy of differences of neighbouring pixels, over that of real images |
 | `kid_pixels` | the kernel distance to the real images of the domain, in pixels |
+| `feature_distance` | the mean distance of the features of two partners in `config.features` |
 
 Every name ends in the direction, such as `eval/l1_a_to_b`.
 """
@@ -89,16 +90,25 @@ class TranslationMetrics:
         directions: "a_to_b", "b_to_a", or both.
         paired: whether the objective may use pairs: minus the mean `l1`. Otherwise it is minus the
             mean `kid_pixels`, also if there are pairs, which are then only reported.
+        features: uint8 [n, S, S, C] -> float32 [n, d], those of a classifier; None for none.
 
     Attributes:
         sources: for each direction, the images to translate, uint8 [n, S, S, C].
     """
 
-    def __init__(self, valid: Domains, count: int, directions: Sequence[str], paired: bool) -> None:
+    def __init__(
+        self,
+        valid: Domains,
+        count: int,
+        directions: Sequence[str],
+        paired: bool,
+        features: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> None:
         domains = {"a": valid.a[:count], "b": valid.b[:count]}
         self.sources = {direction: domains[direction[0]] for direction in directions}
         self._real = {direction: domains[direction[-1]] for direction in directions}
         self._paired, self._objective = valid.paired, "l1" if paired else "kid_pixels"
+        self._features = features
 
     def __call__(self, outputs: Mapping[str, np.ndarray]) -> tuple[dict[str, float], float]:
         """Returns the metrics by name, and the objective, of which higher is better.
@@ -112,6 +122,9 @@ class TranslationMetrics:
             real = self._real[direction]
             metrics = of_pairs(made, real) if self._paired else {}
             metrics |= of_sets(made, real)
+            if self._paired and self._features:
+                apart = self._features(made) - self._features(real)
+                metrics["feature_distance"] = float(np.linalg.norm(apart, axis=-1).mean())
             objectives.append(-metrics[self._objective])
             found |= {f"eval/{name}_{direction}": value for name, value in metrics.items()}
         return found, float(np.mean(objectives))

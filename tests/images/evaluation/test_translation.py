@@ -98,3 +98,18 @@ def test_images_of_one_number_are_side_by_side():
     assert grid.shape == (3 * 2 + 2, 3 * 3 + 2 * 2, 3)
     np.testing.assert_array_equal(grid[0, [0, 5, 10], 0], [1, 2, 3])
     np.testing.assert_array_equal(grid[5, [0, 5, 10], 0], [9, 2, 3])
+
+
+def test_features_of_partners_are_compared_if_a_classifier_is_given():
+    made = (REAL.astype(int) + RANDOM.integers(-40, 41, REAL.shape)).astype(np.uint8)
+
+    def features(values):
+        return values[:, :2, 0, 0].astype(np.float32)
+
+    paired = Domains(REAL, REAL, True)
+    found, _ = TranslationMetrics(paired, 4, ["a_to_b"], True, features)({"a_to_b": made})
+    apart = made[:, :2, 0, 0].astype(float) - REAL[:, :2, 0, 0]
+    expected = np.hypot(*apart.T).mean()
+    assert found["eval/feature_distance_a_to_b"] == pytest.approx(expected)
+    without, _ = TranslationMetrics(paired, 4, ["a_to_b"], True)({"a_to_b": made})
+    assert "eval/feature_distance_a_to_b" not in without

@@ -1,0 +1,47 @@
+"""Layouts: images that say of every pixel only what is there, as one of a few evenly spaced greys.
+
+The layout of an image of class k has the code 0 where the image is dark, and 1 + 3 k, 2 + 3 k or
+3 + 3 k in its second, third and fourth quarter of brightness.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgan.images.data.batches import WHITE
+from jaxgan.images.data.dataset import Images
+
+LEVELS = 4
+"""Into which brightness is divided. The darkest is the ground of all classes."""
+
+
+def count_codes(classes: int) -> int:
+    """Returns how many codes the layouts of images of so many classes have."""
+    return 1 + (LEVELS - 1) * classes
+
+
+def draw_layouts(images: Images) -> np.ndarray:
+    """Returns the layouts of images, uint8 [n, H, W, C], the same in all channels.
+
+    Code i of n is the grey 255 i / (n - 1), rounded, so there may be at most 256 codes.
+
+    Args:
+        images: every one of a known class.
+    """
+    values = images.values
+    levels = values.mean(axis=-1, keepdims=True) * LEVELS // (WHITE + 1)
+    first = (LEVELS - 1) * images.labels.reshape(-1, 1, 1, 1)
+    codes = np.where(levels > 0, first + levels, 0)
+    greys = np.rint(codes * WHITE / (count_codes(len(images.classes)) - 1))
+    return np.broadcast_to(greys, values.shape).astype(np.uint8)
+
+
+def read_codes(images: jax.Array, count: int) -> jax.Array:
+    """Returns the code of every pixel of layouts, int32 [B, H, W], from 0 to count - 1; pure.
+
+    Args:
+        images: float32 [B, H, W, C] from -1 to 1; other greys count as the nearest one.
+        count: of the codes.
+    """
+    shares = (images.mean(axis=-1) + 1) / 2
+    return jnp.clip(jnp.rint(shares * (count - 1)), 0, count - 1).astype(jnp.int32)

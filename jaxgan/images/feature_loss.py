@@ -1,0 +1,66 @@
+"""What losses compare images in: their pixels, or the maps of a classifier that stays as it is."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+from ml_collections import ConfigDict
+
+from jaxgan.core.errors import UserError
+from jaxgan.core.state import PyTree
+from jaxgan.images.evaluation.trained_classifier import TrainedClassifier
+from jaxgan.images.networks.classifier import HalvingConv
+
+CHOICES = {"content": ("pixels", "features")}
+
+Maps = Callable[[jax.Array], list[jax.Array]]
+"""(images float32 [B, H, W, C] from -1 to 1) -> the images, then any maps, each float32
+[B, h, w, c] of a layer that follows the one before; pure."""
+
+
+def pixels(images: jax.Array) -> list[jax.Array]:
+    """Returns the images; see `Maps`."""
+    return [images]
+
+
+def feature_maps(params: PyTree) -> Maps:
+    """Returns what computes the images and the map after each convolution of a classifier.
+
+    Args:
+        params: of a `networks.classifier.CNN`.
+    """
+
+    def maps(images: jax.Array) -> list[jax.Array]:
+        found = [images]
+        while (name := f"HalvingConv_{len(found) - 1}") in params:
+            layer = HalvingConv(params[name]["bias"].shape[0])
+            found.append(nn.relu(layer.apply({"params": params[name]}, found[-1])))
+        return found
+
+    return maps
+
+
+def make_maps(config: ConfigDict, classifier: TrainedClassifier | None) -> Maps:
+    """Returns what the losses of a config compare images in.
+
+    Args:
+        config: has `content` and `features`.
+        classifier: that of `config.features`; None if it names none.
+
+    Raises:
+        UserError: features are asked for, and there is no classifier with convolutions.
+    """
+    if config.content == "pixels":
+        return pixels
+    if classifier is None:
+        raise UserError(
+            "config.content=features: compares the maps of a classifier; name the folder of a run "
+            "of configs/classifier.py with config.features, or choose pixels"
+        )
+    params = jax.device_get(classifier.player.params)
+    if "HalvingConv_0" not in params:
+        raise UserError(
+            f"config.features={config.features}: that classifier has no convolutions, whose maps "
+            "config.content=features compares; train one with config.network=cnn"
+        )
+    return feature_maps(params)
