@@ -36,6 +36,7 @@ RECIPES = {
     "graves_rnn": "jaxgan.sequences.systems.graves_rnn",
     "improved_gan": "jaxgan.images.systems.improved_gan",
     "infogan": "jaxgan.images.systems.infogan",
+    "lapgan": "jaxgan.images.systems.lapgan",
     "loss_sensitive": "jaxgan.images.systems.loss_sensitive",
     "mask_ppo": "jaxgan.speech.systems.mask_ppo",
     "mask_regression": "jaxgan.speech.systems.mask_regression",
