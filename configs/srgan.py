@@ -62,6 +62,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.validation.every = 2
         if preset == "quick":
             config.adversarial_weight = 0.0
+        else:
+            config.rounds, config.drop.start = 2, 1
+            config.adversarial_weight = 5e-3  # because the paper's needs more updates to show
     elif preset == "tiny":
         tiny(config)
         config.validation.samples = 4

@@ -27,6 +27,7 @@ RECIPES = {
     "classifier": "jaxgan.images.systems.classifier",
     "composite": "jaxgan.images.systems.composite",
     "conditional_gan": "jaxgan.images.systems.conditional_gan",
+    "crn": "jaxgan.images.systems.crn",
     "cyclegan": "jaxgan.images.systems.cyclegan",
     "dqn": "jaxgan.control.systems.dqn",
     "ebgan": "jaxgan.images.systems.ebgan",
