@@ -48,14 +48,14 @@ def get_config(preset: str | None = None) -> ConfigDict:
 
     if preset == "quick":
         # Chosen here: narrow networks, smaller batches, and an optimizer for hundreds of updates.
-        config.rounds, config.steps_per_round, config.batch_size = 6, 250, 32
+        config.rounds, config.steps_per_round, config.batch_size = 4, 250, 32
         config.optimizer = "adam"
         config.generator_learning_rate = config.discriminator_learning_rate = 5e-4
         config.generator.widths = config.discriminator.widths = (256, 256)
         config.discriminator.dropout = 0.0
-        config.generator.features = config.discriminator.features = 16
+        config.generator.features, config.discriminator.features = 8, 16
         config.average_decay = 0.99
-        config.validation.every = 3
+        config.validation.every = 2
     elif preset == "tiny":
         tiny(config)
         config.generator.widths = config.discriminator.widths = (16,)

@@ -28,12 +28,17 @@ def draw_layouts(images: Images) -> np.ndarray:
     Args:
         images: every one of a known class.
     """
-    values = images.values
-    levels = values.mean(axis=-1, keepdims=True) * LEVELS // (WHITE + 1)
-    first = (LEVELS - 1) * images.labels.reshape(-1, 1, 1, 1)
-    codes = np.where(levels > 0, first + levels, 0)
-    greys = np.rint(codes * WHITE / (count_codes(len(images.classes)) - 1))
-    return np.broadcast_to(greys, values.shape).astype(np.uint8)
+    classes, values = len(images.classes), images.values
+    codes = (LEVELS - 1) * np.arange(classes)[:, None] + np.arange(LEVELS)
+    codes[:, 0] = 0
+    greys = np.rint(codes * WHITE / (count_codes(classes) - 1)).astype(np.uint8)
+    # Small integers, because there may be millions of pixels.
+    sums = values.sum(axis=-1, keepdims=True, dtype=np.uint16)
+    levels = (sums // (values.shape[-1] * (WHITE + 1) // LEVELS)).astype(np.uint8)
+    found = np.empty_like(values)
+    for image, label, level in zip(found, images.labels, levels, strict=True):
+        image[...] = greys[label][level]
+    return found
 
 
 def read_codes(images: jax.Array, count: int) -> jax.Array:

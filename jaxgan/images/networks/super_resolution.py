@@ -1,6 +1,7 @@
 """The networks of SRGAN (Ledig et al., CVPR 2017, section 2.1 and figure 4)."""
 
 import math
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -114,7 +115,7 @@ class SRDiscriminator(nn.Module):
         for level in range(self.levels):
             width = self.features * 2**level
             for strided in (False, True):
-                options = {"conv_general_dilated": halving} if strided else {}
+                options: dict[str, Any] = {"conv_general_dilated": halving} if strided else {}
                 strides = (2, 2) if strided else (1, 1)
                 x = nn.Conv(width, KERNEL, strides, dtype=self.dtype, **options)(x)
                 if level or strided:

@@ -152,12 +152,15 @@ def initial(key: jax.Array, *, system: System, size: int) -> RunState:
 
 def check_layouts(layouts: np.ndarray, codes: int) -> None:
     """Raises UserError if layouts, uint8 [n, S, S, C], have greys that are no codes."""
-    greys = np.rint(np.arange(codes) * WHITE / (codes - 1))
-    others = np.setdiff1d(layouts, greys)
-    if len(others):
+    greys = np.rint(np.arange(codes) * WHITE / (codes - 1)).astype(int)
+    occurring = np.zeros(WHITE + 1, bool)
+    for layout in layouts:
+        occurring[layout] = True
+    occurring[greys] = False
+    if occurring.any():
         raise UserError(
-            f"config.codes={codes}: layouts have the grey {others[0]}, which is none of {codes} "
-            "evenly spaced ones; give the number of codes, and layouts of config.data.size pixels "
+            f"config.codes={codes}: layouts have the grey {occurring.argmax()}, which is none of "
+            f"{codes} evenly spaced ones; give the number of codes, and layouts of config.data.size pixels "
             "in a format without loss"
         )
 

@@ -144,8 +144,10 @@ def step(run_state: RunState, x: jax.Array, y: jax.Array, *, system: System) -> 
 def make_system(config: ConfigDict, channels: int, maps: Maps = feature_loss.pixels) -> System:
     """Returns the system of a config for images with a number of channels."""
     dtype = jnp.dtype(config.dtype)
-    drops = {config.drop.start * config.steps_per_round: config.drop.factor}
-    rate: Any = optax.piecewise_constant_schedule(config.learning_rate, drops)
+    rate: Any = config.learning_rate
+    if config.drop.start:
+        drops = {config.drop.start * config.steps_per_round: config.drop.factor}
+        rate = optax.piecewise_constant_schedule(rate, drops)
     factor = config.data.factor
     return System(
         generator=SRResNet(**config.generator, factor=factor, channels=channels, dtype=dtype),

@@ -115,3 +115,16 @@ def test_srresnet_is_the_same_system_without_the_adversarial_term():
     assert (gan.adversarial_weight, resnet.adversarial_weight) == (1e-3, 0)
     assert gan.generator == resnet.generator
     assert resnet.rounds * resnet.steps_per_round == 1_000_000
+
+
+@pytest.mark.parametrize(("start", "rates"), [(0, [0.5] * 8), (2, [0.5] * 6 + [0.05] * 2)])
+def test_the_rate_drops_after_the_rounds_of_the_config(start, rates):
+    """The size of Adam's updates for a constant gradient is the learning rate."""
+    config = srgan_config.get_config("tiny")
+    config.learning_rate, config.steps_per_round, config.drop.start = 0.5, 3, start
+    optimizer, params = srgan.make_system(config, 1).optimizer, jnp.zeros(())
+    state, found = optimizer.init(params), []
+    for _ in rates:
+        updates, state = optimizer.update(jnp.ones(()), state, params)
+        found.append(-float(updates))
+    np.testing.assert_allclose(found, rates, rtol=1e-4)
