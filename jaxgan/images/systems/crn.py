@@ -160,8 +160,8 @@ def check_layouts(layouts: np.ndarray, codes: int) -> None:
     if occurring.any():
         raise UserError(
             f"config.codes={codes}: layouts have the grey {occurring.argmax()}, which is none of "
-            f"{codes} evenly spaced ones; give the number of codes, and layouts of config.data.size pixels "
-            "in a format without loss"
+            f"{codes} evenly spaced ones; give the number of codes, and layouts of "
+            "config.data.size pixels in a format without loss"
         )
 
 
