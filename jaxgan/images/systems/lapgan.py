@@ -8,11 +8,9 @@ every step, on a minibatch of images, for each level k below K:
     D_k takes a step down  -log s(D_k(l_k + h_k)) - log(1 - s(D_k(l_k + G_k(z, l_k))))
     G_k takes a step down  -log s(D_k(l_k + G_k(z, l_k)))
 
-s is the sigmoid. l_k is that of a real image, so levels do not depend on each other in training.
-To sample, G_K makes an image, and each finer G_k adds its band to the expanded result.
-
-The networks of all levels are in one run. `config.stages` says which learn: all of them side by
-side, or a single one, whose run finds the others in `config.init_from`.
+s is the sigmoid. l_k is that of a real image, so levels learn independently: all of them side by
+side, or the one of `config.stages` in a run that has the others from `config.init_from`. To sample,
+G_K makes an image, and each finer G_k adds its band to the expanded result.
 """
 
 import dataclasses
@@ -50,7 +48,6 @@ from jaxgan.images.training import open_training
 from jaxgan.methods.adversarial import LOSSES
 
 LOSS = LOSSES["non_saturating"]
-ALL = "all"
 CHOICES = {"optimizer": ("sgd", "adam")}
 RANGES = {
     "levels": (2, math.inf),
@@ -148,9 +145,10 @@ def make_system(config: ConfigDict, shape: tuple[int, ...]) -> System:
             f"config.levels={config.levels}: images of the shape {list(shape)} cannot be halved "
             "that often; choose fewer levels or other data"
         )
-    known = [str(level) for level in range(config.levels)]
-    if config.stages != ALL and config.stages not in known:
-        raise UserError(f"config.stages={config.stages!r}: choose {ALL} or {', '.join(known)}")
+    stages: dict[str, tuple[int, ...]] = {str(k): (k,) for k in range(config.levels)}
+    stages["all"] = tuple(range(config.levels))
+    if config.stages not in stages:
+        raise UserError(f"config.stages={config.stages!r}: choose one of {', '.join(stages)}")
     make_optimizer = optax.adam if config.optimizer == "adam" else optax.sgd
     dtype = jnp.dtype(config.dtype)
     return System(
@@ -162,7 +160,7 @@ def make_system(config: ConfigDict, shape: tuple[int, ...]) -> System:
             player: make_optimizer(config[f"{player}_learning_rate"], config.momentum)
             for player in ("generator", "discriminator")
         },
-        stages=tuple(range(config.levels)) if config.stages == ALL else (int(config.stages),),
+        stages=stages[config.stages],
         average_decay=config.average_decay,
     )
 
@@ -212,9 +210,9 @@ def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
 
 def make_measure(config: ConfigDict, valid: Images, mesh: Mesh) -> MeasurePlayers:
     """Returns what measures the bands that generators add to real images."""
-    everything = tuple(range(config.levels))
-    system = dataclasses.replace(make_system(config, valid.shape), stages=everything)
-    refine = functools.partial(imagine, system)
+    system = make_system(config, valid.shape)
+    every = dataclasses.replace(system, stages=tuple(range(config.levels)))
+    refine = functools.partial(imagine, every)
     return measure_detail(refine, config.levels, valid.values, config.seed, mesh)
 
 

@@ -141,7 +141,7 @@ def test_detail_is_the_energy_of_bands_over_that_of_real_ones():
 def test_settings_that_cannot_be_used():
     config = lapgan_config.get_config("tiny")
     config.stages = "3"
-    with pytest.raises(UserError, match=r"stages='3': choose all or 0, 1, 2"):
+    with pytest.raises(UserError, match=r"stages='3': choose one of 0, 1, 2, all"):
         make(config, devices.make_mesh(1))
     config.stages, config.levels = "all", 5
     with pytest.raises(UserError, match=r"levels=5: images of the shape \[28, 28, 1\] cannot"):
