@@ -68,7 +68,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     elif preset == "tiny":
         tiny(config)
         config.validation.samples = 4
-        config.generator.features, config.generator.blocks = 2, 1
+        config.generator.features, config.generator.blocks = 2, 0
         config.discriminator.features, config.discriminator.levels = 2, 1
         config.data.factor = 2
         config.drop.start = 1

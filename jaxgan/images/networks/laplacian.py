@@ -47,7 +47,7 @@ class Band(nn.Module):
         return nn.Conv(blurred.shape[-1], (5, 5), dtype=self.dtype)(x).astype(jnp.float32)
 
 
-class LaplacianGenerator(nn.Module):
+class Generators(nn.Module):
     """The generators of all levels.
 
     Attributes:
@@ -81,20 +81,6 @@ class LaplacianGenerator(nn.Module):
             images = self.level(level, noise[level], images)
         return images
 
-    def draw_noise(self, key: jax.Array, count: int) -> list[jax.Array]:
-        """Returns the noise of each level, uniform from -1 to 1, for so many images.
-
-        Returns:
-            From the finest level float32 [count, H, W, 1], and at last codes [count, latent].
-        """
-        maps = [(height, width, 1) for height, width, _ in self.shapes[:-1]]
-        forms = [*maps, (self.latent,)]
-        ends = np.cumsum([math.prod(form) for form in forms])
-        # A single draw, because each takes seconds to compile.
-        drawn = jax.random.uniform(key, (count, ends[-1]), minval=-1.0)
-        parts = jnp.split(drawn, ends[:-1], axis=1)
-        return [part.reshape(count, *form) for part, form in zip(parts, forms, strict=True)]
-
     def level(self, level: int, noise: jax.Array, coarser: jax.Array | None = None) -> jax.Array:
         """Returns images of a level, float32 [B, H, W, C].
 
@@ -107,6 +93,21 @@ class LaplacianGenerator(nn.Module):
             return self.coarsest(noise)
         blurred = expand(coarser, self.shapes[level][:2])
         return blurred + self.bands[level](blurred, noise)
+
+
+def draw_noise(network: Generators, key: jax.Array, count: int) -> list[jax.Array]:
+    """Returns the noise of each level, uniform from -1 to 1, for so many images.
+
+    Returns:
+        From the finest level float32 [count, H, W, 1], and at last codes [count, latent].
+    """
+    maps = [(height, width, 1) for height, width, _ in network.shapes[:-1]]
+    forms = [*maps, (network.latent,)]
+    ends = np.cumsum([math.prod(form) for form in forms])
+    # A single draw, because each takes seconds to compile.
+    drawn = jax.random.uniform(key, (count, ends[-1]), minval=-1.0)
+    parts = jnp.split(drawn, ends[:-1], axis=1)
+    return [part.reshape(count, *form) for part, form in zip(parts, forms, strict=True)]
 
 
 class LevelDiscriminator(nn.Module):
@@ -140,7 +141,7 @@ class LevelDiscriminator(nn.Module):
         return nn.Dense(1, dtype=self.dtype)(x)[:, 0].astype(jnp.float32)
 
 
-class LaplacianDiscriminator(nn.Module):
+class Discriminators(nn.Module):
     """The discriminators of all levels, each of which sees images of its level: blurred plus band.
 
     Attributes:

@@ -42,7 +42,7 @@ from jaxgan.images.data.batches import Resident, gather
 from jaxgan.images.data.dataset import Images
 from jaxgan.images.evaluation.detail import measure_detail
 from jaxgan.images.evaluation.validation import MeasurePlayers, Sample, of_players
-from jaxgan.images.networks.laplacian import LaplacianDiscriminator, LaplacianGenerator, shapes
+from jaxgan.images.networks import laplacian
 from jaxgan.images.pyramid import levels
 from jaxgan.images.training import open_training
 from jaxgan.methods.adversarial import LOSSES
@@ -71,8 +71,8 @@ class System:
         average_decay: of the running average of the generators; 0: none is kept.
     """
 
-    generator: LaplacianGenerator
-    discriminator: LaplacianDiscriminator
+    generator: laplacian.Generators
+    discriminator: laplacian.Discriminators
     optimizers: dict[str, optax.GradientTransformation]
     stages: tuple[int, ...]
     average_decay: float
@@ -82,7 +82,7 @@ def imagine(
     system: System, generator: Player, real: list[jax.Array], key: jax.Array
 ) -> dict[int, jax.Array]:
     """Returns what G_k makes at each stage, of the coarser ones of real images at all levels."""
-    noise, coarser = system.generator.draw_noise(key, len(real[0])), [*real[1:], None]
+    noise, coarser = laplacian.draw_noise(system.generator, key, len(real[0])), [*real[1:], None]
     made: Any = {
         k: system.generator.apply(generator.variables, k, noise[k], coarser[k], method="level")
         for k in system.stages
@@ -152,10 +152,10 @@ def make_system(config: ConfigDict, shape: tuple[int, ...]) -> System:
     make_optimizer = optax.adam if config.optimizer == "adam" else optax.sgd
     dtype = jnp.dtype(config.dtype)
     return System(
-        generator=LaplacianGenerator(
-            shapes(shape, config.levels), config.latent, dtype=dtype, **config.generator
+        generator=laplacian.Generators(
+            laplacian.shapes(shape, config.levels), config.latent, dtype=dtype, **config.generator
         ),
-        discriminator=LaplacianDiscriminator(config.levels, dtype=dtype, **config.discriminator),
+        discriminator=laplacian.Discriminators(config.levels, dtype=dtype, **config.discriminator),
         optimizers={
             player: make_optimizer(config[f"{player}_learning_rate"], config.momentum)
             for player in ("generator", "discriminator")
@@ -170,7 +170,7 @@ def initial(key: jax.Array, *, system: System) -> RunState:
     generator_key, discriminator_key, run_key = jax.random.split(key, 3)
     every = [jnp.zeros((1, *shape)) for shape in system.generator.shapes]
     keys = {"params": discriminator_key, "dropout": run_key}
-    *noise, codes = system.generator.draw_noise(run_key, 1)
+    *noise, codes = laplacian.draw_noise(system.generator, run_key, 1)
     networks = {
         "generator": system.generator.init(generator_key, codes, noise),
         "discriminator": system.discriminator.init(keys, every),
@@ -201,7 +201,7 @@ def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
     network = make_system(config, shape).generator
 
     def sample(generator: Player, key: jax.Array, labels: jax.Array) -> jax.Array:
-        *noise, codes = network.draw_noise(key, len(labels))
+        *noise, codes = laplacian.draw_noise(network, key, len(labels))
         made: Any = network.apply(generator.variables, codes, noise)
         return made
 

@@ -14,6 +14,8 @@ from jaxgan.core.compiling import INIT_OPTIONS
 from jaxgan.core.errors import UserError
 from jaxgan.core.state import step_key
 from jaxgan.images.evaluation.detail import measure_detail
+from jaxgan.images.evaluation.interpolation import with_codes
+from jaxgan.images.networks.laplacian import draw_noise
 from jaxgan.images.pyramid import expand, levels
 from jaxgan.images.systems import lapgan
 from jaxgan.recipes import make
@@ -56,7 +58,7 @@ def test_the_losses_of_every_level_by_hand_and_what_they_move(run):
     def outputs(state, key):
         generator, discriminator = (state.players[n] for n in ("generator", "discriminator"))
         network = system.generator
-        *noise, codes = network.draw_noise(key, 3)
+        *noise, codes = draw_noise(network, key, 3)
         fakes = []
         for level, maps in enumerate(noise):
             blurred = expand(REAL[level + 1], REAL[level].shape[1:3])
@@ -107,7 +109,7 @@ def test_a_stage_learns_as_it_does_beside_the_others_and_leaves_them_as_they_are
 def test_samples_are_composed_from_the_coarsest_level_to_the_finest(run):
     system, state = run
     generator, network = state.players["generator"], system.generator
-    *noise, codes = network.draw_noise(jax.random.key(3), 2)
+    *noise, codes = draw_noise(network, jax.random.key(3), 2)
     assert [each.shape for each in (*noise, codes)] == [(2, 8, 8, 1), (2, 4, 4, 1), (2, 100)]
 
     @compiled
@@ -120,6 +122,16 @@ def test_samples_are_composed_from_the_coarsest_level_to_the_finest(run):
     found, expected = both(generator.variables)
     assert found.shape == (2, *SHAPE)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+    sample = lapgan.make_sample(lapgan_config.get_config("tiny"), SHAPE)
+
+    @compiled
+    def codes_of_a_sample(generator):
+        return with_codes(sample, generator, jax.random.key(3), jnp.zeros(2, jnp.int32))
+
+    drawn, received = codes_of_a_sample(generator)
+    np.testing.assert_allclose(drawn, found, atol=1e-6)
+    np.testing.assert_array_equal(received, codes)
 
 
 def test_detail_is_the_energy_of_bands_over_that_of_real_ones():

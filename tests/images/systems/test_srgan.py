@@ -21,7 +21,7 @@ compiled = functools.partial(jax.jit, compiler_options=INIT_OPTIONS)
 
 def tiny_system(maps=srgan.feature_loss.pixels, features=2, **values):
     config = srgan_config.get_config("tiny")
-    config.generator.features = features
+    config.generator.update(features=features, blocks=1)
     config.update(values)
     system = srgan.make_system(config, 1, maps)
     init = functools.partial(srgan.initial, system=system, shape=SHAPE)
