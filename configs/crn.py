@@ -46,7 +46,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
         # Chosen here: few channels and images, and larger batches, which a CPU needs.
         config.rounds, config.steps_per_round, config.batch_size = 4, 100, 8
         config.generator.features, config.generator.images = 32, 4
-        config.learning_rate = 1e-3  # because hundreds of updates have to do
+        # Because hundreds of updates have to do, also for the images that are seldom the best.
+        config.learning_rate, config.mean_share = 1e-3, 0.1
         config.data.train, config.data.valid = 4000, 200
         config.data.flip = False  # a mirrored digit is not a digit
         config.validation.every = 2
