@@ -1,6 +1,7 @@
 """What losses compare images in: their pixels, or the maps of a classifier that stays as it is."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -34,7 +35,8 @@ def feature_maps(params: PyTree) -> Maps:
         found = [images]
         while (name := f"HalvingConv_{len(found) - 1}") in params:
             layer = HalvingConv(params[name]["bias"].shape[0])
-            found.append(nn.relu(layer.apply({"params": params[name]}, found[-1])))
+            made: Any = layer.apply({"params": params[name]}, found[-1])
+            found.append(nn.relu(made))
         return found
 
     return maps

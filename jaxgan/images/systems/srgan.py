@@ -35,6 +35,7 @@ from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Recipe
 from jaxgan.core.state import (
     LossResult,
+    Metrics,
     Player,
     Players,
     PyTree,
@@ -134,7 +135,7 @@ def generator_step(
 
 def step(run_state: RunState, x: jax.Array, y: jax.Array, *, system: System) -> StepResult:
     """Moves D if its judgement counts, then G. Returns the state and the metrics of both."""
-    of_discriminator = {}
+    of_discriminator: Metrics = {}
     if system.adversarial_weight:
         run_state, of_discriminator = discriminator_step(run_state, x, y, system=system)
     run_state, of_generator = generator_step(run_state, x, y, system=system)
