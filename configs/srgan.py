@@ -51,14 +51,14 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.adversarial_weight = 0.0
     elif preset in ("quick", "quick_gan"):
         # Chosen here: few narrow blocks, and a larger rate because hundreds of updates have to do.
-        config.rounds, config.steps_per_round = 4, 150
+        config.rounds, config.steps_per_round = 6, 150
         config.generator.features, config.generator.blocks = 16, 4
         config.discriminator.features, config.discriminator.levels = 8, 3
         config.learning_rate = 1e-3
         config.data.train, config.data.valid = 4000, 200
         config.data.flip = False  # a mirrored digit is not a digit
         config.data.factor = 2
-        config.drop.start = 3
+        config.drop.start = 5
         config.validation.every = 2
         if preset == "quick":
             config.adversarial_weight = 0.0
