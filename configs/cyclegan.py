@@ -35,8 +35,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.loss = "least_squares"  # of the four networks; or non_saturating, wasserstein
     config.clip = 0.0  # of the discriminators' weights, wasserstein; 0.01 in Arjovsky et al. 2017
     config.cycle_weight = 10.0  # lambda of section 4, of the distance after a whole cycle
-    # The weight of the distance between an image and its translation to its own domain, relative
-    # to cycle_weight; the paper has 0.5 for paintings (section 5.2).
+    # The weight of the distance between an image and its translation to its own domain; the paper
+    # has half of cycle_weight for paintings (section 5.2).
     config.identity_weight = 0.0
     config.pool = 50  # earlier images of each domain that discriminators are shown, section 4
 

@@ -28,6 +28,7 @@ RECIPES = {
     "composite": "jaxgan.images.systems.composite",
     "conditional_gan": "jaxgan.images.systems.conditional_gan",
     "cyclegan": "jaxgan.images.systems.cyclegan",
+    "distance_gan": "jaxgan.images.systems.distance_gan",
     "dqn": "jaxgan.control.systems.dqn",
     "ebgan": "jaxgan.images.systems.ebgan",
     "enhancer": "jaxgan.speech.systems.enhancer",

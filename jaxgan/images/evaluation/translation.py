@@ -7,6 +7,7 @@
 | `ssim` | the structural similarity of Wang et al. 2004, the mean over images |
 | `sharpness` | the energy of differences of neighbouring pixels, over that of real images |
 | `kid_pixels` | the kernel distance to the real images of the domain, in pixels |
+| `distance_correlation` | of the distances between images, before and after the translation |
 
 Every name ends in the direction, such as `eval/l1_a_to_b`.
 """
@@ -23,6 +24,7 @@ from jaxgan.core.compiling import Program
 from jaxgan.core.state import Players
 from jaxgan.images.data.batches import WHITE, cover, to_bytes, to_floats
 from jaxgan.images.data.domains import Domains
+from jaxgan.images.evaluation.distances import distance_correlation
 from jaxgan.images.evaluation.grids import image_grid
 from jaxgan.images.evaluation.kernel import squared_discrepancy
 
@@ -112,6 +114,7 @@ class TranslationMetrics:
             real = self._real[direction]
             metrics = of_pairs(made, real) if self._paired else {}
             metrics |= of_sets(made, real)
+            metrics["distance_correlation"] = distance_correlation(self.sources[direction], made)
             objectives.append(-metrics[self._objective])
             found |= {f"eval/{name}_{direction}": value for name, value in metrics.items()}
         return found, float(np.mean(objectives))
