@@ -1,7 +1,7 @@
 """What a classifier says about images, and the classifier of another run."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from etils import epath
 from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
 from jaxgan.core import config as configs
 from jaxgan.core import devices
@@ -160,3 +161,27 @@ def load_classifier(
         f"{config.data.kind}_{config.network}",
         digest.hexdigest(),
     )
+
+
+def features_classifier(config: ConfigDict, shape: Sequence[int], mesh: Mesh) -> TrainedClassifier:
+    """Returns the best classifier of the run that `config.features` names.
+
+    Args:
+        config: of the run that uses the classifier.
+        shape: of this run's images or points.
+        mesh: the devices.
+
+    Raises:
+        UserError: the folder cannot be used, or its classifier takes data of another shape.
+    """
+    setting = f"config.features={config.features}"
+    try:
+        classifier = load_classifier(config.features, "best", mesh)
+    except UserError as error:
+        raise UserError(f"{setting}: {error}") from error
+    if classifier.shape != tuple(shape):
+        raise UserError(
+            f"{setting}: that classifier knows data of the shape {list(classifier.shape)}, and "
+            f"these have {list(shape)}; train one on data of this shape"
+        )
+    return classifier
