@@ -53,5 +53,6 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.decay.start = config.decay.rounds = 1
         config.generator.features, config.generator.blocks = 2, 0
         config.discriminator.features = 2
+        config.distance_weight = 0.1  # the signs of tiny differences depend on rounding
         config.pool = 16
     return config

@@ -22,10 +22,7 @@ def open_classes(data: ConfigDict) -> OpenedDomains:
     if len(set(names)) != 2 or not set(names) <= set(train.classes):
         known = ", ".join(train.classes) or "none"
         raise UserError(f"{KEY}={names}: name two of the classes of these data, which are {known}")
-    return OpenedDomains(
-        *(_domains(images, part, names) for part, images in (("train", train), ("valid", valid))),
-        problems,
-    )
+    return OpenedDomains(_domains(train, "train", names), _domains(valid, "valid", names), problems)
 
 
 def _domains(images: Images, part: str, names: tuple[str, ...]) -> Domains:
@@ -35,4 +32,5 @@ def _domains(images: Images, part: str, names: tuple[str, ...]) -> Domains:
         if not len(places):
             raise UserError(f"{KEY}: the {part} set has no image of {name}; give more data")
         found.append(images.values[places])
-    return Domains(*found, False)
+    a, b = found
+    return Domains(a, b, False)

@@ -127,7 +127,9 @@ def classifier_of(params: PyTree) -> nn.Module:
         return int(layer["bias"].shape[0])
 
     if "HalvingConv_0" in params:
-        return CNN(*(width(params[name]) for name in ("HalvingConv_0", "Dense_0", "Dense_1")))
+        names = "HalvingConv_0", "Dense_0", "Dense_1"
+        features, hidden_units, classes = (width(params[name]) for name in names)
+        return CNN(features, hidden_units, classes)
     hidden = params["MLP_0"]
     widths = [width(hidden[f"Dense_{number}"]) for number in range(len(hidden))]
     return MLPClassifier(widths, width(params["Dense_0"]))

@@ -131,8 +131,8 @@ def generator_step(
             metrics["adversarial"] += 2 * LOSS.generator(on_fake)
             back = move(fakes[name], other)
             metrics["cycle"] += jnp.abs(real[other].images - back.images).mean()
-        weights = system.contrast_weight, 1.0, system.cycle_weight
-        value = sum(w * each for w, each in zip(weights, metrics.values(), strict=True))
+        value = metrics["adversarial"] + system.contrast_weight * metrics["contrast"]
+        value += system.cycle_weight * metrics["cycle"]
         return value, ({}, {**metrics, "g_loss": value, "fakes": fakes})
 
     run_state, metrics = descend(run_state, {G: system.optimizer}, loss)
