@@ -31,12 +31,12 @@ def tiny_configs():
 
 
 CONFIGS = tiny_configs()
-NEVER_MOVE = {"mask_ppo": {"base"}}
+NEVER_MOVE = {"dtn": {"features"}, "mask_ppo": {"base"}}
 """Players that a system compares others with."""
-EXCHANGE_ROWS = {"segan", "triple_gan"}
-"""Devices exchange rows of a batch, not only sums. SEGAN's D appends a batch, which is divided over
-them, to its reference batch, which each of them holds; Triple-GAN's networks receive several
-batches as one."""
+EXCHANGE_ROWS = {"distance_gan", "segan", "triple_gan"}
+"""Devices exchange rows of a batch, not only sums. DistanceGAN compares images of a batch. SEGAN's
+D appends a batch, which is divided over devices, to its reference batch, which each of them holds;
+Triple-GAN's networks receive several batches as one."""
 
 
 @pytest.fixture(autouse=True)

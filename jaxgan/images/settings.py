@@ -37,7 +37,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
 DIRECTIONS = ("a_to_b", "b_to_a")
 """From which domain to which a translation leads."""
 TRANSLATION_CHOICES: dict[str, tuple[Any, ...]] = {
-    "data.pairs": ("edges", "low_resolution", "masks"),
+    "data.pairs": ("edges", "low_resolution", "masks", "classes"),
     "data.flip": (True, False),
     "data.strict": (True, False),
 }
@@ -168,7 +168,10 @@ def translation_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDic
     config.data.kind = "glyphs"
     config.data.valid_share = 0.1  # held out; kinds paired, unpaired and folder
     config.data.size = 256  # pixels of a side, of pictures in folders: the size of the papers
-    config.data.pairs = "edges"  # what A is made of an image: edges | low_resolution | masks
+    # What A is made of an image: edges | low_resolution | masks; or classes, for images of two
+    # classes.
+    config.data.pairs = "edges"
+    config.data.classes = ("3", "8")  # of pairs=classes: the classes of A and of B
     config.data.factor = 2  # of low_resolution, by which A is reduced
     # Images are enlarged by this factor and cropped at random: 286/256 of the papers; 1: not.
     config.data.enlarge = 286 / 256

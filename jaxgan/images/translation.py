@@ -23,6 +23,7 @@ from jaxgan.images.data.dataset import DATA
 from jaxgan.images.data.domains import Domains, OpenedDomains, digests
 from jaxgan.images.data.jitter import jitter
 from jaxgan.images.data.opening import KINDS
+from jaxgan.images.data.two_classes import open_classes
 from jaxgan.images.evaluation.trained_classifier import TrainedClassifier, features_classifier
 from jaxgan.images.evaluation.translation import (
     Translate,
@@ -83,6 +84,13 @@ def open_domains(
                 "a kind of images, of which pairs are made"
             )
         opened = pair_folders.open_unpaired(data)
+    elif data.kind in KINDS and data.pairs == "classes":
+        if paired:
+            raise UserError(
+                f"config.data.pairs=classes: {config.recipe} learns from pairs, and images of two "
+                "classes are none; choose another way to make them"
+            )
+        opened = open_classes(data)
     elif data.kind in KINDS:
         opened = built_in_pairs.open_made(data, paired)
     else:

@@ -171,7 +171,7 @@ def test_eval_measures_pairs_and_shows_them_side_by_side(runs, tmp_path):
     flags = [f"--workdir={runs / 'cyclegan'}", "--checkpoint=last", f"--output={output}"]
     assert evaluation.main(flags) == 0
     found = json.loads((output / "summary.json").read_text())
-    names = {"l1", "psnr", "ssim", "sharpness", "kid_pixels"}
+    names = {"l1", "psnr", "ssim", "sharpness", "kid_pixels", "distance_correlation"}
     assert set(found) == {"count"} | {
         f"{name}_{direction}" for name in names for direction in ("a_to_b", "b_to_a")
     }

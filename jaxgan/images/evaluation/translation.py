@@ -8,6 +8,7 @@
 | `sharpness` | the energy of differences of neighbouring pixels, over that of real images |
 | `kid_pixels` | the kernel distance to the real images of the domain, in pixels |
 | `feature_distance` | the mean distance of the features of two partners in `config.features` |
+| `distance_correlation` | of the distances between images, before and after the translation |
 
 Every name ends in the direction, such as `eval/l1_a_to_b`.
 """
@@ -24,6 +25,7 @@ from jaxgan.core.compiling import Program
 from jaxgan.core.state import Players
 from jaxgan.images.data.batches import WHITE, cover, to_bytes, to_floats
 from jaxgan.images.data.domains import Domains
+from jaxgan.images.evaluation.distances import distance_correlation
 from jaxgan.images.evaluation.grids import image_grid
 from jaxgan.images.evaluation.kernel import squared_discrepancy
 
@@ -125,6 +127,7 @@ class TranslationMetrics:
             if self._paired and self._features:
                 apart = self._features(made) - self._features(real)
                 metrics["feature_distance"] = float(np.linalg.norm(apart, axis=-1).mean())
+            metrics["distance_correlation"] = distance_correlation(self.sources[direction], made)
             objectives.append(-metrics[self._objective])
             found |= {f"eval/{name}_{direction}": value for name, value in metrics.items()}
         return found, float(np.mean(objectives))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from jaxgan.core.errors import UserError
+from jaxgan.core.state import PyTree
 from jaxgan.images.networks.mlp import MLP
 from jaxgan.nn.convolution import halve_images
 
@@ -117,6 +118,21 @@ def make_classifier(config: ConfigDict, shape: tuple[int, ...], classes: int) ->
             "need images; choose mlp, or other data"
         )
     return CNN(config.cnn.features, config.cnn.hidden, classes, dtype)
+
+
+def classifier_of(params: PyTree) -> nn.Module:
+    """Returns the network in float32 that parameters of a `CNN` or an `MLPClassifier` belong to."""
+
+    def width(layer: PyTree) -> int:
+        return int(layer["bias"].shape[0])
+
+    if "HalvingConv_0" in params:
+        names = "HalvingConv_0", "Dense_0", "Dense_1"
+        features, hidden_units, classes = (width(params[name]) for name in names)
+        return CNN(features, hidden_units, classes)
+    hidden = params["MLP_0"]
+    widths = [width(hidden[f"Dense_{number}"]) for number in range(len(hidden))]
+    return MLPClassifier(widths, width(params["Dense_0"]))
 
 
 CHOICES = {"network": NETWORKS}

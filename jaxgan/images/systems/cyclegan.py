@@ -68,7 +68,7 @@ class System:
         optimizer: of all four.
         loss: a name of `CHOICES`.
         cycle_weight: lambda.
-        identity_weight: of mean |F(a) - a| + mean |G(b) - b|, relative to lambda.
+        identity_weight: of mean |F(a) - a| + mean |G(b) - b|, which the paper adds for paintings.
         clip: the limit of the discriminators' parameters after each update; 0: none.
     """
 
@@ -114,7 +114,7 @@ def generators_step(
         value = deceive(system, players, fakes) + system.cycle_weight * (cycle_a + cycle_b)
         if system.identity_weight:
             same = jnp.abs(f(a) - a).mean() + jnp.abs(g(b) - b).mean()
-            value += system.cycle_weight * system.identity_weight * same
+            value += system.identity_weight * same
         metrics = {"g_loss": value, "cycle_a": cycle_a, "cycle_b": cycle_b}
         return value, ({}, {**metrics, "fakes": fakes})
 

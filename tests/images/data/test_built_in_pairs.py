@@ -86,4 +86,5 @@ def test_data_that_have_no_pairs_are_refused():
 
 
 def test_the_settings_name_everything_that_is_made():
-    assert TRANSLATION_CHOICES["data.pairs"] == tuple(built_in_pairs.MADE)
+    # Images of two classes are no pairs; see data.two_classes.
+    assert TRANSLATION_CHOICES["data.pairs"] == (*built_in_pairs.MADE, "classes")
