@@ -11,8 +11,9 @@ With folders of speech and noise, mixtures at -5 to 15 dB of up to two noises:
       --config.data.speech=SPEECH --config.data.noise=NOISE
 
 The network has 0.94 million parameters and takes 0.51 billion multiplications for a second of
-speech: 0.03 s on one core, or 0.16 s with its gradient, without that of the scores. No scores of a
-long training are known yet.
+speech: 0.03 s on one core, or 0.16 s with its gradient, without that of the scores. On a CPU it
+learns slowly; the preset pretrained, which made the network that comes with jaxgan, has a mask
+network (docs/models.md). No scores of a long training of the dual-path network are known yet.
 """
 
 from ml_collections import ConfigDict
@@ -68,7 +69,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.adam_b1 = 0.8  # decay of the mean of gradients
     config.adam_b2 = 0.99  # decay of the mean of squared gradients
     config.gradient_clip = 0.0  # largest norm of a gradient; 0: no limit
-    config.learning_rate_decay = 0  # updates until the rate has halved; 0: it stays
+    config.learning_rate_decay = 0.0  # updates until the rate has halved; 0: it stays
     config.average_decay = 0.99  # about the last 100 updates
 
     # Our choices.
@@ -81,15 +82,26 @@ def get_config(preset: str | None = None) -> ConfigDict:
     if preset == "pretrained":
         config.network = "mask"
         config.generator = metricgan.networks().generator
-        config.generator.dropout = 0.0  # the loss of the scores has none
+        config.generator.width = 128  # as many updates as possible in an hour of a CPU
+        config.generator.dense = 256  # twice that
+        config.generator.dropout = 0.0  # the losses of the scores have none
         config.rounds = 400
-        config.generator_learning_rate = 1e-3  # at 2e-3, the losses jump
+        config.generator_learning_rate = 1e-3  # usual for a mask network; configs/metricgan.py
         config.adam_b1 = 0.9  # decay of the mean of gradients
         config.adam_b2 = 0.999  # decay of the mean of squared gradients
         config.gradient_clip = 50.0  # of the norm of a gradient; most are below it
-        config.learning_rate_decay = 4000  # updates until the rate has halved
+        config.learning_rate_decay = 4000.0  # updates until the rate has halved
         config.average_decay = 0.995  # about the last 200 updates
+        config.score_weights = (
+            5.0,
+            1.0,
+            1.0,
+        )  # with 2, PESQ rose more slowly: docs/models.md
+        # At -5 dB and in strong reverberation PESQ is close to its lowest value and hardly has a
+        # gradient, so such mixtures are few.
         config.data.snrs = (-5.0, 0.0, 5.0, 10.0, 15.0, 20.0)  # dB, of mixtures
+        config.data.noises = 1  # the most noises in a mixture
+        config.data.reverb_share = 0.1  # of the utterances are reverberated
         config.data.buckets = 3
         config.validation.every = 10
     elif preset == "quick":

@@ -105,7 +105,7 @@ def learning() -> ConfigDict:
 
     # The learning rate after n updates is divided by 1 + n / learning_rate_decay; 0: constant, as
     # in the authors' code.
-    config.learning_rate_decay = 0
+    config.learning_rate_decay = 0.0
 
     config.warmup_rounds = 0  # rounds in which G learns from clean speech; not in the paper
     config.warmup_learning_rate = 1e-3  # of G in those rounds, by Adam

@@ -11,6 +11,7 @@ import pytest
 from configs import dtn as dtn_config
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
+from jaxgan.images import translation
 from jaxgan.images.networks.classifier import CNN, MLPClassifier, classifier_of
 from jaxgan.images.systems import dtn
 from jaxgan.recipes import make
@@ -114,9 +115,9 @@ def test_f_is_the_classifier_of_the_config(monkeypatch):
 
     def features_classifier(config, shape, mesh):
         asked.append((config.features, shape))
-        return SimpleNamespace(player=SimpleNamespace(params=trained))
+        return SimpleNamespace(player=SimpleNamespace(params=trained), files={})
 
-    monkeypatch.setattr(dtn, "features_classifier", features_classifier)
+    monkeypatch.setattr(translation, "features_classifier", features_classifier)
     config = dtn_config.get_config("tiny")
     config.update({"features": "classifier", "untrained": False})
     state = make(config, devices.make_mesh(1)).init(jax.random.key(0))
