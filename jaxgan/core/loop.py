@@ -225,7 +225,7 @@ class _Loop:
             history = history_files.bounded((*history, trained.record), self.recipe.history_window)
             trained = self.start_validation(trained)
             stopping = _anywhere(stop.requested is not None)
-            patient = self.config.validation.patience > 0
+            patient = self.config.validation.get("patience", 0) > 0
             if trained.validation and not (stopping or patient) and number < self.config.rounds:
                 # The next round may overwrite the memory of this state.
                 waiting = trained._replace(state=_copied(state))
@@ -293,7 +293,7 @@ class _Loop:
 
     def patience_ended(self, position: Position) -> bool:
         """Returns whether `config.validation.patience` validations brought nothing better."""
-        patience = self.config.validation.patience
+        patience = self.config.validation.get("patience", 0)
         if not patience or position.best_round is None:
             return False
         return position.round - position.best_round >= patience * self.config.validation.every

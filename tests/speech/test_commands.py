@@ -44,7 +44,12 @@ OUT = "--output=out"
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("enhance", [], "required: --workdir, --input, --output; see"),
+        ("enhance", [], "required: --input, --output; see"),
+        (
+            "enhance",
+            ["--input=a.wav", OUT],
+            "one of the arguments --workdir --pretrained is required",
+        ),
         ("enhance", [RUN, OUT, "--inpt=a.wav"], "the following arguments are required: --input"),
         ("enhance", [RUN, OUT, "--input=a.wav", "--rate=8000"], "unrecognized arguments: --rate"),
         ("enhance", ["--workdir=no", OUT, "--input=a.wav"], "no is not the folder of a run"),
