@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from etils import epath
 from ml_collections import ConfigDict
@@ -79,7 +80,7 @@ def export(flags: argparse.Namespace) -> None:
 
             onnx.convert(denoiser, params, output)
         elif flags.format == "weights":
-            write_weights(flags, config, output)
+            write_weights(output, config, params)
         else:
             from jaxgan.speech import parameters
 
@@ -88,14 +89,14 @@ def export(flags: argparse.Namespace) -> None:
     print(f"{flags.output}: {sum(path.stat().st_size for path in written) / 1e6:.1f} MB")
 
 
-def write_weights(flags: argparse.Namespace, config: ConfigDict, output: Path) -> None:
-    """Writes the generator of a run and its config, without what only concerns its training data.
+def write_weights(output: Path, config: ConfigDict, params: Any) -> None:
+    """Writes a generator and the config of its run, without what only concerns its training data.
 
     Raises:
         UserError: the folder exists and is not empty.
     """
     from jaxgan.core import weights
-    from jaxgan.core.players import load_players
+    from jaxgan.core.state import Player
     from jaxgan.speech.settings import data_settings
 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
@@ -104,7 +105,7 @@ def write_weights(flags: argparse.Namespace, config: ConfigDict, output: Path) -
     # The paths of the training data and of other runs say nothing to those who get the folder.
     config = config.copy_and_resolve_references()
     config.update(data=data_settings(), init_from="")
-    generator = load_players(flags.workdir, flags.checkpoint or "best")["generator"]
+    generator = Player(params=params, state={}, opt_state=())
     weights.write(epath.Path(output), config, {"generator": generator})
 
 

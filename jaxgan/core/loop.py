@@ -225,8 +225,8 @@ class _Loop:
             history = history_files.bounded((*history, trained.record), self.recipe.history_window)
             trained = self.start_validation(trained)
             stopping = _anywhere(stop.requested is not None)
-            patient = self.config.validation.get("patience", 0) > 0
-            if trained.validation and not (stopping or patient) and number < self.config.rounds:
+            overlaps = not (stopping or self.patience) and number < self.config.rounds
+            if trained.validation and overlaps:
                 # The next round may overwrite the memory of this state.
                 waiting = trained._replace(state=_copied(state))
                 continue
@@ -237,9 +237,7 @@ class _Loop:
                 )
                 return
         if self.patience_ended(position) and position.round < self.config.rounds:
-            self.display.say(
-                f"ends early: the last {self.config.validation.patience} validations were no better"
-            )
+            self.display.say(f"ends early: the last {self.patience} validations were no better")
         self.display.say(_farewell(self.workdir, position))
 
     def train(self, state: RunState, history: History, number: int) -> _Trained:
@@ -291,12 +289,16 @@ class _Loop:
             self.display.validated(number, dict(shown))
         return position, history
 
+    @property
+    def patience(self) -> int:
+        """`config.validation.patience`; 0, without an end, for a config that lacks it."""
+        return int(self.config.validation.get("patience", 0))
+
     def patience_ended(self, position: Position) -> bool:
         """Returns whether `config.validation.patience` validations brought nothing better."""
-        patience = self.config.validation.get("patience", 0)
-        if not patience or position.best_round is None:
+        if not self.patience or position.best_round is None:
             return False
-        return position.round - position.best_round >= patience * self.config.validation.every
+        return position.round - position.best_round >= self.patience * self.config.validation.every
 
     def due(self, number: int, what: str) -> bool:
         """Returns whether validation or a checkpoint is due after this round."""

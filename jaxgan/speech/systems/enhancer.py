@@ -218,9 +218,9 @@ def combined_gradient(
 
     Returns:
         float32 [B, T]; the average of the norms with this batch; and the metrics: `g_loss` [], the
-        weighted sum of the losses; for every objective `loss_NAME` [], `norm_NAME` [], see
-        `usual_norm`, and `factor_NAME` [], by which that gradient was multiplied; and those of the
-        objectives.
+        weighted sum of the losses; for every objective `loss_NAME` [], `norm_NAME` [] (see
+        `norm_at_level`), and `factor_NAME` [], by which that gradient was multiplied; and those of
+        the objectives.
     """
     learned = {
         name: of_surrogate(system, players[player]) for name, player in system.surrogates.items()
@@ -230,7 +230,7 @@ def combined_gradient(
     total, metrics = jnp.zeros(()), Metrics()
     for name, objective in (*system.objectives.items(), *learned.items()):
         (loss, more), own = jax.value_and_grad(objective, has_aux=True)(enhanced, clean, lengths)
-        gradients[name], norms[name] = own, usual_norm(own, clean, lengths)
+        gradients[name], norms[name] = own, norm_at_level(own, clean, lengths)
         total += system.weights[name] * loss
         metrics |= {f"loss_{name}": loss, f"norm_{name}": norms[name], **more}
     after = before.updated(norms)
@@ -246,7 +246,7 @@ def combined_gradient(
     return combined, after, {"g_loss": total, **metrics}
 
 
-def usual_norm(gradient: jax.Array, clean: jax.Array, lengths: jax.Array) -> jax.Array:
+def norm_at_level(gradient: jax.Array, clean: jax.Array, lengths: jax.Array) -> jax.Array:
     """Returns the mean over utterances of a gradient's norm times the level of the clean speech.
 
     The gradient of a score is larger the lower the level is, and G's output scales with the level

@@ -120,7 +120,7 @@ def no_norms(*names):
 
 
 def norm_of(gradient, clean, lengths):
-    """`enhancer.usual_norm` utterance by utterance in float64."""
+    """`enhancer.norm_at_level` utterance by utterance in float64."""
     gradient, clean = np.asarray(gradient, np.float64), np.asarray(clean, np.float64)
     return np.mean(
         [
@@ -162,7 +162,7 @@ def test_weights_are_obeyed_and_logged(weighting):
         assert found["g_loss"] == pytest.approx(total, rel=1e-5)
 
 
-def test_the_usual_norm_does_not_depend_on_the_level_or_on_padding():
+def test_the_norm_at_level_does_not_depend_on_the_level_or_on_padding():
     system = make_system("equal_norm", (2.0,), 3.0)
     batch = make_batch([2500, 2000], total=2816, rows=3)
     clean, noisy = as_float(batch.clean), as_float(batch.noisy)
@@ -171,7 +171,7 @@ def test_the_usual_norm_does_not_depend_on_the_level_or_on_padding():
         sides = (level * noisy[:rows], level * clean[:rows])
         of_waves = jax.grad(lambda made: system.objectives["si_sdr"](made, *rest)[0])
         rest = (sides[1], batch.lengths[:rows])
-        return float(enhancer.usual_norm(of_waves(sides[0]), *rest))
+        return float(enhancer.norm_at_level(of_waves(sides[0]), *rest))
 
     assert norm(1.0, 3) == pytest.approx(norm(1.0, 2), rel=1e-5)
     assert norm(0.01, 2) == pytest.approx(norm(1.0, 2), rel=1e-3)
