@@ -22,7 +22,7 @@ from jaxgan.images.data.batches import SECOND_DOMAIN_STREAM, schedule, to_floats
 from jaxgan.images.data.dataset import DATA
 from jaxgan.images.data.domains import Domains, OpenedDomains, digests
 from jaxgan.images.data.jitter import jitter
-from jaxgan.images.data.opening import KINDS
+from jaxgan.images.data.opening import IMAGES, POINTS
 from jaxgan.images.data.two_classes import open_classes
 from jaxgan.images.evaluation.trained_classifier import TrainedClassifier, features_classifier
 from jaxgan.images.evaluation.translation import (
@@ -84,17 +84,22 @@ def open_domains(
                 "a kind of images, of which pairs are made"
             )
         opened = pair_folders.open_unpaired(data)
-    elif data.kind in KINDS and data.pairs == "classes":
+    elif data.kind in IMAGES and data.pairs == "classes":
         if paired:
             raise UserError(
                 f"config.data.pairs=classes: {config.recipe} learns from pairs, and images of two "
                 "classes are none; choose another way to make them"
             )
         opened = open_classes(data)
-    elif data.kind in KINDS:
+    elif data.kind in IMAGES:
         opened = built_in_pairs.open_made(data, paired)
     else:
-        known = ", ".join(("paired", "unpaired", *KINDS))
+        known = ", ".join(("paired", "unpaired", *IMAGES))
+        if data.kind in POINTS:
+            raise UserError(
+                f"config.data.kind={data.kind}: these are points, and {config.recipe} translates "
+                f"images; choose one of {known}"
+            )
         raise UserError(f"config.data.kind={data.kind!r}: choose one of {known}")
     train, valid, problems = opened
     lines = [f"train: {train}", f"valid: {valid}", *data_files.describe(problems)]

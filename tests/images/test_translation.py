@@ -1,5 +1,8 @@
 """The data of image translation as a config asks for them, and the batches of its steps."""
 
+import itertools
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,13 +10,18 @@ import pytest
 from PIL import Image
 
 from configs import cyclegan, pix2pix
+from jaxgan import recipes
+from jaxgan.core import config as configs
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 from jaxgan.core.state import make_run_state
 from jaxgan.images import translation
+from jaxgan.images.data.opening import POINTS
 from jaxgan.images.settings import translation_settings
 from jaxgan.images.systems import cyclegan as cyclegan_system
 from jaxgan.images.systems import pix2pix as pix2pix_system
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def opened(config, paired):
@@ -45,6 +53,17 @@ def test_kinds_and_batches_that_cannot_be_used():
     opened(config, True)
     with pytest.raises(UserError, match=r"batch_size=11: the training set has only 10 images of a"):
         opened(config, False)
+
+
+def test_no_system_translates_points():
+    texts = {path.stem: path.read_text() for path in CONFIGS.glob("*.py")}
+    systems = sorted(name for name, text in texts.items() if "translation_settings(" in text)
+    assert {"pix2pix", "cyclegan"} < set(systems)
+    for name, kind in itertools.product(systems, POINTS):
+        config = configs.load(str(CONFIGS / f"{name}.py:tiny"), [f"--config.data.kind={kind}"])
+        message = f"config.data.kind={kind}: these are points, and {name} translates images; choose"
+        with pytest.raises(UserError, match=message):
+            recipes.make(config, devices.make_mesh(1))
 
 
 def test_bad_files_are_reported_once_and_refused_if_strict(tmp_path):

@@ -19,7 +19,7 @@ from jaxgan.images.data.dataset import Images
 from jaxgan.images.data.domains import Domains, OpenedDomains
 from jaxgan.images.data.edges import sketch
 from jaxgan.images.data.layouts import count_codes, draw_layouts
-from jaxgan.images.data.opening import KINDS
+from jaxgan.images.data.opening import IMAGES
 
 CHUNK = 1000
 """Images whose edges are found at a time."""
@@ -96,13 +96,9 @@ def open_made(data: ConfigDict, paired: bool) -> OpenedDomains:
             validation set always has pairs.
 
     Raises:
-        UserError: the data cannot be used, are points, or are too few.
+        UserError: the data cannot be used or are too few.
     """
-    train, valid, problems, _ = KINDS[data.kind](data)
-    if len(train.shape) != 3:
-        raise UserError(
-            f"config.data.kind={data.kind}: pairs are made of images, and these are points"
-        )
+    train, valid, problems, _ = IMAGES[data.kind](data)
     make = MADE[data.pairs]
 
     def pairs(images: Images) -> Domains:

@@ -43,18 +43,22 @@ def open_overlays(data: ConfigDict) -> Opened:
     )
 
 
-KINDS: Mapping[str, Callable[[ConfigDict], Opened]] = {
+IMAGES: Mapping[str, Callable[[ConfigDict], Opened]] = {
     "glyphs": open_glyphs,
     "overlays": open_overlays,
     "mnist": idx.open_idx,
     "fashion_mnist": idx.open_idx,
     "cifar10": cifar.open_cifar10,
     "folder": folder.open_folder,
+}
+"""For each `config.data.kind` of images, a function of `config.data`."""
+POINTS: Mapping[str, Callable[[ConfigDict], Opened]] = {
     "ring": toys.open_ring,
     "grid25": toys.open_grid25,
     "points": toys.open_points,
 }
-"""For each `config.data.kind`, a function of `config.data`."""
+"""For each `config.data.kind` of points in the plane, a function of `config.data`."""
+KINDS = {**IMAGES, **POINTS}
 
 
 def open_data(config: ConfigDict, print_report: Callable[[str], None] = print) -> Checked:

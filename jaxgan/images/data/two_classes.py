@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 from jaxgan.core.errors import UserError
 from jaxgan.images.data.dataset import Images
 from jaxgan.images.data.domains import Domains, OpenedDomains
-from jaxgan.images.data.opening import KINDS
+from jaxgan.images.data.opening import IMAGES
 
 KEY = "config.data.classes"
 
@@ -17,7 +17,7 @@ def open_classes(data: ConfigDict) -> OpenedDomains:
     Raises:
         UserError: the data cannot be used, or do not have these classes.
     """
-    train, valid, problems, _ = KINDS[data.kind](data)
+    train, valid, problems, _ = IMAGES[data.kind](data)
     names = tuple(data.classes)
     if len(set(names)) != 2 or not set(names) <= set(train.classes):
         known = ", ".join(train.classes) or "none"

@@ -77,8 +77,6 @@ def test_training_has_pairs_or_none():
 
 
 def test_data_that_have_no_pairs_are_refused():
-    with pytest.raises(UserError, match=r"data.kind=ring: pairs are made of images, and these"):
-        open_made(data(kind="ring"), paired=True)
     with pytest.raises(UserError, match=r"one training image is not enough for two domains"):
         open_made(data(train=1), paired=False)
     with pytest.raises(UserError, match=r"data.factor=29: the images have 28x28 pixels"):
