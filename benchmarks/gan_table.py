@@ -40,20 +40,30 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
-from trained_runs import ROOT, Settings, train
+from trained_runs import (
+    ROOT,
+    Column,
+    Settings,
+    classifier_of,
+    data_of,
+    interval,
+    of_seeds,
+    scaled,
+    series,
+    train,
+)
 
 from jaxgan.core import config as configs
 from jaxgan.core import devices, log
 from jaxgan.images.data import idx
 from jaxgan.images.evaluation.birthday import birthday_test, collision_threshold
 from jaxgan.images.evaluation.trained_classifier import load_classifier
-from jaxgan.reporting.statistics import mean_and_half_width
 from jaxgan.reporting.tables import Cell, Table, or_none, to_markdown
 
 TABLES = ("ring", "grid25", "losses", "labels", "codes", "classes", "birthday")
@@ -63,32 +73,11 @@ EPOCHS, STEPS_PER_EPOCH = 20, 938
 """The steps of budget 1: an epoch of 60,000 images in batches of 64."""
 LABEL_EPOCHS, LABEL_STEPS = 100, 600
 """Those of `labels`: batches of 100, as in the authors' code."""
-LEAST_ROUNDS = 2
-"""Rounds of systems of images, so that there is a validation besides the last one."""
-CLASSIFIER_ROUNDS = {"mnist": 3, "fashion_mnist": 10}
-"""Epochs of the classifier in whose features samples are measured. On MNIST three reach 0.988."""
 REPEATS, DRAWN, CALIBRATION = 20, 400, 5000
 """The birthday test's repeats, samples in each, and held-out images that give its threshold."""
 DISCRETE = (100, 500, 2000)
 """Images that the generators with a known support repeat."""
 COVERED = ("modes", "high quality", "loose modes")
-
-
-@dataclass(frozen=True)
-class Column:
-    """A metric of validation in a table.
-
-    Attributes:
-        heading: of the column.
-        metric: its name in metrics.jsonl.
-        best: chooses the best validation: max or min.
-        digits: after the point.
-    """
-
-    heading: str
-    metric: str
-    best: Callable[[Sequence[float]], float]
-    digits: int = 2
 
 
 @dataclass(frozen=True)
@@ -196,22 +185,17 @@ def points(kind: str, budget: float) -> list[Row]:
 
 def images(kind: str, root: Path, scale: Scale) -> Settings:
     """Returns the settings of every run on images: an epoch a round, batches of 64."""
-    rounds = max(LEAST_ROUNDS, round(EPOCHS * scale.budget))
+    rounds, steps = scaled(EPOCHS, STEPS_PER_EPOCH, scale.budget)
     return {
-        **data(kind, root),
+        **data_of(kind, root),
         "rounds": rounds,
-        "steps_per_round": math.ceil(STEPS_PER_EPOCH * EPOCHS * scale.budget / rounds),
+        "steps_per_round": steps,
         "batch_size": 64,
         "validation.samples": 10_000,  # as Lucic et al. 2018
         "checkpoint.every": rounds,
         # An average over 1,000 updates still holds the initial parameters after an epoch or two.
         "average_decay": 0.999 if scale.budget >= 0.5 else 0.99,
     }
-
-
-def data(kind: str, root: Path) -> Settings:
-    """Returns the settings that choose the data."""
-    return {"data.kind": kind, "data.root": str(root)}
 
 
 def convolutional(preset: str, scale: Scale, **more: object) -> Settings:
@@ -255,10 +239,9 @@ def labels(root: Path, scale: Scale) -> list[Row]:
     """Returns the rows of `labels`; a budget below 0.5 takes the presets `quick` where networks
     are fully connected: half the authors' widths, and averages over fewer updates.
     """
-    rounds = max(LEAST_ROUNDS, round(LABEL_EPOCHS * scale.budget))
-    steps = math.ceil(LABEL_STEPS * LABEL_EPOCHS * scale.budget / rounds)
+    rounds, steps = scaled(LABEL_EPOCHS, LABEL_STEPS, scale.budget)
     few = {
-        **data("mnist", root),
+        **data_of("mnist", root),
         "data.labelled": 100,
         "rounds": rounds,
         "steps_per_round": steps,
@@ -385,14 +368,6 @@ def in_features(kind: str) -> tuple[Column, ...]:
     )
 
 
-def classifier_of(kind: str, root: Path, workdir: Path) -> Path:
-    """Returns the run of a classifier for some data, after training it."""
-    folder = workdir / f"classifier_{kind}"
-    settings = {**data(kind, root), "rounds": CLASSIFIER_ROUNDS[kind]}
-    train("classifier.py", settings, [], folder)
-    return folder
-
-
 def run(row: Row, folder: Path, seeds: int, overrides: Sequence[str]) -> Found:
     """Trains all seeds of a row, and returns what they found."""
     workdir = folder / row.name.replace(" ", "_").replace(",", "")
@@ -410,18 +385,7 @@ def run(row: Row, folder: Path, seeds: int, overrides: Sequence[str]) -> Found:
         train(row.preset, own, overrides, workdir / f"seed{seed}")
         each.append(log.read(workdir / f"seed{seed}"))
     seconds = float(np.mean([rows[-1]["wall_seconds"] for rows in each]))
-    return Found([series(rows, "") for rows in each], seconds)
-
-
-def series(rows: Sequence[Mapping[str, float | None]], suffix: str) -> dict[str, list[float]]:
-    """Returns the validations of a seed by metric, of the metrics whose name ends so."""
-    found: dict[str, list[float]] = {}
-    for row in rows:
-        for name, value in row.items():
-            if name.startswith("eval/") and name.endswith(suffix):
-                number = math.nan if value is None else value
-                found.setdefault(name.removesuffix(suffix), []).append(number)
-    return found
+    return Found([series(rows) for rows in each], seconds)
 
 
 def table(
@@ -441,7 +405,7 @@ def table(
         cells = [Cell(row.name)]
         for column in columns:
             for when in WHEN:
-                cells.append(Cell(cell(of_seeds(values, column, when), column.digits)))
+                cells.append(Cell(interval(of_seeds(values, column, when), column.digits)))
         if gated:
             cells.append(Cell(gate(row, columns, values)))
         body.append([*cells, Cell(f"{found[row.name].seconds:.0f}")])
@@ -450,21 +414,6 @@ def table(
 
 
 WHEN = ("last", "best")
-
-
-def of_seeds(values: Sequence[dict[str, list[float]]], column: Column, when: str) -> np.ndarray:
-    """Returns a metric of every seed [seeds]; seeds without it are left out."""
-    choose = column.best if when == "best" else lambda each: each[-1]
-    finite = [[v for v in seed.get(column.metric, []) if math.isfinite(v)] for seed in values]
-    return np.array([choose(each) for each in finite if each], float)
-
-
-def cell(values: np.ndarray, digits: int) -> str:
-    """Returns the mean and its 95 % interval as text."""
-    if not len(values):
-        return "-"
-    mean, half = mean_and_half_width(values)
-    return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if math.isfinite(half) else "")
 
 
 def gate(row: Row, columns: Sequence[Column], values: Sequence[dict[str, list[float]]]) -> str:

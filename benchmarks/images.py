@@ -1,20 +1,23 @@
-"""Measures the training steps of jaxgan's gan and dcgan, beside the same loop in plain PyTorch.
+"""Measures training steps of systems of images, beside the same loop in plain PyTorch.
 
     python benchmarks/images.py [--json=FILE] [--minutes=1.4] [--batch=64] [--repeats=5]
-        [--parts=mlp,dcgan,seeds] [--threads=N]
+        [--parts=mlp,dcgan,pix2pix,cyclegan,seeds] [--threads=N]
     python benchmarks/images.py --rehearse
 
 Parts:
-    mlp     configs/gan.py, fully connected networks
-    dcgan   configs/dcgan.py, the paper's convolutional networks on 28 x 28
-    seeds   the time of config.seeds=8 over that of config.seeds=1, for the ring and for mlp
+    mlp       configs/gan.py, fully connected networks
+    dcgan     configs/dcgan.py, the paper's convolutional networks on 28 x 28
+    pix2pix, cyclegan   configs/pix2pix.py and configs/cyclegan.py on 28 x 28; on a CPU the presets
+              `quick` with their batches, else the paper's networks. A batch has as many images of
+              both domains, which count once
+    seeds     the time of config.seeds=8 over that of config.seeds=1, for the ring and for mlp
 
 jaxgan makes whole rounds as train.py does, without validation: drawing the batches, the steps, and
-fetching the metrics. PyTorch's loop (torch_images.py) makes the same updates on the same number of
-parameters; the two take turns, and medians are reported. Compilation is not in the figures, and its
-time is shown. Without PyTorch its figures are replaced by a reason. --minutes limits everything; a
-measurement that would exceed it makes fewer repeats. FILE is written after every part. `--rehearse`
-runs everything in miniature.
+fetching the metrics. PyTorch's loop (torch_images.py, torch_translation.py) makes the same updates
+on the same number of parameters; the two take turns, and medians are reported. Compilation is not
+in the figures, and its time is shown. Without PyTorch its figures are replaced by a reason.
+--minutes limits everything; a measurement that would exceed it makes fewer repeats. FILE is written
+after every part. `--rehearse` runs everything in miniature.
 
 The script runs from a source tree (PYTHONPATH=.) and needs no network; accelerator.py says which
 packages a machine may lack.
@@ -46,13 +49,29 @@ from jaxgan.core.timer import Timer
 
 ROOT = Path(__file__).parents[1]
 SEEDS = 8
-PARTS = ("mlp", "dcgan", "seeds")
-TARGETS = {"cpu": {"mlp": 1.5, "dcgan": 0.8}, "gpu": {"mlp": 3.0, "dcgan": 3.0, "seeds": 2.0}}
+PARTS = ("mlp", "dcgan", "pix2pix", "cyclegan", "seeds")
+TRANSLATIONS = ("pix2pix", "cyclegan")
+TARGETS = {
+    "cpu": {"mlp": 1.5, "dcgan": 0.8},
+    "gpu": {"mlp": 3.0, "dcgan": 3.0, "pix2pix": 2.0, "cyclegan": 2.0, "seeds": 2.0},
+}
 """The targets: at least so many times PyTorch's images a second; on a GPU, at most this many
 times the time of one seed for eight."""
 STEPS = {
-    "cpu": {"mlp": (200, 200), "dcgan": (2, 2), "ring": (200, 0)},
-    "gpu": {"mlp": (2000, 300), "dcgan": (200, 100), "ring": (2000, 0)},
+    "cpu": {
+        "mlp": (200, 200),
+        "dcgan": (2, 2),
+        "pix2pix": (20, 20),
+        "cyclegan": (10, 10),
+        "ring": (200, 0),
+    },
+    "gpu": {
+        "mlp": (2000, 300),
+        "dcgan": (200, 100),
+        "pix2pix": (50, 30),
+        "cyclegan": (20, 10),
+        "ring": (2000, 0),
+    },
 }
 """Steps of a repeat, of jaxgan and of PyTorch: about a second each."""
 
@@ -75,14 +94,14 @@ class Loop:
     def parameters(self) -> int:
         """Returns how many parameters the networks of one seed have."""
         leaves = jax.tree.leaves([player.params for player in self.state.players.values()])
-        return sum(leaf.size for leaf in leaves) // self.config.seeds
+        return sum(leaf.size for leaf in leaves) // self.config.get("seeds", 1)
 
     def round(self) -> None:
         """Trains for a round and waits for it."""
         self.rounds += 1
         self.state, _, metrics = self.recipe.round(self.state, (), self.rounds, Timer())
         jax.block_until_ready(self.state)
-        assert np.isfinite(metrics["d_loss"])
+        assert all(map(np.isfinite, metrics.values()))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -148,6 +167,7 @@ def import_torch(threads: int, platform: str, figures: Figures) -> Callable[...,
     try:
         import torch
         import torch_images
+        import torch_translation
     except ModuleNotFoundError as error:
         figures["torch"] = {"reason": f"the package {error.name} is not installed"}
         return None
@@ -157,7 +177,13 @@ def import_torch(threads: int, platform: str, figures: Figures) -> Callable[...,
         return None
     device = torch_images.place(platform != "cpu")
     figures["torch"] = {"version": torch.__version__, "device": str(device), "threads": threads}
-    return lambda config, values: torch_images.TorchGAN(config, values, device)
+
+    def make(config: ConfigDict, values: Any) -> Any:
+        if config.recipe in TRANSLATIONS:
+            return torch_translation.TorchTranslation(config, values, device)
+        return torch_images.TorchGAN(config, values, device)
+
+    return make
 
 
 def wanted(
@@ -175,6 +201,8 @@ def wanted(
 
 def config_of(name: str, seeds: int, steps: int, options: argparse.Namespace) -> ConfigDict:
     """Returns the config of a system; its rounds have this many steps."""
+    if name in TRANSLATIONS:
+        return translation_config(name, steps, options)
     spec = {"mlp": "gan.py", "dcgan": "dcgan.py", "ring": "gan.py:ring"}[name]
     config = configs.load(str(ROOT / "configs" / spec))
     config.steps_per_round, config.seeds = steps, seeds
@@ -185,6 +213,23 @@ def config_of(name: str, seeds: int, steps: int, options: argparse.Namespace) ->
         config.batch_size, config.data.train = 8, 200
         for player in (config.generator, config.discriminator):
             player.update({"features": 2} if name == "dcgan" else {"widths": (16,)})
+    return config
+
+
+def translation_config(name: str, steps: int, options: argparse.Namespace) -> ConfigDict:
+    """Returns the config of a translation; its rounds have this many steps."""
+    on_cpu = jax.default_backend() == "cpu"
+    config = configs.load(str(ROOT / "configs" / f"{name}.py{':quick' * on_cpu}"))
+    config.steps_per_round = steps
+    config.data.train, config.data.valid = 4000, 100
+    config.data.enlarge, config.data.flip = 1.0, False
+    if not on_cpu:
+        config.batch_size = options.batch
+        if name == "cyclegan":
+            config.pool = options.batch
+    if options.rehearse:
+        config.data.train = 200
+        config.generator.features = config.discriminator.features = 2
     return config
 
 
@@ -214,7 +259,9 @@ def beside_torch(
     found: Figures = {"parameters": ours.parameters(), "steps of a repeat": list(steps)}
     measures: dict[str, tuple[Callable[[], Any], float]] = {"jaxgan": (ours.round, steps[0] * size)}
     if make_torch:
-        resident = jax.device_get(ours.recipe._shared[0].values)
+        images = ours.recipe._shared[0]
+        translates = ours.config.recipe in TRANSLATIONS
+        resident = jax.device_get([images.a, images.b] if translates else images.values)
         theirs = make_torch(ours.config, resident)
         if theirs.parameters() != ours.parameters():
             raise RuntimeError(f"PyTorch's networks have {theirs.parameters()} parameters")
