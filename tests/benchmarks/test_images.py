@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from jaxgan.core import config as configs
+
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "images.py"
 BLOCKER = """
 import sys
@@ -62,8 +66,22 @@ def test_seeds_take_turns_with_one(monkeypatch):
     assert images.take_turns(calls, 3, clock[0] + 7.0) == {"one": [1.0], "many": [3.0]}
 
 
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
+def test_translations_have_the_networks_of_quick_on_a_cpu(monkeypatch, name):
+    monkeypatch.syspath_prepend(str(PROGRAM.parent))
+    import images
+
+    config = images.config_of(name, 1, 7, images.parse([]))
+    quick = configs.load(str(PROGRAM.parents[1] / "configs" / f"{name}.py:quick"))
+    assert config.steps_per_round == 7
+    assert config.generator == quick.generator
+    assert config.batch_size == quick.batch_size
+    rehearsed = images.config_of(name, 1, 3, images.parse(["--rehearse"]))
+    assert rehearsed.generator.features == rehearsed.discriminator.features == 2
+
+
 def test_a_part_that_does_not_exist():
     command = [sys.executable, str(PROGRAM), "--parts=mpl"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "--parts=mpl: choose from mlp, dcgan, seeds" in done.stderr
+    assert "--parts=mpl: choose from mlp, dcgan, pix2pix, cyclegan, seeds" in done.stderr

@@ -252,6 +252,29 @@ def test_images_of_two_classes_should_have_the_other_one(measures):
     assert measures.outside(run) == {"": {"outside": 100.0}}
 
 
+def test_a_run_is_measured_beside_its_inputs_and_targets(measures, monkeypatch):
+    config = configs.load(str(BENCHMARKS.parent / "configs" / "pix2pix.py:tiny"))
+    config.validation.samples = 20
+
+    class Copies:
+        directions = ("a_to_b",)
+
+        def __call__(self, images, direction):
+            return images
+
+    monkeypatch.setattr(measures.configs, "read", lambda folder: config)
+    monkeypatch.setattr(measures.jaxgan, "load", lambda folder, checkpoint: Copies())
+    found = measures.translated(Path(), (measures.labels,))
+    [inputs], [outputs] = found.inputs.values(), found.outputs.values()
+    [targets] = found.targets.values()
+    assert len(inputs) == len(targets) == measures.SHOWN
+    np.testing.assert_array_equal(inputs, outputs)
+    before = found.rows["not translated"]
+    assert before["eval/l1_a_to_b"] == pytest.approx(measures.distance(inputs, targets), rel=0.2)
+    assert found.rows[""]["labels_a_to_b"] == before["labels_a_to_b"] < 1
+    assert set(found.rows) == {"", "not translated", "real"}
+
+
 def test_the_images_of_a_layout_are_compared_with_each_other_and_the_target(measures, monkeypatch):
     config = configs.load(str(BENCHMARKS.parent / "configs" / "crn.py:tiny"))
     a, b = bright([0, 255], [0, 1]), bright([255, 51], [0, 1])
