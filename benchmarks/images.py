@@ -24,6 +24,7 @@ packages a machine may lack.
 """
 
 import argparse
+import functools
 import json
 import os
 import statistics
@@ -254,7 +255,7 @@ def beside_torch(
     options: argparse.Namespace,
     limit: float,
 ) -> Figures:
-    """Returns images a second of both loops, and jaxgan's over PyTorch's."""
+    """Returns images a second of both loops, their CPU seconds, and jaxgan's over PyTorch's."""
     size = ours.config.batch_size
     found: Figures = {"parameters": ours.parameters(), "steps of a repeat": list(steps)}
     measures: dict[str, tuple[Callable[[], Any], float]] = {"jaxgan": (ours.round, steps[0] * size)}
@@ -267,10 +268,21 @@ def beside_torch(
             raise RuntimeError(f"PyTorch's networks have {theirs.parameters()} parameters")
         theirs.steps(max(2, steps[1] // 20))
         measures["torch"] = (lambda: theirs.steps(steps[1]), steps[1] * size)
-    times = take_turns({name: call for name, (call, _) in measures.items()}, options.repeats, limit)
+    spent: dict[str, list[float]] = {name: [] for name in measures}
+
+    def on_cpu(name: str) -> None:
+        before = time.process_time()
+        measures[name][0]()
+        spent[name].append(1000 * (time.process_time() - before) / measures[name][1])
+
+    calls = {name: functools.partial(on_cpu, name) for name in measures}
+    times = take_turns(calls, options.repeats, limit)
     rates = {name: [measures[name][1] / took for took in times[name]] for name in times}
     found |= {f"{name}: images / s": statistics.median(rate) for name, rate in rates.items()}
     found |= {f"{name}: repeats": rate for name, rate in rates.items()}
+    found |= {
+        f"{name}: CPU s of 1,000 images": statistics.median(each) for name, each in spent.items()
+    }
     if make_torch:
         pairs = zip(rates["jaxgan"], rates["torch"], strict=True)
         found["times PyTorch"] = statistics.median(one / other for one, other in pairs)
