@@ -1,15 +1,15 @@
 """Measures training steps of systems of images, beside the same loop in plain PyTorch.
 
     python benchmarks/images.py [--json=FILE] [--minutes=1.4] [--batch=64] [--repeats=5]
-        [--parts=mlp,dcgan,pix2pix,cyclegan,seeds] [--threads=N]
+        [--parts=mlp,dcgan,seeds] [--threads=N]
     python benchmarks/images.py --rehearse
 
 Parts:
     mlp       configs/gan.py, fully connected networks
     dcgan     configs/dcgan.py, the paper's convolutional networks on 28 x 28
     pix2pix, cyclegan   configs/pix2pix.py and configs/cyclegan.py on 28 x 28; on a CPU the presets
-              `quick` with their batches, else the paper's networks. A batch has as many images of
-              both domains, which count once
+              `quick` with their batches, else the paper's networks. They are measured if --parts
+              names them. A batch has as many images of both domains, which count once
     seeds     the time of config.seeds=8 over that of config.seeds=1, for the ring and for mlp
 
 jaxgan makes whole rounds as train.py does, without validation: drawing the batches, the steps, and
@@ -150,7 +150,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=1.4, help="for everything (default 1.4)")
     parser.add_argument("--batch", type=int, default=64, help="default 64")
     parser.add_argument("--repeats", type=int, default=5, help="at most (default 5)")
-    parser.add_argument("--parts", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
+    parser.add_argument("--parts", default="mlp,dcgan,seeds", help=f"of {','.join(PARTS)}")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of PyTorch")
     parser.add_argument("--rehearse", action="store_true", help="everything tiny, on any machine")
     options = parser.parse_args(arguments)
