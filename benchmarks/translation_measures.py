@@ -102,13 +102,14 @@ def translated(folder: Path, extras: Sequence[Extra] = ()) -> Measured:
     config = configs.read(folder)
     train, valid, *_ = IMAGES[config.data.kind](config.data)
     known = first(train, REFERENCES)
-    held_out = sides(first(valid, config.validation.samples), config.data)
+    classes = config.data.pairs == "classes"
+    held_out = sides(valid if classes else first(valid, config.validation.samples), config.data)
     translator = jaxgan.load(folder, "last")
     sources = {way: held_out[way[0]].values for way in translator.directions}
     run = Trained(
         folder,
         config,
-        dict.fromkeys("ab", known) if config.data.pairs == "classes" else sides(known, config.data),
+        dict.fromkeys("ab", known) if classes else sides(known, config.data),
         held_out,
         translator,
         {way: translator(images[:MEASURED], way) for way, images in sources.items()},
@@ -197,9 +198,9 @@ def cycles(run: Trained) -> Rows:
     return {"": found}
 
 
-def distance(first: np.ndarray, second: np.ndarray) -> float:
+def distance(images: np.ndarray, others: np.ndarray) -> float:
     """Returns the mean absolute difference of images, white being 1."""
-    return float(np.abs(first.astype(np.float64) - second).mean() / WHITE)
+    return float(np.abs(images.astype(np.float64) - others).mean() / WHITE)
 
 
 def outside(run: Trained) -> Rows:

@@ -23,6 +23,8 @@ chosen by the column's own metric, so it is optimistic. What translation_measure
 the last checkpoint. Checks compare runs of the same seed. WORKDIR/tables.md and
 WORKDIR/tables.json, with the values of every seed, are written after every system, and a picture of
 each system's images goes to the folder --pictures.
+
+A further system is a function that returns its `System`, and a line in `SYSTEMS`.
 """
 
 import argparse
@@ -553,9 +555,9 @@ def train_all(
                 settings["init_from"] = str(folders[run.start] / f"seed{seed}")
             seconds[run.name].append(train_timed(run.preset, settings, overrides, workdir))
             measured = system.measure(workdir)
-            rows[run.name] = series(log.read(workdir)) | as_series(measured.rows.pop(""))
-            for beside, metrics in measured.rows.items():
-                rows.setdefault(beside, as_series(metrics))
+            rows[run.name] = series(log.read(workdir)) | as_series(measured.rows[""])
+            for beside in sorted(measured.rows.keys() - {""}):
+                rows.setdefault(beside, as_series(measured.rows[beside]))
             if not seed:
                 pictures[run.name] = measured
         seeds.append(rows)
