@@ -55,8 +55,10 @@ RECIPES = {
     "seqgan": "jaxgan.sequences.systems.seqgan",
     "sketch_retrieval": "jaxgan.images.systems.sketch_retrieval",
     "srgan": "jaxgan.images.systems.srgan",
+    "stackgan": "jaxgan.images.systems.stackgan",
     "triple_gan": "jaxgan.images.systems.triple_gan",
     "vae": "jaxgan.images.systems.vae",
+    "vari_gan": "jaxgan.images.systems.vari_gan",
     "wgan": "jaxgan.images.systems.wgan",
     "wgan_gp": "jaxgan.images.systems.wgan_gp",
 }

@@ -51,13 +51,13 @@ class StepRecipe:
         shared: pytrees of arrays on the devices that every step receives after its batch, such as
             data that the batches index.
         batches: how many batches one program has room for.
+        phase_starts: as `Recipe.phase_starts`.
         shardings: of the state, a pytree or a prefix of one; by default every device holds all.
         summarise: (the metrics of every step, in host memory) -> those of the round.
     """
 
     history_window: int | None = 0
     fresh_players: tuple[str, ...] = ()
-    phase_starts: tuple[int, ...] = ()
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class StepRecipe:
         optional_players: Sequence[str] = (),
         shared: Sequence[PyTree] = (),
         batches: int = BATCHES,
+        phase_starts: Sequence[int] = (),
         shardings: PyTree = None,
         summarise: Callable[[Sequence[Metrics]], dict[str, float]] = metrics.of_round,
     ) -> None:
@@ -82,6 +83,7 @@ class StepRecipe:
         self.evaluate = evaluate
         self.files, self.reports = files or {}, reports or {}
         self.optional_players = tuple(optional_players)
+        self.phase_starts = tuple(phase_starts)
         whole = devices.replicated(mesh)
         self._steps = Steps(step, mesh, moves, batches, (shardings or whole, whole))
         self._shared = shared

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # configs import this file, and mistakes in them are reported
 CHOICES: Mapping[str, tuple[Any, ...]] = {
     **settings.CHOICES,
     "data.channels": (1, 3),
+    "data.labels": ("classes", "captions"),
 }
 """The allowed values of a key."""
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -37,13 +38,15 @@ RANGES: Mapping[str, tuple[float, float]] = {
 DIRECTIONS = ("a_to_b", "b_to_a")
 """From which domain to which a translation leads."""
 TRANSLATION_CHOICES: dict[str, tuple[Any, ...]] = {
-    "data.pairs": ("edges", "low_resolution", "masks", "classes"),
+    "data.pairs": ("edges", "low_resolution", "masks", "views", "classes"),
     "data.flip": (True, False),
     "data.strict": (True, False),
 }
 """Those of the systems that turn images into images."""
 TRANSLATION_RANGES: dict[str, tuple[float, float]] = {
     "data.factor": (2, math.inf),
+    "data.rotation": (-180, 180),
+    "data.shear": (-2, 2),
     "data.enlarge": (1, 4),
     "data.size": (8, 1024),
     "learning_rate": (0, math.inf),
@@ -70,6 +73,8 @@ def data_settings() -> ConfigDict:
     data.seed = 0  # decides drawn images and points, the held-out share and the labelled images
     data.train = 20000  # images or points; kinds glyphs, overlays, ring and grid25
     data.valid = 2000  # images or points for validation; the same kinds
+    # What labels are: classes, or captions such as "dark wide 3", which are made of them and images
+    data.labels = "classes"
     data.labelled = 0  # training images that keep their label, equally many of a class; 0: all
     data.valid_share = 0.1  # held out; kinds points, and folder if it has no valid folder
     data.size = 64  # pixels of a side, kind folder; DCGAN's (Radford et al. 2016)
@@ -162,17 +167,20 @@ def translation_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDic
     config = settings.run_settings(recipe, rounds, batch_size)
     config.steps_per_round = 1000  # batches in a round
     config.data = data_settings()
-    for key in ("labelled", "ring", "grid25"):
+    for key in ("labels", "labelled", "ring", "grid25"):
         del config.data[key]
     # paired | unpaired, folders of pictures; or any kind of images, of which pairs are made
     config.data.kind = "glyphs"
     config.data.valid_share = 0.1  # held out; kinds paired, unpaired and folder
     config.data.size = 256  # pixels of a side, of pictures in folders: the size of the papers
-    # What A is made of an image: edges | low_resolution | masks; or classes, for images of two
-    # classes.
+    # What A is made of an image: edges | low_resolution | masks | views; or classes, for images of
+    # two classes.
     config.data.pairs = "edges"
     config.data.classes = ("3", "8")  # of pairs=classes: the classes of A and of B
     config.data.factor = 2  # of low_resolution, by which A is reduced
+    # Of views: degrees by which A is rotated, and the tangent by which it is then slanted; chosen
+    # so that a digit stays inside its image.
+    config.data.rotation, config.data.shear = 30.0, 0.3
     # Images are enlarged by this factor and cropped at random: 286/256 of the papers; 1: not.
     config.data.enlarge = 286 / 256
     config.data.flip = True  # mirror images at random

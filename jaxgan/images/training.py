@@ -13,8 +13,9 @@ from jaxgan.core import devices, metrics, seeds
 from jaxgan.core.data_files import list_of
 from jaxgan.core.errors import UserError
 from jaxgan.core.rounds import Draw, StepRecipe
-from jaxgan.core.state import RunState
+from jaxgan.core.state import PyTree, RunState
 from jaxgan.core.steps import Step
+from jaxgan.images import stages
 from jaxgan.images.data.batches import LABELLED_STREAM, Resident, gather, place, schedule
 from jaxgan.images.data.dataset import DATA, Images, digests
 from jaxgan.images.data.opening import open_data
@@ -140,6 +141,7 @@ class Training:
         minibatches: int = 1,
         labelled: int = 0,
         optional_players: Sequence[str] = (),
+        staged: bool = False,
     ) -> StepRecipe:
         """Returns a recipe whose round is `config.steps_per_round` steps.
 
@@ -158,6 +160,7 @@ class Training:
             labelled: L, how many labelled samples a step needs beside them: config's
                 `labelled_batch_size`; 0 for a system without labels.
             optional_players: as `Recipe.optional_players`.
+            staged: whether the system has two stages; its step then receives `stages.Staged` rows.
 
         Raises:
             UserError: the step needs labelled samples, and there are not enough of them.
@@ -179,7 +182,9 @@ class Training:
                 return self._rows[order].reshape(steps, minibatches, size)
 
             rows = of_seeds(of_all)
-            batches = devices.put(rows, sharding)
+            batches: Sequence[PyTree] = devices.put(rows, sharding)
+            if staged:
+                batches = stages.staged(config, number, batches)
             amounts = {"images": float(sum(each.size for each in rows))}
             if known is None:
                 return Draw(batches, amounts)
@@ -220,6 +225,7 @@ class Training:
             optional_players=optional_players,
             shared=(self._resident,),
             batches=min(PER_PROGRAM, steps),
+            phase_starts=stages.phase_starts(config) if staged else (),
             summarise=seeds.of_round if several else metrics.of_round,
         )
 

@@ -17,6 +17,7 @@ from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Evaluation
 from jaxgan.core.rounds import Draw, StepRecipe
 from jaxgan.core.state import PyTree, RunState, StepResult, step_key
+from jaxgan.images import stages
 from jaxgan.images.data import built_in_pairs, pair_folders
 from jaxgan.images.data.batches import SECOND_DOMAIN_STREAM, schedule, to_floats
 from jaxgan.images.data.dataset import DATA
@@ -164,10 +165,11 @@ class Translation:
         self,
         *,
         init: Callable[[jax.Array], RunState],
-        step: Callable[[RunState, jax.Array, jax.Array], StepResult],
+        step: Callable[..., StepResult],
         moves: Sequence[str],
         translations: Mapping[str, Translate],
         memory: PyTree = (),
+        staged: bool = False,
     ) -> StepRecipe:
         """Returns a recipe whose round is `config.steps_per_round` steps.
 
@@ -178,6 +180,8 @@ class Translation:
             moves: the names of the players that the step changes.
             translations: for each direction, what translates.
             memory: the shardings of the memory of the run state.
+            staged: whether the system has two stages; its step then also receives the keyword
+                `stage`, one of `stages.STAGES`.
         """
         config, mesh, steps = self._config, self._mesh, self._config.steps_per_round
 
@@ -187,11 +191,16 @@ class Translation:
 
             a = rows(len(self.train.a), ())
             b = a if self._paired else rows(len(self.train.b), (SECOND_DOMAIN_STREAM,))
-            batches = devices.put_sharded(list(map(Rows, a, b)), mesh)
+            batches: Sequence[PyTree] = devices.put_sharded(list(map(Rows, a, b)), mesh)
+            if staged:
+                batches = stages.staged(config, number, batches)
             return Draw(batches, {"images": float(a.size + b.size)})
 
-        def step_on_rows(run_state: RunState, rows: Rows, data: ResidentDomains) -> StepResult:
-            return step(run_state, *self._images(run_state, rows, data))
+        def step_on_rows(run_state: RunState, batch: Any, data: ResidentDomains) -> StepResult:
+            if staged:
+                images = self._images(run_state, batch.rows, data)
+                return step(run_state, *images, stage=batch.stage)
+            return step(run_state, *self._images(run_state, batch, data))
 
         whole = devices.replicated(mesh)
         return StepRecipe(
@@ -210,6 +219,7 @@ class Translation:
             reports=self._reports,
             shared=(self._resident,),
             batches=min(PER_PROGRAM, steps),
+            phase_starts=stages.phase_starts(config) if staged else (),
             shardings=RunState(whole, whole, whole, memory),  # type: ignore[arg-type]
         )
 

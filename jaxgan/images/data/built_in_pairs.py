@@ -4,6 +4,8 @@ edges            its edges, light on dark (`data.edges.sketch`)
 low_resolution   the image reduced by `data.factor` and enlarged again, both by Pillow's BICUBIC
                  filter, which widens for reduction and so does not alias
 masks            its layout: classes and levels of brightness (`data.layouts.draw_layouts`)
+views            the image rotated by `data.rotation` and slanted by `data.shear`
+                 (`data.views.draw_views`)
 """
 
 from collections.abc import Callable, Mapping
@@ -20,6 +22,7 @@ from jaxgan.images.data.domains import Domains, OpenedDomains
 from jaxgan.images.data.edges import sketch
 from jaxgan.images.data.layouts import count_codes, draw_layouts
 from jaxgan.images.data.opening import IMAGES
+from jaxgan.images.data.views import draw_views
 
 CHUNK = 1000
 """Images whose edges are found at a time."""
@@ -78,10 +81,16 @@ def masks(images: Images, data: ConfigDict) -> np.ndarray:
     return draw_layouts(images)
 
 
+def views(images: Images, data: ConfigDict) -> np.ndarray:
+    """Returns another view of images, uint8 [n, H, W, C]."""
+    return draw_views(images.values, data.rotation, data.shear)
+
+
 MADE: Mapping[str, Callable[[Images, ConfigDict], np.ndarray]] = {
     "edges": edges,
     "low_resolution": low_resolution,
     "masks": masks,
+    "views": views,
 }
 """For each `config.data.pairs`, what makes A of B."""
 

@@ -9,6 +9,7 @@ from jaxgan.core import data_files
 from jaxgan.core.data_files import Problem, printable, refuse
 from jaxgan.core.errors import UserError
 from jaxgan.images.data import cifar, folder, glyphs, idx, overlays, toys
+from jaxgan.images.data.captions import with_captions
 from jaxgan.images.data.dataset import Images, Opened
 from jaxgan.images.data.labelled import keep_labels
 
@@ -77,6 +78,8 @@ def open_data(config: ConfigDict, print_report: Callable[[str], None] = print) -
     if data.kind not in KINDS:
         raise UserError(f"config.data.kind={data.kind!r}: choose one of {', '.join(KINDS)}")
     train, valid, problems, notes = KINDS[data.kind](data)
+    if data.labels == "captions":
+        train, valid = with_captions(train, valid)
     if data.labelled:
         train = keep_labels(train, data.labelled, data.seed)
     print_report(report(train, valid, problems, notes))

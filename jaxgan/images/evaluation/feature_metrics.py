@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from scipy.special import softmax
 
 from jaxgan.core.errors import UserError
+from jaxgan.images.data.captions import class_of
 from jaxgan.images.data.dataset import Images
 from jaxgan.images.evaluation.classifier import class_coverage, classifier_score
 from jaxgan.images.evaluation.features import checked_pair
@@ -47,12 +48,17 @@ class FeatureMetrics:
 
     def __init__(self, config: ConfigDict, valid: Images, mesh: Mesh, conditional: bool) -> None:
         classifier = features_classifier(config, valid.shape, mesh)
-        if conditional and classifier.classes != valid.classes:
+        names = valid.classes
+        if config.data.labels == "captions" and classifier.classes != names:
+            names = tuple(map(class_of, names))
+        if conditional and set(names) != set(classifier.classes):
             raise UserError(
                 f"config.features={config.features}: that classifier knows the classes "
                 f"{', '.join(classifier.classes)}, and these data have {', '.join(valid.classes)}; "
                 "train one on data of these classes"
             )
+        if conditional:
+            self._numbers = np.array([classifier.classes.index(name) for name in names])
         self._classifier, self._valid = classifier, valid
         self._seed, self._conditional = config.seed, conditional
         self._check_counts(config.validation.samples)
@@ -98,7 +104,7 @@ class FeatureMetrics:
         found["classifier_score"] = classifier_score(probabilities, min(SPLITS, len(samples))).mean
         found["class_coverage"] = class_coverage(chosen, count, LEAST_SHARE / count)
         if self._conditional:
-            found["label_agreement"] = float(np.mean(chosen == labels))
+            found["label_agreement"] = float(np.mean(chosen == self._numbers[labels]))
         return {f"eval/{metric}": value for metric, value in found.items()}, -kernel
 
     def features(self, values: np.ndarray) -> np.ndarray:

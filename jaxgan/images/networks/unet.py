@@ -1,5 +1,7 @@
 """The U-Net generator of pix2pix (Isola et al., CVPR 2017, section 6.1), for any image size."""
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -40,16 +42,35 @@ class UNet(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, *others: jax.Array) -> jax.Array:
         """Returns images from -1 to 1, float32 [B, S, S, channels].
 
-        Dropout is the noise of the generator, so it is never off: give `apply` a key for "dropout".
+        Dropout is the noise of the generator, so it is never off: give `apply` a key for "dropout"
+        unless `dropout` is 0.
 
         Args:
             x: float32 [B, S, S, C], S above `smallest`.
+            others: further images, likewise, each with an encoder of its own. The decoder reads the
+                maps of all encoders.
         """
         sides = sizes(x.shape[1], self.smallest)
         widths = [self.features * min(2**level, WIDEST) for level in range(len(sides) - 1)]
+        paths = zip(*(self._encode(each, widths) for each in (x, *others)), strict=True)
+        maps = [jnp.concatenate(path, axis=-1) for path in paths]
+        x = maps.pop()
+        for level in reversed(range(len(widths))):
+            side = sides[-1 - level]
+            width = widths[level - 1] if level else self.channels
+            x = Doubling(width, not level, self.dtype, KERNEL)(nn.relu(x))[:, :side, :side]
+            if level:
+                x = instance_norm(x, self.dtype)
+                if len(widths) - 1 - level < DROPPED:
+                    x = nn.Dropout(self.dropout, deterministic=False)(x)
+                x = jnp.concatenate([x, maps.pop()], axis=-1)
+        return jnp.tanh(x.astype(jnp.float32))
+
+    def _encode(self, x: jax.Array, widths: Sequence[int]) -> list[jax.Array]:
+        """Returns the maps of an encoder, from the largest to the smallest, [B, h, w, width]."""
         x = x.astype(self.dtype)
         maps = []
         for level, width in enumerate(widths):
@@ -68,17 +89,7 @@ class UNet(nn.Module):
             if not plain:
                 x = instance_norm(x, self.dtype)
             maps.append(x)
-        x = maps.pop()
-        for level in reversed(range(len(widths))):
-            side = sides[-1 - level]
-            width = widths[level - 1] if level else self.channels
-            x = Doubling(width, not level, self.dtype, KERNEL)(nn.relu(x))[:, :side, :side]
-            if level:
-                x = instance_norm(x, self.dtype)
-                if len(widths) - 1 - level < DROPPED:
-                    x = nn.Dropout(self.dropout, deterministic=False)(x)
-                x = jnp.concatenate([x, maps.pop()], axis=-1)
-        return jnp.tanh(x.astype(jnp.float32))
+        return maps
 
 
 def instance_norm(x: jax.Array, dtype: jnp.dtype, learned: bool = True) -> jax.Array:
