@@ -14,7 +14,9 @@ import optax
 from flax import struct
 from ml_collections import ConfigDict
 
+from jaxgan.core.errors import UserError
 from jaxgan.core.state import PyTree
+from jaxgan.images.networks.dcgan import SMALLEST
 
 STAGES = FIRST, SECOND = "1", "2"
 CHOICES: dict[str, tuple[Any, ...]] = {"stages": ("all", *STAGES), "factor": (2, 4, 8)}
@@ -54,6 +56,25 @@ def staged(config: ConfigDict, number: int, batches: Sequence[Any]) -> list[Stag
 def phase_starts(config: ConfigDict) -> tuple[int, ...]:
     """Returns the round from which the other stage learns, as `Recipe.phase_starts`."""
     return (config.first_rounds + 1,) if config.stages == "all" else ()
+
+
+def small_side(config: ConfigDict, shape: Sequence[int]) -> int:
+    """Returns the side of images of the first stage.
+
+    Args:
+        config: of a run; `factor` is by how much smaller they are.
+        shape: (H, W, C) of an image of the second stage.
+
+    Raises:
+        UserError: images of this shape cannot be reduced so far.
+    """
+    side, rest = divmod(shape[0], config.factor)
+    if len(shape) != 3 or shape[0] != shape[1] or rest or side <= SMALLEST:
+        raise UserError(
+            f"config.factor={config.factor}: images of the shape {list(shape)} must be square, and "
+            f"their side a multiple of it above its {SMALLEST}-fold; choose another factor or data"
+        )
+    return side
 
 
 def enlarge(images: jax.Array, side: int) -> jax.Array:

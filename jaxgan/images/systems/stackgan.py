@@ -32,7 +32,6 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Recipe
 from jaxgan.core.state import (
     LossResult,
@@ -151,12 +150,8 @@ def step(run_state: RunState, batch: Staged, data: Resident, *, system: System) 
 
 
 def make_system(config: ConfigDict, shape: tuple[int, ...], captions: int) -> System:
-    """Returns the system of a config for images of a shape; UserError if they are not divisible."""
-    if shape[0] != shape[1] or shape[0] % config.factor:
-        raise UserError(
-            f"config.factor={config.factor}: images of the shape {list(shape)} are not square, or "
-            "their sides are no multiple of it; choose another factor or other data"
-        )
+    """Returns the system of a config for images of a shape; UserError if it has none."""
+    stages.small_side(config, shape)
     dtype = jnp.dtype(config.dtype)
     return System(
         generator=stacked.Generators(

@@ -29,7 +29,6 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxgan.core.errors import UserError
 from jaxgan.core.recipe import Recipe
 from jaxgan.core.state import (
     LossResult,
@@ -163,9 +162,8 @@ def step(
 
 
 def make_system(config: ConfigDict, shape: tuple[int, ...]) -> System:
-    """Returns the system of a config for images of a shape; UserError if they are not divisible."""
-    if shape[0] % config.factor:
-        raise UserError(f"config.factor={config.factor}: must divide the images' {shape[0]} pixels")
+    """Returns the system of a config for images of a shape; UserError if it has none."""
+    stages.small_side(config, shape)
     dtype = jnp.dtype(config.dtype)
     return System(
         coarse=CoarseViews(shape, config.factor, **config.coarse, dtype=dtype),
@@ -184,9 +182,7 @@ def initial(key: jax.Array, *, system: System, shape: tuple[int, ...]) -> RunSta
     networks = {
         "coarse": system.coarse.init(keys[0], image, image, view, run_key),
         "generator": system.generator.init(keys[1], image, image),
-        "discriminator": system.discriminator.init(
-            keys[2], jnp.concatenate([image, image], axis=-1)
-        ),
+        "discriminator": system.discriminator.init(keys[2], jnp.concatenate([image] * 2, axis=-1)),
     }
     players = {name: make_player(each, system.optimizer) for name, each in networks.items()}
     return make_run_state(run_key, players)

@@ -1,0 +1,160 @@
+"""VariGAN: its losses by hand, what a step of either stage moves, and a view that is learned."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import vari_gan as vari_gan_config
+from jaxgan.core import devices
+from jaxgan.core.compiling import INIT_OPTIONS
+from jaxgan.core.errors import UserError
+from jaxgan.core.state import step_key
+from jaxgan.images import stages
+from jaxgan.images.networks.refinement import average_areas
+from jaxgan.images.systems import vari_gan
+from jaxgan.recipes import make
+
+SHAPE, SMALL = (12, 12, 1), (6, 6)
+compiled = functools.partial(jax.jit, compiler_options=INIT_OPTIONS)
+
+
+def tiny_config(**values):
+    config = vari_gan_config.get_config("tiny")
+    config.factor, config.generator.smallest = 2, 6
+    config.update_from_flattened_dict(values)
+    return config
+
+
+def tiny_system(**values):
+    system = vari_gan.make_system(tiny_config(**values), SHAPE)
+    init = functools.partial(vari_gan.initial, system=system, shape=SHAPE)
+    return system, compiled(init)(jax.random.key(0))
+
+
+def softplus(x):
+    return np.log1p(np.exp(np.asarray(x, np.float64)))
+
+
+def moved(one, other):
+    def same(name):
+        leaves = zip(*(jax.tree.leaves(each.players[name]) for each in (one, other)), strict=True)
+        return all(np.array_equal(*pair) for pair in leaves)
+
+    return {name for name in one.players if not same(name)}
+
+
+def pairs(count, seed=0):
+    a = jnp.tanh(jax.random.normal(jax.random.key(seed), (count, *SHAPE)))
+    return a, jnp.flip(a, axis=2)
+
+
+VIEW = jnp.array([[1.0], [-1.0], [1.0]])
+
+
+def test_the_first_stage_takes_a_step_down_the_evidence_lower_bound():
+    system, state = tiny_system(coarse_weight=0.5)
+    x, y = pairs(3)
+
+    @compiled
+    def steps(state):
+        after, metrics = vari_gan.coarse_step(state, x, y, VIEW, system=system)
+        variables = state.players["coarse"].variables
+        small_x, small_y = (average_areas(each, SMALL) for each in (x, y))
+        bound = system.coarse.bind(variables)
+        mean, log_variance = bound.encoder(small_x, small_y, VIEW)
+        noise = jax.random.normal(step_key(state, vari_gan.FOR_Z), mean.shape)
+        z = mean + jnp.exp(log_variance / 2) * noise
+        return after, metrics, mean, log_variance, small_y - bound.generator(small_x, VIEW, z)
+
+    after, metrics, *found = steps(state)
+    mean, log_variance, apart = (np.asarray(each, np.float64) for each in found)
+    kl = np.sum((mean**2 + np.exp(log_variance) - log_variance - 1) / 2, axis=1).mean()
+    assert float(metrics["kl"]) == pytest.approx(kl, rel=1e-3)
+    # The sum over pixels, not the mean, which would change the weight of the divergence.
+    expected = kl + 0.5 * np.abs(apart).sum(axis=(1, 2, 3)).mean()
+    assert float(metrics["coarse_loss"]) == pytest.approx(expected, rel=1e-4)
+    assert float(metrics["coarse_l1"]) == pytest.approx(np.abs(apart).mean(), rel=1e-4)
+    assert moved(state, after) == {"coarse"}
+
+
+def test_the_losses_of_the_second_stage_by_hand_and_what_they_move():
+    system, state = tiny_system(l1_weight=7.0)
+    x, y = pairs(3)
+
+    def made(state, stream):
+        coarse = state.players["coarse"].variables
+        z = jax.random.normal(step_key(state, stream), (3, system.coarse.latent))
+        small = system.coarse.bind(coarse).generator(average_areas(x, SMALL), VIEW, z)
+        enlarged = stages.enlarge(small, 12)
+        return system.generator.apply(state.players["generator"].variables, enlarged, x)
+
+    def judged(state, y):
+        variables = state.players["discriminator"].variables
+        return system.discriminator.apply(variables, jnp.concatenate([x, y], -1))
+
+    @compiled
+    def steps(state):
+        between, of_d = vari_gan.discriminator_step(state, x, y, VIEW, system=system)
+        after, of_g = vari_gan.generator_step(between, x, y, VIEW, system=system)
+        by_d = judged(state, y), judged(state, made(state, vari_gan.FOR_D))
+        fake = made(between, vari_gan.FOR_G)
+        return between, after, of_d, of_g, by_d, fake, judged(between, fake)
+
+    between, after, of_d, of_g, (on_real, on_fake), fake, by_d_of_g = steps(state)
+    expected = (softplus(-on_real).mean() + softplus(on_fake).mean()) / 2
+    assert float(of_d["d_loss"]) == pytest.approx(expected, rel=1e-4)
+    assert moved(state, between) == {"discriminator"}
+    l1 = np.abs(np.asarray(y) - np.asarray(fake)).mean()
+    assert float(of_g["l1"]) == pytest.approx(l1, rel=1e-4)
+    assert float(of_g["g_loss"]) == pytest.approx(softplus(-by_d_of_g).mean() + 7 * l1, rel=1e-4)
+    assert moved(between, after) == {"generator"}
+
+
+def test_one_coarse_network_makes_the_view_that_is_asked_for():
+    """A is black, and B white: only the view says which of them is wanted."""
+    values = {"coarse.features": 4, "coarse.hidden": 4, "learning_rate": 1e-2}
+    system, state = tiny_system(**values)
+    a = jnp.full((16, *SHAPE), -0.8)
+
+    @compiled
+    def trained(state):
+        def body(state, _):
+            return vari_gan.step(state, a, -a, stage="1", system=system)
+
+        after, _ = jax.lax.scan(body, state, None, length=60)
+        variables, key = after.players["coarse"].variables, jax.random.key(1)
+        draw = functools.partial(system.coarse.apply, variables, method="draw")
+        return [draw(x, jnp.full((16, 1), view), key) for x, view in ((a, 1.0), (-a, -1.0))]
+
+    to_b, to_a = trained(state)
+    np.testing.assert_allclose(to_b, 0.8, atol=0.3)
+    np.testing.assert_allclose(to_a, -0.8, atol=0.3)
+
+
+def test_a_run_of_the_first_stage_shows_coarse_images_and_moves_only_its_players():
+    config = vari_gan_config.get_config("tiny")
+    config.stages = "1"
+    assert make(config, devices.make_mesh(1))._steps.moves == ("coarse",)
+    system, state = tiny_system()
+    x, _ = pairs(2)
+    made = {}
+    for asked in ("1", "all"):
+        translate = vari_gan.make_translations(tiny_config(stages=asked), SHAPE)["b_to_a"]
+        made[asked] = compiled(translate)(state.players, x, jax.random.key(3))
+    draw = functools.partial(vari_gan.imagine, system, state.players)
+    expected = compiled(draw)(x, -jnp.ones((2, 1)), jax.random.key(3))
+    np.testing.assert_allclose(made["1"], expected[0], atol=1e-6)
+    np.testing.assert_allclose(made["all"], expected[1], atol=1e-6)
+
+
+def test_settings_that_cannot_be_used():
+    config = vari_gan_config.get_config("tiny")
+    config.factor = 8
+    with pytest.raises(UserError, match=r"factor=8: images of the shape \[28, 28, 1\] must be squ"):
+        make(config, devices.make_mesh(1))
+    config.factor, config.stages = 2, "3"
+    with pytest.raises(UserError, match=r"stages"):
+        make(config, devices.make_mesh(1))
