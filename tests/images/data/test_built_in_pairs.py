@@ -10,6 +10,7 @@ from jaxgan.images.data.built_in_pairs import edges, low_resolution, masks, open
 from jaxgan.images.data.dataset import Images, without_labels
 from jaxgan.images.data.edges import sketch
 from jaxgan.images.data.layouts import count_codes, draw_layouts, read_codes
+from jaxgan.images.data.views import draw_views
 from jaxgan.images.settings import TRANSLATION_CHOICES
 
 
@@ -40,6 +41,12 @@ def test_low_resolution_keeps_coarse_structure_only():
     np.testing.assert_array_equal(found[1, ..., 0], np.asarray(whole))
     colour = without_labels(np.repeat(values[:2], 3, axis=-1))
     np.testing.assert_array_equal(low_resolution(colour, data(factor=4))[..., 1], found[:2, ..., 0])
+
+
+def test_views_are_rotated_and_slanted():
+    digits = glyphs.open_set("valid", 3, 0)
+    found = built_in_pairs.views(digits, data(rotation=20.0, shear=0.1))
+    np.testing.assert_array_equal(found, draw_views(digits.values, 20.0, 0.1))
 
 
 def test_masks_say_the_class_and_the_level_of_brightness():

@@ -13,6 +13,7 @@ from jaxgan.core.errors import UserError
 from jaxgan.core.log import read
 from jaxgan.core.players import load_players
 from jaxgan.images.data import glyphs
+from jaxgan.images.data.captions import with_captions
 from jaxgan.images.evaluation import validation
 from jaxgan.images.evaluation.feature_metrics import FeatureMetrics
 from jaxgan.images.evaluation.frechet import frechet_distance, moments
@@ -94,6 +95,20 @@ def test_a_generator_without_classes_has_no_agreement(folder, valid):
     FeatureMetrics(settings(folder), other, devices.make_mesh(1), conditional=False)
     with pytest.raises(UserError, match=r"knows the classes 0, 1, .*, and these data have a, b"):
         FeatureMetrics(settings(folder), other, devices.make_mesh(1), conditional=True)
+
+
+def test_agreement_with_captions_is_that_with_their_classes(folder, valid):
+    config = settings(folder, **{"data.labels": "captions"})
+    captioned, _ = with_captions(valid, valid)
+    metrics = FeatureMetrics(config, captioned, devices.make_mesh(1), conditional=True)
+    samples, asked = valid.values, np.arange(40)  # every caption once
+    found, _ = metrics(samples, asked)
+    chosen = by_hand(folder, samples)[1].argmax(axis=1)
+    assert found["eval/label_agreement"] == np.mean(chosen == asked // 4)
+    classes = dataclasses.replace(valid, classes=valid.classes[::-1])
+    reversed_, _ = with_captions(classes, classes)
+    other = FeatureMetrics(config, reversed_, devices.make_mesh(1), conditional=True)
+    assert other(samples, asked)[0]["eval/label_agreement"] == np.mean(chosen == 9 - asked // 4)
 
 
 @pytest.mark.parametrize(
