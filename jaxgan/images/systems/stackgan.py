@@ -143,7 +143,7 @@ def step(run_state: RunState, batch: Staged, data: Resident, *, system: System) 
     real, labels = gather(data, batch.rows[0])
     if batch.stage == FIRST:
         real = average_areas(real, [side // system.generator.factor for side in real.shape[1:3]])
-    given = {"stage": batch.stage, "system": system}
+    given: dict[str, Any] = {"stage": batch.stage, "system": system}
     run_state, of_discriminator = discriminator_step(run_state, real, labels, **given)
     run_state, of_generator = generator_step(run_state, labels, **given)
     return run_state, of_discriminator | of_generator
