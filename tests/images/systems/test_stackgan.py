@@ -105,14 +105,17 @@ def test_the_losses_of_a_stage_by_hand_and_what_they_move(stage):
 
 
 def test_a_stage_learns_what_texts_say():
-    """Images of captions with "bright" are white and all others black."""
-    values = {"generator.features": 4, "discriminator.features": 4, "learning_rate": 5e-3}
-    system, state = tiny_system(**values, average_decay=0.0)
-    labels = np.arange(64, dtype=np.int32) % CAPTIONS
+    """Images are of one grey, which is light for captions with "bright" and dark for all others."""
+    values = {"generator.features": 4, "generator.condition": 4, "discriminator.text": 4}
+    normalised = dict.fromkeys(("generator.normalisation", "discriminator.normalisation"), "batch")
+    rates = {"learning_rate": 5e-3, "kl_weight": 0.1, "average_decay": 0.0}
+    system, state = tiny_system(**values, **normalised, **rates, **{"discriminator.features": 2})
+    random, labels = np.random.default_rng(0), np.arange(64, dtype=np.int32) % CAPTIONS
     bright = labels // 2 % 2
-    images = np.broadcast_to((bright * 255).astype(np.uint8)[:, None, None, None], (64, *SHAPE))
+    greys = 128 * bright + random.integers(0, 128, 64)
+    images = np.broadcast_to(greys.astype(np.uint8)[:, None, None, None], (64, *SHAPE))
     data = Resident(jnp.asarray(images), jnp.asarray(labels))
-    rows = jnp.asarray(np.random.default_rng(0).integers(0, 64, (150, 1, 16)))
+    rows = jnp.asarray(random.integers(0, 64, (250, 1, 16)))
 
     @compiled
     def trained(state):
@@ -126,7 +129,7 @@ def test_a_stage_learns_what_texts_say():
         return system.generator.apply(variables, codes, False, method="small")[0]
 
     made = np.asarray(trained(state)).mean(axis=(1, 2, 3))
-    assert made[bright == 1].mean() - made[bright == 0].mean() > 1
+    assert made[bright == 1].mean() - made[bright == 0].mean() > 0.6
     assert np.mean((made > 0) == bright) > 0.9
 
 
