@@ -1,6 +1,6 @@
 """StackGAN: images of texts in two stages (Zhang et al., ICCV 2017).
 
-python train.py --config=configs/stackgan.py          the paper's values; give it pictures
+python train.py --config=configs/stackgan.py          the paper's values
 python train.py --config=configs/stackgan.py:quick    digits, minutes on a CPU
 python train.py --config=configs/stackgan.py:tiny     seconds; for tests
 python sample.py --workdir=DIR --label="dark wide 3" --output=OUT
@@ -31,7 +31,6 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # halved every 100 epochs, and this one stays.
     config = run_settings("stackgan", rounds=1200, batch_size=64)
     config.steps_per_round = 138  # batches in a round: the paper's 8,855 training images of birds
-    config.data.kind = "folder" if preset is None else "glyphs"
     config.data.size = 256  # pixels of a side, kind folder; section 4
     config.data.labels = "captions"  # "dark wide NAME", made of images and classes
     # The stages that learn: all, one after the other, 1, or 2 with the first from config.init_from.
