@@ -95,6 +95,8 @@ def write(config: ConfigDict, workdir: epath.PathLike) -> None:
 def read(workdir: epath.PathLike) -> ConfigDict:
     """Returns the config of a run, from its WORKDIR/config.json.
 
+    A run that is older than a key gets the value that all configs of its recipe give that key.
+
     Raises:
         UserError: the file does not exist, is not a JSON object, lacks a section of its recipe's
             configs, or holds a value of another type.
@@ -106,7 +108,9 @@ def read(workdir: epath.PathLike) -> ConfigDict:
         if not isinstance(content, dict):
             raise TypeError(f"it holds a {type(content).__name__} in place of an object")
         config = ConfigDict(_tuples(content))
-        _check_types(config, _references(config), f"{path}: ", complete=False)
+        references = _references(config)
+        _check_types(config, references, f"{path}: ", complete=False)
+        _fill(config, references)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"{path} does not exist: {workdir} is not the folder of a run") from error
     except OSError as error:
@@ -347,6 +351,19 @@ def _check_types(
                 raise UserError(
                     f"{prefix}{key}={value!r:.60}: expected {kind}, such as {examples[0]!r:.60}"
                 )
+
+
+def _fill(config: ConfigDict, references: Sequence[ConfigDict]) -> None:
+    """Sets every key that the config lacks and to which all references give the same value."""
+    own = dict(_flat(config.to_dict()))
+    flats = [dict(_flat(reference.to_dict())) for reference in references]
+    for key, value in flats[0].items() if flats else ():
+        if key not in own and all(key in flat and flat[key] == value for flat in flats):
+            section: Any = config
+            *names, last = key.split(".")
+            for name in names:
+                section = section[name]
+            section[last] = value
 
 
 def _is_like(value: Any, example: Any) -> bool:
