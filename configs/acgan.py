@@ -28,7 +28,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # `pair_settings`), 110 latent numbers. Its D has six layers and dropout; this is DCGAN's.
     config = run_settings("acgan", rounds=50, batch_size=100)
     pair_settings(config, "dcgan" if preset is None else "mlp")
-    config.latent = 110  # numbers in a latent code
+    config.latent = 110  # dimensions of a latent code
 
     if preset == "quick":
         # Chosen here: enough for digits that a classifier recognises.

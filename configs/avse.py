@@ -23,15 +23,15 @@ def get_config(preset: str | None = None) -> ConfigDict:
     if preset not in (None, "quick", "tiny"):
         raise ValueError(f"no preset {preset!r}: choose quick or tiny")
     config = run_settings("avse")
-    config.score = "si_sdr"  # what G learns; with the right video, it decides which is the best
+    config.score = "si_sdr"  # what G learns; with the right video, it selects the best checkpoint
     config.scoring.where = "device"  # the JAX function of the score
     config.validation.scores = ("stoi", "si_sdr")  # si_sdr also if config.score is another one
     config.data.kind = "talking"  # two talkers and their mouths
     # The range of AVSEC-4, the fourth Audio-Visual Speech Enhancement Challenge.
     config.data.snrs = (-18.0, -12.0, -6.0, 0.0, 6.55)
-    # Twice as much as the demo corpus, so that a large network does not learn it by heart so soon.
+    # Twice as much as the demo corpus, so that a large network overfits later.
     config.data.talking.train = 1000
-    config.rounds = 500  # of 1000 utterances; our choice
+    config.rounds = 500  # each with 1000 utterances; our choice
     config.utterances_per_round = 1000  # all of them; our choice
     config.batch_size = 8  # our choice
     config.validation.every = 5  # rounds; our choice
@@ -66,14 +66,14 @@ def get_config(preset: str | None = None) -> ConfigDict:
 
     if preset == "quick":
         config.data.snrs = (0.0,)  # only the video tells who is the target
-        config.data.talking.train = 2000  # of 1000, the validation falls after 30 rounds
+        config.data.talking.train = 2000  # with 1000, validation gets worse after 30 rounds
         config.rounds = 60
         config.utterances_per_round = 400
         # 16 ms windows: fewer frames to compute than with 2 ms.
         config.generator.update(filters=256, stride=128, channels=48, hidden=96, blocks=5)
         config.generator.update(repeats=2, visual_channels=48, visual_blocks=3)
-        config.data.buckets = 1  # compiling takes longer than computing the padding
-        config.generator_learning_rate = 2e-3  # with 1e-3, it takes longer
+        config.data.buckets = 1  # compiling more shapes takes longer than computing the padding
+        config.generator_learning_rate = 2e-3  # 1e-3 takes longer
         config.segment_seconds = 2.0  # an update takes half as long as with whole utterances
         config.learning_rate_decay = 0.0
         config.average_decay = 0.99  # over 100 updates, two rounds

@@ -1,4 +1,4 @@
-"""Bad GAN (Dai et al. 2017): few labels, and a generator of samples around the data.
+"""Bad GAN (Dai et al. 2017): few labels, and a generator that samples around the data.
 
 python train.py --config=configs/bad_gan.py \\
     --config.data.kind=mnist --config.data.root=DIR   the paper's data, 100 labels
@@ -6,7 +6,7 @@ python train.py --config=configs/bad_gan.py:quick     drawn digits, minutes on a
 python train.py --config=configs/bad_gan.py:tiny      seconds; for tests
 
 --config.unlabelled=False is the control; --config.density_weight=0 --config.pull_away_weight=0
---config.entropy_weight=0 is feature matching alone, the paper's comparison. Its samples are not
+--config.entropy_weight=0 is only feature matching, the paper's baseline. Its samples are not
 meant to look like the data.
 """
 
@@ -29,21 +29,21 @@ def get_config(preset: str | None = None) -> ConfigDict:
         raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     config = run_settings("bad_gan", rounds=300, batch_size=100)
     config.steps_per_round = 600  # batches in a round: one epoch of MNIST
-    config.average_decay = 0.9999  # of the running averages of both players; Salimans et al. 2016
+    config.average_decay = 0.9999  # for both players' averages; Salimans et al. 2016
     few_labels(config)
-    noisy_settings(config)  # of Salimans et al. 2016, which the authors build on
-    config.generator_learning_rate = 1e-3  # of Adam
-    config.entropy_weight = 0.1  # of the entropy; the authors' for SVHN
-    config.pull_away_weight = 0.8  # of likeness within a batch; the authors' for SVHN
+    noisy_settings(config)  # as in Salimans et al. 2016, whose code the authors extend
+    config.generator_learning_rate = 1e-3  # for Adam
+    config.entropy_weight = 0.1  # the authors' value for SVHN
+    config.pull_away_weight = 0.8  # weight of the similarity within a batch; the authors' for SVHN
     # The weight of the loss on G's samples where the data are dense. It is our choice, as is the
     # density; for a density of all 784 pixels the authors have 1e-4.
     config.density_weight = 0.1
     config.density = ConfigDict()
-    config.density.components = 16  # principal components in which it is estimated; ours
-    config.density.share = 0.1  # of the data that are less likely than the threshold
+    config.density.components = 16  # principal components for the estimate; our choice
+    config.density.share = 0.1  # share of the data less likely than the threshold
 
     if preset == "quick":
-        # Half of the widths, and a running average that suits few updates: for time.
+        # To save time: half of the widths, and a running average that suits few updates.
         config.rounds, config.steps_per_round = 8, 500
         config.average_decay = 0.99
         config.generator.widths = (250, 250)

@@ -25,7 +25,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
         raise ValueError(f"no preset {preset!r}: choose quick or tiny")
     other = metricgan.get_config("quick" if preset == "quick" else None)
     config = run_settings("cgan")
-    config.score = "pesq_wb"  # decides which checkpoint is the best; no player learns from it
+    config.score = "pesq_wb"  # selects the best checkpoint; no player learns from it
     config.score_map = "paper"
     copy_network_and_data(config, other)
     config.validation.scores = ("stoi",)
@@ -36,7 +36,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # The paper's rate for both networks. D's rate in configs/metricgan.py is higher because
     # predicting a score is harder than telling real from fake.
     config.generator_learning_rate = 1e-3
-    config.discriminator_learning_rate = 1e-3  # of Adam; the paper's for both networks
+    config.discriminator_learning_rate = 1e-3  # for Adam; the paper's value for both networks
 
     if preset == "tiny":
         tiny(config)

@@ -25,9 +25,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
         raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     # The numbers are those of the authors' program unless a comment says otherwise.
     config = run_settings("chess_style", rounds=100, batch_size=128)  # rounds and batch: ours
-    config.widths = (2048, 2048)  # of the hidden layers of G and of D
-    config.evaluator_learning_rate = config.discriminator_learning_rate = 5e-5  # of Adam
-    config.weight_decay = 0.0  # of AdamW, for both networks
+    config.widths = (2048, 2048)  # sizes of the hidden layers of G and D
+    config.evaluator_learning_rate = config.discriminator_learning_rate = 5e-5  # for Adam
+    config.weight_decay = 0.0  # for AdamW, in both networks
     config.discriminator_steps = 5  # updates of D for one of G
     config.style_weight = 4.0  # w, of D's judgement in the loss of G
     config.generated_share = 1.0  # D learns only to tell the player's moves from G's
@@ -37,7 +37,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
         # Ours: what a CPU trains in a minute.
         config.rounds, config.widths = 10, (256, 64)
         config.evaluator_learning_rate, config.weight_decay = 1e-3, 1e-2
-        config.discriminator_learning_rate = 2e-4  # with 1e-3 it remembers the games of one player
+        config.discriminator_learning_rate = 2e-4  # with 1e-3 it memorises the player's games
         config.discriminator_steps = 1
         config.style_weight = 0.5 if preset == "quick" else 0.0
         # D compares the player with others, and does not depend on G: both presets train one D.

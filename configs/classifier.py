@@ -29,7 +29,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # of flax's MNIST example.
     config = run_settings("classifier", rounds=10, batch_size=128)
     config.steps_per_round = 468  # batches in a round: an epoch of MNIST
-    config.learning_rate = 1e-3  # of Adam
+    config.learning_rate = 1e-3  # for Adam
     # Decay of the running average, over a hundred steps so that the first rounds use it.
     config.average_decay = 0.99
     config.network = "mlp" if preset in ("mlp", "tiny") else "cnn"  # cnn or mlp
@@ -37,7 +37,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.cnn = ConfigDict()
     config.cnn.features = 32  # channels of the first convolution
     config.cnn.hidden = 64  # units of the hidden layer, which are the features; see above
-    config.mlp = ConfigDict({"widths": (256, 64)})  # of the hidden layers; the last are features
+    config.mlp = ConfigDict({"widths": (256, 64)})  # hidden layers; the last gives the features
 
     if preset == "quick":
         config.rounds, config.steps_per_round = 4, 150

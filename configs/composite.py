@@ -26,18 +26,18 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config = run_settings("composite", rounds=50, batch_size=64)
     config.data.kind = "overlays"  # white digits on coloured backgrounds
     pair_settings(config, "mlp" if preset else "dcgan")
-    config.latent = 96  # of all layers together; chosen here, about DCGAN's 100
-    config.generator.layers = 3  # that an image is composed of; chosen here
-    config.generator.width = 128  # of the LSTM's state; chosen here
+    config.latent = 96  # for all layers together; chosen here, close to DCGAN's 100
+    config.generator.layers = 3  # how many layers an image is composed of; chosen here
+    config.generator.width = 128  # units of the LSTM; chosen here
     # The paper gives no values. Chosen here on the preset quick: digits cover a sixth of an image;
     # with cover_weight 1 the last layer covers half of it; with binary_weight 10 opacities are 0 or
     # 1 before there are digits, in a pattern of noise.
     config.cover = 0.2
-    config.cover_weight = 10.0  # of the distance of a layer's mean opacity from `cover`
+    config.cover_weight = 10.0  # weight of the distance of a layer's mean opacity from `cover`
     config.binary_weight = 2.0  # rewards opacities far from 1/2
 
     if preset == "quick":
-        config.rounds, config.steps_per_round = 4, 500  # with more steps, the samples grow alike
+        config.rounds, config.steps_per_round = 4, 500  # with more, the samples become similar
         config.latent = 64
         config.generator.layers = 2
         # A slower D leaves fully connected layers time to form digits.

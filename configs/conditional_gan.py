@@ -30,10 +30,10 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # trains with SGD; LeakyReLUs and Adam (Radford et al. 2016) replace them.
     config = run_settings("conditional_gan", rounds=50, batch_size=100)
     pair_settings(config, "mlp")
-    config.latent = 100  # numbers in a latent code
-    config.prior = "uniform"  # of latent codes, from -1 to 1
-    config.generator.widths = (200, 1200)  # of the hidden layers
-    config.discriminator.widths = (240, 240)  # of the hidden layers
+    config.latent = 100  # dimensions of a latent code
+    config.prior = "uniform"  # the distribution of latent codes, from -1 to 1
+    config.generator.widths = (200, 1200)  # sizes of the hidden layers
+    config.discriminator.widths = (240, 240)  # sizes of the hidden layers
 
     if preset == "quick":
         # Chosen here: enough for digits that a classifier recognises.
@@ -42,7 +42,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.generator.widths = config.discriminator.widths = (256, 256)
         config.average_decay = 0.99
     elif preset == "ring":
-        # The setting in which configs/gan.py compares losses, at a quarter of its length.
+        # The setting in which configs/gan.py compares losses, with a quarter of the updates.
         config.data.kind = "ring"
         config.rounds, config.steps_per_round = 4, 250
         config.batch_size, config.latent = 256, 2

@@ -27,9 +27,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config = translation_settings("contrast_gan", rounds=200, batch_size=1)
     config.steps_per_round = 1000  # batches in a round; chosen here
     config.decay.start = 100  # the round after which the learning rate begins to fall linearly
-    config.decay.rounds = 100  # in which it falls to 0; 0: it stays
-    config.generator.blocks = 9  # residual ones; 6 for images of 128 x 128, as in CycleGAN
-    config.discriminator.normalisation = "layer"  # of the activations; or none; chosen here
+    config.decay.rounds = 100  # rounds in which it falls to 0; 0: it stays constant
+    config.generator.blocks = 9  # residual blocks; 6 for images of 128 x 128, as in CycleGAN
+    config.discriminator.normalisation = "layer"  # applied to the activations; or none; chosen here
     # Digits on coloured grounds: a threes and b eights. The masks of folders are not known.
     config.data.kind = "overlays"
     config.data.pairs = "classes"  # A and B are images of two classes
@@ -45,7 +45,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.decay.start, config.decay.rounds = 2, 2
         config.generator.features, config.generator.blocks = 8, 2
         config.discriminator.features = 16
-        config.learning_rate = 1e-3  # because hundreds of updates have to do
+        config.learning_rate = 1e-3  # because there are only hundreds of updates
         config.data.train, config.data.valid = 10000, 1000
         config.validation.every = 2
     elif preset == "tiny":

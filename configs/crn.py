@@ -5,7 +5,7 @@ python train.py --config=configs/crn.py:quick    digits, minutes on a CPU
 python train.py --config=configs/crn.py:tiny     seconds; for tests
 
 --config.content=features --config.features=WORKDIR compares images in the features of a run of
-configs/classifier.py, in the place of the paper's VGG-19 (docs/translation.md).
+configs/classifier.py, instead of the paper's VGG-19 (docs/translation.md).
 --config.generator.images=1 is the control without diversity.
 """
 
@@ -29,9 +29,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.steps_per_round = 2975  # batches in a round: the paper's images of Cityscapes
     config.data.pairs = "masks"  # A, the layout: classes and levels of brightness
     config.data.enlarge = 1.0  # otherwise layouts would be interpolated
-    config.codes = 31  # of a layout: ground, and three levels of each of ten classes
-    config.learning_rate = 1e-4  # of Adam, section 4
-    config.adam_b1 = 0.9  # of Adam, its default
+    config.codes = 31  # grey levels of a layout: background, and three for each of ten classes
+    config.learning_rate = 1e-4  # for Adam, section 4
+    config.adam_b1 = 0.9  # Adam's default
     del config.discriminator
     config.generator.features = 1024  # channels, half as many from 128 pixels on; section 3.2
     config.generator.images = 9  # k, made of each layout, section 3.4; 1: no diversity
@@ -39,14 +39,14 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # What images are compared in: pixels, or features: the image and the maps of the classifier
     # that config.features names. The paper has VGG-19's (section 3.3).
     config.content = "pixels"
-    # The share of the mean over the k images in the loss, beside the best; of the authors' code.
+    # The weight of the mean over the k images, added to the best one's loss; the authors' code.
     config.mean_share = 0.001
 
     if preset == "quick":
         # Chosen here: few channels and images, and larger batches, which a CPU needs.
         config.rounds, config.steps_per_round, config.batch_size = 4, 100, 8
         config.generator.features, config.generator.images = 32, 4
-        # Because hundreds of updates have to do, also for the images that are seldom the best.
+        # There are only hundreds of updates, also for the images that are seldom the best.
         config.learning_rate, config.mean_share = 1e-3, 0.1
         config.data.train, config.data.valid = 4000, 200
         config.data.flip = False  # a mirrored digit is not a digit

@@ -30,10 +30,10 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config = translation_settings("cyclegan", rounds=200, batch_size=1)
     config.steps_per_round = 1096  # batches in a round: the paper's 1,096 images of maps
     config.decay.start = 100  # the round after which the learning rate begins to fall linearly
-    config.decay.rounds = 100  # in which it falls to 0; 0: it stays
-    config.generator.blocks = 9  # residual ones, appendix 7.2; 6 for images of 128 x 128
-    config.loss = "least_squares"  # of the four networks; or non_saturating, wasserstein
-    config.clip = 0.0  # of the discriminators' weights, wasserstein; 0.01 in Arjovsky et al. 2017
+    config.decay.rounds = 100  # rounds in which it falls to 0; 0: it stays constant
+    config.generator.blocks = 9  # residual blocks, appendix 7.2; 6 for images of 128 x 128
+    config.loss = "least_squares"  # for all four networks; or non_saturating, wasserstein
+    config.clip = 0.0  # limit of D's weights with wasserstein; 0.01 in Arjovsky et al. 2017
     config.cycle_weight = 10.0  # lambda of section 4, of the distance after a whole cycle
     # The weight of the distance between an image and its translation to its own domain; the paper
     # has half of cycle_weight for paintings (section 5.2).
@@ -49,7 +49,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.generator.features, config.generator.blocks = 8, 2
         config.discriminator.features = 16
         config.identity_weight = 5.0
-        config.learning_rate = 1e-3  # because hundreds of updates have to do
+        config.learning_rate = 1e-3  # because there are only hundreds of updates
         config.data.train, config.data.valid = 4000, 200
         # A mirrored digit is not a digit, and digits are already drawn shifted and scaled.
         config.data.enlarge, config.data.flip = 1.0, False

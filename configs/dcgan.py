@@ -27,7 +27,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config = gan.get_config()
     pair_settings(config, "dcgan")  # section 4, as are the values below
     config.batch_size = 128  # images of a minibatch
-    config.prior = "uniform"  # of latent codes, from -1 to 1
+    config.prior = "uniform"  # the distribution of latent codes, from -1 to 1
 
     if preset == "quick":
         # Small networks and five times the paper's learning rate, for a budget of 1,200 updates.

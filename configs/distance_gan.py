@@ -29,11 +29,11 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config = translation_settings("distance_gan", rounds=200, batch_size=2)
     config.steps_per_round = 548  # batches in a round: the 1,096 images of maps of CycleGAN
     config.decay.start = 100  # the round after which the learning rate begins to fall linearly
-    config.decay.rounds = 100  # in which it falls to 0; 0: it stays
-    config.generator.blocks = 9  # residual ones; 6 for images of 128 x 128, as in CycleGAN
-    config.direction = "a_to_b"  # of the translation; or b_to_a
+    config.decay.rounds = 100  # rounds in which it falls to 0; 0: it stays constant
+    config.generator.blocks = 9  # residual blocks; 6 for images of 128 x 128, as in CycleGAN
+    config.direction = "a_to_b"  # direction of the translation; or b_to_a
     config.distance = "pairs"  # what is compared: pairs of images, or the halves of an image
-    config.distance_weight = 1.0  # of the distances in G's loss, as in the authors' code
+    config.distance_weight = 1.0  # weight of the distances in G's loss, as in the authors' code
     config.pool = 50  # earlier images that D is shown, as in CycleGAN
 
     if preset == "quick":
@@ -42,7 +42,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.decay.start, config.decay.rounds = 2, 2
         config.generator.features, config.generator.blocks = 8, 2
         config.discriminator.features = 16
-        config.learning_rate = 1e-3  # because hundreds of updates have to do
+        config.learning_rate = 1e-3  # because there are only hundreds of updates
         config.data.train, config.data.valid = 4000, 200
         # A mirrored digit is not a digit, and digits are already drawn shifted and scaled.
         config.data.enlarge, config.data.flip = 1.0, False

@@ -37,8 +37,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # 1 for faces.
     config.identity_weight = 15.0
     config.variation_weight = 0.0  # gamma, of the total variation; 0.05 in the paper for faces
-    config.generator.normalisation = "batch"  # of the activations, section 5.1; or layer, none
-    config.discriminator.normalisation = "batch"  # of the activations, section 5.1; or layer, none
+    config.generator.normalisation = "batch"  # on the activations, section 5.1; or layer, none
+    config.discriminator.normalisation = "batch"  # on the activations, section 5.1; or layer, none
 
     if preset == "quick":
         # Chosen here: narrow networks, which a CPU needs. The source are digits, because
@@ -47,7 +47,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.direction = "b_to_a"
         config.generator.features = config.discriminator.features = 16
         config.generator.normalisation = config.discriminator.normalisation = "layer"
-        config.learning_rate = 1e-3  # because hundreds of updates have to do
+        config.learning_rate = 1e-3  # because there are only hundreds of updates
         config.data.train, config.data.valid = 4000, 200
         config.validation.every = 2
     elif preset == "tiny":

@@ -6,7 +6,7 @@ python train.py --config=configs/ebgan.py:tiny     seconds; for tests
 
 For your pictures at 64 x 64, as in the paper: --config.data.kind=folder --config.data.root=DIR
 --config.margin=20 for faces, 80 for scenes. --config.pull_away=0 is the paper's EBGAN without PT.
-Points in the plane are not for this system: an autoencoder reconstructs every point of the plane.
+This system does not suit points in the plane, because an autoencoder reconstructs every point.
 """
 
 from ml_collections import ConfigDict
@@ -27,7 +27,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config = run_settings("ebgan", rounds=50, batch_size=64)
     pair_settings(config, "dcgan")
     del config.discriminator.spectral
-    # Numbers in the code; chosen here, it should be well below the number of pixels.
+    # Dimensions of the code; chosen here, they should be far fewer than the pixels.
     config.discriminator.code = 128
     config.margin = 10.0  # the energy below which D rejects samples; the paper's for MNIST
     config.pull_away = 0.1  # weight of the pull-away term, the paper's
@@ -39,9 +39,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.latent = 64
         config.rounds, config.steps_per_round = 12, 500
         config.generator.widths = config.discriminator.widths = (256, 256)
-        # Five times DCGAN's, because a few thousand updates have to do.
+        # Five times DCGAN's, because there are only a few thousand updates.
         config.generator_learning_rate = config.discriminator_learning_rate = 1e-3
-        # With the paper's 0.1 all samples stay alike for 2,500 updates. Energies are near 10 here.
+        # With the paper's 0.1 all samples look alike for 2,500 updates. Energies are near 10 here.
         config.pull_away = 5.0
     elif preset == "tiny":
         tiny(config)

@@ -5,15 +5,16 @@
     python train.py --config=configs/enhancer.py:quick     a smaller one, few rounds, on a CPU
     python train.py --config=configs/enhancer.py:tiny      seconds, to see that everything runs
 
-With folders of speech and noise, mixtures at -5 to 15 dB of up to two noises:
+For mixtures of your own speech with up to two noises, at -5 to 15 dB:
 
     python train.py --config=configs/enhancer.py --config.data.kind=mix \\
       --config.data.speech=SPEECH --config.data.noise=NOISE
 
 The network has 0.94 million parameters and takes 0.51 billion multiplications for a second of
-speech: 0.03 s on one core, or 0.16 s with its gradient, without that of the scores. On a CPU it
-learns slowly; the preset pretrained, which made the network that comes with jaxgan, has a mask
-network (docs/models.md). No scores of a long training of the dual-path network are known yet.
+speech: 0.03 s on one core, or 0.16 s with its gradient (without the gradient of the scores). On a
+CPU it learns slowly; the preset pretrained, which made the network that comes with jaxgan, uses a
+mask network (docs/models.md). The dual-path network has not been trained for long yet, so there are
+no scores to report.
 """
 
 from ml_collections import ConfigDict
@@ -33,23 +34,23 @@ def get_config(preset: str | None = None) -> ConfigDict:
     if preset not in (None, *PRESETS):
         raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     config = run_settings("enhancer")
-    config.rounds = 200  # of 100 utterances each: 5,000 updates; more is better
+    config.rounds = 200  # 100 utterances each: 5,000 updates; more is better
     config.utterances_per_round = 100
-    config.batch_size = 4  # of MP-SENet
+    config.batch_size = 4  # as in MP-SENet
 
-    # The scores of G's loss: quality, intelligibility, the waveform. One without a JAX function,
-    # such as dnsmos_ovr or your own, gets a discriminator that learns it.
+    # The scores in G's loss: quality, intelligibility and the waveform. For a score without a JAX
+    # function, such as dnsmos_ovr or your own, a discriminator learns it.
     config.score = "pesq_wb,estoi,si_sdr"
     config.score_weights = ()  # empty: 1 each
-    config.spectral_weight = 1.0  # of the compressed spectral loss; 0: none
-    # equal_norm: every loss has on average a gradient of the same norm at the enhanced waveforms,
+    config.spectral_weight = 1.0  # weight of the compressed spectral loss; 0: none
+    # equal_norm: on average the gradient of every loss at the enhanced waveforms has the same norm,
     # times its weight. constant: the weights apply to the losses.
     config.weighting = "equal_norm"
-    # G's loss uses JAX functions anyway. On accelerators validation compares the first score's
+    # G's loss uses JAX functions in any case. On accelerators validation compares the first score
     # with the host's.
     config.scoring.where = "auto"
-    # With those of the loss: no listed score may fall below the noisy speech's in the best
-    # checkpoint.
+    # In addition to the scores of the loss. The best checkpoint should have none of all these
+    # scores below that of the noisy speech.
     config.validation.scores = ("estoi", "si_sdr", "csig", "cbak", "covl")
 
     config.network = "dual_path"  # or mask, the network of configs/metricgan.py
@@ -69,24 +70,24 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.adam_b1 = 0.8  # decay of the mean of gradients
     config.adam_b2 = 0.99  # decay of the mean of squared gradients
     config.gradient_clip = 0.0  # largest norm of a gradient; 0: no limit
-    config.learning_rate_decay = 0.0  # updates until the rate has halved; 0: it stays
+    config.learning_rate_decay = 0.0  # updates until the rate has halved; 0: it stays constant
     config.average_decay = 0.99  # about the last 100 updates
 
     # Our choices.
     config.data.snrs = (-5.0, 0.0, 5.0, 10.0, 15.0)  # dB, of mixtures
-    config.data.noises = 2  # the most noises in a mixture
-    config.data.reverb_share = 0.25  # of the utterances are reverberated
-    config.data.band_share = 0.1  # of the utterances have only the band of 8 kHz recordings
+    config.data.noises = 2  # the most noise clips in a mixture
+    config.data.reverb_share = 0.25  # share of the utterances that are reverberated
+    config.data.band_share = 0.1  # share of the utterances with only the band of 8 kHz recordings
     config.data.gains = (-20.0, 6.0)  # dB, the range of random changes of the level
 
     if preset == "pretrained":
         config.network = "mask"
         config.generator = metricgan.networks().generator
-        config.generator.width = 128  # as many updates as possible in an hour of a CPU
+        config.generator.width = 128  # small, for as many updates as possible in an hour on a CPU
         config.generator.dense = 256  # twice that
-        config.generator.dropout = 0.0  # the losses of the scores have none
+        config.generator.dropout = 0.0  # the losses have no dropout
         config.rounds = 400
-        config.generator_learning_rate = 1e-3  # usual for a mask network; configs/metricgan.py
+        config.generator_learning_rate = 1e-3  # a common value for mask networks
         config.adam_b1 = 0.9  # decay of the mean of gradients
         config.adam_b2 = 0.999  # decay of the mean of squared gradients
         config.gradient_clip = 50.0  # largest norm of a gradient; our choice
@@ -97,22 +98,22 @@ def get_config(preset: str | None = None) -> ConfigDict:
             1.0,
             1.0,
         )  # with 2, PESQ rose more slowly: docs/models.md
-        # At -5 dB and in strong reverberation PESQ is close to its lowest value and hardly has a
-        # gradient, so such mixtures are few.
+        # At -5 dB and in strong reverberation PESQ is close to its lowest value and has almost no
+        # gradient, so there are few such mixtures.
         config.data.snrs = (-5.0, 0.0, 5.0, 10.0, 15.0, 20.0)  # dB, of mixtures
-        config.data.noises = 1  # the most noises in a mixture
-        config.data.reverb_share = 0.1  # of the utterances are reverberated
+        config.data.noises = 1  # the most noise clips in a mixture
+        config.data.reverb_share = 0.1  # share of the utterances that are reverberated
         config.data.buckets = 3
         config.validation.every = 10
     elif preset == "quick":
         config.rounds = 16
         config.utterances_per_round = 32
-        config.batch_size = 2  # a CPU gains nothing from more, and updates are few
+        config.batch_size = 2  # on a CPU a larger batch is not faster, and there are few updates
         config.discriminator_learning_rate = 1e-3
         config.generator.width = 32
         config.generator.hidden = 16
         config.generator.dilations = (1, 2, 4, 8)
-        config.generator_learning_rate = 2e-3  # few updates of a small network
+        config.generator_learning_rate = 2e-3  # a small network and few updates
         config.data.buckets = 2
         config.validation.every = 4
         config.validation.scores = ("estoi", "si_sdr")

@@ -24,10 +24,10 @@ def get_config(preset: str | None = None) -> ConfigDict:
         raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     config = run_settings("gan", rounds=50, batch_size=64)
     pair_settings(config, "mlp")
-    config.latent = 64  # numbers in a latent code
+    config.latent = 64  # dimensions of a latent code
     config.generator.widths = config.discriminator.widths = (512, 512)  # hidden layers
     config.loss = "non_saturating"  # minimax | non_saturating | least_squares | hinge
-    config.smoothing = 0.0  # of the label of real samples; Salimans et al. 2016 use 0.1
+    config.smoothing = 0.0  # lowers the label of real samples; Salimans et al. 2016 use 0.1
     config.noise = 0.0  # standard deviation of the instance noise at the start
     config.noise_steps = 10_000  # updates of both players until the noise has fallen to 0
     config.packing = 1  # samples that D sees together; Lin et al. 2018 use 2 to 4

@@ -27,7 +27,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     pair_settings(config, "mlp" if preset else "dcgan")
     # DCGAN's normalisation does not fit a network of several steps; see networks/recurrent.py.
     if preset is None:
-        config.generator.normalisation = "layer"  # of the activations; or none
+        config.generator.normalisation = "layer"  # applied to the activations; or none
     config.generator.code = 100  # numbers that a step passes on; chosen here: as a latent code has
     config.generator.steps = 3  # T, drawing steps; the paper compares 1, 3 and 5
     config.loss = "non_saturating"  # minimax | non_saturating | least_squares | hinge
@@ -35,7 +35,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     if preset == "quick":
         config.latent = 64
         config.rounds = 5
-        config.discriminator_learning_rate = 1e-4  # D wins against three steps with DCGAN's 2e-4
+        config.discriminator_learning_rate = 1e-4  # with DCGAN's 2e-4 D is too strong for 3 steps
         config.generator.widths = config.discriminator.widths = (256, 256)
     elif preset == "tiny":
         tiny(config)

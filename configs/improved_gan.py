@@ -28,15 +28,15 @@ def get_config(preset: str | None = None) -> ConfigDict:
         raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     config = run_settings("improved_gan", rounds=300, batch_size=100)
     config.steps_per_round = 600  # batches in a round: one epoch of MNIST
-    config.average_decay = 0.9999  # of the running averages of both players
+    config.average_decay = 0.9999  # for the running averages of both players' parameters
     few_labels(config)
     noisy_settings(config)
     config.loss = "feature_matching"  # or non_saturating, with discriminator.kernels=100
-    config.smoothing = 0.0  # of the label of real images; 0.1 in section 3.4
-    config.historical_weight = 0.0  # of historical averaging; section 3.3 gives no weight
+    config.smoothing = 0.0  # lowers the label of real images; 0.1 in section 3.4
+    config.historical_weight = 0.0  # weight of historical averaging; section 3.3 gives none
 
     if preset == "quick":
-        # Half of the widths, and a running average that suits few updates: for time.
+        # To save time: half of the widths, and a running average that suits few updates.
         config.rounds, config.steps_per_round = 8, 500
         config.average_decay = 0.99
         config.generator.widths = (250, 250)

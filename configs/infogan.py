@@ -6,10 +6,11 @@ python train.py --config=configs/infogan.py:ring      a category for each of eig
 python train.py --config=configs/infogan.py:tiny      seconds; for tests
 
 `ring` reaches eval/clustering_accuracy 1.0 (0.51 with config.category_weight=0). `quick` reaches
-0.32 on drawn digits, from 0.20: fully connected networks learn categories of other kinds than ours.
+0.32 on drawn digits, from 0.20: its categories are not the ten digits.
 On MNIST, 8 channels and 2,000 updates on batches of 64 gave 0.45 (one seed, still rising; k-means
-on pixels 0.475) while Q was linear in D's convolutions and had no hidden layers yet. It read the
-category off G's samples almost without error: the bound was 2.27 of at most log 10 = 2.30.
+on pixels 0.475) in an earlier version, in which Q was linear in D's convolutions, without hidden
+layers. It recognised the category of G's samples almost without error: the bound was 2.27 of at
+most log 10 = 2.30.
 """
 
 from ml_collections import ConfigDict
@@ -34,11 +35,11 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config = run_settings("infogan", rounds=50, batch_size=128)
     config.steps_per_round = 100  # batches of an epoch in the authors' code
     pair_settings(config, "dcgan" if preset is None else "mlp")
-    config.latent = 62  # numbers in a latent code besides those that D reads back
-    config.prior = "uniform"  # of latent codes, from -1 to 1
+    config.latent = 62  # dimensions of a latent code, besides those that Q recognises
+    config.prior = "uniform"  # the distribution of latent codes, from -1 to 1
     config.categories = 10  # values of the categorical code
     config.continuous = 2  # codes from -1 to 1
-    config.generator_learning_rate = 1e-3  # of Adam
+    config.generator_learning_rate = 1e-3  # for Adam
     config.category_weight = 1.0  # lambda of the paper, for the categorical code
     config.continuous_weight = 0.1  # lambda for the continuous codes; smaller, as the paper says
     if preset is None:
@@ -49,12 +50,12 @@ def get_config(preset: str | None = None) -> ConfigDict:
         del config.discriminator.spectral
 
     if preset == "quick":
-        # Chosen here: a few minutes of a CPU.
+        # Chosen here to take a few minutes on a CPU.
         config.rounds, config.steps_per_round = 8, 500
         config.generator.widths = config.discriminator.widths = (256, 256)
         config.average_decay = 0.99
     elif preset == "ring":
-        # The setting in which configs/gan.py compares losses, at a quarter of its length.
+        # The setting in which configs/gan.py compares losses, with a quarter of the updates.
         config.data.kind = "ring"
         config.rounds, config.steps_per_round = 4, 250
         config.batch_size, config.latent = 256, 2

@@ -29,18 +29,18 @@ def get_config(preset: str | None = None) -> ConfigDict:
     if preset not in (None, *PRESETS):
         raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     config = run_settings("lapgan", rounds=50, batch_size=128)  # the batch of the authors' code
-    config.levels = 3  # of the pyramid; the paper's images of CIFAR-10 have 32, 16 and 8 pixels
+    config.levels = 3  # levels of the pyramid; the paper's CIFAR-10 images have 32, 16 and 8 pixels
     # The levels that learn: all, or the number of one, of which 0 is the finest. The networks of
     # the others come from config.init_from.
     config.stages = "all"
-    config.latent = 100  # numbers in a latent code of the coarsest level, section 4.1
+    config.latent = 100  # dimensions of a latent code of the coarsest level, section 4.1
     config.generator, config.discriminator = ConfigDict(), ConfigDict()
     # Hidden layers at the coarsest level, section 4.1.
     config.generator.widths = config.discriminator.widths = (600, 600)
     # Channels at the other levels, of the authors' code.
     config.generator.features = config.discriminator.features = 64
     config.discriminator.dropout = 0.5  # the share of values that it removes
-    config.optimizer = "sgd"  # of all networks, section 4; or adam
+    config.optimizer = "sgd"  # for all networks, section 4; or adam
     # Of the optimizer; section 4 begins with 0.5, and raises it slowly. Adam's b1.
     config.momentum = 0.5
     # Section 4; it falls slowly there.

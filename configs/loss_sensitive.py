@@ -28,27 +28,27 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config = run_settings("loss_sensitive", rounds=50, batch_size=64)  # 64: the author's code
     pair_settings(config, "dcgan")
     config.generator.features = 64  # channels; the author's code, as all below
-    config.generator_learning_rate = config.discriminator_learning_rate = 1e-4  # of Adam
+    config.generator_learning_rate = config.discriminator_learning_rate = 1e-4  # for Adam
     config.tau = 2e-4  # margin per unit of the L1 distance, for 64 x 64 x 3 values
     config.nu = 0.0  # slope of the cost beyond the margin; 0: the paper's hinge; up to 1: GLS-GAN
-    # Of the loss of real samples: gamma of the paper, which may drop this term.
+    # Weight of the loss of real samples: gamma in the paper, where the term is optional.
     config.real_weight = 0.0
-    config.weight_decay = 0.0  # of both players; the code mentions 5e-5
+    config.weight_decay = 0.0  # for both players; the author's code mentions 5e-5
 
     if preset == "quick":
         pair_settings(config, "mlp")
         config.latent = 64
         config.rounds, config.steps_per_round = 6, 500
         config.generator.widths = config.discriminator.widths = (256, 256)
-        # Scaled so that 28 x 28 x 1 values give the margin that 64 x 64 x 3 values give.
+        # Scaled so that 28 x 28 x 1 values give the same margin as 64 x 64 x 3 values.
         config.tau = 2e-4 * (64 * 64 * 3) / (28 * 28)
-        # Five times the author's, because a few thousand updates have to do.
+        # Five times the author's, because there are only a few thousand updates.
         config.generator_learning_rate = config.discriminator_learning_rate = 5e-4
     elif preset == "ring":
         pair_settings(config, "mlp")
         config.data.kind = "ring"
         gan.points(config)
-        # Chosen for this task: of the losses that have been compared on it this one finds most.
+        # Chosen for this task: of the losses compared on it, this one finds the most modes.
         config.tau, config.real_weight, config.weight_decay = 1.0, 1e-3, 1e-4
     elif preset == "tiny":
         tiny(config)

@@ -8,11 +8,11 @@
 
 START is a run of configs/mask_regression.py, QUICK_START one of its preset quick, and AVSE_START
 one of configs/avse.py; the preset plus starts from a run of configs/metricgan_plus.py, and
-avse_quick from one of configs/avse.py:quick. The reward is any score (docs/scores.md); that of
-LR-AVSE is made of words. The preset tiny runs in seconds, to see that everything works.
+avse_quick from one of configs/avse.py:quick. The reward is any score (docs/scores.md); LR-AVSE
+rates a description in words. The preset tiny runs in seconds, to see that everything works.
 
 LR-AVSE fine-tunes an audio-visual model on AVSEC-4; the preset avse does so on synthetic talkers,
-and the others use its values for a mask network. Where the papers are silent a comment says so.
+and the others use its values for a mask network. Comments mark values that the papers do not give.
 """
 
 from ml_collections import ConfigDict
@@ -39,11 +39,11 @@ def get_config(preset: str | None = None) -> ConfigDict:
         raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     config = run_settings("mask_ppo")
     if preset in ("avse", "avse_quick"):
-        config.network = "audiovisual"  # that of configs/avse.py
+        config.network = "audiovisual"  # the network of configs/avse.py
         start = avse.get_config("quick" if preset == "avse_quick" else None)
         copy_keys(config, start, (*NETWORK_AND_DATA, "video"))
     else:
-        config.network = "mask"  # that of configs/mask_regression.py
+        config.network = "mask"  # the network of configs/mask_regression.py
         own = {"plus": metricgan_plus.get_config(), "quick": metricgan.get_config("quick")}
         copy_network_and_data(config, own.get(preset or "", metricgan.get_config()))
     config.score = "words"  # the reward
@@ -52,7 +52,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # The values of LR-AVSE.
     config.samples = 1  # K
     config.deviation = 0.05  # sigma
-    # The papers draw every cell of a mask on its own.
+    # The papers draw every cell of a mask independently.
     config.noise_block = ConfigDict()
     config.noise_block.frames = 1  # how many frames share one draw; 0: all
     config.noise_block.bins = 1  # how many bins share one draw; 0: all
@@ -60,25 +60,25 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.divergence_weight = 1e-4  # beta
     config.anchor = "si_sdr"  # distance from clean speech; or "spectrum"
     config.anchor_weight = 1.0  # gamma
-    config.magnitude_share = 0.7  # RLHF's, of the anchor "spectrum"
+    config.magnitude_share = 0.7  # RLHF's value, for the anchor "spectrum"
     config.generator_learning_rate = 1e-3
-    config.baseline = "base"  # relative reward; "others": that of the other K - 1 masks
+    config.baseline = "base"  # what rewards are relative to; "others": the other K - 1 masks
     # Not stated by either paper.
     config.reduction = "mean"
-    config.epochs = 1  # over the round; LR-AVSE does not say
+    config.epochs = 1  # passes over the round; LR-AVSE does not say
     # The controls: the rewards of other utterances, and the anchor without a reward.
     config.shuffle_rewards = False
-    config.policy_weight = 1.0  # of the clipped objective; 0: the anchor without a reward
+    config.policy_weight = 1.0  # weight of the clipped objective; 0: the anchor without a reward
 
     if preset == "rlhf":
-        config.score = "dnsmos_ovr"  # the paper has NISQA, which has no Python package
+        config.score = "dnsmos_ovr"  # the paper uses NISQA, which has no Python package
         config.deviation = 0.01
         config.clip = 0.01
         config.anchor = "spectrum"
         config.generator_learning_rate = 1e-6
         config.batch_size = 8
         config.utterances_per_round = 64  # the paper's effective batch
-        config.epochs = 5  # of an independent implementation
+        config.epochs = 5  # as in an independent implementation
     elif preset in ("quick", "avse_quick"):
         # Chosen by benchmarks/policy_gradient_quality.py and three short runs of "quick"; see
         # docs/speech.md.

@@ -32,7 +32,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     if preset not in (None, "log1p", "quick", "tiny"):
         raise ValueError(f"no preset {preset!r}: choose log1p, quick or tiny")
     config = run_settings("mask_regression")
-    config.score = "pesq_wb"  # decides which checkpoint is the best; G does not learn from it
+    config.score = "pesq_wb"  # selects the best checkpoint; G does not learn from it
     config.score_map = "paper"
     config.distance = "l1"  # the paper's "IRM (L1)"; or mse
     copy_network_and_data(config, metricgan.get_config("quick" if preset == "quick" else None))
@@ -43,7 +43,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.feature = "log1p"
         config.batch_size = 1
         config.generator.normalise = False
-        config.generator_learning_rate = 1e-4  # usual for a mask network at batch 1
+        config.generator_learning_rate = 1e-4  # a common value for mask networks at batch 1
     elif preset == "quick":
         config.generator_learning_rate = 1e-3  # as in the warm-up of configs/metricgan.py:quick
     elif preset == "tiny":

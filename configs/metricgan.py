@@ -67,12 +67,12 @@ def networks() -> ConfigDict:
     config.generator.width = 200  # units of an LSTM for each direction
     config.generator.dense = 300  # units of the layer after the LSTMs
     config.generator.dropout = 0.05  # share of that layer's outputs, in training
-    config.generator.floor = 0.05  # lowest value of the mask, against musical noise
+    config.generator.floor = 0.05  # lowest value of the mask, to prevent musical noise
     config.generator.learnable_sigmoid = False  # True: MetricGAN+'s activation, up to 1.2
     config.generator.normalise = True  # each frequency of an utterance to mean 0 and variance 1
     config.generator.causal = False  # True: LSTMs that only run forwards, for enhance.py --stream
-    config.discriminator.channels = (15, 25, 40, 50)  # of the convolutions
-    config.discriminator.kernels = (5, 7, 9, 11)  # their widths, in frames and bins
+    config.discriminator.channels = (15, 25, 40, 50)  # channels of the convolutions
+    config.discriminator.kernels = (5, 7, 9, 11)  # widths of their kernels, in frames and bins
     config.discriminator.dense = (50, 10)  # units of the layers between the average and the score
     config.discriminator.sees_reference = True  # False: D sees only the candidate
     return config
@@ -88,8 +88,8 @@ def learning() -> ConfigDict:
     # enhanced speech.
     config.noisy_teaches = False
     config.replay = ConfigDict()
-    config.replay.share = 0.1  # of all items of earlier rounds: the authors' code
-    config.replay.most = 0  # the most items, to keep late rounds short; 0: no limit, as the authors
+    config.replay.share = 0.1  # share of all items of earlier rounds; the authors' code
+    config.replay.most = 0  # limits the items, to keep late rounds short; 0: no limit, as published
     # Outputs are replayed together with the clean speech: the authors' code.
     config.replay.clean = True
 
@@ -107,8 +107,8 @@ def learning() -> ConfigDict:
     # in the authors' code.
     config.learning_rate_decay = 0.0
 
-    config.warmup_rounds = 0  # rounds in which G learns from clean speech; not in the paper
-    config.warmup_learning_rate = 1e-3  # of G in those rounds, by Adam
+    config.warmup_rounds = 0  # supervised rounds of G at the start; not in the paper
+    config.warmup_learning_rate = 1e-3  # for G in those rounds, with Adam
     return config
 
 

@@ -35,16 +35,16 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.generator.dropout = 0.0  # share of the outputs of the layer after the LSTMs; none
     config.generator.learnable_sigmoid = True  # 1.2 sigmoid(slope x)
 
-    config.discriminator.channels = (15, 15, 15, 15)  # of the convolutions; 19,010 parameters
-    config.discriminator.kernels = (5, 5, 5, 5)  # widths, in frames and bins
+    config.discriminator.channels = (15, 15, 15, 15)  # in the convolutions; 19,010 parameters
+    config.discriminator.kernels = (5, 5, 5, 5)  # widths of the kernels, in frames and bins
 
-    config.order = "discriminator_first"  # in a round; or generator_first
+    config.order = "discriminator_first"  # the order in a round; or generator_first
     config.noisy_teaches = True  # D also learns the scores of noisy speech
-    config.replay.share = 0.2  # of all items of earlier rounds
+    config.replay.share = 0.2  # share of all items of earlier rounds
     config.replay.clean = False  # only the outputs are replayed, without the clean speech
     # Largest norm: the default of the framework that the recipe was published in.
     config.gradient_clip = 5.0
-    config.generator_learning_rate = 5e-4  # of Adam
+    config.generator_learning_rate = 5e-4  # for Adam
     # Learning rate of Adam; see configs/metricgan.py.
     config.discriminator_learning_rate = 5e-4 * config.batch_size
     if preset == "causal":

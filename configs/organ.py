@@ -32,14 +32,14 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # The share of D in the reward; 0: only the objective. The authors' code has 0.5 and scales the
     # ratings of each batch to 0..1.
     config.share = 0.3
-    config.repetition_penalty = True  # repeated sequences of a batch are worth less, as in theirs
+    config.repetition_penalty = True  # repeated sequences in a batch count less; the authors' code
     config.scoring = ConfigDict()
-    config.scoring.workers = 0  # processes of the objective; 0: one per core
+    config.scoring.workers = 0  # worker processes for the objective; 0: one per core
     config.scoring.deadline_seconds = 60.0  # for 256 sequences
     small(config)
     config.data.kind = "tunes"  # oracle | text | tunes | molecules
-    config.data.unit = "words"  # whose words are notes; or characters, smiles
-    config.data.count = 500  # tunes to learn from
+    config.data.unit = "words"  # each word is a note; or characters, smiles
+    config.data.count = 500  # training tunes
     if preset == "molecules":
         molecules(config)
     elif preset == "critic":
@@ -54,25 +54,25 @@ def get_config(preset: str | None = None) -> ConfigDict:
 
 def small(config: ConfigDict) -> None:
     """Sets networks and rounds for hundreds of short sequences; the authors trained for days."""
-    config.data.length = 0  # tokens; 0: as the longest sequence
+    config.data.length = 0  # tokens; 0: the length of the longest sequence
     config.data.vocabulary = 0  # the most tokens; 0: all
     config.generator.hidden = 64  # units of the LSTM
-    config.generator_learning_rate = 5e-3  # of Adam, in pretraining
+    config.generator_learning_rate = 5e-3  # for Adam, in pretraining
     # At 1e-3 tonality rose from 0.050 to 0.054 in 30 rounds.
     config.policy_learning_rate = 5e-3
-    config.discriminator.embedding = 32  # the authors' example for molecules, like the widths
+    config.discriminator.embedding = 32  # as in the authors' example for molecules, like the widths
     config.discriminator.widths = (1, 2, 3, 4, 5, 8)  # tokens that a convolution sees
     config.discriminator.filters = (50, 50, 50, 50, 50, 50)  # channels of each convolution
-    config.discriminator_learning_rate = 1e-3  # of Adam
-    config.pretrain_rounds = 30  # of G, one epoch each
-    config.discriminator_rounds = 3  # of D, after those of G
+    config.discriminator_learning_rate = 1e-3  # for Adam
+    config.pretrain_rounds = 30  # rounds that train only G, one epoch each
+    config.discriminator_rounds = 3  # rounds that train only D, after those of G
     # In 10 more rounds the diversity of tunes fell from 0.82 to 0.44.
     config.rounds = 30 + 3 + 37
     config.d_steps = 1  # sets of generated sequences that D learns from in an adversarial round
-    config.epochs = 1  # of D on one set of generated sequences
-    config.roll_outs = 8  # completions of each beginning
+    config.epochs = 1  # epochs of D on one set of generated sequences
+    config.roll_outs = 8  # completions of each prefix
     config.validation.every = 10  # rounds
-    config.validation.samples = 512  # that each validation draws and measures
+    config.validation.samples = 512  # how many samples each validation draws and measures
     config.validation.bleu_samples = 200  # how many of them BLEU and Self-BLEU measure
     config.validation.bleu_order = 4  # longest n-grams
 
@@ -83,7 +83,7 @@ def molecules(config: ConfigDict) -> None:
     config.data.kind = "molecules"
     config.data.unit = "smiles"
     config.data.count = 2_000
-    config.roll_outs = 4  # QED takes 2 ms a molecule
+    config.roll_outs = 4  # QED takes 2 ms per molecule
 
 
 def critic(config: ConfigDict) -> None:

@@ -27,18 +27,18 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # Section 6.2 of the paper: 200 epochs of batches of one image.
     config = translation_settings("pix2pix", rounds=200, batch_size=1)
     config.steps_per_round = 400  # batches in a round: the paper's 400 pairs of facades
-    config.direction = "a_to_b"  # of the translation; or b_to_a
+    config.direction = "a_to_b"  # direction of the translation; or b_to_a
     config.generator.dropout = 0.5  # the share of values that it removes, section 6.1.1
     config.generator.smallest = 1  # the side of the U-Net's smallest map, section 6.1.1
     config.l1_weight = 100.0  # lambda of section 3.3, of the distance to the target in G's loss
-    config.adversarial_weight = 1.0  # of D's judgement in G's loss; 0: only the distance counts
+    config.adversarial_weight = 1.0  # weight of D's judgement in G's loss; 0: only the distance
     config.conditional = True  # whether D sees the image that is translated
 
     if preset == "quick":
         # Chosen here: narrow networks and larger batches, which a CPU needs.
         config.rounds, config.steps_per_round, config.batch_size = 4, 150, 8
         config.generator.features = config.discriminator.features = 16
-        config.learning_rate = 1e-3  # because hundreds of updates have to do
+        config.learning_rate = 1e-3  # because there are only hundreds of updates
         config.data.train, config.data.valid = 4000, 200
         # A mirrored digit is not a digit, and digits are already drawn shifted and scaled.
         config.data.enlarge, config.data.flip = 1.0, False

@@ -6,9 +6,9 @@
     python train.py --config=configs/policy_gradient.py:quick --config.init_from=QUICK_START
 
 START is a run of configs/mask_regression.py, QUICK_START one of its preset quick: a small change of
-a mask changes the score measurably only if the mask is already good. Any score will do; computing
-PESQ takes K times as long as for MetricGAN. The preset tiny runs in seconds, to see that everything
-works.
+a mask changes the score measurably only if the mask is already good. Any score can be used;
+computing PESQ takes K times as long as for MetricGAN. The preset tiny runs in
+seconds, to see that everything works.
 """
 
 from ml_collections import ConfigDict
@@ -34,12 +34,12 @@ def get_config(preset: str | None = None) -> ConfigDict:
 
     # MetricGAN's paper prints none of the following values for this baseline.
     config.samples = 10  # K, masks drawn for each utterance
-    # The standard deviation of the masks, whose values are between 0.05 and 1: small beside them,
-    # but large enough to change PESQ.
+    # The standard deviation of the masks: small compared with their values, which are between
+    # 0.05 and 1, but large enough to change PESQ.
     config.deviation = 0.05
     # A tenth of the rate that the masks were trained with, because the gradient is mostly noise.
     config.generator_learning_rate = 1e-4
-    config.deviation_learning_rate = 1e-4  # of the deviations' network; as G's
+    config.deviation_learning_rate = 1e-4  # for the network of the deviations; the same as G's
 
     if preset == "tiny":
         tiny(config)

@@ -22,7 +22,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     if preset not in (None, "quick", "tiny"):
         raise ValueError(f"no preset {preset!r}: choose quick or tiny")
     config = run_settings("segan")
-    config.score = "pesq_wb"  # decides which checkpoint is the best; no player learns from it
+    config.score = "pesq_wb"  # selects the best checkpoint; no player learns from it
     config.score_map = "paper"
     # 86 epochs of VoiceBank-DEMAND's 11,572 utterances.
     config.rounds = 995
@@ -32,17 +32,17 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.validation.every = 5  # rounds; our choice
 
     # The paper's values, unless a comment says otherwise.
-    config.window = 16384  # samples; successive windows share half of them
-    config.pre_emphasis = 0.95  # share of the sample before that is subtracted from each
+    config.window = 16384  # samples; successive windows overlap by half
+    config.pre_emphasis = 0.95  # share of the previous sample that is subtracted from each
     filters = (16, 32, 32, 64, 64, 128, 128, 256, 256, 512, 1024)
     config.generator, config.discriminator = ConfigDict(), ConfigDict()
     # Channels of the convolutions; each of them halves the length.
     config.generator.filters = config.discriminator.filters = filters
     config.generator.kernel = config.discriminator.kernel = 31  # samples that a convolution sees
-    config.discriminator.reference = 32  # windows that normalise; the paper does not print it
-    config.l1_weight = 100.0  # of the distance from clean speech in G's loss
-    config.generator_learning_rate = 2e-4  # of RMSprop
-    config.discriminator_learning_rate = 2e-4  # of RMSprop
+    config.discriminator.reference = 32  # windows of the reference batch; not given in the paper
+    config.l1_weight = 100.0  # weight of the distance from clean speech in G's loss
+    config.generator_learning_rate = 2e-4  # for RMSprop
+    config.discriminator_learning_rate = 2e-4  # for RMSprop
     config.average_decay = 0.0  # no running average of G's parameters, see configs/metricgan.py
 
     if preset == "quick":

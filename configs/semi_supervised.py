@@ -28,11 +28,11 @@ def get_config(preset: str | None = None) -> ConfigDict:
     few_labels(config)
     config.labelled_batch_size = 20  # a fifth of the labels, so that each step is another batch
     pair_settings(config, "mlp" if preset else "dcgan")
-    config.loss = "minimax"  # of G; or non_saturating
+    config.loss = "minimax"  # the loss of G; or non_saturating
 
     if preset == "quick":
-        # Fully connected networks for time, and G's loss that is not the paper's but keeps its
-        # gradient.
+        # Fully connected networks to save time, and a loss of G that is not the paper's but whose
+        # gradient does not vanish.
         config.rounds, config.steps_per_round = 5, 1000
         config.loss = "non_saturating"
         config.latent = 64

@@ -1,14 +1,14 @@
 """SeqGAN (Yu, Zhang, Wang and Yu, AAAI 2017) on sequences of an oracle: the paper's values.
 
     python train.py --config=configs/seqgan.py             the paper's sizes and rounds
-    python train.py --config=configs/seqgan.py:quick       a first look, minutes on two cores
+    python train.py --config=configs/seqgan.py:quick       small sizes, minutes on two cores
     python train.py --config=configs/seqgan.py:reduced     the paper's oracle, few updates of D
     python train.py --config=configs/seqgan.py:pg_bleu     as reduced, BLEU-3 instead of D
     python train.py --config=configs/seqgan.py:text --config.data.path=FILE
     python train.py --config=configs/seqgan.py:words --config.data.path=FILE
     python train.py --config=configs/seqgan.py:tiny        seconds; for tests
 
-The paper's rounds are 1.6 million updates of D: work for an accelerator, or 30 hours on two cores.
+The paper's rounds make 1.6 million updates of D: use an accelerator, or 30 hours on two cores.
 
 Three things differ from the authors' code: a baseline is subtracted from the rewards (without one,
 their loss lowers -log p under the oracle even with a constant reward), the roll-out policy follows
@@ -50,15 +50,15 @@ def settings() -> ConfigDict:
     config = run_settings("seqgan", rounds=120 + 50 + 200, batch_size=64)
 
     # The rounds of each kind follow each other.
-    config.pretrain_rounds = 120  # of G, one epoch each
-    config.discriminator_rounds = 50  # of D, after those of G
+    config.pretrain_rounds = 120  # rounds that train only G, one epoch each
+    config.discriminator_rounds = 50  # rounds that train only D, after those of G
     # Updates of G in an adversarial round; the paper, Fig. 3: 1, 5 and 3 were best.
     config.g_steps = 1
     config.d_steps = 5  # sets of generated sequences that D learns from in an adversarial round
-    config.epochs = 3  # of D on one set of generated sequences
-    config.discriminator_batches = 0  # of an epoch of D; 0: all data and as many generated
-    config.roll_outs = 16  # completions of each beginning, of which the mean reward is taken
-    config.roll_out_decay = 0.8  # the share of itself that the roll-out policy keeps
+    config.epochs = 3  # epochs of D on one set of generated sequences
+    config.discriminator_batches = 0  # batches in an epoch of D; 0: all data and as many generated
+    config.roll_outs = 16  # completions of each prefix, whose rewards are averaged
+    config.roll_out_decay = 0.8  # the share of its own parameters that the roll-out policy keeps
     config.baseline = True  # the mean reward is subtracted; not in the paper. False: its loss
     config.judge = "discriminator"  # or constant, random: controls without a discriminator
     # How much the share of true tokens among G's inputs falls per epoch (Bengio et al. 2015): 0 is
@@ -66,27 +66,27 @@ def settings() -> ConfigDict:
     config.scheduled_sampling = 0.0
 
     config.generator = ConfigDict()
-    config.generator.embedding = 32  # numbers that stand for a token
+    config.generator.embedding = 32  # dimensions of a token's embedding
     config.generator.hidden = 32  # units of the LSTM
-    config.generator_learning_rate = 1e-2  # of Adam, in pretraining
-    config.policy_learning_rate = 1e-2  # of Adam, in adversarial rounds
-    config.gradient_clip = 5.0  # of G; 0: none
+    config.generator_learning_rate = 1e-2  # for Adam, in pretraining
+    config.policy_learning_rate = 1e-2  # for Adam, in adversarial rounds
+    config.gradient_clip = 5.0  # largest norm of G's gradient; 0: no limit
 
     config.discriminator = ConfigDict()
-    config.discriminator.embedding = 64  # numbers that stand for a token
+    config.discriminator.embedding = 64  # dimensions of a token's embedding
     # Tokens that each convolution sees.
     config.discriminator.widths = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
     # Channels of each of them.
     config.discriminator.filters = (100, 200, 200, 200, 200, *[100] * 5, 160, 160)
     config.discriminator.dropout = 0.25  # share of the features of D
-    config.discriminator_learning_rate = 1e-4  # of Adam
+    config.discriminator_learning_rate = 1e-4  # for Adam
     config.penalty = 0.2  # weight of the squared norm of D's output layer
     config.critic = False  # True: D is a Wasserstein critic
     config.gradient_penalty = 10.0  # weight, of a critic; Gulrajani et al. 2017
 
     config.data = data()
     config.validation.every = 5  # rounds
-    config.validation.samples = 10_000  # that each validation draws and measures
+    config.validation.samples = 10_000  # how many samples each validation draws and measures
     config.validation.bleu_samples = 500  # how many of them BLEU and Self-BLEU measure
     config.validation.bleu_order = 5  # longest n-grams
     return config
@@ -96,17 +96,17 @@ def data() -> ConfigDict:
     """Returns the settings of an oracle's sequences; presets change them for other data."""
     settings = ConfigDict()
     settings.kind = "oracle"  # oracle | text | tunes | molecules
-    settings.seed = 0  # of the draw of the data and of the held-out share
+    settings.seed = 0  # for drawing the data and the held-out share
     settings.oracle = ""  # .npz or pickle file of the oracle's parameters; "": they are drawn
-    settings.oracle_seed = 0  # of the parameters of an oracle that is drawn
-    settings.oracle_width = 32  # its embedding and its hidden units
-    settings.vocabulary = 5000  # size of the oracle's, largest size of a text's (0: no limit)
-    settings.length = 20  # tokens; of text, one more than in its longest line (0: as the file)
-    settings.count = 10_000  # sequences to learn from
+    settings.oracle_seed = 0  # for the parameters of a randomly drawn oracle
+    settings.oracle_width = 32  # size of its embedding and its hidden layer
+    settings.vocabulary = 5000  # tokens of the oracle, or at most of a text (0: no limit)
+    settings.length = 20  # tokens; for text, one more than in the longest line (0: from the file)
+    settings.count = 10_000  # training sequences
     settings.held_out = 2_000  # sequences for validation
-    settings.path = ""  # file of the kind text, one sequence a line
-    settings.unit = "characters"  # of text; or words, smiles
-    settings.held_out_share = 0.1  # of the lines of a text, for validation
+    settings.path = ""  # file for the kind text, with one sequence per line
+    settings.unit = "characters"  # what a token of a text is; or words, smiles
+    settings.held_out_share = 0.1  # share of the lines of a text, for validation
     return settings
 
 

@@ -5,7 +5,7 @@ python train.py --config=configs/sketch_retrieval.py:quick    fully connected, m
 python train.py --config=configs/sketch_retrieval.py:tiny     seconds; for tests
 
 eval.py reports the precision with its controls. --config.data.kind=fashion_mnist and
---config.data.root=DIR for clothes, in which retrieval is harder than in digits.
+--config.data.root=DIR selects clothes, for which retrieval is harder than for digits.
 """
 
 from ml_collections import ConfigDict
@@ -26,15 +26,15 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config = run_settings("sketch_retrieval", rounds=50, batch_size=64)
     pair_settings(config, "mlp" if preset else "dcgan")
     config.sketches = 1.0  # share of the data; the paper trains on sketches only
-    # Standard deviation of what D sees samples with. Chosen on Fashion-MNIST: P@10 among photos
-    # rises during training with it, and falls without.
+    # Standard deviation of the noise that is added to D's inputs. Chosen on Fashion-MNIST: with it
+    # P@10 among photos rises during training, and without it falls.
     config.noise = 0.3
 
     if preset == "quick":
         config.latent = 64
         config.rounds, config.steps_per_round = 8, 500
         config.generator.widths = config.discriminator.widths = (256, 256)
-        # Two and a half times DCGAN's, because a few thousand updates have to do.
+        # Two and a half times DCGAN's, because there are only a few thousand updates.
         config.generator_learning_rate = config.discriminator_learning_rate = 5e-4
     elif preset == "tiny":
         tiny(config)

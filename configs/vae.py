@@ -28,10 +28,10 @@ def get_config(preset: str | None = None) -> ConfigDict:
     # ReLUs here), 20 latent numbers, one of its sizes. A round is an epoch of MNIST.
     config = run_settings("vae", rounds=20, batch_size=100)
     config.steps_per_round = 600  # batches in a round: an epoch of MNIST
-    config.latent = 20  # numbers in a latent code
-    config.encoder = ConfigDict({"widths": (500,)})  # of the hidden layers
-    config.generator = ConfigDict({"widths": (500,)})  # of the hidden layers of the decoder
-    config.learning_rate = 1e-3  # of Adam, with its authors' value; the paper uses Adagrad
+    config.latent = 20  # dimensions of a latent code
+    config.encoder = ConfigDict({"widths": (500,)})  # sizes of the hidden layers
+    config.generator = ConfigDict({"widths": (500,)})  # sizes of the decoder's hidden layers
+    config.learning_rate = 1e-3  # for Adam, its authors' value; the paper uses Adagrad
     config.decoder = "bernoulli"  # distribution of a pixel; or gaussian
     config.sd = 0.1  # of the Gaussian decoder; chosen here, a tenth of the range of pixels
     config.binarise = True  # pixels above 1/2 become 1, for results in nats that can be compared
@@ -39,7 +39,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.bound = ConfigDict()
     config.bound.images = 500  # held-out images in the bounds of validation
     config.bound.draws = 50  # draws of z for each of them
-    config.average_decay = 0.0  # of the running average of the parameters; the paper keeps none
+    config.average_decay = 0.0  # no running average of the parameters; the paper has none
 
     if preset == "quick":
         config.rounds, config.steps_per_round = 10, 200

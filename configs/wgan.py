@@ -28,12 +28,12 @@ def get_config(preset: str | None = None) -> ConfigDict:
         raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     config = run_settings("wgan", rounds=100, batch_size=64)  # 64: the paper's m
     network_settings(config, "dcgan")
-    # Channels; the authors' code, as all below that is not the paper's.
+    # Channels; the authors' code, like all values below that are not the paper's.
     config.generator.features = 64
-    # Of RMSprop; the paper.
+    # For RMSprop; the paper.
     config.generator_learning_rate = config.discriminator_learning_rate = 5e-5
-    config.rmsprop_decay = 0.99  # of the mean of squared gradients
-    config.momentum = 0.0  # of RMSprop
+    config.rmsprop_decay = 0.99  # decay of the mean of squared gradients
+    config.momentum = 0.0  # for RMSprop
     config.critic_steps = 5  # n_critic of the paper: updates of the critic for one of G
     # Updates of the critic before the first 25 of G and before every 500th; 0: always critic_steps.
     config.thorough_critic_steps = 100
@@ -44,13 +44,13 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.latent = 64
         config.rounds, config.steps_per_round = 6, 500
         config.generator.widths = config.discriminator.widths = (256, 256)
-        # Ten times the paper's, because a few thousand updates have to do.
+        # Ten times the paper's, because there are only a few thousand updates.
         config.generator_learning_rate = config.discriminator_learning_rate = 5e-4
     elif preset == "ring":
         network_settings(config, "mlp")
         config.data.kind = "ring"
         gan.points(config)
-        # Ten times the paper's, with which no point of 2,500 comes within three sd of a mode.
+        # Ten times the paper's: with that, none of 2,500 points is within three sd of a mode.
         config.generator_learning_rate = config.discriminator_learning_rate = 5e-4
         config.clip = 0.1
         config.thorough_critic_steps = 0

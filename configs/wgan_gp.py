@@ -28,7 +28,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
         raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     config = run_settings("wgan_gp", rounds=200, batch_size=64)  # the authors' code for 64 x 64
     pair_settings(config, "dcgan")
-    config.latent = 128  # numbers in a latent code; the authors' code
+    config.latent = 128  # dimensions of a latent code; the authors' code
     config.generator.features = 64  # channels; the authors' code
     config.discriminator.normalisation = "layer"  # section 4: it replaces batch normalisation
     # Decay of the means of gradients and of their squares; algorithm 1.
@@ -47,7 +47,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.latent = 64
         config.rounds, config.steps_per_round = 6, 500
         config.generator.widths = config.discriminator.widths = (256, 256)
-        # Five times the authors', because a few thousand updates have to do.
+        # Five times the authors', because there are only a few thousand updates.
         config.generator_learning_rate = config.discriminator_learning_rate = 5e-4
     elif preset in ("ring", "grid25"):
         config.data.kind = preset

@@ -22,22 +22,22 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Returns the flags."""
     parser = Parser(
         description="Writes a trained enhancer as one file, or as a small folder.",
-        epilog="stablehlo: only needs jax to run. weights: a folder that can be used like the "
-        "run's, without optimizers. parameters: an .npz file, from which --format="
-        "onnx starts in an environment with jax2onnx. onnx: frames in, enhanced frames out.",
+        epilog="stablehlo: needs only jax to run. weights: a folder that can be used like the "
+        "run's, without optimizers. parameters: an .npz file, which --format=onnx "
+        "converts in an environment with jax2onnx. onnx: frames in, enhanced frames out.",
     )
     parser.prog = "python -m jaxgan.export"
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--workdir", metavar="DIR", help="the run's folder")
     source.add_argument(
-        "--parameters", metavar="FILE", help="what --format=parameters has written; for onnx"
+        "--parameters", metavar="FILE", help="a file from --format=parameters; for --format=onnx"
     )
     parser.add_argument("--output", required=True, metavar="FILE_OR_DIR")
     parser.add_argument("--format", default=FORMATS[0], choices=FORMATS)
     parser.add_argument("--checkpoint", metavar="best|last|ROUND", help="default: best")
     flags = parser.parse_args(arguments)
     if flags.parameters:
-        refuse_flags("it belongs to --workdir", checkpoint=flags.checkpoint)
+        refuse_flags("only --workdir uses it", checkpoint=flags.checkpoint)
         if flags.format != "onnx":
             raise UserError(f"--parameters={flags.parameters}: add --format=onnx")
     return flags
@@ -63,7 +63,7 @@ def export(flags: argparse.Namespace) -> None:
         config, params, denoiser = trained.config, trained.params, trained.denoiser
         if denoiser.with_video and flags.format != "weights":
             raise UserError(
-                f"{flags.workdir} holds a network that sees videos, which --format={flags.format} "
+                f"{flags.workdir} holds an audio-visual network, which --format={flags.format} "
                 "cannot hold"
             )
     if flags.format == "parameters" and denoiser.enhance_frames is None:

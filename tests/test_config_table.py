@@ -46,14 +46,14 @@ def test_every_key_of_every_config_is_described(hook):
     [
         ("data.longest_seconds", "20.0", "speech", "longer utterances are left out"),
         ("checkpoint.every", "5", "all", "rounds; the best and the last are kept"),
-        ("replay.share", "0.1", "metricgan", "of all items of earlier rounds: the authors' code"),
+        ("replay.share", "0.1", "metricgan", "share of all items of earlier rounds"),
         ("score_weights", "()", "metricgan", "weights of several scores in G's"),
-        ("data.unit", "'characters'", "seqgan", "of text; or words, smiles"),
+        ("data.unit", "'characters'", "seqgan", "what a token of a text is"),
         ("clip", "0.01", "wgan", "largest weight of the critic, c of the paper"),
         ("generator.layers", "2", "cgan", "bidirectional LSTMs"),
         ("rounds", "750", "pesq_loss", "as published"),
-        ("data.seed", "0", "chess_style", "of scripted games"),
-        ("seed", "0", "all", "of the initial networks"),
+        ("data.seed", "0", "chess_style", "for scripted games"),
+        ("seed", "0", "all", "for the initial networks"),
     ],
 )
 def test_a_row_has_the_default_the_configs_and_the_comment(rows, key, value, where, comment):

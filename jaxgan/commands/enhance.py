@@ -43,12 +43,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--output",
         required=files,
         metavar="DIR",
-        help="gets the same files in the same sub-folders",
+        help="for the enhanced files, in the same sub-folders",
     )
     parser.add_argument(
         "--video",
         metavar="FILE_OR_DIR",
-        help="of the talker's face, for a network that sees videos: NAME.mp4 for each NAME.wav",
+        help="videos of the talkers, for audio-visual networks: NAME.mp4 for each NAME.wav",
     )
     parser.add_argument(
         "--checkpoint", default="best", metavar="best|last|ROUND", help="default: best"

@@ -19,9 +19,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--data",
         metavar="DIR|gymnasium:NAME",
-        help="speech: holds clean/ and noisy/ with files of equal names, VoiceBank-DEMAND's test "
-        "set, or scenes of AVSEC; control: an environment of Gymnasium; default: the validation "
-        "data, or the environment, of the run",
+        help="speech: a folder with clean/ and noisy/, which hold files of equal names, with "
+        "VoiceBank-DEMAND's test set, or with scenes of AVSEC; control: an environment of "
+        "Gymnasium; default: the run's own validation data or environment",
     )
     parser.add_argument(
         "--checkpoint", default="best", metavar="best|last|ROUND", help="default: best"

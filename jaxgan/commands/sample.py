@@ -10,7 +10,7 @@ from jaxgan.images.settings import DIRECTIONS
 
 COUNT = 10
 """The default of --count."""
-TRANSLATED = "with --input, every picture is translated once"
+TRANSLATED = "with --input, each picture is translated once"
 """Why --input refuses the flags of draws."""
 
 # Nothing here imports jax before main() does: --help and mistakes in flags answer at once.
@@ -28,23 +28,25 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "and an .npz file, those of handwriting a page as SVG and PNG and an .npz file. Agents "
         "write the returns of episodes and a GIF of the first one. With --input, systems that turn "
         "images into images translate pictures, which keep their names, sizes and formats.",
-        epilog="The same flags draw the same.",
+        epilog="The same flags always draw the same samples.",
     )
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the training")
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="the run's folder")
     parser.add_argument("--count", type=int, metavar="N", help="default: 10")
-    parser.add_argument("--input", metavar="PATH", help="a folder of pictures to translate, or one")
+    parser.add_argument(
+        "--input", metavar="PATH", help="a picture, or a folder of them, to translate"
+    )
     parser.add_argument(
         "--direction",
         choices=DIRECTIONS,
-        help="of a translation; default: the first that the system has learned",
+        help="direction of the translation; default: the first that the system has learned",
     )
     parser.add_argument(
         "--temperature",
         type=float,
         metavar="T",
-        help="of sequences: below 1 for likelier ones, above 1 for rarer ones; default: 1",
+        help="sequences: below 1 for more likely ones, above 1 for rarer ones; default: 1",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the draw; default: 0")
+    parser.add_argument("--seed", type=int, default=0, help="random seed; default: 0")
     parser.add_argument(
         "--checkpoint", default="last", metavar="last|best|ROUND", help="default: last"
     )
@@ -54,31 +56,31 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="a folder for images, handwriting and episodes; a file for sequences and text, "
         "default: standard output",
     )
-    parser.add_argument("--label", metavar="CLASS", help="of images, if the system knows classes")
+    parser.add_argument(
+        "--label", metavar="CLASS", help="images: their class, if the system has classes"
+    )
     parser.add_seed_index()
     parser.add_argument(
         "--interpolate",
         type=int,
         metavar="N",
-        help="of images: a grid of --count rows, each N images from one latent code to another",
+        help="images: a grid of --count rows, each N images from one latent code to another",
     )
     parser.add_argument(
-        "--text", help="the beginning of a text to continue, or what handwriting is to write"
+        "--text", help="the beginning of a text to continue, or the text that handwriting spells"
     )
+    parser.add_argument("--prime", metavar="FILE", help="an .npz file of handwriting to continue")
     parser.add_argument(
-        "--prime", metavar="FILE", help="an .npz file of handwriting whose lines are continued"
-    )
-    parser.add_argument(
-        "--bias", type=float, metavar="B", help="of handwriting: above 0 for tidier lines"
+        "--bias", type=float, metavar="B", help="handwriting: above 0 for tidier lines"
     )
     flags = parser.parse_args(argv)
     if flags.input is not None:
         given = ("count", "temperature", "label", "interpolate", "text", "prime", "bias")
         refuse_flags(TRANSLATED, **{name: getattr(flags, name) for name in given})
         if flags.output is None:
-            raise UserError("--output: name the folder that translations are written to")
+            raise UserError("--output: give a folder to write the translations to")
         return flags
-    refuse_flags("only pictures are translated, see --input", direction=flags.direction)
+    refuse_flags("only --input translates pictures", direction=flags.direction)
     if flags.count is None:
         flags.count = COUNT
     if flags.count < 1:

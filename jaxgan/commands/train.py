@@ -17,20 +17,20 @@ from jaxgan.core.signals import STOPPED
 def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """Returns the flags, and the remaining items, which are for the config."""
     parser = Parser(
-        description="Trains a system. The same command again continues a run that was stopped.",
-        epilog="Any value of the config: --config.key=value, such as --config.rounds=10.",
+        description="Trains a system. Repeat the command to continue a run that was stopped.",
+        epilog="--config.key=value sets any value of the config, such as --config.rounds=10.",
     )
     parser.add_argument(
         "--config",
         required=True,
         metavar="FILE[:PRESET]",
-        help="a Python file, or the name of one that jaxgan brings, such as metricgan:quick",
+        help="a Python file, or the name of one of jaxgan's configs, such as metricgan:quick",
     )
     parser.add_argument("--workdir", metavar="DIR", help="default: runs/NAME-PRESET")
     parser.add_argument("--debug_nans", action="store_true", help="raise at the first NaN")
     parser.add_argument("--profile", type=int, metavar="K", help="write a trace of round K")
     processes = parser.add_argument_group(
-        "several processes", "srun, mpirun and TPU pods need none of these"
+        "several processes", "not needed with srun, mpirun or TPU pods"
     )
     processes.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
     processes.add_argument("--processes", type=int, metavar="N")

@@ -46,7 +46,7 @@ def declare(make: Callable[[ConfigDict, Mesh], Recipe], make_agent: MakeAgent) -
 
     def sample(workdir: epath.PathLike, checkpoint: str, request: SampleRequest) -> None:
         refuse_flags(
-            "an agent plays episodes",
+            "agents do not use it",
             temperature=request.temperature,
             label=request.label,
             interpolate=request.interpolate,
@@ -55,7 +55,7 @@ def declare(make: Callable[[ConfigDict, Mesh], Recipe], make_agent: MakeAgent) -
             bias=request.bias,
         )
         if request.output is None:
-            raise UserError("--output: name the folder that episodes are written to")
+            raise UserError("--output: give a folder to write the episodes to")
         trained = _load(workdir, checkpoint, request.seed_index, make_agent)
         played = _play(trained, request.seed, request.count)
         folder = Path(request.output).expanduser()

@@ -52,5 +52,5 @@ class Policy:
         with np.errstate(over="ignore"):
             observed = given.astype(np.float32)
         if not np.isfinite(observed).all():
-            raise UserError("observation is NaN or infinite in places")
+            raise UserError("observation contains NaN or infinite values")
         return observed

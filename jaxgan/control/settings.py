@@ -39,11 +39,11 @@ def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
     # CartPole-v1 | Acrobot-v1 | Catch | Corridor-5 | Corridor-10 | Corridor-20 | Random |
     # gymnax:NAME
     config.env = "CartPole-v1"
-    config.environments = 1  # that are played at the same time
-    config.steps_per_round = 10_000  # of all environments together
+    config.environments = 1  # how many are played at the same time
+    config.steps_per_round = 10_000  # steps of all environments together
     # Independent runs in one program: seed, seed + 1, ...; for small networks on one device.
     config.seeds = 1
-    config.validation.episodes = 32  # that each validation plays
+    config.validation.episodes = 32  # how many episodes each validation plays
     return config
 
 

@@ -305,7 +305,7 @@ def find(workdir: epath.PathLike, checkpoint: str) -> epath.Path:
     elif checkpoint != "last":
         if not checkpoint.isdecimal() or int(checkpoint) not in kept:
             raise UserError(
-                f"{folder} has no checkpoint {checkpoint!r}; say best, last, or one of the rounds "
+                f"{folder} has no checkpoint {checkpoint!r}; give best, last, or one of the rounds "
                 f"{', '.join(map(str, kept))}"
             )
         number = int(checkpoint)

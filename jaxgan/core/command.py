@@ -11,7 +11,7 @@ from jaxgan.core.errors import NonFiniteError, UserError
 ONE_SEED = "only systems of images and of control train several seeds in one run"
 """Why other systems refuse --seed_index."""
 
-NOTHING_TO_CONTINUE = "this system neither continues what it is given nor writes a given text"
+NOTHING_TO_CONTINUE = "this system does not continue or write a given text"
 """Why most systems refuse --text, --prime and --bias."""
 
 
@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
             type=int,
             default=0,
             metavar="S",
-            help="of images and control: which seed of a run of several, config.seeds; default: 0",
+            help="images and control: which seed to use, if config.seeds is above 1; default: 0",
         )
 
 

@@ -136,7 +136,6 @@ def claimed(folder: epath.Path) -> Iterator[None]:
         except OSError as error:
             if error.errno in (errno.EAGAIN, errno.EACCES):
                 raise UserError(
-                    f"another run is at work in {folder}: wait for its end, or give another "
-                    "--workdir"
+                    f"another run is using {folder}: wait until it ends, or give another --workdir"
                 ) from error
         yield

@@ -393,7 +393,7 @@ def _write_files(files: Mapping[str, bytes], workdir: epath.Path, done: int) -> 
         path = workdir / name
         if done and path.exists() and path.read_bytes() != data:
             raise UserError(
-                f"{path} differs from what the data give now, so this run cannot continue: restore "
+                f"{path} differs from what the data now give, so this run cannot continue: restore "
                 "the data, or give another --workdir"
             )
         with writable(workdir):

@@ -77,8 +77,8 @@ def stacked_step(step: Step) -> Step:
             if "out_axes" not in str(error):
                 raise
             raise UserError(
-                "config.seeds: this system counts its updates differently for each seed; start one "
-                "run a seed with config.seed"
+                "config.seeds: the number of updates differs between seeds of this system; start "
+                "one run per seed with config.seed"
             ) from error
         return result
 

@@ -38,12 +38,12 @@ def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
     """
     config = ConfigDict()
     config.recipe = recipe
-    config.rounds = rounds  # of training; logs, validations and checkpoints come after a round
+    config.rounds = rounds  # logs, validations and checkpoints come after a round
     config.batch_size = batch_size  # rows of a minibatch, those of all devices together
-    config.seed = 0  # of the initial networks and of all random choices of the training
+    config.seed = 0  # for the initial networks and all random choices in training
     config.dtype = "float32"  # or bfloat16: of the networks' computation, not of parameters
     config.init_from = ""  # the folder of a run whose networks this one starts from
-    config.init_checkpoint = "best"  # of that run: best, last or a round
+    config.init_checkpoint = "best"  # the checkpoint of that run: best, last or a round
     config.tracker = ""  # module:function that receives each row of metrics; docs/trackers.md
     config.debug_nans = False  # raise at the operation that made a NaN; slow
     config.validation = ConfigDict()
@@ -78,5 +78,5 @@ def check_devices(config: ConfigDict, mesh: "Mesh") -> None:
     if config.get("seeds", 1) > 1 and mesh.size > 1:
         raise UserError(
             f"config.seeds={config.seeds}: several seeds share one device, and there are "
-            f"{mesh.size}; start one run a seed with config.seed"
+            f"{mesh.size}; start one run per seed with config.seed"
         )

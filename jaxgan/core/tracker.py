@@ -25,7 +25,7 @@ def load(path: str) -> LogRow | None:
         raise UserError(f"config.tracker={path}: write it as module:function")
     function: LogRow = import_path(path, "config.tracker")
     if not callable(function):
-        raise UserError(f"config.tracker={path}: it is no function, but {function!r}")
+        raise UserError(f"config.tracker={path}: it is not a function, but {function!r}")
     return function
 
 

@@ -214,9 +214,9 @@ def _sample(
     given = {"text": request.text, "prime": request.prime, "bias": request.bias}
     refuse_flags(NOTHING_TO_CONTINUE, **given)
     if request.temperature is not None:
-        raise UserError(f"--temperature={request.temperature}: only sequences have a temperature")
+        raise UserError(f"--temperature={request.temperature}: only sequences use a temperature")
     if request.output is None:
-        raise UserError("--output: name the folder that images or points are written to")
+        raise UserError("--output: give a folder to write the images or points to")
     labels = choose_labels(request.count, classes, request.label, "--label")
     trained = _load(folder, checkpoint, request.seed_index, make_sample, conditional)
     destination = Path(request.output).expanduser()
@@ -239,7 +239,9 @@ def _write_path(
     config, steps = trained.config, request.interpolate or 0
     sample = jax.eval_shape(trained.sample, trained.player, jax.random.key(0), labels)
     if sample.ndim != 4:
-        raise UserError(f"--interpolate={steps}: only images are drawn, and these are points")
+        raise UserError(
+            f"--interpolate={steps}: only images can be interpolated, and these are points"
+        )
     prior = config.get("prior", "normal")
     picture = interpolate(
         *(trained.sample, trained.player, labels, steps, request.seed),

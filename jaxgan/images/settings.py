@@ -108,7 +108,7 @@ def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
     # The decay of the running average of G's parameters, which validation and sampling use (Yazıcı
     # et al. 2019). 0: no average.
     config.average_decay = 0.999
-    config.validation.samples = 2500  # that each validation draws and measures
+    config.validation.samples = 2500  # how many samples each validation draws and measures
     return config
 
 
@@ -124,7 +124,7 @@ def network_settings(config: ConfigDict, network: str) -> None:
     # Radford et al. 2016, of Adam.
     config.generator_learning_rate = config.discriminator_learning_rate = 2e-4
     config.network = network  # of both players: mlp or dcgan
-    config.prior = "normal"  # of latent codes; or uniform, from -1 to 1
+    config.prior = "normal"  # the distribution of latent codes; or uniform, from -1 to 1
     config.generator, config.discriminator = ConfigDict(), ConfigDict()
     if network == "mlp":
         config.latent = 2  # numbers in a latent code; for points in the plane
@@ -141,13 +141,13 @@ def network_settings(config: ConfigDict, network: str) -> None:
 
 def noisy_settings(config: ConfigDict) -> None:
     """Adds the settings of the authors' MNIST code to a config: the networks and Adam."""
-    config.latent = 100  # numbers in a latent code
-    config.prior = "uniform"  # of latent codes; or normal
+    config.latent = 100  # dimensions of a latent code
+    config.prior = "uniform"  # the distribution of latent codes; or normal
     config.generator = ConfigDict()
-    config.generator.widths = (500, 500)  # of the hidden layers
+    config.generator.widths = (500, 500)  # sizes of the hidden layers
     config.generator.reference = 0  # codes of virtual batch normalisation; 0: batch normalisation
     config.discriminator = ConfigDict()
-    config.discriminator.widths = (1000, 500, 250, 250, 250)  # of the hidden layers
+    config.discriminator.widths = (1000, 500, 250, 250, 250)  # sizes of the hidden layers
     config.discriminator.input_noise = 0.3  # standard deviation; images are from 0 to 1
     config.discriminator.noise = 0.5  # standard deviation, before all other layers
     config.discriminator.kernels = 0  # of minibatch discrimination; the authors' code has 100
@@ -188,12 +188,12 @@ def translation_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDic
     # The folder of a run of configs/classifier.py, in whose features translations are compared with
     # their partners.
     config.features = ""
-    config.learning_rate = 2e-4  # of Adam for all networks, in both papers
+    config.learning_rate = 2e-4  # for Adam in all networks, in both papers
     # Decay of the means of gradients (Radford et al. 2016) and of their squares.
     config.adam_b1, config.adam_b2 = 0.5, 0.999
     config.decay = ConfigDict()
     config.decay.start = 0  # the round after which the learning rate begins to fall linearly
-    config.decay.rounds = 0  # in which it falls to 0; 0: it stays
+    config.decay.rounds = 0  # rounds in which it falls to 0; 0: it stays constant
     config.generator, config.discriminator = ConfigDict(), ConfigDict()
     config.generator.features = 64  # channels of its first layer, in both papers
     config.discriminator.features = 64  # channels of its first layer, in both papers

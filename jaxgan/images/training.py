@@ -121,7 +121,7 @@ class Training:
         if self._config.seeds > 1:
             raise UserError(
                 f"config.seeds={self._config.seeds}: the initial networks of "
-                f"{self._config.recipe} depend on data that config.seed draws; start one run a "
+                f"{self._config.recipe} depend on data that config.seed draws; start one run per "
                 "seed with config.seed"
             )
         rows = np.random.default_rng(self._config.seed).permutation(len(self.train))[:count]

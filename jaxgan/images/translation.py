@@ -89,7 +89,7 @@ def open_domains(
         if paired:
             raise UserError(
                 f"config.data.pairs=classes: {config.recipe} learns from pairs, and images of two "
-                "classes are none; choose another way to make them"
+                "classes are not pairs; choose another value"
             )
         opened = open_classes(data)
     elif data.kind in IMAGES:

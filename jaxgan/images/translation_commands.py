@@ -95,7 +95,7 @@ def choose_direction(direction: str | None, directions: tuple[str, ...], name: s
         name: of the argument or flag, for the message.
     """
     if direction is not None and direction not in directions:
-        raise UserError(f"{name}={direction}: this run has learned {' and '.join(directions)} only")
+        raise UserError(f"{name}={direction}: this run has only learned {' and '.join(directions)}")
     return direction or directions[0]
 
 

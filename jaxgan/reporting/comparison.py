@@ -145,7 +145,7 @@ def system_names(workdirs: Sequence[str], taken: str = "") -> list[str]:
         if len(set(names)) == len(names) and taken not in names:
             return names
     if len(set(paths)) == len(paths):
-        raise UserError(f"{taken}: this name stands for another system; give a longer path")
+        raise UserError(f"{taken}: this is already the name of another system; give a longer path")
     raise UserError(f"compare: {', '.join(map(str, workdirs))}: give each folder only once")
 
 

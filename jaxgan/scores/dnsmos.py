@@ -16,7 +16,9 @@ from jaxgan.scores.score import Measure, Score
 try:
     from speechmos import dnsmos
 except ImportError as error:
-    raise UserError(f"DNSMOS needs more packages ({error}): pip install '.[dnsmos]'") from error
+    raise UserError(
+        f"DNSMOS needs additional packages ({error}): pip install 'jaxgan[dnsmos]'"
+    ) from error
 
 SAMPLE_RATE = 16000
 LOWEST, HIGHEST = 1.0, 5.0

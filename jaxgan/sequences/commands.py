@@ -80,7 +80,7 @@ def sample(workdir: epath.PathLike, checkpoint: str, request: SampleRequest) -> 
     if request.label is not None:
         raise UserError(f"--label={request.label}: {CLASSES}")
     if request.interpolate is not None:
-        raise UserError(f"--interpolate={request.interpolate}: only images lie between others")
+        raise UserError(f"--interpolate={request.interpolate}: only images can be interpolated")
     temperature = 1.0 if request.temperature is None else request.temperature
     refuse_flags(ONE_SEED, seed_index=request.seed_index or None)
     given = {"text": request.text, "prime": request.prime, "bias": request.bias}

@@ -66,7 +66,7 @@ def _sample(writer: Writer, request: SampleRequest) -> None:
     """
     refuse_flags(ONE_SEED, seed_index=request.seed_index or None)
     if not writer.is_text and request.output is None:
-        raise UserError("--output: name the folder that the pages are written to")
+        raise UserError("--output: give a folder to write the pages to")
     samples = writer.draw(request)
     if writer.is_text:
         write_text(request.output, SEPARATOR.join(samples) + "\n")

@@ -103,17 +103,17 @@ class Writer:
         Raises:
             UserError: something is asked for that this network does not know.
         """
-        known = "generators of text and of handwriting know no classes and no paths between samples"
+        known = "generators of text and handwriting have no classes and do not interpolate"
         refuse_flags(known, label=request.label, interpolate=request.interpolate)
         if self.is_text:
-            refuse_flags("of handwriting only", prime=request.prime, bias=request.bias)
+            refuse_flags("only handwriting uses this flag", prime=request.prime, bias=request.bias)
             setting = 1.0 if request.temperature is None else request.temperature
             start = self._sampler.start()
             if request.text:
                 start = Item(self._numbers(request.text, "--text") - 1)
             beginnings = [start] * request.count
         else:
-            refuse_flags("handwriting has a --bias", temperature=request.temperature)
+            refuse_flags("handwriting uses --bias instead", temperature=request.temperature)
             setting = request.bias or 0.0
             beginnings = self._starts_of_handwriting(request)
         key, length = jax.random.key(request.seed), self._config.validation.length
@@ -146,7 +146,9 @@ class Writer:
         """
         wanted = self._numbers(request.text or "", "--text")
         if request.text and not self._config.window:
-            raise UserError(f"--text={request.text}: this network reads no text; leave --text out")
+            raise UserError(
+                f"--text={request.text}: this network does not read text; leave --text out"
+            )
         beginnings = [self._sampler.start()]
         if request.prime:
             lines = read_strokes(request.prime, "--prime=")[: request.count]
@@ -163,7 +165,7 @@ class Writer:
                 for line in lines
             ]
         if self._config.window and not request.text:
-            raise UserError("--text: say what is to be written")
+            raise UserError("--text: give the text to write")
         beginnings = [
             item._replace(text=np.concatenate([item.text, wanted])) if self._config.window else item
             for item in beginnings

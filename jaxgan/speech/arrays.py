@@ -240,7 +240,7 @@ def as_array(samples: Any) -> np.ndarray:
     try:
         array = np.asarray(samples)
     except ValueError as error:
-        raise UserError("samples are no array: its channels differ in length") from error
+        raise UserError("samples are not an array: its channels differ in length") from error
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
@@ -254,7 +254,7 @@ def check(samples: np.ndarray, sample_rate: Any) -> None:
     if samples.ndim == 2 and samples.size and len(samples) > min(MOST_CHANNELS, samples.shape[1]):
         raise UserError(f"samples are {shape}, but channels come first: give samples.T")
     if not np.isfinite(samples).all():
-        raise UserError("samples are NaN or infinite in places")
+        raise UserError("samples contain NaN or infinite values")
     if samples.dtype.kind == "f":
         try:
             audio.check_scale(samples)

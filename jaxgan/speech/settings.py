@@ -70,10 +70,10 @@ def data_settings() -> ConfigDict:
     data.snrs = (0.0, 5.0, 10.0, 15.0)  # dB, kinds mix and talking; VoiceBank-DEMAND's training set
     data.noises = 1  # the most noise clips in a training mixture, kind mix
     # Augmentation of training batches, by default none.
-    data.reverb_share = 0.0  # of utterances that are reverberated
+    data.reverb_share = 0.0  # share of the utterances that are reverberated
     data.t60 = (0.2, 0.8)  # s, reverberation times: from a furnished room to a lecture hall
     data.reverb_ratios = (0.0, 10.0)  # dB, direct to reverberant: a talker 0.5 to 2 m away
-    data.band_share = 0.0  # of utterances whose band is limited
+    data.band_share = 0.0  # share of the utterances whose band is limited
     data.bands = (4000.0,)  # Hz, one is drawn; 4000: recorded at 8 kHz
     data.gains = (0.0, 0.0)  # dB, lowest and highest change of the level
     data.seed = 0  # decides the held-out share, the validation mixtures and generated corpora

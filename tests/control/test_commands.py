@@ -78,12 +78,12 @@ def test_eval_writes_a_summary(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        (SampleRequest(1, 0, "x", temperature=0.5), "--temperature=0.5: an agent plays episodes"),
-        (SampleRequest(1, 0, "x", label="3"), "--label=3: an agent plays episodes"),
-        (SampleRequest(1, 0, "x", text="a"), "--text=a: an agent plays episodes"),
-        (SampleRequest(1, 0, "x", text=""), "--text=: an agent plays episodes"),
-        (SampleRequest(1, 0, "x", bias=0.0), "--bias=0.0: an agent plays episodes"),
-        (SampleRequest(1, 0, None), "--output: name the folder"),
+        (SampleRequest(1, 0, "x", temperature=0.5), "--temperature=0.5: agents do not use it"),
+        (SampleRequest(1, 0, "x", label="3"), "--label=3: agents do not use it"),
+        (SampleRequest(1, 0, "x", text="a"), "--text=a: agents do not use it"),
+        (SampleRequest(1, 0, "x", text=""), "--text=: agents do not use it"),
+        (SampleRequest(1, 0, "x", bias=0.0), "--bias=0.0: agents do not use it"),
+        (SampleRequest(1, 0, None), "--output: give a folder to write"),
         (SampleRequest(1, 0, "x", seed_index=2), "--seed_index=2: "),
     ],
 )

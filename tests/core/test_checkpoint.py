@@ -449,7 +449,7 @@ def test_finding_checkpoints(two_rounds, tmp_path_factory):
     for asked, found in {"best": "1", "last": "2", "1": "1", "2": "2", "002": "2"}.items():
         assert checkpoint.find(two_rounds, asked).name == found
     for asked in ("3", "-1", "", "newest"):
-        with pytest.raises(UserError, match="say best, last, or one of the rounds 1, 2"):
+        with pytest.raises(UserError, match="give best, last, or one of the rounds 1, 2"):
             checkpoint.find(two_rounds, asked)
     with pytest.raises(UserError, match="holds no checkpoint; train first"):
         checkpoint.find(tmp_path_factory.mktemp("empty"), "best")

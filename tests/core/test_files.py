@@ -101,7 +101,7 @@ def test_folders_in_an_object_store_are_not_claimed(workdir):
 
 def test_one_claim_at_a_time(tmp_path):
     folder = epath.Path(tmp_path)
-    refused = pytest.raises(UserError, match="another run is at work in")
+    refused = pytest.raises(UserError, match="another run is using")
     with files.claimed(folder), refused, files.claimed(folder):
         pass
     with files.claimed(folder):

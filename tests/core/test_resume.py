@@ -109,7 +109,7 @@ def test_the_files_of_a_recipe_must_stay_the_same(recipe, tmp_path):
     loop.run(one, toy.get_config(rounds=1), tmp_path)
     assert (tmp_path / "names.json").read_bytes() == b"[1]"
     loop.run(one, toy.get_config(rounds=2), tmp_path)
-    with pytest.raises(UserError, match=r"names\.json differs from what the data give now"):
+    with pytest.raises(UserError, match=r"names\.json differs from what the data now give"):
         loop.run(other, toy.get_config(rounds=3), tmp_path)
     assert (tmp_path / "names.json").read_bytes() == b"[1]"
 

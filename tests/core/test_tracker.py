@@ -18,7 +18,7 @@ def test_without_a_name_there_is_no_tracker():
         ("math.pi", "config.tracker=math.pi: write it as module:function"),
         ("gone:log", "config.tracker: 'gone:log': cannot import 'gone' (ModuleNotFoundError"),
         ("math:log_row", "config.tracker: 'math:log_row': module 'math' has no 'log_row'"),
-        ("math:pi", "config.tracker=math:pi: it is no function, but 3.14"),
+        ("math:pi", "config.tracker=math:pi: it is not a function, but 3.14"),
     ],
 )
 def test_mistakes_are_reported_in_one_line(path, message):

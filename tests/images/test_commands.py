@@ -134,7 +134,10 @@ def test_a_row_leads_from_one_code_to_another(runs, tmp_path):
 
 def test_points_have_no_path(runs, tmp_path, capsys):
     assert sample.main(arguments(runs, "points", tmp_path / "new", "--interpolate=3")) == 2
-    assert "--interpolate=3: only images are drawn, and these are points" in capsys.readouterr().err
+    assert (
+        "--interpolate=3: only images can be interpolated, and these are points"
+        in capsys.readouterr().err
+    )
     assert sample.main(arguments(runs, "images", tmp_path / "new", "--interpolate=1")) == 2
     assert "--interpolate=1: must be 2 or more" in capsys.readouterr().err
 
@@ -142,8 +145,8 @@ def test_points_have_no_path(runs, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--temperature=2"], "--temperature=2.0: only sequences have a temperature"),
-        (["--prime=x.npz"], "--prime=x.npz: this system neither continues what it is given"),
+        (["--temperature=2"], "--temperature=2.0: only sequences use a temperature"),
+        (["--prime=x.npz"], "--prime=x.npz: this system does not continue or write"),
         (["--label=3"], "--label=3: this system's generator knows no classes"),
     ],
 )
@@ -151,7 +154,7 @@ def test_flags_that_do_not_fit(runs, tmp_path, capsys, flags, message):
     assert sample.main(arguments(runs, "images", tmp_path, *flags)) == 2
     assert message in capsys.readouterr().err
     assert sample.main([f"--workdir={runs / 'images'}"]) == 2
-    assert "--output: name the folder" in capsys.readouterr().err
+    assert "--output: give a folder to write" in capsys.readouterr().err
 
 
 def test_evaluation_writes_what_validation_measures(runs, tmp_path):

@@ -185,7 +185,7 @@ def test_a_counter_that_differs_between_seeds_is_refused():
         return dataclasses.replace(state, memory={"counter": counter}), {}
 
     state = stacked_init(init, 0, 2)(jax.random.key(0))
-    with pytest.raises(UserError, match=r"config.seeds: this system counts its updates"):
+    with pytest.raises(UserError, match=r"config.seeds: the number of updates differs"):
         stacked_step(step)(state, jnp.array([1.0, 10.0]))
 
 

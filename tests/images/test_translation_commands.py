@@ -104,7 +104,7 @@ def test_a_picture_is_translated_as_arrays_are(runs, pictures, tmp_path):
         translator(image[None] / 255)
     noisy = jaxgan.load(runs / "pix2pix", "last")
     assert noisy.directions == ("a_to_b",)
-    with pytest.raises(UserError, match="direction=b_to_a: this run has learned a_to_b only"):
+    with pytest.raises(UserError, match="direction=b_to_a: this run has only learned a_to_b"):
         noisy(image[None], "b_to_a")
     np.testing.assert_array_equal(noisy(image[None], seed=3), noisy(image[None], seed=3))
 
@@ -139,7 +139,7 @@ def test_mistakes_have_one_line(runs, pictures, tmp_path, capsys):
         ((tmp_path / "bad", output), "bad: none of its pictures can be translated"),
         ((pictures, pictures), f"would replace {pictures / 'a.jpg'}; give another folder"),
         ((pictures, output, "--direction=b_to_a"), "--direction=b_to_a: this run has learned a_to"),
-        ((pictures, output, "--count=3"), "--count=3: with --input, every picture is translated"),
+        ((pictures, output, "--count=3"), "--count=3: with --input, each picture is translated"),
         ((pictures, output, "--direction=x"), "argument --direction: invalid choice: 'x'"),
     ]
     for arguments, message in cases:
@@ -149,12 +149,12 @@ def test_mistakes_have_one_line(runs, pictures, tmp_path, capsys):
     flags = [f"--workdir={runs / 'pix2pix'}", f"--output={output}"]
     for more, message in {
         "--count=2": "which cannot sample; it can evaluate and translate",
-        "--direction=a_to_b": "--direction=a_to_b: only pictures are translated, see --input",
+        "--direction=a_to_b": "--direction=a_to_b: only --input translates pictures",
     }.items():
         assert sample.main([*flags, more]) == 2
         assert message in capsys.readouterr().err
     assert sample.main([flags[0], f"--input={pictures}"]) == 2
-    assert "--output: name the folder that translations are" in capsys.readouterr().err
+    assert "--output: give a folder to write the translations" in capsys.readouterr().err
     (tmp_path / "gan").mkdir()
     configs.write(gan_config.get_config("tiny"), tmp_path / "gan")
     assert translated(tmp_path, "gan", pictures, output) == 2

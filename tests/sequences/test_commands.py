@@ -91,9 +91,9 @@ def test_a_run_of_sequences_has_one_seed(run):
         (["--workdir=nowhere"], "is not the folder of a run"),
         (["--count=0"], "--count=0: must be 1 or more"),
         (["--temperature=0"], "--temperature=0.0: must be above 0"),
-        (["--interpolate=3"], "--interpolate=3: only images lie between others"),
+        (["--interpolate=3"], "--interpolate=3: only images can be interpolated"),
         (["--checkpoint=77"], "77"),
-        (["--text=a"], "--text=a: this system neither continues what it is given"),
+        (["--text=a"], "--text=a: this system does not continue or write"),
         (["--bias=-1"], "--bias=-1.0: must be 0 or more"),
     ],
 )

@@ -222,7 +222,7 @@ def test_an_input_is_never_overwritten(tmp_path, run):
         run("in/in", "in/in/..//in")
     with pytest.raises(UserError, match="is a file; give a folder"):
         run("in", "in/a.wav")
-    with pytest.raises(UserError, match=r"names a file; give a folder for it, .*made$"):
+    with pytest.raises(UserError, match=r"is a file name; give a folder, such as .*made$"):
         run("in", "made/b.WAV")
     assert source.read_bytes() == before
     assert not hidden(tmp_path / "in")

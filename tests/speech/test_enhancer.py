@@ -100,7 +100,7 @@ def test_a_run_is_loaded_from_its_folder_alone(tmp_path, config):
         made = loaded(wave[None], length)[0]
         np.testing.assert_allclose(made, expected[seed], rtol=0, atol=1e-5)
     assert loaded.config.generator.width == 4
-    with pytest.raises(UserError, match=r"no checkpoint '3'; say best, last, or one of .* 1, 2"):
+    with pytest.raises(UserError, match=r"no checkpoint '3'; give best, last, or one of .* 1, 2"):
         load(workdir, "3")
 
 

@@ -98,7 +98,7 @@ def test_weights_are_a_folder_that_enhances_like_the_run(exported, tmp_path):
         (["--parameters=file", "--output=x", "--format=onnx"], "file: holds no parameters; write"),
         (
             ["--parameters=file", "--output=x", "--format=onnx", "--checkpoint=last"],
-            "--checkpoint=last: it belongs to --workdir",
+            "--checkpoint=last: only --workdir uses it",
         ),
     ],
 )

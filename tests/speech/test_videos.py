@@ -345,4 +345,4 @@ def test_videos_of_another_size_are_refused(enhancer, corpus, tmp_path):
 def test_a_network_that_sees_is_not_exported(run, tmp_path, capsys):
     assert export.main([f"--workdir={run}", f"--output={tmp_path / 'x'}"]) == 2
     error = capsys.readouterr().err
-    assert "holds a network that sees videos, which --format=stablehlo cannot hold" in error
+    assert "holds an audio-visual network, which --format=stablehlo cannot hold" in error

@@ -83,7 +83,7 @@ def open_dataset(config: ConfigDict, say: Callable[[str], None] | None = None) -
         if not data.root:
             raise UserError("config.data.root is not set: give a PGN file or a folder of them")
         if not data.player:
-            raise UserError("config.data.player is not set: give the name, or a part of it")
+            raise UserError("config.data.player is not set: give the player's name or a part of it")
         games, problems = read_games(Path(data.root).expanduser())
         player, other = data.player, data.other
     found = divide(games, player, other, data.valid_share, data.test_share)

@@ -45,16 +45,16 @@ def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
     """
     config = settings.run_settings(recipe, rounds, batch_size)
     config.steps_per_round = 100  # batches in a round; chosen here
-    config.validation.positions = 500  # of the player, in which all legal moves are valued
+    config.validation.positions = 500  # positions of the player in which all legal moves are valued
     config.data = ConfigDict()
     config.data.kind = "scripted"  # scripted games, or pgn: those of PGN files
-    config.data.count = 400  # of scripted games
-    config.data.seed = 0  # of scripted games
+    config.data.count = 400  # how many scripted games to generate
+    config.data.seed = 0  # for scripted games
     config.data.root = ""  # a PGN file, or a folder of them; also .pgn.gz, .pgn.bz2 and .pgn.xz
     config.data.player = ""  # the name, or a part of it, as the PGN files spell it
-    config.data.other = ""  # whom to tell the player from; empty: everybody else
-    config.data.valid_share = 0.1  # of the games, for validation
-    config.data.test_share = 0.2  # of the games, for eval.py
+    config.data.other = ""  # the player to compare with, or part of the name; empty: all others
+    config.data.valid_share = 0.1  # share of the games, for validation
+    config.data.test_share = 0.2  # share of the games, for eval.py
     config.data.strict = False  # whether a game that cannot be used is an error
     return config
 

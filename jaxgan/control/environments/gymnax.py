@@ -51,7 +51,7 @@ def of_gymnax(name: str) -> Environment:
         raise UserError(f"config.env=gymnax:{name}: gymnax has no environment {name}") from error
     space = made.action_space(params)
     if not hasattr(space, "n"):
-        raise UserError(f"config.env=gymnax:{name}: its actions are not a finite number")
+        raise UserError(f"config.env=gymnax:{name}: it does not have a finite number of actions")
 
     def step(
         state: Observed, action: jax.Array, key: jax.Array

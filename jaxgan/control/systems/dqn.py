@@ -363,7 +363,7 @@ def check_settings(config: ConfigDict, mesh: Mesh) -> None:
     steps = config.rounds * config.steps_per_round
     if steps >= MOST_STEPS:
         raise UserError(
-            f"config.rounds={config.rounds}: {steps} environment steps are too many to be counted; "
+            f"config.rounds={config.rounds}: {steps} environment steps are too many to count; "
             f"a run has fewer than {MOST_STEPS}"
         )
     if config.double and not config.target_every:

@@ -58,7 +58,7 @@ def open_unpaired(data: ConfigDict) -> OpenedDomains:
     root = existing_folder(KEY, data.root)
     tests = [name for name in ("testA", "testB") if (root / name).is_dir()]
     if len(tests) == 1:
-        raise UserError(f"{KEY}={root}: has {tests[0]} alone; give both testA and testB, or none")
+        raise UserError(f"{KEY}={root}: has only {tests[0]}; give both testA and testB, or none")
     for name in ("trainA", "trainB"):
         if not (root / name).is_dir():
             raise UserError(f"{KEY}={root}: has no folder {name}; give trainA and trainB")

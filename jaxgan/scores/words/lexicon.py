@@ -12,7 +12,7 @@ def _analyser() -> Any:
         from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
     except ImportError as error:
         raise UserError(
-            f"the score words needs one more package ({error}): pip install '.[words]'"
+            f"the score words needs an additional package ({error}): pip install 'jaxgan[words]'"
         ) from error
     return SentimentIntensityAnalyzer()
 

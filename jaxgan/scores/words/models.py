@@ -134,7 +134,7 @@ def _transformers() -> Any:
         import transformers
     except ImportError as error:
         raise UserError(
-            f"language models need more packages ({error}): pip install '.[llm]'"
+            f"language models need additional packages ({error}): pip install 'jaxgan[llm]'"
         ) from error
     return transformers
 

@@ -112,7 +112,7 @@ def plan_enhancement(source: Path, output: Path) -> EnhancementPlan:
     if output.exists() and not output.is_dir():
         raise UserError(f"--output={output} is a file; give a folder")
     if not output.exists() and output.suffix.lower() in audio.SUFFIXES:
-        raise UserError(f"--output={output} names a file; give a folder for it, {output.parent}")
+        raise UserError(f"--output={output} is a file name; give a folder, such as {output.parent}")
     folder = source if source.is_dir() else source.parent
     names = _listing(source, output) if source.is_dir() else [source.name]
     plan = EnhancementPlan(source, output, [])

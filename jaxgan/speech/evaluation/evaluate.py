@@ -243,7 +243,7 @@ def _output(
     if is_remote(workdir):
         raise UserError(f"--workdir={workdir} is not a local folder; give --output=DIR as well")
     if absolute(workdir) == epath.Path(PRETRAINED_FOLDER):
-        raise UserError(f"--workdir={workdir} is a part of the package; give --output=DIR as well")
+        raise UserError(f"--workdir={workdir} is part of the package; give --output=DIR as well")
     name = Path(data).resolve().name if data else "valid"
     suffix = "" if checkpoint == "best" else f"-{checkpoint}"
     return Path(absolute(workdir)) / f"eval-{name}{suffix}"

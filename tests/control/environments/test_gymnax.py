@@ -122,7 +122,7 @@ def test_pictures_show_the_observation():
     ("name", "message"),
     [
         ("Nowhere", "config.env=gymnax:Nowhere: gymnax has no environment Nowhere"),
-        ("Continuous", "config.env=gymnax:Continuous: its actions are not a finite number"),
+        ("Continuous", "config.env=gymnax:Continuous: it does not have a finite number of actions"),
     ],
 )
 def test_environments_that_cannot_be_used_are_refused(name, message):

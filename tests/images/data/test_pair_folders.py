@@ -167,7 +167,7 @@ def test_domains_without_pairs(tmp_path):
     assert shades(together(found)[0]) == [0, 1, 2, 3]
     assert reasons(found, tmp_path) == {"trainB/3b.png": "is not a picture that Pillow can read"}
     save(tmp_path / "testA" / "0.png", 50)
-    with pytest.raises(UserError, match="has testA alone; give both testA and testB, or none"):
+    with pytest.raises(UserError, match="has only testA; give both testA and testB, or none"):
         open_unpaired(data(tmp_path))
     save(tmp_path / "testB" / "0.png", 150)
     found = open_unpaired(data(tmp_path))

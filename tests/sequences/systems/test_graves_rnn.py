@@ -297,14 +297,14 @@ def test_handwriting_is_drawn_continued_and_evaluated(pen, tmp_path):
 @pytest.mark.parametrize(
     ("run", "flags", "message"),
     [
-        ("pen", {"temperature": 0.5}, "--temperature=0.5: handwriting has a --bias"),
-        ("pen", {}, "--text: say what is to be written"),
+        ("pen", {"temperature": 0.5}, "--temperature=0.5: handwriting uses --bias instead"),
+        ("pen", {}, "--text: give the text to write"),
         ("pen", {"text": "oX"}, "--text: the run has not learned the character 'X'"),
-        ("pen", {"text": "oil", "output": None}, "--output: name the folder"),
+        ("pen", {"text": "oil", "output": None}, "--output: give a folder to write"),
         ("pen", {"text": "oil", "label": "3"}, "--label=3: "),
         ("pen", {"text": "oil", "seed_index": 1}, "--seed_index=1: "),
-        ("cycle", {"bias": 1.0}, "--bias=1.0: of handwriting only"),
-        ("cycle", {"prime": "x.npz"}, "--prime=x.npz: of handwriting only"),
+        ("cycle", {"bias": 1.0}, "--bias=1.0: only handwriting uses this flag"),
+        ("cycle", {"prime": "x.npz"}, "--prime=x.npz: only handwriting uses this flag"),
         ("cycle", {"text": "e"}, "--text: the run has not learned the character 'e'"),
     ],
 )
