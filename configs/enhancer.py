@@ -93,11 +93,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
         config.gradient_clip = 50.0  # largest norm of a gradient; our choice
         config.learning_rate_decay = 4000.0  # updates until the rate has halved
         config.average_decay = 0.995  # about the last 200 updates
-        config.score_weights = (
-            5.0,
-            1.0,
-            1.0,
-        )  # with 2, PESQ rose more slowly: docs/models.md
+        config.score_weights = (5.0, 1.0, 1.0)  # with 2, PESQ rose more slowly: docs/models.md
         # At -5 dB and in strong reverberation PESQ is close to its lowest value and has almost no
         # gradient, so there are few such mixtures.
         config.data.snrs = (-5.0, 0.0, 5.0, 10.0, 15.0, 20.0)  # dB, of mixtures

@@ -65,15 +65,15 @@ RECIPES = {
 
 
 COMMANDS = ("evaluate", "enhance", "sample", "translate", "compare", "load")
-"""What a trained run may be able to do."""
+"""What a trained run may be able to do, as attributes of a `Declaration`."""
 
 
 def declaration(config: ConfigDict) -> Declaration:
     """Returns what the system that `config.recipe` names can do.
 
     Args:
-        config: of a run; its recipe is a name of `RECIPES`, or the import path of a module with a
-            DECLARATION.
+        config: the config of a run; its recipe is a name in `RECIPES`, or the import path of a
+            module with a DECLARATION.
 
     Raises:
         UserError: there is no such system.
@@ -112,7 +112,7 @@ def command(workdir: epath.PathLike, name: str) -> Callable[..., Any]:
         name: one of `COMMANDS`.
 
     Raises:
-        UserError: the folder holds no run, a setting of it has a value that it may not have, or its
+        UserError: the folder holds no run, one of its settings has an invalid value, or its
             system cannot do that.
     """
     folder = absolute(workdir)

@@ -11,7 +11,7 @@ from jaxgan.images.settings import DIRECTIONS
 COUNT = 10
 """The default of --count."""
 TRANSLATED = "with --input, each picture is translated once"
-"""Why --input refuses the flags of draws."""
+"""Why --input refuses the flags that are for drawing samples."""
 
 # Nothing here imports jax before main() does: --help and mistakes in flags answer at once.
 
@@ -20,7 +20,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     """Returns the flags.
 
     Raises:
-        UserError: a flag is unknown or has a value that it may not have.
+        UserError: a flag is unknown or has an invalid value.
     """
     parser = Parser(
         description="Draws from a trained generator. Generators of sequences write one sequence "

@@ -98,8 +98,8 @@ class Trained(NamedTuple):
     """A trained agent.
 
     Attributes:
-        folder: of its run.
-        config: of its run.
+        folder: the folder of its run.
+        config: the config of its run.
         agent: how it acts.
         act: its preferences.
     """

@@ -16,7 +16,7 @@ class Policy:
         size: D, how many numbers an observation has.
 
     Args:
-        preferences: of the agent; pure.
+        preferences: the preferences of the agent; pure.
         size: see above.
     """
 

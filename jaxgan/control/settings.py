@@ -53,10 +53,10 @@ def check(
     choices: Mapping[str, tuple[Any, ...]] = CHOICES,
     ranges: Mapping[str, tuple[float, float]] = RANGES,
 ) -> None:
-    """Raises UserError, naming the key, if a setting has a value that it may not have.
+    """Raises UserError, naming the key, if a setting has an invalid value.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         mesh: the devices.
         choices: `CHOICES` and those of the system.
         ranges: `RANGES` and those of the system.

@@ -1,4 +1,4 @@
-"""What DQN and PPO share: rounds, validations, clipped gradients, metrics of episodes."""
+"""The parts that DQN and PPO share: rounds, validations, clipped gradients, metrics of episodes."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -35,11 +35,11 @@ def open_training(
     """Returns the recipe of an agent that plays and learns in one compiled loop.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         mesh: the devices.
         agent: how the players act; validations play in its environment.
         init: (key) -> the state of one seed before the first step; pure.
-        step: of one seed; its batch is empty, since what it needs is in the run state.
+        step: the step of one seed; its batch is empty, since what it needs is in the run state.
         moves: the names of the players that the step changes.
         steps: how many of them a round has.
         per_program: the most of them in one compiled program.
@@ -71,7 +71,7 @@ def clipped(optimizer: optax.GradientTransformation, bound: float) -> optax.Grad
     """Returns an optimizer that first clips the gradient's global norm; 0 does not clip.
 
     Args:
-        optimizer: to apply to the clipped gradient.
+        optimizer: the optimizer that gets the clipped gradient.
         bound: the highest norm, or 0.
     """
     if bound:

@@ -13,7 +13,7 @@ def whole_number(name: str, value: Any, lowest: int = 0) -> int:
     """Returns a whole number as an int; NumPy's integers are accepted too.
 
     Args:
-        name: of the argument, for the message.
+        name: the name of the argument, for the message.
         value: that was given.
         lowest: the smallest allowed value.
 

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 Content = TypeVar("Content")
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What reading a damaged entry raises."""
+"""The exceptions that reading a damaged entry may raise."""
 ABANDONED_SECONDS = 24 * 3600
 """A temporary folder of this age belongs to no process that is still filling it."""
 

@@ -8,7 +8,7 @@ knowing how they were trained. The records of the history are written before the
 lists them, so a run that is killed while it saves still has its previous checkpoint.
 
 After the commit, a thread writes the SHA-256 of the checkpoint's files to ROUND/sha256.json, and
-every reader compares the files with it: orbax restores arrays with flipped bits without a word. A
+every reader compares the files with it: orbax restores arrays with flipped bits without an error. A
 process that is killed before the thread is done leaves a checkpoint without checksums. It is
 usable, and `Checkpoints.restore` adds the missing checksums.
 """
@@ -62,7 +62,7 @@ def _is_forgotten(raised: Any) -> bool:
 
 
 def _silence_closed_loops() -> None:
-    """Drops what tensorstore's threads say of reads whose error orbax has already raised.
+    """Drops messages of tensorstore's threads about reads whose error orbax has already raised.
 
     Their callbacks find the event loop closed. Python reports that through either hook.
     """
@@ -119,7 +119,7 @@ class Checkpoints:
         history_window: how many of the last rounds' records a checkpoint keeps; None: all of them.
 
     Raises:
-        UserError: the folder cannot be created or read, or holds something else in the place of a
+        UserError: the folder cannot be created or read, or holds something else in place of a
             checkpoint.
     """
 

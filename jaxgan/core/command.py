@@ -1,4 +1,4 @@
-"""What all commands share: how they read flags and how they end."""
+"""The parts that all commands share: reading flags, and ending with a message and a status."""
 
 import argparse
 import sys
@@ -56,7 +56,7 @@ def run(action: Callable[[], None], stopped: str = "stopped") -> int:
         stopped: the message after Ctrl-C or SIGTERM.
 
     Returns:
-        The exit status: 0 if done, 1 if a value is not finite, 2 after a mistake of the user's, 130
+        The exit status: 0 if done, 1 if a value is not finite, 2 after a user mistake, 130
         after Ctrl-C or SIGTERM.
     """
     with signals.raised(stopped):

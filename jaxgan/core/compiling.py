@@ -1,4 +1,4 @@
-"""Programs that are compiled in the background, several at a time, and how far that is.
+"""Compiles programs in the background, several at a time, and reports the progress.
 
 Compiling can take longer than the first rounds of a run, above all for accelerators. So a system
 that knows what a round will need asks for all of it at once (`Program.prepare`), in the order of
@@ -92,7 +92,7 @@ class _Queue:
 
 @contextlib.contextmanager
 def _errors_to(future: Future[Any]) -> Iterator[None]:
-    """Passes what the block raises on to whoever waits for the future."""
+    """Passes an exception of the block on to the code that waits for the future."""
     try:
         yield
     except BaseException as error:
@@ -185,7 +185,8 @@ def init_on_host(
     Args:
         init: (key) -> state; pure.
         mesh: the devices.
-        shardings: of the state, a pytree or a prefix of one; by default every device gets all.
+        shardings: the shardings of the state, a pytree or a prefix of one; by default every device
+            gets all of it.
     """
     placements = shardings or devices.replicated(mesh)
     program = jax.jit(init, compiler_options=INIT_OPTIONS)

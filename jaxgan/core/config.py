@@ -32,7 +32,7 @@ CONFIG_FILE = "config.json"
 PREFIX = "--config."
 PACKAGE = Path(__file__).parents[1]
 CONFIGS = (PACKAGE / "configs", PACKAGE.parent / "configs")
-"""Where this project's own configs are: in the installed package, or beside it in a source tree."""
+"""Where jaxgan's own configs are: in the installed package, or next to it in a source tree."""
 
 
 def load(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
@@ -323,7 +323,7 @@ def _check_types(
     Args:
         config: the config that is checked.
         references: the configs that it is compared with.
-        prefix: of a key, for messages.
+        prefix: the prefix of a key, for messages.
         complete: refuse a config that lacks a key which all references have; otherwise only one
             that lacks a section.
     """

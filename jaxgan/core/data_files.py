@@ -118,7 +118,8 @@ def find(folder: str | os.PathLike[str], suffixes: Collection[str]) -> list[str]
 
     Args:
         folder: where to look.
-        suffixes: of the wanted files, in lower case and with their dot; case does not matter.
+        suffixes: the suffixes of the wanted files, in lower case and with their dot; in file names
+            case does not matter.
 
     Returns:
         Sorted paths relative to the folder, with "/" between their parts. Hidden files, and the

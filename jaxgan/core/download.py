@@ -23,7 +23,7 @@ from jaxgan.core.errors import UserError
 
 CHUNK = 1 << 18
 ATTEMPTS = 6
-"""The number of connections in a row that may fail without bringing a new byte."""
+"""The number of connections in a row that may fail without delivering a new byte."""
 PAUSE_SECONDS = 2.0
 """The pause before the second connection; it doubles before each further one."""
 TIMEOUT_SECONDS = 60
@@ -78,7 +78,7 @@ def fetch(url: str, target: Path, progress: Progress, sha256: str | None = None)
 
 
 def _resume(url: str, part: Path, progress: Progress, bar: TaskID) -> bool:
-    """Appends what one connection brings; returns whether the file is then complete."""
+    """Appends the bytes of one connection; returns whether the file is then complete."""
     have = _size(part)
     headers = {"User-Agent": "jaxgan", "Accept-Encoding": "identity"}
     if have:

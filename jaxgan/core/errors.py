@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """A mistake of the user's; the message names the file or the key, and says what to do.
+    """A user mistake: the message names the file or the key, and says what to do.
 
     The commands print only the message and exit with status 2.
     """

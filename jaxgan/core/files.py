@@ -16,7 +16,7 @@ _STORAGE_ERRORS = ("os_error_code", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED", "
 
 
 PRETRAINED = "pretrained"
-"""Stands for the folder of the network that the package brings, wherever a run's is given."""
+"""Stands for the folder of the network in the package, wherever the folder of a run is given."""
 PRETRAINED_FOLDER = Path(__file__).parents[1] / PRETRAINED
 
 
@@ -28,7 +28,7 @@ def is_remote(path: epath.PathLike) -> bool:
 def absolute(workdir: epath.PathLike) -> epath.Path:
     """Returns a folder as an absolute path, with ~ expanded; gs:// paths stay the same.
 
-    The name "pretrained" gives the folder of the network that the package brings.
+    The name "pretrained" gives the folder of the network that comes with the package.
     """
     path = epath.Path(PRETRAINED_FOLDER if os.fspath(workdir) == PRETRAINED else workdir)
     return path if is_remote(path) else path.expanduser().absolute()
@@ -70,7 +70,7 @@ def check_same_data(folder: epath.Path, files: Mapping[str, bytes]) -> None:
     """Raises UserError unless the files that identify the data of a run are in its folder.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
         files: what the data that its config describes give now; see `Recipe.files`.
     """
     for name, data in files.items():

@@ -76,7 +76,7 @@ def remove_unused(folder: epath.Path, kept: Sequence[int], window: int) -> None:
     """Removes the files that no checkpoint lists.
 
     Args:
-        folder: of the history.
+        folder: the folder of the history.
         kept: the rounds of all checkpoints.
         window: each of them lists the files of this many rounds up to its own.
     """
@@ -185,7 +185,7 @@ def read(folder: epath.Path, digests: Sequence[str | None]) -> History:
     """Returns the records of rounds 1, 2, ... that a checkpoint lists; they are read when used.
 
     Args:
-        folder: of the history.
+        folder: the folder of the history.
         digests: the SHA-256 of each round's file, None for an empty record.
 
     Raises:

@@ -58,7 +58,7 @@ def check(config: ConfigDict, workdir: epath.PathLike, may_change: Collection[st
 
     Raises:
         UserError: the folder holds a run of another config (every differing key is named), or a
-            setting of the run has a value that it may not have, or names no function.
+            setting of the run has an invalid value, or names no function.
     """
     settings.check(config)
     workdir = absolute(workdir)
@@ -170,10 +170,10 @@ class _Trained(NamedTuple):
     """A round that has been trained but not yet logged or saved.
 
     Attributes:
-        number: of the round.
+        number: the number of the round.
         state: the state after it.
         record: its history record.
-        metrics: of the recipe.
+        metrics: the metrics of the recipe.
         waited: the seconds in which the round waited for compilations.
         bad: the name of a value that is not finite, or an empty string.
         validation: waits for the validation, if one is due.
@@ -291,11 +291,11 @@ class _Loop:
 
     @property
     def patience(self) -> int:
-        """`config.validation.patience`; 0, without an end, for a config that lacks it."""
+        """`config.validation.patience`; 0 (no limit) for a config that lacks it."""
         return int(self.config.validation.get("patience", 0))
 
     def patience_ended(self, position: Position) -> bool:
-        """Returns whether `config.validation.patience` validations brought nothing better."""
+        """Returns whether the last `config.validation.patience` validations were not better."""
         if not self.patience or position.best_round is None:
             return False
         return position.round - position.best_round >= self.patience * self.config.validation.every

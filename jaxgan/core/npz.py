@@ -22,7 +22,7 @@ def read_arrays(
         largest: the most bytes that these arrays may take together.
 
     Raises:
-        ValueError: the data are no .npz file, are damaged or too large, or an array needs pickle;
+        ValueError: the data are not an .npz file, damaged or too large, or an array needs pickle;
             the message says why in one line.
     """
     try:

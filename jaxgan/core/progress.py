@@ -83,7 +83,7 @@ class Display:
 
         Args:
             number: the round.
-            values: to show by name.
+            values: the values to show, by name.
             seconds: wall time since the last round was shown.
         """
         self._done = number
@@ -100,7 +100,7 @@ class Display:
 
         Args:
             number: the round that was validated.
-            values: to show by name.
+            values: the values to show, by name.
         """
         if self._bar:
             self._update_bar(self._bar, number, values)
@@ -135,12 +135,12 @@ class Display:
     def _update_bar(
         self, bar: Progress, number: int, values: Mapping[str, float], **fields: Any
     ) -> None:
-        """Shows values in the bar, beside older values of other names and their rounds.
+        """Shows values in the bar, next to older values of other names and their rounds.
 
         Args:
             bar: the bar.
             number: the round of the values.
-            values: to show by name.
+            values: the values to show, by name.
             fields: what else changes, as for `Progress.update`.
         """
         self._values.update({name: (value, number) for name, value in values.items()})

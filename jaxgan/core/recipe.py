@@ -1,4 +1,4 @@
-"""The interface between a system and the rest: what the run loop drives, what the commands find."""
+"""The interface of a system: the recipe that the run loop drives, and the declaration."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -109,25 +109,26 @@ class Recipe(Protocol):
         """
 
     def close(self) -> None:
-        """Stops worker processes and threads. Whoever made the recipe calls it once."""
+        """Stops worker processes and threads. The code that made the recipe calls it once."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SampleRequest:
-    """What sample.py asks for. A system refuses what it does not know.
+    """The options of sample.py. A system refuses those that it does not support.
 
     Attributes:
         count: how many samples, at least 1.
-        seed: of the draw.
+        seed: the seed of the draw.
         output: a file or folder; None for standard output.
         temperature: divides the logits of sequences; None if it was not given.
         label: the class of the samples; None for any.
         seed_index: which of the seeds that were trained together, from 0.
         interpolate: how many images lead from one latent code to another, at least 2; None for
             independent samples.
-        text: a beginning of a text to continue, or what handwriting is to write; None for neither.
+        text: the beginning of a text to continue, or the text that handwriting spells; None for
+            neither.
         prime: an .npz file of handwriting to continue; None for none.
-        bias: 0 or more, how much likelier points of handwriting are preferred; None if it was not
+        bias: 0 or more, how strongly likely points of handwriting are preferred; None if it was not
             given.
     """
 
@@ -145,13 +146,13 @@ class SampleRequest:
 
 @dataclasses.dataclass(frozen=True)
 class TranslationRequest:
-    """What sample.py --input asks for.
+    """The options of sample.py --input.
 
     Attributes:
         input: a picture, or a folder of pictures.
         output: the folder that translations are written to.
         direction: "a_to_b" or "b_to_a"; None for the first that the system has learned.
-        seed: of the noise of generators that have some.
+        seed: the seed of the noise of generators that have some.
         seed_index: which of the seeds that were trained together, from 0.
     """
 
@@ -164,12 +165,12 @@ class TranslationRequest:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationRequest:
-    """What eval.py asks for. A system refuses what it does not know.
+    """The options of eval.py. A system refuses those that it does not support.
 
     Attributes:
         data: a folder with the test set; None for the held-out data of the run.
         output: a folder for the results; None for one in the run's folder.
-        scores: the names of scores, separated by commas; "" for the usual ones.
+        scores: the names of scores, separated by commas; "" for the default ones.
         seed_index: which of the seeds that were trained together, from 0.
     """
 

@@ -52,7 +52,8 @@ class StepRecipe:
             data that the batches index.
         batches: how many batches one program has room for.
         phase_starts: as `Recipe.phase_starts`.
-        shardings: of the state, a pytree or a prefix of one; by default every device holds all.
+        shardings: the shardings of the state, a pytree or a prefix of one; by default every device
+            holds all of it.
         summarise: (the metrics of every step, in host memory) -> those of the round.
     """
 

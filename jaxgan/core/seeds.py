@@ -37,8 +37,8 @@ def stacked_init(init: Init, seed: int, count: int) -> Init:
     """Returns the `init` of several seeds; it ignores the key that it is given.
 
     Args:
-        init: of one seed.
-        seed: of the first one; the others follow it.
+        init: the `init` of one seed.
+        seed: the seed of the first one; the others follow it.
         count: how many.
     """
 
@@ -60,7 +60,7 @@ def stacked_step(step: Step) -> Step:
     Its metrics have a leading axis [seeds].
 
     Args:
-        step: of one seed.
+        step: the step of one seed.
 
     Raises:
         UserError: when it is traced: the number of updates, or an integer scalar of the memory,
@@ -169,7 +169,7 @@ def load_seed(workdir: epath.PathLike, checkpoint: str, number: int) -> Players:
     Args:
         workdir: the run's folder.
         checkpoint: best, last or a round.
-        number: of the seed, from 0; the run has `config.seeds` of them, or one.
+        number: the number of the seed, from 0; the run has `config.seeds` of them, or one.
 
     Raises:
         UserError: there is no such seed or checkpoint.

@@ -55,7 +55,7 @@ def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
 
 
 def check(config: ConfigDict) -> None:
-    """Raises UserError, naming the key, if a setting of the run has a value that it may not have.
+    """Raises UserError, naming the key, if a setting of the run has an invalid value.
 
     A key that the config lacks is not checked.
     """
@@ -68,7 +68,7 @@ def check_devices(config: ConfigDict, mesh: "Mesh") -> None:
     Each device gets an equal part of a batch. Several seeds need a single device.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         mesh: the devices.
     """
     if config.batch_size % mesh.size:

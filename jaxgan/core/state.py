@@ -16,7 +16,7 @@ Metrics = dict[str, Any]
 Record = Mapping[str, np.ndarray]
 """What one round leaves for later rounds, in host memory; it never changes."""
 History = tuple[Record, ...]
-"""One record a round. A checkpoint lists them beside the run state; each is written once."""
+"""One record a round. A checkpoint lists them next to the run state; each is written once."""
 
 
 @struct.dataclass
@@ -55,7 +55,7 @@ class RunState:
     """Everything on the devices that a run needs in order to continue.
 
     Attributes:
-        players: by name, such as "generator" and "discriminator".
+        players: the players by name, such as "generator" and "discriminator".
         step: int32 [], the number of updates so far, counted over all players.
         key: PRNG key []. It never changes; random draws fold the step into it (`step_key`).
         memory: state that is neither network nor optimizer, such as BEGAN's k or a replay buffer.

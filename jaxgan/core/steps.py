@@ -35,7 +35,7 @@ class StepMetrics:
     """The metrics of the steps in one program.
 
     Attributes:
-        metrics: with a leading axis [batches of the program].
+        metrics: the metrics, with a leading axis [batches of the program].
         steps: how many of them were made; the entries after these are zeros.
     """
 

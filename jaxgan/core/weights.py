@@ -36,9 +36,9 @@ def write(folder: epath.Path, config: ConfigDict, players: Mapping[str, Player])
 
     Args:
         folder: exists, and holds neither a run nor anything else.
-        config: of the run.
-        players: with dictionaries of floating-point arrays. Their deployed parameters and their
-            other variables are written.
+        config: the config of the run.
+        players: players with dictionaries of floating-point arrays. Their deployed parameters and
+            their other variables are written.
     """
     trees = {
         name: {"params": player.deployed, "state": player.state} for name, player in players.items()

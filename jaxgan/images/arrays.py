@@ -61,7 +61,7 @@ def choose_labels(count: int, classes: Sequence[str], label: Any, name: str) -> 
     if label is None:
         return every_class(count, len(classes))
     if not classes:
-        raise UserError(f"{name}={label}: this system's generator knows no classes")
+        raise UserError(f"{name}={label}: this system's generator has no classes")
     if str(label) not in classes:
         raise UserError(f"{name}={label}: choose one of {', '.join(classes)}")
     return np.full(count, list(classes).index(str(label)), np.int32)

@@ -26,7 +26,7 @@ class AdversarialLoss:
     Attributes:
         discriminator: (real, fake, **options) -> loss []. `real` and `fake` are the raw outputs of
             the discriminator, float [...], for real and for generated samples: logits, values of a
-            critic, or energies, never behind a sigmoid. Entry i of both makes a pair, which only
+            critic, or energies, never after a sigmoid. Entry i of both makes a pair, which only
             "loss_sensitive" uses; for all other losses the two may differ in shape. The options are
             keywords: `smoothing` of "minimax" and "non_saturating", `margin` of "margin", and
             `margin`, `nu` and `real_weight` of "loss_sensitive".
@@ -78,7 +78,7 @@ def _loss_sensitive(
         margin: how much larger the energy of the generated one should be, float [B] or a number;
             see `pair_margin`. A constant under differentiation.
         nu: 0 for the paper's hinge; with 1 the gradient is that of "wasserstein" with critic -L.
-        real_weight: of the mean energy of real samples. It is 0 in the author's code.
+        real_weight: the weight of the mean energy of real samples. It is 0 in the author's code.
     """
     excess = jax.lax.stop_gradient(margin) + real - fake
     return real_weight * jnp.mean(real) + jnp.mean(jnp.maximum(excess, nu * excess))
@@ -132,13 +132,13 @@ def check_combination(
 
     Args:
         loss: a name in `LOSSES`.
-        smoothing: by which the label of real samples is lowered.
+        smoothing: how much the label of real samples is lowered.
         sigmoid: whether the discriminator ends with a sigmoid.
         batch_norm: whether it has batch normalisation.
         minibatch_discrimination: whether it compares the samples of a batch.
         gradient_penalty: the weight of the gradient penalty; 0 for none.
         clip: the limit that parameters are clipped to; 0 for none.
-        momentum: of its optimizer; Adam's b1.
+        momentum: the momentum of its optimizer; Adam's b1.
 
     Returns:
         A warning of one line for the log; empty if there is nothing to warn about.

@@ -104,7 +104,7 @@ def draw_gaussian(
         means: float32 [B, C...].
         deviations: standard deviations of the cells, broadcastable to the means.
         key: PRNG key.
-        count: of the actions.
+        count: the number of actions.
     """
     noise = jax.random.normal(key, (len(means), count, *means.shape[1:]))
     deviations = jnp.broadcast_to(deviations, means.shape)

@@ -1,4 +1,4 @@
-"""What GANs add to their losses, to a discriminator's inputs and to its features."""
+"""Terms that GANs add to their losses, and changes to a discriminator's inputs and features."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ def slopes_between(
             critic has no batch normalisation.
         real: float [B, ...].
         fake: float [B, ...].
-        key: of this batch.
+        key: the PRNG key of this batch.
     """
     share = jax.random.uniform(key, (len(real),) + (1,) * (real.ndim - 1), real.dtype)
     between = share * real + (1 - share) * fake
@@ -97,8 +97,8 @@ def running_mean(mean: PyTree, params: PyTree, count: jax.Array | int) -> PyTree
     """Returns the mean of `count` parameters, the last of which are `params`.
 
     Args:
-        mean: of the first count - 1; any finite values if count is 1.
-        params: of the same structure.
+        mean: the mean of the first count - 1 parameters; any finite values if count is 1.
+        params: the parameters at this step, of the same structure.
         count: at least 1.
     """
     share = 1 / count
@@ -124,7 +124,7 @@ def average_historically(
 
     Args:
         weight: 0 or more; with 0 the optimizer is returned as it is.
-        optimizer: of the loss.
+        optimizer: the optimizer of the loss.
     """
 
     def init(params: PyTree) -> PyTree:
@@ -149,7 +149,7 @@ def pack(samples: jax.Array, count: int) -> jax.Array:
 
     Args:
         samples: float [B, ..., C].
-        count: of samples in a group.
+        count: the number of samples in a group.
 
     Returns:
         float [B / count, ..., count C]: group i joins the samples i count to (i + 1) count - 1.

@@ -1,4 +1,4 @@
-"""Returns and advantages: discounted sums of rewards along a trajectory, and what comes after."""
+"""Returns and advantages: discounted sums of rewards along a trajectory and the values after it."""
 
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ def n_step(
         rewards: float32 [B, n].
         terminated: bool [B, n], whether a step led to a terminal state.
         truncated: bool [B, n], whether the episode was cut off after a step.
-        discount: of a reward one step later.
+        discount: the discount of a reward one step later.
     """
     steps = rewards.shape[1]
     proceeds = ~(terminated | truncated)[:, :-1]
@@ -67,8 +67,9 @@ def generalised_advantages(
             its final state, not of the first one of the next episode.
         terminated: bool [T, ...], whether a step led to a terminal state.
         truncated: bool [T, ...], whether the episode was cut off after a step.
-        discount: of a reward one step later, gamma.
-        decay: of an error one step later, lambda; 0 leaves errors of one step, 1 discounted sums.
+        discount: the discount of a reward one step later, gamma.
+        decay: the decay of an error one step later, lambda; 0 gives errors of one step, 1
+            discounted sums.
     """
     errors = rewards + discount * jnp.where(terminated, 0.0, following) - values
     factors = jnp.where(terminated | truncated, 0.0, discount * decay)

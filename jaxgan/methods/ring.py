@@ -87,12 +87,12 @@ def add(ring: Ring, rows: PyTree) -> Ring:
     """Returns the ring with more rows, in place of the oldest ones if it is full.
 
     Args:
-        ring: to add to.
+        ring: the ring to add to.
         rows: a pytree of arrays [n, ...], with the same n in every call.
 
     Raises:
-        ValueError: the capacity is no multiple of n times the number of devices, so the rows would
-            not stay in one piece on one device.
+        ValueError: the capacity is not a multiple of n times the number of devices, so the rows
+            would not stay in one piece on one device.
     """
     count, shards = jax.tree.leaves(rows)[0].shape[0], _shards()
     if ring.capacity % (count * shards):
@@ -118,8 +118,8 @@ def draw(ring: Ring, key: jax.Array, count: int, window: int = 1, stride: int = 
     oldest row as neighbours.
 
     Args:
-        ring: with at least (window - 1) * stride + 1 rows.
-        key: of the draw.
+        ring: a ring with at least (window - 1) * stride + 1 rows.
+        key: the PRNG key of the draw.
         count: how many windows.
         window: rows of each.
         stride: the distance of the rows of a window: how many rows every `add` has, if each
@@ -133,7 +133,7 @@ def read(ring: Ring, numbers: jax.Array, window: int = 1, stride: int = 1) -> Py
     """Returns windows of consecutive rows, cut over the devices along their first axis.
 
     Args:
-        ring: to read from.
+        ring: the ring to read from.
         numbers: int32 [count], of the first row of each window; `count` is a multiple of the
             number of devices.
         window: rows of each.
@@ -157,7 +157,7 @@ def add_priorities(priorities: Priorities, ring: Ring, count: int) -> Priorities
     """Returns the priorities with those of new rows, which are the highest so far.
 
     Args:
-        priorities: of the ring.
+        priorities: the priorities of the ring.
         ring: before the rows are added to it.
         count: how many rows there are.
     """
@@ -183,9 +183,9 @@ def draw_by_priority(
     numbers costs less than the walk through the tree that the paper keeps.
 
     Args:
-        priorities: of the ring.
-        ring: with at least (window - 1) * stride + 1 rows.
-        key: of the draw.
+        priorities: the priorities of the ring.
+        ring: a ring with at least (window - 1) * stride + 1 rows.
+        key: the PRNG key of the draw.
         count: how many windows.
         correction: beta; 1 corrects the bias of the draw in full, 0 not at all.
         window: rows of each.
@@ -213,7 +213,7 @@ def update_priorities(
     """Returns the priorities after an update: the absolute errors to the power of `exponent`.
 
     Args:
-        priorities: to change.
+        priorities: the priorities to change.
         numbers: int32 [n], of the rows; several may be equal.
         errors: float32 [n], of the values of these rows.
         exponent: alpha; 0 makes all rows equally likely.

@@ -29,8 +29,8 @@ def log_normal(x: jax.Array, mean: jax.Array | float, log_variance: jax.Array | 
 
     Args:
         x: float [B, d].
-        mean: of the same shape, or one that broadcasts.
-        log_variance: likewise.
+        mean: the mean, of the same shape or one that broadcasts.
+        log_variance: the logarithm of the variance, of a shape like that of the mean.
     """
     squares = (x - mean) ** 2 * jnp.exp(-jnp.asarray(log_variance))
     return -jnp.sum(squares + log_variance + math.log(2 * math.pi), axis=-1) / 2

@@ -1,4 +1,4 @@
-"""Scores beside a step: the host scores while the devices continue with other work.
+"""Scores in parallel with a step: the host scores while the devices continue with other work.
 
 Every process scores the rows of its own devices.
 """

@@ -82,7 +82,7 @@ def check_scores(names: Sequence[str], weights: Sequence[float]) -> None:
     """Raises UserError for scores that are named twice, or weights that do not fit them.
 
     Args:
-        names: of `config.score`.
+        names: the names in `config.score`.
         weights: `config.score_weights`, one for each score; none: 1 each.
     """
     if len(set(names)) < len(names):

@@ -1,4 +1,4 @@
-"""The scores that a system learns from: on the host or on the devices, in a step or beside it."""
+"""The scores that a system learns from: on the host or on the devices, in a step or next to it."""
 
 from collections.abc import Callable, Sequence
 
@@ -123,7 +123,7 @@ def find_device_score(name: str) -> DeviceScore | None:
     attribute `device`.
 
     Args:
-        name: of the score, as in a config.
+        name: the name of the score, as in a config.
 
     Raises:
         UserError: there is no such score.
@@ -137,7 +137,7 @@ def choose_place(where: str, name: str) -> str:
     Args:
         where: "host"; "device"; or "auto": the devices if they are accelerators and the score has a
             JAX function.
-        name: of the score.
+        name: the name of the score.
     """
     if where != "auto":
         return where

@@ -1,4 +1,4 @@
-"""What sample.py and eval.py do with a trained generator of sequences."""
+"""The commands sample.py and eval.py for a trained generator of sequences."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -74,7 +74,7 @@ def sample(workdir: epath.PathLike, checkpoint: str, request: SampleRequest) -> 
         request: how many; the output is a file.
 
     Raises:
-        UserError: a label or a path between sequences is asked for, there is no such checkpoint, or
+        UserError: a label or an interpolation is requested, there is no such checkpoint, or
             the file cannot be written.
     """
     if request.label is not None:

@@ -4,7 +4,7 @@ from jaxgan.core.arguments import check_positive, whole_number
 from jaxgan.core.errors import UserError
 from jaxgan.sequences.evaluation.sampler import Sampler
 
-CLASSES = "generators of sequences know no classes"
+CLASSES = "generators of sequences have no classes"
 """The reason that these generators refuse a label."""
 
 
@@ -27,9 +27,9 @@ class LineSampler:
 
         Args:
             count: how many, at least 1.
-            seed: of the draw.
-            label: must be None, since these generators know no classes.
-            temperature: divides the logits: below 1 the lines are likelier, above 1 rarer.
+            seed: the seed of the draw.
+            label: must be None, since these generators have no classes.
+            temperature: divides the logits: below 1 the lines are more likely, above 1 rarer.
 
         Raises:
             UserError: an argument cannot be used; the message says why.

@@ -62,7 +62,7 @@ def classifier_loss(
         params: its parameters.
         tokens: int32 [B, T].
         real: bool [B], which sequences are real.
-        key: of this batch.
+        key: the PRNG key of this batch.
     """
     logits = with_params(discriminator, params)(tokens, key)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, real.astype(jnp.int32))
@@ -86,8 +86,8 @@ def critic_loss(
         params: its parameters.
         tokens: int32 [B, T].
         real: bool [B], which sequences are real.
-        key: of this batch.
-        penalty_weight: of the gradient penalty (Gulrajani et al. 2017).
+        key: the PRNG key of this batch.
+        penalty_weight: the weight of the gradient penalty (Gulrajani et al. 2017).
     """
     dropout_key, mixture_key = jax.random.split(key)
     values = with_params(critic, params)(tokens, dropout_key)[:, 0]
@@ -112,7 +112,7 @@ def discriminator_loss(
         params: its parameters.
         tokens: int32 [B, T].
         real: bool [B], which sequences are real.
-        key: of this batch.
+        key: the PRNG key of this batch.
         output_penalty: weight of half the squared norm of the output layer, which is added.
         gradient_penalty: weight of a critic's gradient penalty.
     """

@@ -56,10 +56,10 @@ MAY_CHANGE = ("scoring.workers", "scoring.deadline_seconds")
 
 
 def check(config: ConfigDict, mesh: Mesh, ranges: Mapping[str, tuple[float, float]]) -> None:
-    """Raises UserError, naming the key, if a setting has a value that it may not have.
+    """Raises UserError, naming the key, if a setting has an invalid value.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         mesh: the devices.
         ranges: `RANGES` or `OBJECTIVE_RANGES`.
     """

@@ -1,4 +1,4 @@
-"""What sample.py and eval.py do with a network that predicts text or handwriting."""
+"""The commands sample.py and eval.py for a network that predicts text or handwriting."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -92,7 +92,7 @@ class Training:
     """Passes over the data of a run: an epoch of G by likelihood, and the training of D.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         mesh: the devices.
         corpus: the data.
         init: (key) -> the state before the first update.
@@ -103,7 +103,7 @@ class Training:
         policy_step: (state, (sequences int32 [B, T], rewards float32 [B, T])) -> (state, metrics);
             moves G.
         generate: (state, rows int32 [M]) -> int32 [M, T], what G draws.
-        policy_optimizer: of G in the adversarial rounds.
+        policy_optimizer: the optimizer of G in the adversarial rounds.
 
     Attributes:
         mesh: the devices.
@@ -181,9 +181,9 @@ class Training:
 
         Args:
             state: donated.
-            number: of the round.
-            repetition: of the pass within the round, from 0.
-            timer: of the round.
+            number: the number of the round.
+            repetition: the number of the pass within the round, from 0.
+            timer: the timer of the round.
 
         Returns:
             The state, and the metrics of the last epoch.

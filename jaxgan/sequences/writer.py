@@ -67,12 +67,12 @@ class Writer:
 
         Args:
             count: how many, at least 1.
-            seed: of the draw.
-            label: must be None, since these networks know no classes.
-            text: as in `SampleRequest`, like the rest.
-            temperature: of text.
-            prime: of handwriting.
-            bias: of handwriting.
+            seed: the seed of the draw.
+            label: must be None, since these networks have no classes.
+            text: as in `SampleRequest`.
+            temperature: text only; see `SampleRequest`.
+            prime: handwriting only; see `SampleRequest`.
+            bias: handwriting only; see `SampleRequest`.
 
         Returns:
             Strings, or float32 [n, 3] each: the offset x, y from the point before, in the units of
@@ -101,7 +101,7 @@ class Writer:
         The offsets of handwriting are in standard deviations of the training data.
 
         Raises:
-            UserError: something is asked for that this network does not know.
+            UserError: the request has an option that this network does not support.
         """
         known = "generators of text and handwriting have no classes and do not interpolate"
         refuse_flags(known, label=request.label, interpolate=request.interpolate)

@@ -132,10 +132,11 @@ class ArrayEnhancer:
         Args:
             samples: an array, or what `numpy.asarray` makes one, [n] or [channels, n]: int16, or
                 float32 or float64 with full scale 1.0.
-            sample_rate: in Hz.
-            video: of the talker's mouth, for a network that sees videos: uint8 [F, height, width],
-                grey, 25 frames a second, from the first sample on, as `read_video` returns it. It
-                may end before the samples do. None: the network sees nothing, which is logged once.
+            sample_rate: the sample rate in Hz.
+            video: the video of the talker's mouth, for an audio-visual network: uint8 [F, height,
+                width], grey, 25 frames a second, from the first sample on, as `read_video` returns
+                it. It may end before the samples do. None: the network sees nothing, which is
+                logged once.
 
         Raises:
             UserError: the samples, the rate or the video cannot be used; the message says why.

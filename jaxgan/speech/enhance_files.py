@@ -143,7 +143,7 @@ def read_pieces(enhancer: Enhancer, jobs: Iterable[FileJob]) -> Iterator[Clip[Fi
 
 
 def read_video(enhancer: Enhancer, job: FileJob) -> np.ndarray | None:
-    """Returns the video of a job, uint8 [F, height, width], or None; its job says what is amiss."""
+    """Returns the video of a job, uint8 [F, height, width], or None; its job says what is wrong."""
     if job.video is None or enhancer.with_video is None:
         return None
     count = count_frames(math.ceil(job.seconds * SAMPLE_RATE))

@@ -25,7 +25,7 @@ def enhance_stream(enhancer: Enhancer, name: str) -> None:
 
     Args:
         enhancer: a trained enhancer.
-        name: of the run, for a message.
+        name: the name of the run, for a message.
 
     Raises:
         UserError: the network needs whole recordings, or standard input or output is a terminal.

@@ -135,7 +135,7 @@ def padded_videos(
 
     Args:
         videos: uint8 [F, height, width] each, or None.
-        rows: of the batch, at least as many as videos.
+        rows: the number of rows of the batch, at least as many as videos.
         count: the frames of each row; later ones are left out.
         crop: has the height and the width.
 
@@ -153,10 +153,10 @@ def padded_videos(
 
 
 def without_video(config: ConfigDict, remedy: str) -> str:
-    """Returns the line that says that a network which sees videos is given none.
+    """Returns the message that an audio-visual network has been given no video.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         remedy: how to give one.
     """
     return (

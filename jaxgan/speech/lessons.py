@@ -80,7 +80,7 @@ class Lessons:
         """Returns lessons with the shapes, but not the values, of those of a round.
 
         Args:
-            batches: of the round.
+            batches: the batches of the round.
             replays: include the shapes of replayed lessons.
         """
         counts = {len(self.kinds), *([1 + self._config.replay.clean] if replays else [])}
@@ -158,7 +158,7 @@ class Lessons:
         Args:
             run_state: its generator enhances.
             batches: clean and noisy speech.
-            rows: of each batch.
+            rows: the rows of each batch.
 
         Returns:
             A function that waits for the lesson of each batch, and for the raw scores of the

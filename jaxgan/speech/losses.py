@@ -32,7 +32,7 @@ def mask_distance(
 
     Args:
         masking: the front end and the generator.
-        params: of the generator.
+        params: the parameters of the generator.
         batch: clean and noisy utterances; the mean is over their valid frames and all bins.
         key: for dropout.
         distance: one of `DISTANCES`.
@@ -81,7 +81,7 @@ def compressed_spectral_loss(
 
     Args:
         clean: float32 [B, T], zero after the end of each utterance.
-        enhanced: likewise.
+        enhanced: float32 [B, T], zero after the end of each utterance.
         lengths: int32 [B], samples.
         front_end: window and hop.
     """

@@ -22,8 +22,8 @@ from jaxgan.speech.networks.denoiser import Denoiser
 INPUT, OUTPUT = "noisy", "enhanced"
 """The names of the model's input and output, float32 [frames, window] each."""
 MISSING = (
-    "--format=onnx needs the package jax2onnx, which cannot be installed beside jaxgan's orbax: "
-    "write --format=parameters here, and convert that file in an environment of its own "
+    "--format=onnx needs the package jax2onnx, which cannot share an environment with jaxgan's "
+    "orbax: write --format=parameters here, and convert that file in a separate environment "
     "(docs/export.md has the commands)"
 )
 
@@ -37,7 +37,7 @@ def convert(denoiser: Denoiser, params: PyTree, path: str | os.PathLike[str]) ->
     Args:
         denoiser: an enhancer that works on frames.
         params: the generator's parameters.
-        path: of the file.
+        path: the path of the file.
 
     Raises:
         UserError: jax2onnx is not installed or fails, or the network does not work on frames.
@@ -67,6 +67,6 @@ def convert(denoiser: Denoiser, params: PyTree, path: str | os.PathLike[str]) ->
     except Exception as error:  # it relies on jax's internals
         raise UserError(
             f"--format=onnx: jax2onnx fails with jax {jax.__version__} "
-            f"({files.reason(error)}): install 'jax<0.12' beside it"
+            f"({files.reason(error)}): install 'jax<0.12' with it"
         ) from error
     Path(path).write_bytes(model.SerializeToString())

@@ -106,7 +106,7 @@ def run_settings(recipe: str) -> ConfigDict:
     config.score_map = "paper"  # (PESQ + 0.5) / 5, STOI as it is; "range": clean is exactly 1
     config.scoring = ConfigDict()
     config.scoring.where = "host"  # host | device | auto: the scores that training needs
-    config.scoring.delay = 0  # 0: in D's step; 1: beside the replay pass, which then comes first
+    config.scoring.delay = 0  # 0: in D's step; 1: during the replay pass, which then comes first
     config.scoring.workers = 0  # processes; 0: one per core
     config.scoring.deadline_seconds = 30.0  # for one score of one utterance
 
@@ -129,10 +129,10 @@ def check(
     choices: Mapping[str, tuple[Any, ...]] = CHOICES,
     ranges: Mapping[str, tuple[float, float]] = RANGES,
 ) -> None:
-    """Raises UserError, naming the key, for a value that a setting may not have.
+    """Raises UserError, naming the key, if a setting has an invalid value.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         choices: `CHOICES`, and those of the system if it is to be trained.
         ranges: `RANGES`, and those of the system if it is to be trained.
     """

@@ -1,4 +1,4 @@
-"""What a system that trains an enhancer needs besides its algorithm: data, scores, validation."""
+"""The parts of a system that are not its algorithm: data, scores and validation."""
 
 import contextlib
 import dataclasses
@@ -42,7 +42,7 @@ class Training:
     """The data, the scores and the validation of one run.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         denoiser: applies the generator.
         mesh: the devices.
         corpora: training and validation data, already checked.
@@ -53,7 +53,7 @@ class Training:
         corpus: the training data.
         denoiser: as given.
         scores: those of `config.score`.
-        loader: of the training data, not augmented.
+        loader: the loader of the training data, not augmented.
         augments: whether `draw` augments the batches.
         valid: the validation data: those of most rounds, and all if these are not all.
         valid_loaders: the loaders of `valid`.

@@ -34,5 +34,5 @@ def test_wrong_arguments_are_named(arguments, message):
 
 
 def test_a_generator_without_classes_refuses_a_label():
-    with pytest.raises(UserError, match=r"^--label=cat: this system's generator knows no classes$"):
+    with pytest.raises(UserError, match=r"^--label=cat: this system's generator has no classes$"):
         choose_labels(1, (), "cat", "--label")

@@ -147,7 +147,7 @@ def test_points_have_no_path(runs, tmp_path, capsys):
     [
         (["--temperature=2"], "--temperature=2.0: only sequences use a temperature"),
         (["--prime=x.npz"], "--prime=x.npz: this system does not continue or write"),
-        (["--label=3"], "--label=3: this system's generator knows no classes"),
+        (["--label=3"], "--label=3: this system's generator has no classes"),
     ],
 )
 def test_flags_that_do_not_fit(runs, tmp_path, capsys, flags, message):

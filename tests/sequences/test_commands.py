@@ -71,7 +71,7 @@ def test_what_is_loaded_draws_what_the_command_writes(run, capsys):
     [
         ({"count": 0}, "count=0: give a whole number"),
         ({"count": 1, "seed": 1.5}, r"seed=1\.5: give a whole number"),
-        ({"count": 1, "label": "a"}, "label=a: generators of sequences know no classes"),
+        ({"count": 1, "label": "a"}, "label=a: generators of sequences have no classes"),
         ({"count": 1, "temperature": 0}, "temperature=0: must be above 0"),
     ],
 )

@@ -96,7 +96,7 @@ def failing(*arguments, **options):
         (
             types.SimpleNamespace(to_onnx=failing),
             f"--format=onnx: jax2onnx fails with jax {jax.__version__} (module jax has no "
-            "attribute X): install 'jax<0.12' beside it",
+            "attribute X): install 'jax<0.12' with it",
         ),
     ],
 )

@@ -77,8 +77,8 @@ def load_trained(
     """Returns the networks of a run, and its trained players on the devices.
 
     Args:
-        folder: of the run.
-        config: of the run.
+        folder: the folder of the run.
+        config: the config of the run.
         checkpoint: best, last or a round.
         make_networks: (config) -> the networks, as they are applied.
         mesh: the devices.

@@ -69,7 +69,7 @@ def open_dataset(config: ConfigDict, say: Callable[[str], None] | None = None) -
     """Returns the data of a config.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         say: receives the report; None: it is printed by the first process.
 
     Raises:
@@ -110,8 +110,8 @@ def divide(games: Games, player: str, other: str, valid_share: float, test_share
         games: all of them.
         player: the name or a part of it; capitals do not matter.
         other: the same for the player to compare with, or "".
-        valid_share: of the games, from 0 to 1.
-        test_share: of the games, from 0 to 1.
+        valid_share: the share of the games, from 0 to 1.
+        test_share: the share of the games, from 0 to 1.
 
     Raises:
         UserError: a part has no moves of the player or none of others.

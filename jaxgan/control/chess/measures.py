@@ -55,14 +55,14 @@ class Judge:
 
     Args:
         networks: as they are applied.
-        dataset: of the run.
+        dataset: the data set of the run.
         data: its positions on the devices.
         part: a name in `Dataset.parts`.
         positions: N at most, how many positions of the player have all their moves valued.
         mesh: the devices.
 
     Attributes:
-        moves: of the part.
+        moves: the moves of the part.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ def measure(
         found: see `Judgements`.
         legal: bool [N, M], which of the values belong to a legal move.
         played: int [N], which move the player made.
-        moves: of the part.
+        moves: the moves of the part.
     """
     accuracy, places = ranking(np.asarray(found.values), legal, played)
     style = np.asarray(found.style)

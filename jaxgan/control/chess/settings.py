@@ -60,10 +60,10 @@ def run_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDict:
 
 
 def check(config: ConfigDict, mesh: "Mesh") -> None:
-    """Raises UserError, naming the key, if a setting has a value that it may not have.
+    """Raises UserError, naming the key, if a setting has an invalid value.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         mesh: the devices.
     """
     configs.check_values(config, CHOICES, RANGES)

@@ -43,7 +43,7 @@ class Episode:
     """An episode in progress.
 
     Attributes:
-        state: of the environment.
+        state: the state of the environment.
         steps: int32 [], how many have been made.
         total: float32 [], the sum of the rewards so far.
     """
@@ -77,7 +77,7 @@ class Transition(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The second result of `advance`, beside the episode.
+    """The second result of `advance`, after the episode.
 
     Attributes:
         transition: the step that was made.
@@ -109,10 +109,10 @@ def advance(
     """Makes one step; after the last one of an episode the next episode begins.
 
     Args:
-        environment: that the episode is in.
+        environment: the environment of the episode.
         episode: before the step.
         action: int32 [].
-        key: of the step, and of the next episode's start.
+        key: the PRNG key of the step, and of the next episode's start.
     """
     step_key, reset_key = jax.random.split(key)
     state, reward, terminated = environment.step(episode.state, action, step_key)
@@ -144,10 +144,10 @@ def advance_several(
     """Makes one step in each of several episodes; see `advance`.
 
     Args:
-        environment: that the episodes are in.
+        environment: the environment of the episodes.
         episodes: before the step, with a leading axis [n].
         actions: int32 [n].
-        key: of all steps.
+        key: the PRNG key of all steps.
     """
     keys = jax.random.split(key, len(actions))
     return jax.vmap(functools.partial(advance, environment))(episodes, actions, keys)

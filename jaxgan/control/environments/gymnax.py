@@ -23,7 +23,7 @@ class Observed(NamedTuple):
     """The state. gymnax computes some observations from more than its own state.
 
     Attributes:
-        state: of gymnax.
+        state: the state of gymnax.
         observation: float32 [...], in gymnax's shape.
     """
 

@@ -37,7 +37,7 @@ def environment(tables: Tables, limit: int) -> Environment:
     """Returns the environment of tables. An observation is the state's unit vector, float32 [S].
 
     Args:
-        tables: of the process.
+        tables: the tables of the process.
         limit: the most steps of an episode.
     """
     count, actions, _ = tables.next_states.shape
@@ -77,8 +77,8 @@ def optimal_values(tables: Tables, discount: float, sweeps: int = 10_000) -> np.
     Those of terminal states are zero.
 
     Args:
-        tables: of the process.
-        discount: of rewards one step later, below 1.
+        tables: the tables of the process.
+        discount: the discount of rewards one step later, below 1.
         sweeps: the most iterations; the error shrinks by `discount` in each.
     """
     expected = (tables.next_states * tables.rewards).sum(axis=-1)
@@ -99,7 +99,7 @@ def random_tables(states: int, actions: int, branches: int, seed: int) -> Tables
         states: S.
         actions: A.
         branches: how many next states an action in a state can have.
-        seed: of the tables.
+        seed: the seed of the tables.
     """
     random = np.random.default_rng(seed)
     next_states = np.zeros((states, actions, states))

@@ -7,11 +7,11 @@ import numpy as np
 from PIL import Image
 
 MILLISECONDS = 40
-"""That each picture is shown."""
+"""How long each picture is shown."""
 
 
 def gif(pictures: Sequence[np.ndarray]) -> bytes:
-    """Returns an animated GIF that repeats for ever.
+    """Returns an animated GIF that repeats forever.
 
     Args:
         pictures: one or more, uint8 [H, W, 3] of equal size.

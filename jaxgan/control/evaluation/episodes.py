@@ -18,7 +18,7 @@ class Played(NamedTuple):
     """Episodes, padded to the length of the longest one or to the limit of their environment.
 
     Attributes:
-        states: of the environment before each step, a pytree of arrays [T, n, ...].
+        states: the states of the environment before each step, a pytree of arrays [T, n, ...].
         rewards: float32 [T, n]; 0 after the end.
         highest: float32 [T, n], the preference for the action that was taken; 0 after the end.
         playing: bool [T, n], whether the step belongs to the episode.
@@ -44,7 +44,7 @@ class Agent(NamedTuple):
     """How a trained agent acts, and what is measured of it.
 
     Attributes:
-        environment: that it is trained in.
+        environment: the environment that it is trained in.
         prefer: (players, observations) -> `Preferences`' result.
         measure: (episodes) -> metrics by name.
     """
@@ -58,10 +58,10 @@ def play(environment: Environment, preferences: Preferences, key: jax.Array, cou
     """Plays the preferred action in every state. Pure.
 
     Args:
-        environment: to play in.
-        preferences: of the agent.
+        environment: the environment to play in.
+        preferences: the preferences of the agent.
         key: decides the starts, and what else is random in the environment.
-        count: of episodes.
+        count: the number of episodes.
     """
     keys = jax.random.split(key, count)
     episodes = jax.vmap(begin, (None, 0))(environment, keys)
@@ -101,7 +101,7 @@ def measure_values(played: Played, discount: float) -> dict[str, jax.Array]:
 
     Args:
         played: the episodes.
-        discount: of a reward one step later.
+        discount: the discount of a reward one step later.
     """
     powers = discount ** jnp.arange(len(played.rewards))
     realised = (powers[:, None] * played.rewards).sum(axis=0)

@@ -22,11 +22,11 @@ def play_in_gymnasium(
     Observations are flattened. An episode ends where Gymnasium terminates or truncates it.
 
     Args:
-        name: of Gymnasium's environment, such as CartPole-v1.
+        name: the name of Gymnasium's environment, such as CartPole-v1.
         trained_in: what the agent was trained in. It needs the same observations and actions.
-        preferences: of the agent; compiled.
-        seed: of the first copy; the others follow it.
-        count: of episodes.
+        preferences: the preferences of the agent; compiled.
+        seed: the seed of the first copy; the others follow it.
+        count: the number of episodes.
 
     Returns:
         The episodes as NumPy arrays, without states.

@@ -15,8 +15,8 @@ class ActorCritic(nn.Module):
 
     Attributes:
         actions: A.
-        widths: of the hidden layers of each network.
-        dtype: of the computation; parameters and results are float32.
+        widths: the widths of the hidden layers of each network.
+        dtype: the dtype of the computation; parameters and results are float32.
     """
 
     actions: int

@@ -11,8 +11,8 @@ class Evaluator(nn.Module):
     """Fully connected layers with ReLU from a position to its value.
 
     Attributes:
-        widths: of the hidden layers.
-        dtype: of the computation; parameters and results are float32.
+        widths: the widths of the hidden layers.
+        dtype: the dtype of the computation; parameters and results are float32.
     """
 
     widths: tuple[int, ...]
@@ -35,8 +35,8 @@ class StyleDiscriminator(nn.Module):
     """Fully connected layers with ReLU from a position and the one after a move to a logit.
 
     Attributes:
-        widths: of the hidden layers, at least one.
-        dtype: of the computation; parameters and results are float32.
+        widths: the widths of the hidden layers, at least one.
+        dtype: the dtype of the computation; parameters and results are float32.
     """
 
     widths: tuple[int, ...]

@@ -12,10 +12,10 @@ class QNetwork(nn.Module):
 
     Attributes:
         actions: A.
-        widths: of the hidden layers.
+        widths: the widths of the hidden layers.
         dueling: whether the last hidden layer and the output exist twice, for the value of the
             state and for the advantages of the actions (Wang et al. 2016, equation 9).
-        dtype: of the computation; parameters and results are float32.
+        dtype: the dtype of the computation; parameters and results are float32.
     """
 
     actions: int

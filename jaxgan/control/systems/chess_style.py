@@ -64,7 +64,7 @@ class System:
     Attributes:
         evaluator: G.
         discriminator: D.
-        optimizers: of the players "evaluator" and "discriminator".
+        optimizers: the optimizers of the players "evaluator" and "discriminator".
         alternatives: K, the random moves that a played one is compared with.
         style_weight: w of the style in the loss of G.
         generated_share: g of the moves of G among what D should reject.

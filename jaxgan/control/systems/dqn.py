@@ -101,20 +101,20 @@ class System:
     """Everything that is fixed during a run.
 
     Attributes:
-        environment: to play in.
+        environment: the environment to play in.
         network: Q.
-        optimizer: of Q.
+        optimizer: the optimizer of Q.
         loss: a name in `LOSSES`.
         double: whether Q chooses the action whose value the target network gives.
         target_every: environment steps between two copies of Q to the target network; 0: none.
-        n_steps: of the return.
+        n_steps: the number of steps of the return.
         gamma: the discount.
-        environments: that are played at the same time.
+        environments: how many are played at the same time.
         train_every: environment steps between two updates.
         learning_starts: environment steps before the first update.
         batch_size: transitions of a minibatch.
-        capacity: of the replay ring.
-        epsilon: at the start and at the end.
+        capacity: the capacity of the replay ring.
+        epsilon: its values at the start and at the end.
         exploration_steps: environment steps from the first epsilon to the last.
         priority_exponent: alpha of prioritised replay; 0: minibatches are drawn uniformly.
         correction_exponent: beta of prioritised replay at the start; it grows to 1.

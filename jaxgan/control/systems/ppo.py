@@ -86,18 +86,18 @@ class System:
     """Everything that is fixed during a run.
 
     Attributes:
-        environment: to play in.
+        environment: the environment to play in.
         network: observations -> logits and values.
-        optimizer: of the network.
-        environments: that are played at the same time.
+        optimizer: the optimizer of the network.
+        environments: how many are played at the same time.
         rollout: steps in every environment between updates.
         epochs: passes over a rollout.
         batch_size: steps of a minibatch.
         gamma: the discount.
         decay: lambda of the generalised advantages.
         clip: the epsilon of the objective, and the most that a value may move.
-        entropy_weight: of the mean entropy in the loss.
-        value_weight: of the values' error in the loss.
+        entropy_weight: the weight of the mean entropy in the loss.
+        value_weight: the weight of the values' error in the loss.
     """
 
     environment: Environment
@@ -325,7 +325,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_agent(system: System) -> Agent:
-    """Returns how the trained policy acts: it takes the likeliest action."""
+    """Returns how the trained policy acts: it takes the most likely action."""
 
     def prefer(players: Players, observations: jax.Array) -> jax.Array:
         logits, _ = system.outputs(players[AGENT], observations)

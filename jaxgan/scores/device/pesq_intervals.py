@@ -72,7 +72,7 @@ def shifted_frames(
         reference: [B, S] after the input filter, followed by zeros.
         estimate: [B, S] after the input filter, followed by zeros.
         lengths: int32 [B], samples.
-        intervals: from `find`.
+        intervals: the intervals that `find` returns.
         tables: the tables of the sample rate.
     """
     lag = frame_lags(

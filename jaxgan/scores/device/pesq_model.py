@@ -132,7 +132,7 @@ def disturbances(
     """Returns the (symmetric, asymmetric) disturbance, [B, frames] each, without energy weighting.
 
     Args:
-        reference: from `equalise`.
+        reference: the reference that `equalise` returns.
         estimate_power: [B, frames, bands].
         restart: bool [B, frames], frames at which the smoothing of the gain restarts from 1; None
             for no restarts.

@@ -34,15 +34,15 @@ class Endpoint:
     Every answer is kept in the user's cache folder, so that a recording is paid for once.
 
     Attributes:
-        url: such as "http://localhost:8000/v1".
+        url: the address of the server, such as "http://localhost:8000/v1".
         model: the name under which the server knows the model.
         most_requests: the most requests, including repeated ones, that are ever sent with this url
             and model. They are counted in the user's cache folder, and limit the cost.
         prompt: the question.
         most_tokens: the length of the longest answer.
         key_variable: the environment variable with the key; empty if the server asks for none.
-        timeout_seconds: for one request. Set `config.scoring.deadline_seconds` above the time of
-            all tries.
+        timeout_seconds: the time limit for one request. Set `config.scoring.deadline_seconds` above
+            the time of all tries.
         tries: how often a request is sent while the server is busy or does not answer.
     """
 

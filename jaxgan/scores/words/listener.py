@@ -159,7 +159,7 @@ def describe(samples: np.ndarray, sample_rate: int) -> str:
 
     Args:
         samples: float64 [n] with full scale 1.
-        sample_rate: in Hz.
+        sample_rate: the sample rate in Hz.
 
     Raises:
         Unscorable: the recording is silent or shorter than half a second.

@@ -22,7 +22,7 @@ class AudioLanguageModel:
     """Describes recordings with a model of Qwen2-Audio's classes (Chu et al. 2024).
 
     Attributes:
-        path: of a folder with the model's weights and its processor.
+        path: the path of a folder with the model's weights and its processor.
         prompt: the question.
         most_tokens: the length of the longest answer.
         device: where the model runs, as torch names it. A worker process sees no accelerator unless
@@ -70,8 +70,8 @@ class StarClassifier:
     """Rates texts by a frozen classifier with five classes, from one star to five.
 
     Attributes:
-        path: of a folder with the weights and the tokenizer of a model for sequence classification,
-            such as a BERT that was trained on reviews.
+        path: the path of a folder with the weights and the tokenizer of a model for sequence
+            classification, such as a BERT that was trained on reviews.
     """
 
     path: str

@@ -63,7 +63,7 @@ def measure(samples: np.ndarray, sample_rate: int) -> Properties:
 
     Args:
         samples: float64 [n] with full scale 1.
-        sample_rate: in Hz.
+        sample_rate: the sample rate in Hz.
 
     Raises:
         Unscorable: the recording is silent or shorter than half a second.

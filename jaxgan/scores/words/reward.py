@@ -53,7 +53,7 @@ class TextReward:
 
         Args:
             samples: float64 [n] with full scale 1.
-            sample_rate: in Hz.
+            sample_rate: the sample rate in Hz.
 
         Raises:
             jaxgan.scores.Unscorable: the recording cannot be described.

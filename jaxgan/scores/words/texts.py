@@ -23,7 +23,7 @@ class Texts:
     """Texts by key in a database that several processes may use at the same time.
 
     Args:
-        path: of the database's file, which is created if there is none.
+        path: the path of the database's file, which is created if there is none.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,7 +82,7 @@ def key(describe: object, samples: np.ndarray, sample_rate: int) -> str:
     Args:
         describe: the function that makes it; its repr must say what the text depends on.
         samples: float64 [n].
-        sample_rate: in Hz.
+        sample_rate: the sample rate in Hz.
     """
     digest = hashlib.sha256(f"{describe!r}\n{sample_rate}\n".encode())
     digest.update(np.ascontiguousarray(samples, np.float64).tobytes())

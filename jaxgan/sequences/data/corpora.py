@@ -135,9 +135,9 @@ def from_lines(
 
     Args:
         lines: not empty.
-        config: of the run.
+        config: the config of the run.
         say: receives one line about the data.
-        name: of the data, for messages.
+        name: the name of the data, for messages.
 
     Raises:
         UserError: a setting has an unknown value, or too few lines can be used.

@@ -157,7 +157,7 @@ def _clip(value: float) -> float:
 
 
 def _accessibility() -> Callable[[Any], float]:
-    """Returns the score's function from the file that RDKit ships beside its package."""
+    """Returns the score's function from the file that RDKit ships next to its package."""
     path = os.path.join(RDConfig.RDContribDir, "SA_Score", "sascorer.py")
     spec = importlib.util.spec_from_file_location("jaxgan_sascorer", path)
     if spec is None or spec.loader is None:

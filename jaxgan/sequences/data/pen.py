@@ -43,7 +43,7 @@ def make_lines(count: int, seed: int) -> list[tuple[np.ndarray, str]]:
 
     Args:
         count: how many lines.
-        seed: of the draw.
+        seed: the seed of the draw.
 
     Returns:
         For each line its points, float32 [n, 3], in the form of `read_strokes`, and the three to

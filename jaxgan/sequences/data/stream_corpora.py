@@ -109,8 +109,8 @@ def from_text(text: str, name: str, config: ConfigDict) -> Streams:
 
     Args:
         text: the text.
-        name: of the data, for messages.
-        config: of the run.
+        name: the name of the data, for messages.
+        config: the config of the run.
 
     Raises:
         UserError: the text is too short, or all its characters are the same.
@@ -151,8 +151,8 @@ def from_lines(lines: Sequence[Line], config: ConfigDict, name: str) -> Streams:
     Args:
         lines: at least one. If any has no split, a random share `config.data.held_out_share` of all
             is for validation and as much for the test.
-        config: of the run.
-        name: of the data, for messages.
+        config: the config of the run.
+        name: the name of the data, for messages.
 
     Raises:
         UserError: a part of the data is empty, or all offsets are equal.

@@ -88,7 +88,7 @@ def build(
     """Returns the vocabulary of lines: most frequent tokens first, those only held out last.
 
     Args:
-        lines: of text.
+        lines: lines of text.
         unit: one of `UNITS`.
         length: T.
         most: the largest size; if there are more tokens, rarer ones become `UNKNOWN`. 0: no limit.

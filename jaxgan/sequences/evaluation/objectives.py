@@ -44,7 +44,7 @@ class Ratings:
     """Rates sequences of tokens by the objective of a config; starts its worker processes.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         corpus: the data.
 
     Raises:
@@ -109,8 +109,8 @@ class ObjectiveValidation:
     """Measures generators as `Validation` does, and by an objective.
 
     Args:
-        config: of the run.
-        model: of the generators.
+        config: the config of the run.
+        model: the language model of the generators.
         corpus: the data.
         mesh: the devices.
         ratings: the objective; closed with this object.

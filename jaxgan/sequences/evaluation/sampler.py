@@ -28,7 +28,7 @@ class Sampler:
     """Draws sequences.
 
     Attributes:
-        model: of the generator.
+        model: the language model of the generator.
         inference: its compiled programs.
         params: its parameters.
         vocabulary: the tokens as text; None if they are only numbers.
@@ -44,8 +44,8 @@ class Sampler:
 
         Args:
             count: how many.
-            seed: of the draw.
-            temperature: divides the logits: below 1 the sequences are likelier, above 1 rarer.
+            seed: the seed of the draw.
+            temperature: divides the logits: below 1 the sequences are more likely, above 1 rarer.
         """
         return self.inference.draw(self.params, jax.random.key(seed), count, temperature)
 

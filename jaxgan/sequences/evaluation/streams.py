@@ -54,8 +54,8 @@ class StreamSampler:
         """Returns one sequence for each beginning, which it includes.
 
         Args:
-            params: of the network, on the devices.
-            key: of the draw.
+            params: the parameters of the network, on the devices.
+            key: the PRNG key of the draw.
             beginnings: values to continue, at least one each, and what a window reads. A sequence
                 ends where the pen is first lifted after its window has passed the text. (The paper,
                 section 5.3, ends at the point where it passes, in the middle of the last letter.)
@@ -100,7 +100,7 @@ class StreamValidation:
     """Measures networks by held-out sequences and by what they draw.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         network: the network.
         head: says what its outputs mean.
         corpus: the data.

@@ -25,8 +25,8 @@ class Validation:
     """Draws from generators and measures them.
 
     Args:
-        config: of the run.
-        model: of the generators.
+        config: the config of the run.
+        model: the language model of the generators.
         corpus: the data.
         mesh: the devices.
 

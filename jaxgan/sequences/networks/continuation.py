@@ -26,8 +26,8 @@ def continue_values(
     """Returns values that continue given beginnings; priming (Graves 2013, section 5.5).
 
     Args:
-        params: of the network.
-        key: of the draw.
+        params: the parameters of the network.
+        key: the PRNG key of the draw.
         beginning: [B, P, ...], values of which the first is read but not returned; P at least 1.
         lengths: int32 [B], how many of them belong to the beginning of each row, at least 1.
         text: int32 [B, U], what a window reads.

@@ -23,11 +23,11 @@ class Discriminator(nn.Module):
     Attributes:
         vocabulary: V, the number of tokens.
         embedding: E, the size of a token's embedding.
-        widths: of the convolutions, in tokens; none may be longer than the sequences.
-        filters: of each convolution.
+        widths: the widths of the convolutions, in tokens; none may be longer than the sequences.
+        filters: the number of filters of each convolution.
         dropout: share of the features that are set to 0 in training.
         outputs: 2 for logits (generated, real), 1 for a critic's value.
-        dtype: of the matrix products; parameters and results are float32.
+        dtype: the dtype of the matrix products; parameters and results are float32.
     """
 
     vocabulary: int
@@ -150,7 +150,7 @@ def mixed_slopes(
         params: its parameters.
         tokens: int32 [B, T].
         real: bool [B], which sequences are real.
-        key: of this batch.
+        key: the PRNG key of this batch.
 
     Returns:
         float32 [B // 2], the slopes; and bool [B // 2], false where `pairs` ran out of a kind.

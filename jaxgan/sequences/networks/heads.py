@@ -103,11 +103,11 @@ class PenPoints:
         """Returns one point [..., 3] for each output [..., 6 M + 1].
 
         Args:
-            key: of the draw.
-            outputs: of the network.
-            bias: 0 draws from the mixture. Above 0 the points are likelier: it is subtracted from
-                the logarithms of the deviations, and the logits of the weights are multiplied by 1
-                plus the bias (section 5.4).
+            key: the PRNG key of the draw.
+            outputs: the outputs of the network.
+            bias: 0 draws from the mixture. Above 0 likely points are preferred: the bias is
+                subtracted from the logarithms of the deviations, and the logits of the weights are
+                multiplied by 1 plus the bias (section 5.4).
         """
         component_key, normal_key, pen_key = jax.random.split(key, 3)
         weights, *parameters = jnp.split(outputs[..., :-1], 6, axis=-1)

@@ -26,8 +26,8 @@ def generate(
     """Returns sequences that a language model draws, int32 [B, T]; pure.
 
     Args:
-        params: of the language model.
-        key: of this draw.
+        params: the parameters of the language model.
+        key: the PRNG key of this draw.
         rows: int32 [B]; the number of a row decides its sequence, whatever the others are.
         temperature: divides the logits.
         model: the language model.

@@ -28,7 +28,7 @@ def roll_out(
     Args:
         model: the language model of the roll-out policy.
         params: its parameters.
-        key: of this draw.
+        key: the PRNG key of this draw.
         tokens: int32 [B, T].
         rows: int32 [B], the numbers of the sequences, which decide what is drawn.
         roll_outs: N, completions of each prefix of 1 to T - 1 tokens.

@@ -77,7 +77,7 @@ def sample(
     Args:
         model: the language model.
         params: its parameters.
-        key: of this sequence.
+        key: the PRNG key of this sequence.
         temperature: divides the logits.
     """
     call = with_params(model.network, params)
@@ -108,7 +108,7 @@ def complete(
         model: the language model of the roll-out policy.
         params: its parameters.
         tokens: int32 [T], T at least 2.
-        key: of this sequence.
+        key: the PRNG key of this sequence.
         roll_outs: N, completions of each prefix.
     """
     length, pairs = len(tokens), len(tokens) // 2
@@ -154,7 +154,7 @@ def scheduled_inputs(
         network: the language model.
         params: its parameters.
         tokens: int32 [B, T], the data.
-        key: of this batch.
+        key: the PRNG key of this batch.
         truth: float32 [], the probability of the data's token.
     """
     coin_key, token_key = jax.random.split(key)

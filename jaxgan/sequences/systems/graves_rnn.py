@@ -68,9 +68,9 @@ class System:
     Attributes:
         network: the stack of LSTMs.
         head: says what its outputs mean.
-        optimizer: of the network.
+        optimizer: the optimizer of the network.
         output_clip: bound of the derivatives with respect to the outputs; infinity does not clip.
-        rows: of a batch.
+        rows: the number of rows of a batch.
     """
 
     network: StackedLSTM
@@ -135,7 +135,7 @@ def make_system(config: ConfigDict, characters: int) -> System:
     """Returns what is fixed during a run.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         characters: different ones of the text, or of the texts that handwriting writes.
     """
     head: Head = Characters(characters)

@@ -81,13 +81,13 @@ class System:
         discriminator: D; with one output it is a Wasserstein critic.
         judge: where judgements come from: "discriminator", or for control experiments "constant" or
             "random".
-        share: of the judgements in the reward; the objective's is 1 - share.
+        share: the share of the judgements in the reward; the objective's is 1 - share.
         repetition_penalty: whether sequences that occur several times in a batch are worth less.
         roll_outs: N, completions of each prefix.
         baseline: whether the mean reward of the other sequences is subtracted.
-        likelihood_optimizer: of G in pretraining.
-        policy_optimizer: of G in the adversarial rounds.
-        discriminator_optimizer: of D.
+        likelihood_optimizer: the optimizer of G in pretraining.
+        policy_optimizer: the optimizer of G in the adversarial rounds.
+        discriminator_optimizer: the optimizer of D.
         output_penalty: weight of half the squared norm of D's output layer.
         gradient_penalty: weight of a critic's gradient penalty.
         mesh: the devices.

@@ -75,9 +75,9 @@ class System:
             "random".
         roll_outs: N, completions of each prefix.
         baseline: whether the mean reward of the other sequences is subtracted.
-        likelihood_optimizer: of G in pretraining.
-        policy_optimizer: of G in the adversarial rounds.
-        discriminator_optimizer: of D.
+        likelihood_optimizer: the optimizer of G in pretraining.
+        policy_optimizer: the optimizer of G in the adversarial rounds.
+        discriminator_optimizer: the optimizer of D.
         output_penalty: weight of half the squared norm of D's output layer.
         gradient_penalty: weight of a critic's gradient penalty.
         mesh: the devices.

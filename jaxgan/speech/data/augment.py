@@ -42,11 +42,11 @@ class Augmentation:
     """What may be drawn for an utterance.
 
     Attributes:
-        reverb_share: of the utterances that are reverberated.
+        reverb_share: the share of the utterances that are reverberated.
         t60: the lowest and the highest reverberation time in s.
         reverb_ratios: the lowest and the highest ratio of the direct sound's energy to that of all
             reflections, in dB.
-        band_share: of the utterances whose band is limited.
+        band_share: the share of the utterances whose band is limited.
         filters: float32 [limits, taps], the impulse response of each band limit.
         gains: the lowest and the highest change of the level, in dB.
     """
@@ -138,9 +138,9 @@ def response(key: jax.Array, t60: jax.Array, ratio: jax.Array, samples: int) -> 
     (Polack's model; Polack, doctoral thesis, Université du Maine, 1988), at all frequencies alike.
 
     Args:
-        key: of the noise.
+        key: the PRNG key of the noise.
         t60: the reverberation time in s.
-        ratio: of the direct sound's energy to that of the noise, in dB.
+        ratio: the ratio of the direct sound's energy to that of the noise, in dB.
         samples: the length of the response.
     """
     seconds = jnp.arange(samples) / SAMPLE_RATE
@@ -263,7 +263,7 @@ class Augmenter:
 
     Args:
         augmentation: what may be drawn.
-        seed: of the run.
+        seed: the seed of the run.
         mesh: the devices.
     """
 
@@ -277,8 +277,8 @@ class Augmenter:
         """Returns the batches of a round, augmented; their `gain` stays that of the corpus.
 
         Args:
-            batches: of the round, in the order of the loader.
-            number: of the round.
+            batches: the batches of the round, in the order of the loader.
+            number: the number of the round.
         """
         if self._augmentation.changes_nothing:
             return list(batches)

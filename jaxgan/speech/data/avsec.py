@@ -57,7 +57,7 @@ def scenes_in(folder: Path) -> Path | None:
 
 
 def video_of(mixture: str) -> str:
-    """Returns the name of the video of a mixture's file, or "" if that is no mixture of a scene."""
+    """Returns the name of a mixture's video, or "" if the file is not a mixture of a scene."""
     match = _FILE.fullmatch(mixture)
     return f"{match[1]}{VIDEO}" if match and match[2].lower() in MIXTURES else ""
 

@@ -44,7 +44,7 @@ class PairCorpus:
         bucket_lengths: int32 [buckets], ascending padded lengths of batches, in samples.
         conditions: what is known about each pair: "snr" holds signal-to-noise ratios in dB, "noise"
             the kinds of noise; a file may add other conditions.
-        videos: of the talkers, if there are any.
+        videos: the videos of the talkers, if there are any.
     """
 
     names: tuple[str, ...]

@@ -49,7 +49,7 @@ class FileJob:
         non_finite: the number of NaN or infinite samples, which were replaced by 0.
         failure: why the source could not be read to its end, or "".
         video: the file that shows the talker, or None.
-        video_remark: in what way the video does not fit, and what is done about it, or "".
+        video_remark: what is wrong with the video and what is done about it, or "".
     """
 
     source: Path

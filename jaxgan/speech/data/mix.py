@@ -2,7 +2,7 @@
 
 The ratio is defined as for VoiceBank-DEMAND: the active level of the speech (ITU-T P.56, which
 ignores pauses) relative to the mean power of the noise that is added to it. A constant offset is
-neither speech nor noise: it counts for no power, and that of the noise is not added.
+neither speech nor noise: its power is not counted, and that of the noise is not added.
 """
 
 from collections.abc import Sequence

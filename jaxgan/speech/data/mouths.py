@@ -68,8 +68,8 @@ class Face:
     """The geometry and the light of one talker. Lengths are in pixels, light from 0 to 1.
 
     Attributes:
-        half_width: from the mouth's middle to a corner, at width 1 and rounding 0.
-        half_height: from the middle to a lip's inner edge, at opening 1.
+        half_width: the distance from the mouth's middle to a corner, at width 1 and rounding 0.
+        half_height: the distance from the middle to a lip's inner edge, at opening 1.
         lip: the thickness of the lips.
         across: how far the mouth's middle is to the right of the frame's.
         down: how far the mouth's middle is below the frame's.

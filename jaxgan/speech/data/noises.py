@@ -122,8 +122,8 @@ def make(
         kind: "babble", or a key of `WITHOUT_SPEECH` or `WITH_SPECTRUM`.
         n: the number of samples.
         random: draws the noise.
-        spectrum: of speech; see `speech_spectrum`.
-        voices: of the babble.
+        spectrum: the spectrum of speech; see `speech_spectrum`.
+        voices: the voices of the babble.
     """
     if kind == "babble":
         return babble(n, random, voices)

@@ -25,7 +25,7 @@ SIDES = ("clean", "noisy")
 VOICEBANK_TRAIN = ("clean_trainset_28spk_wav", "noisy_trainset_28spk_wav")
 VOICEBANK_TEST = ("clean_testset_wav", "noisy_testset_wav")
 TEST_SIDES = (SIDES, VOICEBANK_TEST)
-"""The folders of which a test set has two."""
+"""The pairs of folders, one of which a test set has."""
 CONDITIONS = "conditions.csv"
 """The file in which `read_pairs` looks for the conditions of its pairs."""
 TOLERANCE_SECONDS = 0.001

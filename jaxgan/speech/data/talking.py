@@ -65,7 +65,7 @@ def make_talk(
 
     Args:
         spoken: int16 [n], from the synthesiser.
-        phonemes: of the sentence.
+        phonemes: the phonemes of the sentence.
         rate: the sample rate in Hz.
         random: draws the face and what moves besides the lips.
     """

@@ -1,6 +1,6 @@
 """Reads video files as grey pictures of a mouth, 25 a second, through PyAV.
 
-A mouth is not searched for. `Crop.box` is the same part of every frame, so the videos must show a
+The mouth is not detected: `Crop.box` is the same part of every frame, so the videos must show a
 face that is centred already, as in LRS3 and AVSEC. The part is resized once, by Pillow's bilinear
 filter, whose support grows with the reduction, so that it averages over all pixels.
 
@@ -92,10 +92,10 @@ def read(path: str | os.PathLike[str], crop: Crop, most: int) -> Mouth:
         raise BadVideoError("there is no such file")
     # Opening a pipe would wait for a writer.
     if not os.path.isfile(path):
-        raise BadVideoError("is no file")
+        raise BadVideoError("is not a file")
     frames: list[np.ndarray] = []
     try:
-        # FFmpeg also reads playlists, whatever a file's suffix is; these shall name no servers.
+        # FFmpeg also reads playlists, whatever a file's suffix is; these must not name servers.
         with av.open(os.path.abspath(path), options={"protocol_whitelist": "file"}) as file:
             if not file.streams.video:
                 raise BadVideoError("has no video stream")
@@ -123,7 +123,7 @@ def _at_rate(frames: Iterator[Any], rate: float) -> Iterator[tuple[Any, int]]:
     """Yields frames, each with the number of times that it is shown at `RATE`.
 
     Args:
-        frames: in the order in which they are shown.
+        frames: the frames in the order in which they are shown.
         rate: frames per second, for frames without a time and for how long the last one lasts.
     """
     before: tuple[Any, float] | None = None

@@ -1,4 +1,4 @@
-"""Videos of talkers beside the audio: stored on the host, kept on every device, gathered by index.
+"""Videos of talkers with the audio: stored on the host, kept on every device, gathered by index.
 
 All videos are grey, 25 frames a second, and aligned with audio at 16000 Hz: frame n shows the
 samples from 640 n up to, but without, 640 (n + 1).
@@ -28,8 +28,8 @@ class Crop(NamedTuple):
     """Which part of a video's frames is the mouth, and the size that it is resized to.
 
     Attributes:
-        height: of the result in pixels.
-        width: likewise.
+        height: the height of the result in pixels.
+        width: the width of the result in pixels.
         box: top, left, bottom and right of the mouth, as shares of the frame's height and width.
     """
 
@@ -123,7 +123,7 @@ def make_videos(frames: np.ndarray, lengths: np.ndarray) -> Videos:
     Args:
         frames: uint8 [2 * total, height, width], the frames of all targets, one after the other,
             then those of all other talkers.
-        lengths: of the utterances, in samples.
+        lengths: the lengths of the utterances, in samples.
     """
     counts = (lengths // FRAME_SAMPLES).astype(np.int32)
     starts = np.cumsum(counts, dtype=np.int64) - counts
@@ -167,7 +167,7 @@ def gather(
     """Returns the frames of the utterances of a batch.
 
     Args:
-        videos: of the corpus.
+        videos: the videos of the corpus.
         index: int [B], the utterances; -1 for an empty row.
         frames: F, how many frames to return of each.
         of_other: bool [], whether they are the other talker's instead of the target's.

@@ -56,7 +56,7 @@ OPINIONS = tuple(name for name in NAMES if name.startswith("dnsmos"))
 DEFAULT = (*USUAL, *OPINIONS)
 """The scores compared by default."""
 BESIDE_PESQ = ("si_sdr", "estoi", *OPINIONS)
-"""The scores always shown beside PESQ, which can be gamed."""
+"""The scores that are always shown with PESQ, which can be gamed."""
 EXAMPLES = 6
 """How many utterances the report embeds."""
 TRAINING_DATA = (
@@ -201,7 +201,7 @@ def make_sections(
     """Returns the sections of the report.
 
     Args:
-        comparison: of the runs and the noisy speech.
+        comparison: the comparison of the runs and the noisy speech.
         galleries: utterances to hear and to see.
         trained: the enhancer of every run.
         folders: the folder of every run.
@@ -235,10 +235,10 @@ def _galleries(
     """Returns utterances spread evenly from the greatest mean gain in the first score to the least.
 
     Args:
-        comparison: of the runs and the noisy speech.
+        comparison: the comparison of the runs and the noisy speech.
         corpus: clean and noisy utterances.
         used: the scores; the page shows the descriptions that some of them rate.
-        front_end: of the spectrograms.
+        front_end: the front end of the spectrograms.
         enhanced: the folder that holds each run's enhanced files.
     """
     score, higher_is_better = next(iter(comparison.higher_is_better.items()))

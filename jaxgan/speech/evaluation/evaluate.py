@@ -255,7 +255,7 @@ def open_test_set(
     """Returns a test set, and the report that it has printed about it.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         data: a folder; None for the validation data of the run.
         print_line: called with the report.
     """

@@ -54,7 +54,7 @@ class Example:
 def draw_spectrograms(examples: Sequence[Example], front_end: FrontEnd, path: Path) -> None:
     """Writes an image with a column for each example: clean, noisy and enhanced from the top.
 
-    A PDF is written beside the PNG of `path`.
+    A PDF is written next to the PNG of `path`.
     """
     figure = Figure(figsize=(1 + 4 * len(examples), 7), layout="constrained")
     grid = figure.subplots(3, len(examples), squeeze=False)

@@ -19,7 +19,7 @@ class Results:
     """Scores of a test set before and after enhancement.
 
     Attributes:
-        names: of the utterances.
+        names: the names of the utterances.
         seconds: float64 [n], their lengths.
         noisy: scores of the noisy side.
         enhanced: scores of the enhanced side, with the same names in the same order.
@@ -66,7 +66,7 @@ def make_table(results: Results, title: str, lower_is_better: Collection[str] = 
 
     Args:
         results: the scores.
-        title: of the table.
+        title: the title of the table.
         lower_is_better: the scores whose gain is noisy minus enhanced, not enhanced minus noisy.
     """
     caption = (

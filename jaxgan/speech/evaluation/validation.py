@@ -38,7 +38,7 @@ class Validation:
     """Validates an enhancer by the mean scores of a fixed set.
 
     Args:
-        loader: of the validation corpus.
+        loader: the loader of the validation corpus.
         pool: open worker processes that know the scores.
         scores: names of those to report; the first decides which checkpoint is best.
         front_end: for the spectrograms.
@@ -70,8 +70,8 @@ class Validation:
 
         Args:
             enhance: (params, batch) -> int16 [B, T].
-            params: of the generator.
-            number: of the round.
+            params: the parameters of the generator.
+            number: the number of the round.
 
         Returns:
             A function that waits for the scores.
@@ -176,7 +176,7 @@ def largest_difference(name: str, host: np.ndarray, device: np.ndarray) -> float
     """Returns the largest difference between host and device scores; warns if it exceeds 0.02.
 
     Args:
-        name: of the score.
+        name: the name of the score.
         host: float32 [rows], NaN for an utterance without a score.
         device: float32 [rows or more]; further rows are padding.
     """

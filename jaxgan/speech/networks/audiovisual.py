@@ -79,7 +79,7 @@ class Block(nn.Module):
         hidden: channels of the depthwise convolution.
         kernel: its taps.
         dilation: its dilation.
-        dtype: of the computation; parameters are float32.
+        dtype: the dtype of the computation; parameters are float32.
     """
 
     hidden: int
@@ -135,10 +135,10 @@ class Vision(nn.Module):
     deviation of these differences, which takes out the talker's face and the light.
 
     Attributes:
-        channels: of the features.
-        blocks: of the temporal network, with dilations 1, 2, 4, ...
+        channels: the number of channels of the features.
+        blocks: the number of blocks of the temporal network, with dilations 1, 2, 4, ...
         kernel: taps of its convolutions.
-        dtype: of the computation; parameters are float32.
+        dtype: the dtype of the computation; parameters are float32.
     """
 
     channels: int
@@ -185,16 +185,16 @@ class Separator(nn.Module):
     """The whole network: a mixture and a video in, the talker out.
 
     Attributes:
-        filters: of the encoder and the decoder, N in the paper.
+        filters: the number of filters of the encoder and the decoder, N in the paper.
         stride: samples between two frames, half of a filter's length; divides 640.
-        channels: of the residual path, B in the paper.
-        hidden: of the blocks, H in the paper.
+        channels: the number of channels of the residual path, B in the paper.
+        hidden: the number of channels within the blocks, H in the paper.
         kernel: taps of the depthwise convolutions, P in the paper.
-        blocks: in a repeat, with dilations 1, 2, 4, ..., X in the paper.
+        blocks: the number of blocks in a repeat, with dilations 1, 2, 4, ...; X in the paper.
         repeats: R in the paper.
-        visual_channels: of the video's features.
-        visual_blocks: of the video's temporal network.
-        dtype: of the computation; parameters and result are float32.
+        visual_channels: the number of channels of the video's features.
+        visual_blocks: the number of blocks of the video's temporal network.
+        dtype: the dtype of the computation; parameters and result are float32.
     """
 
     filters: int = 512
@@ -288,8 +288,8 @@ class AudioVisual:
 
     Attributes:
         separator: the network.
-        height: of the video in pixels.
-        width: likewise.
+        height: the height of the video in pixels.
+        width: the width of the video in pixels.
     """
 
     separator: Separator
@@ -326,8 +326,8 @@ def code_frames(lengths: jax.Array, count: int, stride: int) -> jax.Array:
 
     Args:
         lengths: int [B], in samples.
-        count: of the frames.
-        stride: of the encoder.
+        count: the number of frames.
+        stride: the stride of the encoder.
 
     Returns:
         bool [B, count].

@@ -1,12 +1,12 @@
-"""A dual-path network on complex spectra: it predicts a mask of magnitudes and a complex remainder.
+"""A dual-path network on complex spectra: it predicts a mask of magnitudes and a complex residual.
 
 As in CMGAN (Cao, Abdulatif and Yang, "CMGAN: conformer-based metric GAN for speech enhancement",
 2022), spectra are compressed to the power 0.3 of their magnitudes, the frequencies are reduced to
 fewer bands, blocks work along frequency and along time in turn, and the result is the masked
-spectrum plus a remainder, so the phase changes, too. In place of conformers the blocks have what a
-CPU and an accelerator compute fast and compile quickly: along frequency, a matrix for each channel
-(the full-band linear module of SpatialNet; Quan and Li, 2024); along time, dilated convolutions
-with a gate. There is no recurrence, and attention nowhere.
+spectrum plus a residual, so the phase changes, too. Instead of conformers the blocks have layers
+that run fast and compile quickly on CPUs and accelerators: along frequency, a matrix for each
+channel (the full-band linear module of SpatialNet; Quan and Li, 2024); along time, dilated
+convolutions with a gate. There is no recurrence and no attention.
 
 Normalisation is over the channels of each cell, and the level of the input is its mean power over
 the utterance, so padding changes nothing. In the causal variant convolutions only see earlier
@@ -65,9 +65,9 @@ class Dense(nn.Module):
     axes to code that takes four times as long.
 
     Attributes:
-        channels: of the result.
-        dtype: of the computation; parameters are float32.
-        scale: of the initial weights, relative to LeCun's.
+        channels: the number of channels of the result.
+        dtype: the dtype of the computation; parameters are float32.
+        scale: the scale of the initial weights, relative to LeCun's.
     """
 
     channels: int
@@ -130,7 +130,7 @@ class AlongFrequency(nn.Module):
     Attributes:
         width: channels of the input and of the result.
         hidden: channels in between.
-        dtype: of the computation; parameters are float32.
+        dtype: the dtype of the computation; parameters are float32.
     """
 
     width: int
@@ -154,9 +154,9 @@ class AlongTime(nn.Module):
 
     Attributes:
         width: channels.
-        taps: of the convolution, odd.
+        taps: the number of taps of the convolution, odd.
         dilation: frames between two taps.
-        dtype: of the computation; parameters are float32.
+        dtype: the dtype of the computation; parameters are float32.
     """
 
     width: int
@@ -199,10 +199,10 @@ class DualPath(nn.Module):
     Attributes:
         width: channels of each cell.
         hidden: channels of the layers along frequency.
-        taps: of the convolutions over time, odd.
-        dilations: of the convolutions over time, one for each block.
+        taps: the number of taps of the convolutions over time, odd.
+        dilations: the dilations of the convolutions over time, one for each block.
         causal: a result depends only on its own frame and on those before it.
-        dtype: of the layers; parameters, spectra and levels are float32.
+        dtype: the dtype of the layers; parameters, spectra and levels are float32.
     """
 
     width: int = 64
@@ -342,7 +342,7 @@ def enhance(
     Args:
         network: the network.
         front_end: window and hop.
-        params: of the network.
+        params: the parameters of the network.
         noisy: float32 [B, T], full scale 1, zero after the end of each utterance; T is a multiple
             of the hop.
         lengths: int [B], in samples.

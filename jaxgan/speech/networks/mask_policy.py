@@ -1,4 +1,4 @@
-"""What an algorithm needs of an enhancer in order to try other masks than the enhancer's own."""
+"""The interface for algorithms that try other masks than the enhancer's own."""
 
 import dataclasses
 import functools

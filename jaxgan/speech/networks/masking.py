@@ -186,7 +186,7 @@ def enhance_with_masks(
     Args:
         masking: the static part of the enhancer.
         masks: float32 [B, K, frames, bins], which are clipped to the values that a mask may have.
-        spectrum: of the noisy speech, complex64 [B, frames, bins].
+        spectrum: the spectrum of the noisy speech, complex64 [B, frames, bins].
         lengths: int32 [B], samples.
     """
     rows, count = masks.shape[:2]
@@ -198,9 +198,9 @@ def enhance_with_masks(
 
 
 def enhance_frames(masking: Masking, params: PyTree, frames: jax.Array) -> jax.Array:
-    """Enhances the frames of one utterance, in arithmetic of real numbers.
+    """Enhances the frames of one utterance with real arithmetic only.
 
-    This is `enhance` for formats in which Fourier transforms or complex numbers are a difficulty.
+    This is `enhance` for formats that do not support Fourier transforms or complex numbers well.
 
     Args:
         masking: the static part of the enhancer.

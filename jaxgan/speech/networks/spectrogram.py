@@ -41,7 +41,7 @@ class Memory(NamedTuple):
     """What a causal generator remembers of the frames before.
 
     Attributes:
-        moments: of the input, per frequency.
+        moments: the moments of the input, per frequency.
         carries: the hidden state and the cell of each LSTM.
     """
 
@@ -65,7 +65,7 @@ class MaskGenerator(nn.Module):
             generator takes both over the frames so far; see `nn.running`.
         causal: the LSTMs only run forwards, so a mask depends on its own frame and on those before
             it. Otherwise they are bidirectional, and every mask depends on the whole utterance.
-        dtype: of the dense layers; LSTMs, parameters and mask are float32.
+        dtype: the dtype of the dense layers; LSTMs, parameters and mask are float32.
     """
 
     layers: int = 2
@@ -174,9 +174,9 @@ class LeakyConvolution(nn.Module):
 
     Attributes:
         inputs: channels of the input that count; further ones are zero.
-        channels: of the result.
-        width: of the kernel, in frames and bins.
-        dtype: of the computation; parameters are float32.
+        channels: the number of channels of the result.
+        width: the width of the kernel, in frames and bins.
+        dtype: the dtype of the computation; parameters are float32.
     """
 
     inputs: int
@@ -206,11 +206,11 @@ class MetricDiscriminator(nn.Module):
     channels (15, 15, 15, 15) with kernels (5, 5, 5, 5), 19,010 parameters.
 
     Attributes:
-        channels: of the convolutions.
+        channels: the channels of each convolution.
         kernels: their widths in frames and bins. Without padding, each removes kernel - 1 frames.
         dense: units of the layers between the average and the score.
         sees_reference: False to judge only the candidate, as in MetricGAN-U (Fu et al. 2021).
-        dtype: of the convolutions; parameters, dense layers and result are float32.
+        dtype: the dtype of the convolutions; parameters, dense layers and result are float32.
     """
 
     channels: tuple[int, ...] = (15, 25, 40, 50)
@@ -261,8 +261,8 @@ def init_discriminator(network: MetricDiscriminator, bins: int, key: jax.Array) 
 
     Args:
         network: the discriminator.
-        bins: of a feature's frame.
-        key: of the initial values.
+        bins: the number of bins of a feature's frame.
+        key: the PRNG key of the initial values.
     """
     feature = jnp.zeros((1, network.least_frames, bins))
     return network.init(key, feature, feature, jnp.full((1,), network.least_frames))

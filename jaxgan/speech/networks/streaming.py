@@ -15,7 +15,7 @@ class StreamState(NamedTuple):
     Attributes:
         block: float32 [hop], the last samples: the first half of the next frame.
         overlap: float32 [hop], the second half of the last enhanced frame.
-        memory: of the network.
+        memory: the memory of the network.
     """
 
     block: jax.Array
@@ -28,7 +28,7 @@ def start_stream(front_end: FrontEnd, memory: Any) -> StreamState:
 
     Args:
         front_end: window and hop.
-        memory: of the network before the first frame.
+        memory: the memory of the network before the first frame.
     """
     silence = jnp.zeros(front_end.hop)
     return StreamState(silence, silence, memory)

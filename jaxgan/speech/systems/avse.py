@@ -66,8 +66,8 @@ class System:
         dropout: the share of utterances without video in training.
         freeze: the share of utterances whose video freezes at a random frame.
         si_sdr: computes the SI-SDR of a batch.
-        optimizer: of G.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        optimizer: the optimizer of G.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
     """
 
     network: AudioVisual
@@ -123,7 +123,7 @@ def draw_videos(
         key: PRNG key [].
         batch: segments of the utterances.
         first: int [B], the video frame at which each starts.
-        videos: of the corpus.
+        videos: the videos of the corpus.
         system: gives the shares.
 
     Returns:

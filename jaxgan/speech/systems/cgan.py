@@ -69,10 +69,10 @@ class System:
     Attributes:
         masking: the front end and the generator.
         discriminator: the network of D.
-        generator_optimizer: of G.
-        discriminator_optimizer: of D.
+        generator_optimizer: the optimizer of G.
+        discriminator_optimizer: the optimizer of D.
         l1_weight: lambda, the weight of the distance from clean speech in G's loss.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
     """
 
     masking: Masking

@@ -4,7 +4,7 @@ One round:
 
     1. draw N utterances
     2. for every batch:
-       a. for every score without a gradient: the score judges what G makes of it, and a
+       a. for every score without a gradient: the score judges G's output, and a
           discriminator D of its own learns clean -> 1, enhanced -> its score, as in MetricGAN
        b. G takes a step down the weighted sum of one loss for every score and of a compressed
           spectral loss. The loss is 1 - score(G(noisy), clean) where the score has a gradient, and
@@ -114,11 +114,11 @@ class System:
         discriminator: the network of every discriminator.
         judge: (clean, enhanced, both int16 [B, T], lengths int32 [B]) -> the raw and the mapped
             scores of the surrogates' names, float32 [B, S] each; constant under differentiation.
-        weights: of all losses, by name.
+        weights: the weights of all losses, by name.
         weighting: "equal_norm" or "constant"; see the top of this file.
-        optimizer: of G.
-        discriminator_optimizer: of every discriminator.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        optimizer: the optimizer of G.
+        discriminator_optimizer: the optimizer of every discriminator.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
     """
 
     denoiser: Denoiser
@@ -337,7 +337,7 @@ def combined_objective(metrics: Mapping[str, float], scores: Mapping[str, Score]
     two in which a score fell, the one in which it fell less is better. NaN if a score is missing.
 
     Args:
-        metrics: of validation: for every score NAME and NAME_noisy.
+        metrics: the metrics of validation: for every score NAME and NAME_noisy.
         scores: the scores by name.
     """
     gains = [

@@ -97,7 +97,7 @@ class System:
 
     Attributes:
         policy: the generator and what its mask multiplies.
-        front_end: of the anchor "spectrum".
+        front_end: the front end of the anchor "spectrum".
         samples: K, masks drawn for each utterance.
         deviation: sigma, the standard deviation of every block of a mask.
         block: the frames and the bins of a block; 0 for all of them.
@@ -116,8 +116,8 @@ class System:
         anchor_weight: the weight of the anchor.
         magnitude_share: alpha, the share of the magnitudes in the anchor "spectrum"; the complex
             spectra have the rest.
-        optimizer: of G.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        optimizer: the optimizer of G.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
     """
 
     policy: MaskPolicy
@@ -145,8 +145,8 @@ class Actions(NamedTuple):
 
     Attributes:
         key: PRNG key [], from which `draw_gaussian` draws it again.
-        means: of the blocks of G's masks when it acted, float32 [B, rows, columns].
-        base_means: of the blocks of the base's masks, likewise.
+        means: the means of the blocks of G's masks when it acted, float32 [B, rows, columns].
+        base_means: the means of the blocks of the base's masks, float32 [B, rows, columns].
     """
 
     key: jax.Array
@@ -487,7 +487,7 @@ def make(config: ConfigDict, mesh: Mesh) -> MaskPPO:
         "baseline": BASELINES,
         "reduction": REDUCTIONS,
         "anchor": ANCHORS,
-        # The rewards are always computed beside the devices' work.
+        # The rewards are always computed while the devices do other work.
         "scoring.delay": (0,),
     }
     weights = ("policy_weight", "divergence_weight", "anchor_weight")

@@ -44,8 +44,8 @@ class System:
     Attributes:
         masking: the front end and the generator.
         distance: one of `DISTANCES`.
-        optimizer: of G.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        optimizer: the optimizer of G.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
     """
 
     masking: Masking

@@ -90,13 +90,14 @@ class System:
         masking: the front end and the generator.
         discriminator: the surrogate of a score.
         discriminators: the players that are one, each for a score of its own.
-        weights: of each discriminator's prediction in G's loss.
-        generator_optimizer: of G.
-        warmup_optimizer: of G in warm-up rounds; it shares the generator optimizer's state.
-        discriminator_optimizer: of every D.
+        weights: the weights of each discriminator's prediction in G's loss.
+        generator_optimizer: the optimizer of G.
+        warmup_optimizer: the optimizer of G in warm-up rounds; it shares the state of
+            `generator_optimizer`.
+        discriminator_optimizer: the optimizer of every D.
         targets: the score, on D's scale, that G asks each D for: float32 [n], one for every
             utterance of the corpus. Below 1 it assigns a worse one.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
         through_waveform: D judges the feature of the resynthesised waveform, and G's gradient
             passes through it; otherwise D judges the masked feature itself.
     """

@@ -70,11 +70,11 @@ class System:
     Attributes:
         masking: the front end and the generator, which gives the means.
         deviation: the network that gives the standard deviations.
-        score: of which the first column is the reward.
+        score: computes the scores, of which the first column is the reward.
         samples: K, masks drawn for each utterance; at least 2.
-        generator_optimizer: of G.
-        deviation_optimizer: of the second network.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        generator_optimizer: the optimizer of G.
+        deviation_optimizer: the optimizer of the second network.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
     """
 
     masking: Masking

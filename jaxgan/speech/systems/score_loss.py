@@ -63,8 +63,8 @@ class System:
         masking: the front end and the generator.
         score: maps raw scores to [0, 1].
         device_score: computes raw scores.
-        optimizer: of G.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        optimizer: the optimizer of G.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
     """
 
     masking: Masking

@@ -116,8 +116,8 @@ def cut(path, first, share):
     ("make", "message"),
     [
         (lambda path: None, "there is no such file"),
-        (lambda path: path.mkdir(), "is no file"),
-        (os.mkfifo, "is no file"),
+        (lambda path: path.mkdir(), "is not a file"),
+        (os.mkfifo, "is not a file"),
         (lambda path: path.write_bytes(b""), "cannot be decoded (Invalid data found"),
         (lambda path: path.write_text("no video"), "cannot be decoded (Invalid data found"),
         (lambda path: path.write_text("#EXTM3U\n#EXTINF:9,\nx.ts\n"), "cannot be decoded"),
