@@ -22,7 +22,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Returns the flags."""
     parser = Parser(
         description="Writes a trained enhancer as one file, or as a small folder.",
-        epilog="stablehlo: needs only jax to run. weights: a folder that can be used like the "
+        epilog="stablehlo: one file for jax. weights: a folder that can be used like the "
         "run's, without optimizers. parameters: an .npz file, which --format=onnx "
         "converts in an environment with jax2onnx. onnx: frames in, enhanced frames out.",
     )
