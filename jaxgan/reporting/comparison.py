@@ -212,8 +212,8 @@ def means_table(comparison: Comparison, title: str = "") -> Table:
         for system in comparison.columns
     ]
     caption = (
-        f"Mean and its 95 % bootstrap interval over {len(comparison.names)} {comparison.noun}; one "
-        "that lacks a score in some system counts for that score in none. Green and red: better "
+        f"Mean and its 95 % bootstrap interval over {len(comparison.names)} {comparison.noun}; "
+        "those without a score in any one system are left out of that score. Green and red: better "
         f"and worse than {first}, {_SIGNIFICANCE}."
     )
     return Table(["system", *comparison.scores], rows, title, caption)

@@ -99,7 +99,7 @@ def find_videos(enhancer: Enhancer, plan: EnhancementPlan, video: Path) -> None:
             job.video_remark = f"there is no video {place}; enhanced without"
     if plan.jobs and not any(job.video for job in plan.jobs):
         wanted = video / plan.jobs[0].source.relative_to(folder).with_suffix(SUFFIX)
-        raise UserError(f"--video={video}: has no video of any input, such as {wanted}")
+        raise UserError(f"--video={video}: has no video for any input, such as {wanted}")
 
 
 def enhance_all(enhancer: Enhancer, jobs: list[FileJob]) -> None:

@@ -47,7 +47,7 @@ def enhance_stream(enhancer: Enhancer, name: str) -> None:
         run(stream, sys.stdin.buffer, sys.stdout.buffer, hop)
     except BrokenPipeError:
         discard_output()
-        say("the reader of standard output closed it; stopped")
+        say("the reader closed standard output; stopped")
 
 
 def run(stream: Stream, source: BinaryIO, target: BinaryIO, hop: int) -> None:

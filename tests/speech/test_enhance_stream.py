@@ -86,7 +86,7 @@ def test_a_closed_reader_ends_the_stream_with_one_line(start):
     process.stdin.write(whole_samples(600).tobytes())
     assert process.wait(60) == 0
     line = process.stderr.read().decode()
-    assert line == "the reader of standard output closed it; stopped\n"
+    assert line == "the reader closed standard output; stopped\n"
 
 
 def test_ctrl_c_writes_what_was_received(run, start):

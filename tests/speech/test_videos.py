@@ -273,7 +273,7 @@ def test_enhance_without_video_says_so(run, files, capsys):
     ("flags", "message"),
     [
         (["--input=in", "--video=no"], "--video=no: there is no such file or folder"),
-        (["--input=in", "--video=in"], "--video=in: has no video of any input, such as in/"),
+        (["--input=in", "--video=in"], "--video=in: has no video for any input, such as in/"),
         (["--input=in", "--video=in/a.wav"], "is a file, but --input=in is a folder"),
         (["--stream", "--video=in"], "--stream uses standard input and output"),
     ],

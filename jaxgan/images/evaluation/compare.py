@@ -89,7 +89,7 @@ def require_same_data(folders: Mapping[str, epath.Path]) -> None:
     for name, folder in folders.items():
         path = folder / DATA
         if not path.exists():
-            raise UserError(f"{folder} holds no run of images; compare such runs only")
+            raise UserError(f"{folder} is not a run of images; compare only such runs")
         own = described(folder, "valid").get("sha256", "")
         first, digest = first or name, digest or own
         if own != digest:

@@ -187,7 +187,7 @@ def validation_warnings(settings: Mapping[str, ConfigDict]) -> list[str]:
         if keys:
             lines.append(
                 f"{name} and {first} were validated with other data settings "
-                f"({', '.join(keys)}), so the curves of their training cannot be compared"
+                f"({', '.join(keys)}), so their validation curves cannot be compared"
             )
     return lines
 

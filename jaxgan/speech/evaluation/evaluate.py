@@ -122,7 +122,7 @@ def score_paths(
         try:
             paths[get(name).name] = name
         except UserError as error:
-            print_line(f"skips a score of the training: {error}")
+            print_line(f"skipping a score of the training: {error}")
     return paths | {name: path for name, path in named_scores(scores).items() if name not in paths}
 
 

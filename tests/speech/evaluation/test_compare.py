@@ -150,7 +150,7 @@ def test_runs_that_were_validated_on_other_data_are_named():
     assert compare.validation_warnings({"one": one, "two": two}) == []
     [line] = compare.validation_warnings({"one": one, "two": two, "three": three})
     assert line.startswith("three and one were validated with other data settings (data.kind, ")
-    assert line.endswith("so the curves of their training cannot be compared")
+    assert line.endswith("so their validation curves cannot be compared")
 
 
 def test_pesq_is_never_compared_without_other_scores():
