@@ -138,7 +138,10 @@ def test_mistakes_have_one_line(runs, pictures, tmp_path, capsys):
         ((empty, output), "empty: holds no pictures, such as .png or .jpg files"),
         ((tmp_path / "bad", output), "bad: none of its pictures can be translated"),
         ((pictures, pictures), f"would replace {pictures / 'a.jpg'}; give another folder"),
-        ((pictures, output, "--direction=b_to_a"), "--direction=b_to_a: this run has only learned a_to"),
+        (
+            (pictures, output, "--direction=b_to_a"),
+            "--direction=b_to_a: this run has only learned a_to",
+        ),
         ((pictures, output, "--count=3"), "--count=3: with --input, each picture is translated"),
         ((pictures, output, "--direction=x"), "argument --direction: invalid choice: 'x'"),
     ]
