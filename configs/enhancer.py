@@ -83,8 +83,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
     if preset == "pretrained":
         config.network = "mask"
         config.generator = metricgan.networks().generator
-        config.generator.width = 128  # small, for as many updates as possible in an hour on a CPU
-        config.generator.dense = 256  # twice that
+        config.generator.power = 0.3  # of the magnitudes, as in MP-SENet and in the spectral loss
         config.generator.dropout = 0.0  # the losses have no dropout
         config.rounds = 400
         config.generator_learning_rate = 1e-3  # a common value for mask networks

@@ -68,6 +68,7 @@ def networks() -> ConfigDict:
     config.generator.dense = 300  # units of the layer after the LSTMs
     config.generator.dropout = 0.05  # share of that layer's outputs, in training
     config.generator.floor = 0.05  # lowest value of the mask, to prevent musical noise
+    config.generator.power = 1.0  # the LSTMs see the input to this power
     config.generator.learnable_sigmoid = False  # True: MetricGAN+'s activation, up to 1.2
     config.generator.normalise = True  # each frequency of an utterance to mean 0 and variance 1
     config.generator.causal = False  # True: LSTMs that only run forwards, for enhance.py --stream

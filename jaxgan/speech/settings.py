@@ -49,6 +49,7 @@ MASK_RANGES: dict[str, tuple[float, float]] = {
     "generator.dense": (1, math.inf),
     "generator.dropout": (0, 0.99),
     "generator.floor": (0, 1),
+    "generator.power": (0.1, 1),
 }
 """The same for a system whose generator is a mask network, trained by Adam."""
 VIDEO_RANGES: dict[str, tuple[float, float]] = {

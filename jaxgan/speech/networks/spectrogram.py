@@ -61,7 +61,9 @@ class MaskGenerator(nn.Module):
         dropout: rate after that layer, in training only.
         floor: lowest value of the mask (0.05 in both papers), which prevents musical noise.
         learnable_sigmoid: use MetricGAN+'s last activation instead of the plain sigmoid.
-        normalise: scale the input to mean 0 and variance 1 per utterance and frequency. A causal
+        power: the LSTMs see the input to this power. The papers have 1; lower values bring soft and
+            loud speech closer together.
+        normalise: scale that to mean 0 and variance 1 per utterance and frequency. A causal
             generator takes both over the frames so far; see `nn.running`.
         causal: the LSTMs only run forwards, so a mask depends on its own frame and on those before
             it. Otherwise they are bidirectional, and every mask depends on the whole utterance.
@@ -74,6 +76,7 @@ class MaskGenerator(nn.Module):
     dropout: float = 0.05
     floor: float = 0.05
     learnable_sigmoid: bool = False
+    power: float = 1.0
     normalise: bool = True
     causal: bool = False
     dtype: jnp.dtype = jnp.float32
@@ -123,16 +126,16 @@ class MaskGenerator(nn.Module):
     ) -> tuple[jax.Array, Memory | None]:
         """Returns the masks, and the memory after the last frame; None unless one is given."""
         bins = feature.shape[-1]
-        x = feature
+        x = feature if self.power == 1 else feature**self.power
         moments = None if memory is None else memory.moments
         if self.normalise:
             if moments is None:
                 valid = (jnp.arange(feature.shape[1]) < frames[:, None])[..., None]
-                mean, variance = masked_moments(feature, valid, axis=1)
+                mean, variance = masked_moments(x, valid, axis=1)
             else:
-                mean, variance, moments = running_moments(feature, moments)
+                mean, variance, moments = running_moments(x, moments)
             # A silent band has variance 0: the constant maps it to 0 and keeps the gradient finite.
-            x = (feature - mean) / jnp.sqrt(variance + 1e-12)
+            x = (x - mean) / jnp.sqrt(variance + 1e-12)
         carries = []
         for number in range(self.layers):
             if memory is None:

@@ -167,6 +167,19 @@ def test_gradients_are_finite_beside_rows_that_only_fill(mask, judge):
     assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(gradients))
 
 
+@pytest.mark.parametrize("causal", [True, False])
+def test_the_lstms_see_a_power_of_the_input(causal):
+    x, frames = feature().at[1, 3].set(0), jnp.array([14, 9, 5])
+    plain = SMALL_MASK.clone(causal=causal)
+    raised = plain.clone(power=0.3)
+    variables = jax.jit(plain.init)(jax.random.key(1), x, frames)
+    mask = jax.jit(raised.apply)(variables, x, frames)
+    np.testing.assert_allclose(mask, jax.jit(plain.apply)(variables, x**0.3, frames), atol=1e-6)
+    assert jnp.abs(mask - jax.jit(plain.apply)(variables, x, frames)).max() > 1e-3
+    gradients = jax.jit(jax.grad(lambda each: raised.apply(each, x, frames).sum()))(variables)
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+
 def test_mask_stays_within_its_bounds(mask):
     loud = 1e4 * feature()
     y = SMALL_MASK.apply(mask, loud, jnp.array([14, 14, 14]))
