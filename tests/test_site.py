@@ -51,6 +51,14 @@ def test_every_page_is_built_and_in_the_navigation(site):
     assert not (site / "hooks").exists()
 
 
+def test_the_page_of_the_pretrained_network_leads_to_speech_that_plays(site):
+    assert '<a href="../listen.html">' in (site / "models" / "index.html").read_text()
+    report = (site / "listen.html").read_text()
+    sources = re.findall(r'<audio[^>]*src="data:audio/[a-z]+;base64,([^"]{1000,})"', report)
+    assert len(sources) == 3 * 6  # clean, noisy and enhanced
+    assert len(set(sources)) == len(sources)
+
+
 def test_nothing_is_loaded_from_another_host(site):
     pages = [*site.rglob("*.html"), *site.rglob("*.css")]
     found = {str(page): LOADED.findall(page.read_text()) for page in pages}
