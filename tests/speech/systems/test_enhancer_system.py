@@ -20,7 +20,7 @@ from jaxgan.scores.registry import get
 from jaxgan.speech import losses
 from jaxgan.speech.networks import masking
 from jaxgan.speech.networks.masking import as_float, as_int16
-from jaxgan.speech.networks.stft import FrontEnd
+from jaxgan.speech.networks.stft import FrontEnd, istft, stft
 from jaxgan.speech.systems import enhancer
 
 FRONT_END = FrontEnd()
@@ -119,16 +119,26 @@ def no_norms(*names):
     return enhancer.Norms(dict.fromkeys(names, jnp.zeros(())), jnp.zeros(()))
 
 
-def norm_of(gradient, clean, lengths):
-    """`enhancer.norm_at_level` utterance by utterance in float64."""
-    gradient, clean = np.asarray(gradient, np.float64), np.asarray(clean, np.float64)
-    return np.mean(
-        [
-            np.linalg.norm(gradient[row]) * np.sqrt(np.mean(clean[row, :length] ** 2))
-            for row, length in enumerate(lengths)
-            if length
-        ]
-    )
+def norm_of(gradient, noisy, lengths):
+    """`enhancer.norm_of_gains` from the waveform of each frame and frequency by itself.
+
+    The enhanced waveform is the sum of them times their gains.
+    """
+    norms = []
+    for row, length in enumerate(np.asarray(lengths)):
+        if length:
+            spectrum = stft(noisy[row : row + 1], FRONT_END)
+            places = np.moveaxis(np.indices(spectrum.shape[1:]), 0, -1).reshape(-1, 2)
+            made = jax.vmap(
+                lambda place, s=spectrum, n=length: istft(
+                    jnp.zeros_like(s).at[0, place[0], place[1]].set(s[0, place[0], place[1]]),
+                    jnp.array([n]),
+                    FRONT_END,
+                )[0]
+            )
+            own = np.asarray(gradient[row], np.float64)
+            norms.append(np.linalg.norm(np.asarray(jax.jit(made)(places), np.float64) @ own))
+    return np.mean(norms)
 
 
 @pytest.mark.parametrize("weighting", ["equal_norm", "constant"])
@@ -140,14 +150,14 @@ def test_weights_are_obeyed_and_logged(weighting):
     for lengths in ([2500, 2000, 2560], [2500, 1000]):
         batch = make_batch(lengths, total=2816, rows=4)
         clean, noisy = as_float(batch.clean), as_float(batch.noisy)
-        gradient, after, found = combine(after, noisy, clean, batch.lengths)
+        gradient, after, found = combine(after, noisy, batch)
         found = numbers(found)
         own = {}
         for name in weights:
             differentiate = jax.jit(jax.value_and_grad(system.objectives[name], has_aux=True))
             (value, _), own[name] = differentiate(noisy, clean, batch.lengths)
             assert found[f"loss_{name}"] == pytest.approx(float(value), rel=1e-5)
-        norms.append({name: norm_of(own[name], clean, batch.lengths) for name in weights})
+        norms.append({name: norm_of(own[name], noisy, batch.lengths) for name in weights})
         # Each batch counts 1 / 0.99 times as much as the one before.
         counts = enhancer.NORM_DECAY ** np.arange(len(norms))[::-1]
         expected, total = np.zeros(noisy.shape), 0.0
@@ -162,7 +172,7 @@ def test_weights_are_obeyed_and_logged(weighting):
         assert found["g_loss"] == pytest.approx(total, rel=1e-5)
 
 
-def test_the_norm_at_level_does_not_depend_on_the_level_or_on_padding():
+def test_the_norm_of_gains_does_not_depend_on_the_level_or_on_padding():
     system = make_system("equal_norm", (2.0,), 3.0)
     batch = make_batch([2500, 2000], total=2816, rows=3)
     clean, noisy = as_float(batch.clean), as_float(batch.noisy)
@@ -171,7 +181,8 @@ def test_the_norm_at_level_does_not_depend_on_the_level_or_on_padding():
         sides = (level * noisy[:rows], level * clean[:rows])
         of_waves = jax.grad(lambda made: system.objectives["si_sdr"](made, *rest)[0])
         rest = (sides[1], batch.lengths[:rows])
-        return float(enhancer.norm_at_level(of_waves(sides[0]), *rest))
+        found = of_waves(sides[0])
+        return float(enhancer.norm_of_gains(found, sides[0], rest[1], FRONT_END))
 
     assert norm(1.0, 3) == pytest.approx(norm(1.0, 2), rel=1e-5)
     assert norm(0.01, 2) == pytest.approx(norm(1.0, 2), rel=1e-3)
