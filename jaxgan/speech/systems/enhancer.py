@@ -17,10 +17,11 @@ apply, as in EnCodec's balancer (Défossez et al., "High fidelity neural audio c
 section 3.4). A batch's own norm would not do: those of single utterances differ by a factor of
 1,000, and dividing by them leaves half as much of the common direction in an update.
 
-The norm is not that of the gradient itself, but of the gradient with respect to a gain for every
-frame and frequency of the noisy speech. Most of the gradient of PESQ changes the phases of the
-waveform, and no mask can follow that. At equal norms of the waveform's gradient, SI-SDR moved a
-mask network's parameters 24 times as far as PESQ did; at equal norms of the gains' it is 1.8 times.
+The norm is not that of this gradient itself, but of the gradient with respect to a gain for every
+frame and frequency of the noisy speech. PESQ's gradient is large where the speech is quiet, where a
+gain changes the waveform little, and SI-SDR's where it is loud. At equal norms with respect to the
+waveform, SI-SDR moved a mask network's parameters 24 times as far as PESQ; at equal norms with
+respect to gains, 1.8 times.
 
 With "constant" the weights apply to the losses themselves, whose scales are alike: from 0, perfect,
 to about 1.
