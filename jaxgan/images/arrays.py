@@ -34,8 +34,8 @@ class ArraySampler:
         [count, 2]. The same arguments give the same samples.
 
         Args:
-            count: how many, at least 1.
-            seed: of the draw.
+            count: the number of samples, at least 1.
+            seed: the seed of the draw.
             label: the name of the class of all samples, such as "3" or 3. Without it, sample i of a
                 generator that knows classes is of class i modulo their number.
 
@@ -53,7 +53,7 @@ def choose_labels(count: int, classes: Sequence[str], label: Any, name: str) -> 
         count: how many.
         classes: the names of the classes that can be asked for; empty if there are none.
         label: the name of one of them, or None.
-        name: of the argument or flag that gives the label, for the message.
+        name: the name of the argument or flag that gives the label, for the message.
 
     Raises:
         UserError: there is no such class.

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from jaxgan.core import command
 from jaxgan.core.command import Parser
 
-# Nothing here imports jax before main() does: --help and mistakes in flags answer at once.
+# Nothing here imports jax before main() does, so --help and wrong flags are answered at once.
 
 THRESHOLDS = {"minimax": 0.0, "non_saturating": 0.0, "hinge": 0.0, "least_squares": 0.5}
-"""The raw output above which a discriminator takes a sample for real, by `config.loss`. Critics of
-Wasserstein's and energies have none."""
+"""The raw output above which a discriminator takes a sample for real, by `config.loss`. Wasserstein
+critics and energies have none."""
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -41,7 +41,7 @@ def fight(flags: argparse.Namespace) -> None:
 
     Raises:
         UserError: a run cannot be read, its discriminator does not tell real from generated
-            samples, it has no samples of eval.py, or the two have other held-out data.
+            samples, it has no samples of eval.py, or the two have different held-out data.
     """
     import numpy as np
 

@@ -46,10 +46,11 @@ GENERATOR = "generator"
 """The player that samples."""
 
 MakeSample = Callable[..., Sample]
-"""(config, shape of a sample), and the number of classes if the generator can be asked for one ->
-what draws from a trained generator."""
+"""(config, shape of a sample), and the number of classes if the generator can be asked for one -> a
+function that draws from a trained generator."""
 MakeMeasure = Callable[[ConfigDict, Images, Mesh], MeasurePlayers]
-"""(config, held-out data, devices) -> what measures the players beside the samples."""
+"""(config, held-out data, devices) -> a function that measures the players in addition to the
+samples."""
 
 
 def declare(
@@ -65,8 +66,9 @@ def declare(
         make: makes the recipe.
         make_sample: see `MakeSample`.
         conditional: whether the generator can be asked for a class.
-        make_measure: makes what measures the other players, for systems that train a classifier.
-        check: as `Declaration.check`, of what `settings.check` does not know.
+        make_measure: makes the function that measures the other players, for systems that train a
+            classifier.
+        check: as for `Declaration.check`; checks the keys that `settings.check` does not know.
     """
 
     def sample(workdir: epath.PathLike, checkpoint: str, request: SampleRequest) -> None:
@@ -107,8 +109,8 @@ class Opened(NamedTuple):
     """A trained run with its data.
 
     Attributes:
-        folder: of the run.
-        config: of the run.
+        folder: the folder of the run.
+        config: the config of the run.
         train: its training data.
         valid: its held-out data.
     """
@@ -142,7 +144,7 @@ class Trained(NamedTuple):
     """A trained generator.
 
     Attributes:
-        config: of its run.
+        config: the config of its run.
         sample: draws from it.
         sampler: the compiled program of `sample`.
         players: it and the others that were trained with it, on the devices.

@@ -50,7 +50,7 @@ def download(source: Source, folder: Path, progress: Progress) -> None:
     """Downloads and checks the files that the folder lacks.
 
     Args:
-        source: of the data set.
+        source: the source of the data set.
         folder: is created if it does not exist.
         progress: gets one bar per file.
 

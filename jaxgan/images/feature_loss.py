@@ -1,4 +1,4 @@
-"""What losses compare images in: their pixels, or the maps of a classifier that stays as it is."""
+"""The spaces in which losses compare images: pixels, or feature maps of a fixed classifier."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,10 +25,10 @@ def pixels(images: jax.Array) -> list[jax.Array]:
 
 
 def feature_maps(params: PyTree) -> Maps:
-    """Returns what computes the images and the map after each convolution of a classifier.
+    """Returns a function that gives the images and the map after each convolution of a classifier.
 
     Args:
-        params: of a `networks.classifier.CNN`.
+        params: the parameters of a `networks.classifier.CNN`.
     """
 
     def maps(images: jax.Array) -> list[jax.Array]:
@@ -43,11 +43,11 @@ def feature_maps(params: PyTree) -> Maps:
 
 
 def make_maps(config: ConfigDict, classifier: TrainedClassifier | None) -> Maps:
-    """Returns what the losses of a config compare images in.
+    """Returns the function whose results the losses of a config compare.
 
     Args:
         config: has `content` and `features`.
-        classifier: that of `config.features`; None if it names none.
+        classifier: the classifier that `config.features` names, or None.
 
     Raises:
         UserError: features are asked for, and there is no classifier with convolutions.

@@ -3,7 +3,7 @@
 A discriminator that only sees the newest images forgets what it has rejected before. It is shown a
 fresh image or, with probability 1/2, an earlier one, whose place the fresh one takes.
 
-Every row of a batch has a share of the pool for itself. With a batch of one image that is the pool
+Every row of a batch has its own share of the pool. With a batch of one image that is the pool
 of the paper; with larger ones the shares are divided over devices as the batch is, so that devices
 exchange nothing and their number changes no result.
 """
@@ -24,7 +24,7 @@ class Pool:
     """Earlier images.
 
     Attributes:
-        images: float32 [B, K, S, S, C], K for each row of a batch; those that were not filled yet
+        images: float32 [B, K, S, S, C], K for each row of a batch; places that are not yet filled
             are zeros.
         filled: int32 [], how many of the K have been filled.
     """
@@ -38,8 +38,9 @@ def make_pool(batch_size: int, capacity: int, shape: tuple[int, ...]) -> Pool:
 
     Args:
         batch_size: B.
-        capacity: of all rows together, a multiple of B; 0 for a pool that keeps nothing.
-        shape: of an image.
+        capacity: the capacity of all rows together, a multiple of B; 0 for a pool that keeps
+            nothing.
+        shape: the shape of an image.
 
     Raises:
         UserError: the capacity cannot be divided.
@@ -58,14 +59,14 @@ def shardings(mesh: Mesh) -> Pool:
 
 
 def exchange(pool: Pool, fresh: jax.Array, key: jax.Array) -> tuple[jax.Array, Pool]:
-    """Returns what the discriminator is shown, and the pool afterwards; pure.
+    """Returns the images for the discriminator, and the pool afterwards; pure.
 
     As long as the pool is not full, fresh images are shown and kept.
 
     Args:
-        pool: of B rows.
+        pool: a pool of B rows.
         fresh: float32 [B, S, S, C], newly generated images.
-        key: of the draw.
+        key: the PRNG key of the draw.
 
     Returns:
         float32 [B, S, S, C], and the pool.
@@ -89,7 +90,7 @@ def exchange(pool: Pool, fresh: jax.Array, key: jax.Array) -> tuple[jax.Array, P
 def exchange_all(
     pools: Mapping[str, Pool], fresh: Mapping[str, jax.Array], key: jax.Array
 ) -> tuple[dict[str, jax.Array], dict[str, Pool]]:
-    """Returns what `exchange` returns for several pools by name, each with draws of its own."""
+    """Returns what `exchange` returns for several pools by name, each with its own draws."""
     found = {
         name: exchange(pools[name], fresh[name], jax.random.fold_in(key, number))
         for number, name in enumerate(sorted(pools))

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 WEIGHTS = np.array([1, 4, 6, 4, 1]) / 16
-"""Of a pixel and its two neighbours on both sides: the filter of Burt and Adelson for a = 3/8."""
+"""The weights of a pixel and two neighbours on either side: Burt and Adelson's filter, a = 3/8."""
 
 
 def halved(side: int) -> int:
@@ -91,7 +91,7 @@ def bands(images: jax.Array, count: int) -> list[jax.Array]:
 
     Args:
         images: float32 [B, H, W, C].
-        count: levels, at least 1.
+        count: the number of levels, at least 1.
     """
     *finer, coarsest = every = levels(images, count)
     coarser = (expand(each, one.shape[1:3]) for one, each in zip(finer, every[1:], strict=True))

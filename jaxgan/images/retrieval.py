@@ -17,7 +17,7 @@ from jaxgan.core.command import Parser
 if TYPE_CHECKING:
     from jaxgan.core.recipe import EvaluationRequest
 
-# Nothing here imports jax before main() does: --help and mistakes in flags answer at once.
+# Nothing here imports jax before main() does, so --help and wrong flags are answered at once.
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

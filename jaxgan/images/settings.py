@@ -36,13 +36,13 @@ RANGES: Mapping[str, tuple[float, float]] = {
 }
 """The lowest and the highest allowed value of a key."""
 DIRECTIONS = ("a_to_b", "b_to_a")
-"""From which domain to which a translation leads."""
+"""The directions of a translation between the domains A and B."""
 TRANSLATION_CHOICES: dict[str, tuple[Any, ...]] = {
     "data.pairs": ("edges", "low_resolution", "masks", "views", "classes"),
     "data.flip": (True, False),
     "data.strict": (True, False),
 }
-"""Those of the systems that turn images into images."""
+"""The same for the systems that turn images into images."""
 TRANSLATION_RANGES: dict[str, tuple[float, float]] = {
     "data.factor": (2, math.inf),
     "data.rotation": (-180, 180),
@@ -57,11 +57,11 @@ TRANSLATION_RANGES: dict[str, tuple[float, float]] = {
     "generator.features": (1, math.inf),
     "discriminator.features": (1, math.inf),
 }
-"""Those of the systems that turn images into images."""
+"""The same for the systems that turn images into images."""
 FEW_LABELS_CHOICES: dict[str, tuple[Any, ...]] = {"unlabelled": (True, False)}
-"""Those of the systems that learn from few labels."""
+"""The same for the systems that learn from few labels."""
 FEW_LABELS_RANGES: dict[str, tuple[float, float]] = {"labelled_batch_size": (1, math.inf)}
-"""Those of the systems that learn from few labels."""
+"""The same for the systems that learn from few labels."""
 
 
 def data_settings() -> ConfigDict:
@@ -82,10 +82,10 @@ def data_settings() -> ConfigDict:
     data.strict = False  # True: refuse to start if any file of a folder cannot be used
     # Eight modes on a circle and 25 on a 5x5 grid, as in PacGAN (Lin et al. 2018, section 4.1).
     data.ring = ConfigDict()
-    data.ring.radius = 1.0  # of the circle of modes, as in PacGAN
+    data.ring.radius = 1.0  # radius of the circle of modes, as in PacGAN
     data.ring.sd = 0.01  # standard deviation of each mode, as in PacGAN
     data.grid25 = ConfigDict()
-    data.grid25.spacing = 2.0  # between the modes of the 5x5 grid, as in PacGAN
+    data.grid25.spacing = 2.0  # distance of neighbouring modes, as in PacGAN
     data.grid25.sd = 0.05  # standard deviation of each mode, as in PacGAN
     return data
 
@@ -121,20 +121,20 @@ def pair_settings(config: ConfigDict, network: str) -> None:
 
 def network_settings(config: ConfigDict, network: str) -> None:
     """Adds the settings of two networks, "mlp" or "dcgan", and their learning rates to a config."""
-    # Radford et al. 2016, of Adam.
+    # The learning rates of Adam, Radford et al. 2016.
     config.generator_learning_rate = config.discriminator_learning_rate = 2e-4
     config.network = network  # of both players: mlp or dcgan
     config.prior = "normal"  # the distribution of latent codes; or uniform, from -1 to 1
     config.generator, config.discriminator = ConfigDict(), ConfigDict()
     if network == "mlp":
         config.latent = 2  # numbers in a latent code; for points in the plane
-        # Of the hidden layers; for points in the plane.
+        # The widths of the hidden layers; for points in the plane.
         config.generator.widths = config.discriminator.widths = (128, 128, 128)
     else:
         config.latent = 100  # numbers in a latent code, Radford et al. 2016
         config.generator.features = 128  # channels of its largest hidden map, Radford et al. 2016
         config.discriminator.features = 64  # channels of its first layer, Radford et al. 2016
-        # Of the activations; or layer, none. Radford et al. 2016.
+        # The normalisation of the activations; or layer, none. Radford et al. 2016.
         config.generator.normalisation = config.discriminator.normalisation = "batch"
         config.discriminator.spectral = False  # True: spectral normalisation (Miyato et al. 2018)
 
@@ -150,7 +150,7 @@ def noisy_settings(config: ConfigDict) -> None:
     config.discriminator.widths = (1000, 500, 250, 250, 250)  # sizes of the hidden layers
     config.discriminator.input_noise = 0.3  # standard deviation; images are from 0 to 1
     config.discriminator.noise = 0.5  # standard deviation, before all other layers
-    config.discriminator.kernels = 0  # of minibatch discrimination; the authors' code has 100
+    config.discriminator.kernels = 0  # kernels of minibatch discrimination; the authors have 100
     # Learning rates of Adam.
     config.generator_learning_rate = config.discriminator_learning_rate = 3e-3
     config.adam_b1, config.adam_b2 = 0.5, 0.999  # decay of the means of gradients and their squares
@@ -173,15 +173,15 @@ def translation_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDic
     config.data.kind = "glyphs"
     config.data.valid_share = 0.1  # held out; kinds paired, unpaired and folder
     config.data.size = 256  # pixels of a side, of pictures in folders: the size of the papers
-    # What A is made of an image: edges | low_resolution | masks | views; or classes, for images of
+    # How A is made of an image: edges | low_resolution | masks | views; or classes, for images of
     # two classes.
     config.data.pairs = "edges"
-    config.data.classes = ("3", "8")  # of pairs=classes: the classes of A and of B
-    config.data.factor = 2  # of low_resolution, by which A is reduced
-    # Of views: degrees by which A is rotated, and the tangent by which it is then slanted; chosen
-    # so that a digit stays inside its image.
+    config.data.classes = ("3", "8")  # with pairs=classes: the classes of A and of B
+    config.data.factor = 2  # with pairs=low_resolution: how much A is reduced
+    # With pairs=views: the degrees by which A is rotated, and the tangent by which it is then
+    # slanted; chosen so that a digit stays inside its image.
     config.data.rotation, config.data.shear = 30.0, 0.3
-    # Images are enlarged by this factor and cropped at random: 286/256 of the papers; 1: not.
+    # Images are enlarged by this factor and cropped at random: 286/256 in the papers; 1: none.
     config.data.enlarge = 286 / 256
     config.data.flip = True  # mirror images at random
     config.validation.samples = 100  # images of each domain that are translated
@@ -203,7 +203,7 @@ def translation_settings(recipe: str, rounds: int, batch_size: int) -> ConfigDic
 def few_labels(config: ConfigDict) -> None:
     """Adds the settings of a system that learns to classify from few labels and other images."""
     config.data.labelled = 100  # of all classes together, as Salimans et al. 2016 for MNIST
-    config.labelled_batch_size = 100  # labelled images in a step, beside those of all data
+    config.labelled_batch_size = 100  # labelled images in a step, besides those of all data
     # False: the control, which trains the same classifier on the labelled images and nothing else.
     config.unlabelled = True
 
@@ -231,7 +231,7 @@ def check(
     """Raises UserError, naming the key, unless a run of a config can be trained on these devices.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         mesh: the devices.
         choices: `CHOICES` and those of the system.
         ranges: `RANGES` and those of the system.

@@ -25,7 +25,7 @@ RANGES: dict[str, tuple[float, float]] = {"first_rounds": (1, math.inf)}
 
 @struct.dataclass
 class Staged:
-    """The batch of a step of one stage. Batches of different stages have programs of their own.
+    """The batch of a step of one stage. Batches of different stages have separate programs.
 
     Attributes:
         rows: the batch.
@@ -62,7 +62,7 @@ def small_side(config: ConfigDict, shape: Sequence[int]) -> int:
     """Returns the side of images of the first stage.
 
     Args:
-        config: of a run; `factor` is by how much smaller they are.
+        config: the config of a run; its `factor` says how much smaller they are.
         shape: (H, W, C) of an image of the second stage.
 
     Raises:
@@ -88,7 +88,7 @@ def of_part(optimizer: optax.GradientTransformation, part: str) -> optax.Gradien
     Each part has a state of its own, so a part that moves later starts like a fresh one.
 
     Args:
-        optimizer: of the part.
+        optimizer: the optimizer of the part.
         part: a key of the parameters.
     """
 

@@ -55,7 +55,7 @@ def open_training(
     """Checks the settings of a run and reads its data.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         mesh: the devices.
         choices: the allowed values of the system's own keys.
         ranges: the lowest and highest allowed values of the system's own keys.
@@ -83,7 +83,7 @@ class Training:
     """The data of one run.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         mesh: the devices.
         train: the training set, which is placed on every device.
         valid: the held-out set.
@@ -91,8 +91,8 @@ class Training:
         reports: the unusable files, for `Recipe.reports`.
 
     Attributes:
-        train: as given.
-        valid: as given.
+        train: the training set.
+        valid: the held-out set.
         shape: (H, W, C) of an image, or (2,) of a point.
     """
 
@@ -147,19 +147,19 @@ class Training:
 
         Args:
             init: (key) -> the state of one seed before the first update; pure.
-            step: of one seed: (state, rows int32 [minibatches, B], data) -> (state, metrics); pure.
-                The rows are those of fresh minibatches of the data; see `batches.gather`. With
-                `labelled`, the step receives `Rows` in their place.
+            step: the step for one seed: (state, rows int32 [minibatches, B], data) -> (state,
+                metrics); pure. The rows are those of fresh minibatches of the data; see
+                `batches.gather`. With `labelled`, the step receives `Rows` in their place.
             moves: the names of the players that the step changes.
             sample: draws from the player "generator"; see `validation.Sample`. Validation measures
                 the samples. None for a system that generates nothing.
             conditional: whether samples are asked for by their class.
-            evaluate: a validation of the system's own, beside that of the samples; see
+            evaluate: the system's own validation, in addition to that of the samples; see
                 `validation.both` for the objective.
             minibatches: how many minibatches a step needs.
-            labelled: L, how many labelled samples a step needs beside them: config's
+            labelled: L, how many labelled samples a step needs in addition: the config's
                 `labelled_batch_size`; 0 for a system without labels.
-            optional_players: as `Recipe.optional_players`.
+            optional_players: see `Recipe.optional_players`.
             staged: whether the system has two stages; its step then receives `stages.Staged` rows.
 
         Raises:

@@ -25,7 +25,7 @@ from jaxgan.images.evaluation.translation import BATCH
 OPTIONS: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95}, "WEBP": {"quality": 95}}
 """How lossy formats are saved; the quality is Pillow's highest recommended one."""
 SAME_PIXELS = {"MPO": "JPEG"}
-"""Formats of several pictures, of which one is written."""
+"""Formats that can hold several pictures, of which one is written."""
 
 TranslateArrays = Callable[[np.ndarray, int], Callable[[], np.ndarray]]
 """(uint8 [n, S, S, C], seed) -> a function that waits for as many translations."""
@@ -69,14 +69,15 @@ def translate_files(
 ) -> None:
     """Translates a picture, or every picture under a folder, into an output folder.
 
-    A file that cannot be read, or whose format Pillow cannot write, is left out and named.
+    A file that cannot be read, or whose format Pillow cannot write, is left out and listed in the
+    report.
 
     Args:
         translate: translates arrays.
         shape: (S, S, C) of the images that it takes.
         source: a file, or a folder whose sub-folders are reproduced in the output.
         output: a folder, created if necessary; existing files in it may be replaced.
-        seed: of the noise of generators that have some.
+        seed: the seed of the noise, for generators that use noise.
         print_line: called with each line of the report.
 
     Raises:

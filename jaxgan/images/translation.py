@@ -1,6 +1,6 @@
 """What a system that turns images into images needs besides its algorithm.
 
-The two domains are A and B. Everything here treats pairs and images without pairs alike.
+The two domains are A and B. Everything here treats pairs and unpaired images in the same way.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -43,9 +43,9 @@ from jaxgan.images.training import PER_PROGRAM
 from jaxgan.reporting import media
 
 JITTER_A, JITTER_B = 100, 101
-"""Streams of random numbers in a step, apart from those of systems."""
+"""Streams of random numbers in a step, separate from those of the systems."""
 SHOWN = 16
-"""Images of a direction in the grid that TensorBoard shows."""
+"""The number of images of each direction in the grid that TensorBoard shows."""
 
 
 class Rows(NamedTuple):
@@ -68,7 +68,7 @@ def open_domains(
     """Returns the data of a run, read and checked.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         paired: whether training needs pairs.
         print_report: called once with the text of the report.
 
@@ -120,7 +120,7 @@ class Translation:
     """The data of one run.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         mesh: the devices.
         paired: whether the images of a step are pairs.
         choices: the allowed values of the system's own keys.
@@ -130,7 +130,7 @@ class Translation:
         train: the training set, which is placed on every device.
         valid: the held-out set.
         shape: (S, S, C) of an image.
-        classifier: that of `config.features`; None if it names none.
+        classifier: the classifier that `config.features` names, or None.
 
     Raises:
         UserError: a setting or the data cannot be used; the message says which.
@@ -178,7 +178,7 @@ class Translation:
             step: (state, a, b) -> (state, metrics); pure. The images of A and B are float32
                 [B, S, S, C] from -1 to 1, cropped and mirrored at random.
             moves: the names of the players that the step changes.
-            translations: for each direction, what translates.
+            translations: for each direction, the function that translates.
             memory: the shardings of the memory of the run state.
             staged: whether the system has two stages; its step then also receives the keyword
                 `stage`, one of `stages.STAGES`.
@@ -273,12 +273,12 @@ def validation(
     """Returns a recipe's `evaluate`; see `TranslationMetrics`.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         valid: the held-out set.
-        translations: for each direction, what translates.
+        translations: for each direction, the function that translates.
         mesh: the devices.
         paired: whether the objective may use pairs.
-        classifier: in whose features translations are compared, too; None for none.
+        classifier: the classifier in whose features translations are also compared, or None.
     """
     translators = Translators(translations, mesh)
     directions, count = tuple(translations), config.validation.samples

@@ -37,20 +37,20 @@ SHOWN = 100
 """The most images of a direction in the grid that eval.py writes."""
 
 MakeTranslations = Callable[[ConfigDict, tuple[int, ...]], Mapping[str, Translate]]
-"""(config, shape of an image) -> for each direction, what translates."""
+"""(config, shape of an image) -> for each direction, the function that translates."""
 
 
 class ArrayTranslator:
     """Translates images in memory. `jaxgan.load` makes one.
 
     Attributes:
-        directions: what the run has learned: "a_to_b", "b_to_a" or both.
+        directions: the directions that the run has learned: "a_to_b", "b_to_a" or both.
         shape: (S, S, C) of an image.
 
     Args:
         translators: the compiled programs.
         directions: see above.
-        players: on the devices.
+        players: the players, on the devices.
         shape: see above.
     """
 
@@ -72,7 +72,7 @@ class ArrayTranslator:
         Args:
             images: uint8 [n, S, S, C], n at least 1.
             direction: one of `directions`; by default the first.
-            seed: of the noise of generators that have some.
+            seed: the seed of the noise, for generators that use noise.
 
         Raises:
             UserError: the images have another shape or type, or there is no such direction.
@@ -87,12 +87,12 @@ class ArrayTranslator:
 
 
 def choose_direction(direction: str | None, directions: tuple[str, ...], name: str) -> str:
-    """Returns the direction asked for, by default the first one; UserError if there is none such.
+    """Returns the requested direction, by default the first; UserError if there is no such one.
 
     Args:
-        direction: asked for.
+        direction: the requested direction, or None.
         directions: those that a run has learned.
-        name: of the argument or flag, for the message.
+        name: the name of the argument or flag, for the message.
     """
     if direction is not None and direction not in directions:
         raise UserError(f"{name}={direction}: this run has only learned {' and '.join(directions)}")
@@ -104,8 +104,8 @@ class Trained(NamedTuple):
 
     Attributes:
         translators: its compiled programs.
-        directions: what it has learned.
-        players: on the devices.
+        directions: the directions that it has learned.
+        players: the players, on the devices.
         shape: (S, S, C) of an image.
         mesh: the devices.
     """

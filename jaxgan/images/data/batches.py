@@ -16,7 +16,7 @@ from jaxgan.core import devices
 from jaxgan.images.data.dataset import Images
 
 STREAM, LABELLED_STREAM, SECOND_DOMAIN_STREAM = 3, 4, 6
-"""Parts of the seed: of the order of all data, of the labelled ones, and of a second domain."""
+"""Parts of the seed, for the order of all data, of the labelled data, and of a second domain."""
 WHITE = 255
 
 
@@ -48,11 +48,11 @@ def schedule(
     repeats it.
 
     Args:
-        count: n, of the data.
+        count: n, the number of images or points.
         batch_size: B, at most n.
         steps: batches of a round, the same in every round.
         seed: any number from 0.
-        round_number: from 1.
+        round_number: the number of the round, from 1.
         stream: distinguishes orders of the same seed from each other.
 
     Raises:
@@ -93,7 +93,7 @@ def gather(resident: Resident, index: jax.Array, low: float = -1.0) -> tuple[jax
     Args:
         resident: the data.
         index: int32 [B], from 0 to n - 1.
-        low: what black becomes: -1 for generators that end in tanh, 0 for a sigmoid.
+        low: the value of black: -1 for generators that end in tanh, 0 for a sigmoid.
 
     Returns:
         A pair: float32 [B, H, W, C], where white is 1, or float32 [B, 2], points as they are; and

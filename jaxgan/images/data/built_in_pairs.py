@@ -25,7 +25,7 @@ from jaxgan.images.data.opening import IMAGES
 from jaxgan.images.data.views import draw_views
 
 CHUNK = 1000
-"""Images whose edges are found at a time."""
+"""The number of images whose edges are computed at a time."""
 
 
 def edges(images: Images, data: ConfigDict) -> np.ndarray:
@@ -39,7 +39,7 @@ def edges(images: Images, data: ConfigDict) -> np.ndarray:
 
 
 def low_resolution(images: Images, data: ConfigDict) -> np.ndarray:
-    """Returns images without what `data.factor` times fewer pixels lose, uint8 [n, H, W, C].
+    """Returns images reduced by `data.factor` and enlarged again, uint8 [n, H, W, C].
 
     Raises:
         UserError: the images are smaller than the factor.
@@ -92,14 +92,14 @@ MADE: Mapping[str, Callable[[Images, ConfigDict], np.ndarray]] = {
     "masks": masks,
     "views": views,
 }
-"""For each `config.data.pairs`, what makes A of B."""
+"""For each `config.data.pairs`, the function that makes A of B."""
 
 
 def open_made(data: ConfigDict, paired: bool) -> OpenedDomains:
     """Returns pairs of the images of any kind.
 
     Args:
-        data: of a config.
+        data: the data settings of a config.
         paired: whether training needs pairs. If not, A is made of the first half of the training
             images and B is the second half, so no image has its partner in the training set. The
             validation set always has pairs.

@@ -1,4 +1,4 @@
-"""Captions: texts such as "dark wide 3", of how bright an image is, how wide its object, and what.
+"""Captions: texts such as "dark wide 3" that name an image's brightness, width and class.
 
 Brightness is the mean of all pixels; width is that of the box around the pixels above half of the
 image's brightest, over the box's height. Both are relative to the class: the words are "dark" and
@@ -15,11 +15,11 @@ from jaxgan.images.data.dataset import Images
 
 BRIGHTNESS, WIDTH = ("dark", "bright"), ("narrow", "wide")
 OF_A_CLASS = len(BRIGHTNESS) * len(WIDTH)
-"""Captions of a class."""
+"""The number of captions of a class."""
 WORDS = len(BRIGHTNESS) + len(WIDTH)
-"""Words of captions beside the names of classes."""
+"""The words of captions other than the names of classes."""
 CHUNK = 1000
-"""Images that are measured at a time."""
+"""The number of images that are measured at a time."""
 
 
 def captions(classes: Sequence[str]) -> tuple[str, ...]:
@@ -53,13 +53,13 @@ def bags_of_words(count: int) -> np.ndarray:
 
 
 def with_captions(train: Images, valid: Images) -> tuple[Images, Images]:
-    """Returns the training set and the held-out set with captions in the place of classes.
+    """Returns the training set and the held-out set with captions in place of classes.
 
     Images of no known class have no caption.
 
     Args:
-        train: whose medians decide the words.
-        valid: of the same classes.
+        train: the training set, whose medians decide the words.
+        valid: the held-out set, of the same classes.
 
     Raises:
         UserError: the data are points, or have no classes.

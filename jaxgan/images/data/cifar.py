@@ -129,7 +129,7 @@ def read_npz(path: Path) -> Images:
 
 
 def _fit(offsets: np.ndarray, count: int, size: int) -> bool:
-    """Returns whether offsets cut `size` bytes into so many parts, none of them empty."""
+    """Returns whether offsets cut `size` bytes into `count` parts, none of them empty."""
     if offsets.dtype.kind not in "iu" or offsets.shape != (count + 1,):
         return False
     signed = offsets.astype(np.int64)

@@ -20,7 +20,7 @@ UNLABELLED = -1
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Images, or points in the plane, which most systems treat alike.
+    """Images, or points in the plane, which most systems treat in the same way.
 
     Attributes:
         values: uint8 [n, H, W, C] with C = 1 (grey) or 3 (RGB); or float32 [n, 2], points. May be a
@@ -48,7 +48,7 @@ class Images:
 
 
 class Opened(NamedTuple):
-    """What a kind of data returns.
+    """The result of opening a kind of data.
 
     Attributes:
         train: the training set.
@@ -77,7 +77,7 @@ def descriptions(sets: Mapping[str, Sequence[Images]]) -> bytes:
     """Returns a JSON file that describes and identifies sets of data, for `Recipe.files`.
 
     Args:
-        sets: by name, the parts of each, which have the same shape and classes.
+        sets: for each name, the parts of the set, which have the same shape and classes.
     """
     plain = {
         name: {
@@ -95,7 +95,7 @@ def described(folder: epath.Path, part: str = "train") -> dict[str, Any]:
     """Returns what data.json says about the data of a run: "shape", "classes" and more.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
         part: "train" or "valid".
 
     Raises:

@@ -32,7 +32,7 @@ class Domains:
 
 
 class OpenedDomains(NamedTuple):
-    """What a kind of data returns.
+    """The result of opening a kind of data.
 
     Attributes:
         train: the training set.

@@ -1,4 +1,4 @@
-"""Edges of images: the sketches that a drawing of the same object would be."""
+"""Edges of images, which resemble a line drawing of the same object."""
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +10,10 @@ DARK, LIGHT = -1.0, 1.0
 
 
 def sketch(images: jax.Array) -> jax.Array:
-    """Returns the edges of images as light lines on a dark ground, of the same shape; pure.
+    """Returns the edges of images as light lines on a dark background, of the same shape; pure.
 
     A pixel is on an edge where Sobel's operator finds a slope of the brightness, the mean of the
-    channels, above `THRESHOLD`. Outside, images continue as at their border.
+    channels, above `THRESHOLD`. Beyond their borders, images continue with their outermost pixels.
 
     Args:
         images: float32 [B, H, W, C] from -1 to 1.

@@ -27,7 +27,7 @@ VALID = ("valid", "val", "test")
 RULES = "center square, LANCZOS, over white: 1"
 """Part of the cache key; changed whenever the conversion of files to pixels changes."""
 PROGRESS_BAR_MINIMUM = 500
-"""The number of files from which on reading them shows a progress bar."""
+"""Reading at least this many files shows a progress bar."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ def open_folder(data: ConfigDict) -> Opened:
 
     They are those under train/ and valid/ (or val/ or test/) if both exist; otherwise a share of
     all pictures is held out, see `hold_out`. Within these folders, a sub-folder is a class, and
-    pictures may lie in it at any depth. If a picture lies outside the sub-folders, no picture has a
+    pictures may be in it at any depth. If a picture is outside the sub-folders, no picture has a
     class.
 
     Raises:
@@ -171,9 +171,9 @@ def hold_out(
 
     Args:
         root: the folder, for messages.
-        names: of the pictures.
+        names: the names of the pictures.
         class_of: the class of each.
-        share: of the pictures to hold out.
+        share: the share of the pictures to hold out.
         seed: any number.
 
     Returns:

@@ -54,7 +54,7 @@ GRID = 64
 EXTENT = 0.8
 """A field covers [-EXTENT, EXTENT] along both axes, in heights of a digit around its centre."""
 CHUNK = 500
-"""Images that are computed together."""
+"""The number of images that are computed together."""
 
 
 def make(name: str, count: int, seed: int) -> Images:
@@ -65,8 +65,8 @@ def make(name: str, count: int, seed: int) -> Images:
 
     Args:
         name: "train" or "valid".
-        count: of images.
-        seed: with `name`, decides everything random.
+        count: the number of images.
+        seed: determines, together with `name`, everything random.
     """
     random = np.random.default_rng((seed, STREAMS[name]))
     labels = random.permutation(np.arange(count) % len(CLASSES)).astype(np.int32)

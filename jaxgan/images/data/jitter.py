@@ -13,7 +13,7 @@ def jitter(images: jax.Array, key: jax.Array, enlarge: float, flip: bool) -> jax
 
     Args:
         images: float32 [B, S, S, C].
-        key: of the draw.
+        key: the PRNG key of the draw.
         enlarge: the factor, at least 1; the larger size is rounded to whole pixels.
         flip: whether images are mirrored.
     """

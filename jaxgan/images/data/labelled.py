@@ -1,4 +1,4 @@
-"""Takes the labels of most images away, for systems that learn from few labels."""
+"""Removes the labels of most images, for systems that learn from few labels."""
 
 import numpy as np
 
@@ -13,9 +13,9 @@ def keep_labels(images: Images, count: int, seed: int) -> Images:
     """Returns the same images, of which only some keep their label, equally many of a class.
 
     Args:
-        images: with labels.
+        images: labelled images.
         count: how many keep their label, a multiple of the number of classes.
-        seed: decides which.
+        seed: determines which ones.
 
     Raises:
         UserError: the images have no labels, the count is not a multiple of the number of classes,

@@ -1,4 +1,4 @@
-"""Layouts: images that say of every pixel only what is there, as one of a few evenly spaced greys.
+"""Layouts: images that show only which code every pixel has, as one of a few evenly spaced greys.
 
 The layout of an image of class k has the code 0 where the image is dark, and 1 + 3 k, 2 + 3 k or
 3 + 3 k in its second, third and fourth quarter of brightness.
@@ -12,11 +12,11 @@ from jaxgan.images.data.batches import WHITE
 from jaxgan.images.data.dataset import Images
 
 LEVELS = 4
-"""Into which brightness is divided. The darkest is the ground of all classes."""
+"""The levels that brightness is divided into. The darkest is the background of all classes."""
 
 
 def count_codes(classes: int) -> int:
-    """Returns how many codes the layouts of images of so many classes have."""
+    """Returns how many codes the layouts of images of this many classes have."""
     return 1 + (LEVELS - 1) * classes
 
 
@@ -26,7 +26,7 @@ def draw_layouts(images: Images) -> np.ndarray:
     Code i of n is the grey 255 i / (n - 1), rounded, so there may be at most 256 codes.
 
     Args:
-        images: every one of a known class.
+        images: images whose classes are all known.
     """
     classes, values = len(images.classes), images.values
     codes = (LEVELS - 1) * np.arange(classes)[:, None] + np.arange(LEVELS)
@@ -46,7 +46,7 @@ def read_codes(images: jax.Array, count: int) -> jax.Array:
 
     Args:
         images: float32 [B, H, W, C] from -1 to 1; other greys count as the nearest one.
-        count: of the codes.
+        count: the number of the codes.
     """
     shares = (images.mean(axis=-1) + 1) / 2
     return jnp.clip(jnp.rint(shares * (count - 1)), 0, count - 1).astype(jnp.int32)

@@ -1,4 +1,4 @@
-"""Where the object of an image is, as far as its pixels tell."""
+"""Where the object of an image is, as far as its pixels show."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 MARGIN = 2
-"""Pixels around an object that belong to its box: another object in its place may be larger."""
+"""The margin of an object's box in pixels, since another object in its place may be larger."""
 MASKS = ("light", "whole")
 
 
@@ -23,7 +23,7 @@ class Objects(NamedTuple):
 
     @property
     def seen(self) -> jax.Array:
-        """The objects on grey ground, float32 [B, H, W, C]."""
+        """The objects on a grey background, float32 [B, H, W, C]."""
         return jnp.where(self.masks, self.images, 0.0)
 
 

@@ -24,8 +24,8 @@ def make(name: str, count: int, seed: int) -> Images:
 
     Args:
         name: "train" or "valid".
-        count: of pictures.
-        seed: with `name`, decides everything random.
+        count: the number of pictures.
+        seed: determines, together with `name`, everything random.
     """
     digits = glyphs.open_set(name, count, seed)
     random = np.random.default_rng((seed, STREAM, glyphs.STREAMS[name]))

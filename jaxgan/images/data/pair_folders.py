@@ -83,7 +83,8 @@ def open_unpaired(data: ConfigDict) -> OpenedDomains:
 
 
 Pairs = tuple[list[str], np.ndarray, np.ndarray, list[Problem]]
-"""The names of n pairs, A and B uint8 [n, size, size, channels], and the files of no use."""
+"""The names of n pairs, A and B uint8 [n, size, size, channels], and the files that cannot be
+used."""
 
 
 def _two_folders(root: Path, size: int, channels: int) -> Pairs:
@@ -100,7 +101,7 @@ def _two_folders(root: Path, size: int, channels: int) -> Pairs:
         try:
             sizes = [pictures.dimensions(path) for path in paths]
         except pictures.BadImageError:
-            names.append(name)  # reading it says which of the two is damaged
+            names.append(name)  # reading it shows which of the two is damaged
             continue
         if sizes[0] == sizes[1]:
             names.append(name)
@@ -123,7 +124,7 @@ def _two_folders(root: Path, size: int, channels: int) -> Pairs:
         ]
         whole.append((good, decoded.values))
         usable &= good
-    # The values are those of usable files only; a file whose partner is damaged goes, too.
+    # The values are those of usable files only; a file whose partner is damaged is left out, too.
     a, b = (values[usable[good]] for good, values in whole)
     return [name for name, good in zip(names, usable, strict=True) if good], a, b, problems
 

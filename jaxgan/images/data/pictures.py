@@ -1,6 +1,6 @@
 """Decodes a picture of any format that Pillow reads into 8-bit grey or RGB.
 
-The same rules apply everywhere. The first frame of an animation counts. The orientation that EXIF
+The same rules apply everywhere. Of an animation, the first frame is used. The orientation that EXIF
 states is applied. 16-bit grey is divided by 257, so that white stays white. Transparent pixels are
 composed over white. CMYK, palettes and other colour models become RGB, and RGB becomes grey by the
 luma of ITU-R BT.601. A picture that is to have a certain size is cropped to the square at its
@@ -82,7 +82,7 @@ def read_side_by_side(
         uint8 [size, size, 2 C], the channels of the left half and then those of the right one.
 
     Raises:
-        BadImageError: as `read`, or the width is odd.
+        BadImageError: as for `read`, or the width is odd.
     """
 
     def halves(image: Image.Image, kind: str | None) -> np.ndarray:
@@ -104,7 +104,7 @@ def read_with_format(path: os.PathLike[str], channels: int) -> tuple[np.ndarray,
         uint8 [H, W, C], and a name such as "PNG".
 
     Raises:
-        BadImageError: as `read`.
+        BadImageError: as for `read`.
     """
     return _decoded(
         path, lambda image, kind: (_pixels(image, kind, channels, 0), kind or "without a name")

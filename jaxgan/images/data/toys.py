@@ -2,7 +2,7 @@
 
 Lin, Khetan, Fanti, Oh, "PacGAN: The power of two samples in generative adversarial networks", 2018,
 section 4.1, defines the ring and the grid as the settings have them, and counts a mode as covered
-if a sample lies within three standard deviations of its centre.
+if a sample is within three standard deviations of its centre.
 """
 
 from pathlib import Path

@@ -1,9 +1,9 @@
-"""A second view of images: the same, rotated and sheared around the middle."""
+"""A second view of images: the same images, rotated and sheared around the middle."""
 
 import numpy as np
 
 CHUNK = 1000
-"""Images that are drawn at a time."""
+"""The number of images that are drawn at a time."""
 
 
 def draw_views(values: np.ndarray, rotation: float, shear: float) -> np.ndarray:
@@ -14,8 +14,8 @@ def draw_views(values: np.ndarray, rotation: float, shear: float) -> np.ndarray:
 
     Args:
         values: uint8 [n, H, W, C].
-        rotation: in degrees, counterclockwise.
-        shear: by how many pixels a row moves to the right for each pixel that it is above the
+        rotation: the angle in degrees, counterclockwise.
+        shear: how many pixels a row moves to the right for each pixel that it is above the
             middle.
     """
     height, width = values.shape[1:3]

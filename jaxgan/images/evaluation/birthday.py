@@ -19,14 +19,14 @@ REPEATS = 20
 FALSE_COLLISIONS = 0.05
 """As by default in `collision_threshold`."""
 LEAST = 20
-"""The least samples of a batch: they tell at most 290 images from more."""
+"""The fewest samples of a batch, which can tell 290 images at most from more."""
 CALIBRATION = 2500
-"""The most held-out images that are compared, all pairs of them; a second of a CPU."""
+"""The most held-out images of which all pairs are compared, which takes a second on a CPU."""
 
 
 @dataclass(frozen=True)
 class BirthdayTest:
-    """What a test found.
+    """The result of a test.
 
     Attributes:
         first_collisions: float [repeats], the number of samples that each repeat drew until two
@@ -97,7 +97,7 @@ def birthday_test(features: np.ndarray, threshold: float) -> BirthdayTest:
     Args:
         features: float [repeats, n, d], of independent samples in the order they were drawn; 20
             repeats give the estimate within about a factor of 2.
-        threshold: of `collision_threshold` for n samples.
+        threshold: the result of `collision_threshold` for n samples.
 
     Raises:
         UserError: features are not finite.
@@ -115,7 +115,7 @@ def birthday_test(features: np.ndarray, threshold: float) -> BirthdayTest:
 def count_duplicates(
     held_out: np.ndarray, samples: np.ndarray, trained_on: int
 ) -> dict[str, float]:
-    """Returns what the birthday test says about samples, by name, if they are enough.
+    """Returns the results of the birthday test by name, if there are enough samples.
 
     The samples are divided into `REPEATS` batches. Two of a batch count as the same image if they
     are closer than a threshold, which is calibrated on real images that were not trained on: in a
@@ -124,7 +124,7 @@ def count_duplicates(
 
         birthday_samples         of a batch
         birthday_collisions      the share of batches in which an image occurs twice
-        birthday_of_copies       the same for a generator that copies training images, all alike
+        birthday_of_copies       the same for a generator that copies training images equally often
         birthday_support         about how many images the generator makes; infinity if fewer than
                                  half of the batches have one twice, that is, for more images than
                                  the batch can tell, about 0.72 of its square

@@ -19,13 +19,13 @@ Classify = Callable[[Player, jax.Array], jax.Array]
 def error_of(
     name: str, classify: Classify, valid: Images, batch_size: int, mesh: Mesh
 ) -> MeasurePlayers:
-    """Returns what measures `eval/error`, the share of held-out images that are classified wrongly.
+    """Returns a function that measures `eval/error`, the share of misclassified held-out images.
 
     The objective is the negative error. So the best checkpoint has the least error on the held-out
     data, which favours it a little; papers report the last one.
 
     Args:
-        name: of the player that classifies; its running average is used if it has one.
+        name: the name of the player that classifies; its running average is used if it has one.
         classify: see `Classify`.
         valid: the held-out data, all of them labelled.
         batch_size: see `Classifier`.

@@ -1,4 +1,4 @@
-"""Metrics of what a classifier says about samples."""
+"""Metrics of a classifier's answers for samples."""
 
 from typing import NamedTuple
 
@@ -12,9 +12,10 @@ class ClassifierScore(NamedTuple):
     """The score of several splits of the samples.
 
     Attributes:
-        mean: from 1 to the number of classes.
+        mean: the mean score, from 1 to the number of classes.
         sd: standard deviation over the splits.
-        splits: their number, to be printed with the score, which grows with the size of a split.
+        splits: the number of splits, to be printed with the score, which grows with the size of a
+            split.
     """
 
     mean: float
@@ -29,8 +30,8 @@ def classifier_score(probabilities: np.ndarray, splits: int = 10) -> ClassifierS
 
     Args:
         probabilities: float [n, classes], of a classifier of the same kind of images.
-        splits: into how many parts, in the order given, samples are divided; p(y) is the mean of a
-            part. 10 as in the authors' code.
+        splits: the number of parts that samples are divided into, in the order given; p(y) is the
+            mean of a part. 10 as in the authors' code.
 
     Raises:
         UserError: rows are not distributions, or there are fewer than splits.
@@ -60,8 +61,8 @@ def class_coverage(labels: np.ndarray, classes: int, least_share: float) -> int:
 
     Args:
         labels: int [n], the class a classifier chose for each sample.
-        classes: their number.
-        least_share: from 0 to 1.
+        classes: the number of classes.
+        least_share: the share, from 0 to 1.
 
     Raises:
         UserError: there are no samples.
@@ -74,7 +75,7 @@ def class_shares(labels: np.ndarray, classes: int) -> np.ndarray:
 
     Args:
         labels: int [n], each from 0 to classes - 1.
-        classes: their number.
+        classes: the number of classes.
 
     Raises:
         UserError: there are no samples.

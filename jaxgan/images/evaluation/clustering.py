@@ -39,12 +39,12 @@ def clustering_accuracy(clusters: np.ndarray, labels: np.ndarray) -> float:
 def measure_clustering(
     guess: Callable[[Player, jax.Array], jax.Array], name: str, valid: Images, mesh: Mesh
 ) -> MeasurePlayers:
-    """Returns what measures `eval/clustering_accuracy`; it has no objective.
+    """Returns a function that measures `eval/clustering_accuracy`; it has no objective.
 
     Args:
         guess: (the player, images float32 [B, *shape]) -> a logit for each cluster [B, clusters];
             pure.
-        name: of the player.
+        name: the name of the player.
         valid: the held-out images.
         mesh: the devices.
     """

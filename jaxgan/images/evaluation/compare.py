@@ -1,6 +1,6 @@
 """Compares trained generators on the same held-out data: `python -m jaxgan.compare W1 W2 ...`.
 
-Every run is measured as eval.py does, each of its seeds by itself. The report shows the metrics,
+Every run is measured as eval.py does, each of its seeds separately. The report shows the metrics,
 samples, the course of training, and the settings that differ.
 """
 
@@ -40,8 +40,8 @@ def compare(
 
     Args:
         workdirs: the folders of the runs.
-        evaluates: what measures each of them.
-        checkpoint: each run's: "best", "last" or a round.
+        evaluates: the function that measures each of them.
+        checkpoint: the checkpoint of each run: "best", "last" or a round.
         output: folder for report.html, table.md, summary.json and, for every run and seed, what
             eval.py writes; None: compare-images.
 
@@ -122,7 +122,7 @@ def galleries(place: Path, names: Sequence[str]) -> list[Gallery]:
 
 
 def warnings(settings: Mapping[str, ConfigDict]) -> list[str]:
-    """Returns a line if some run has one seed only, which cannot tell chance from method."""
+    """Returns a line if some run has one seed only, which cannot tell chance from the method."""
     single = [name for name, config in settings.items() if config.get("seeds", 1) == 1]
     if not single:
         return []

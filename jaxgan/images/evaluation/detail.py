@@ -23,7 +23,7 @@ level, images that are generated above the next coarser level of the real ones; 
 def measure_detail(
     refine: Refine, count: int, values: np.ndarray, seed: int, mesh: Mesh
 ) -> MeasurePlayers:
-    """Returns what measures the detail of generators; it has no objective.
+    """Returns a function that measures the detail of generators; it has no objective.
 
     `eval/detail_K` is the energy of the bands that are generated at level K over that of real
     images, both above the same real image of the next coarser level: 1 is as sharp as real images,
@@ -31,9 +31,9 @@ def measure_detail(
 
     Args:
         refine: see `Refine`.
-        count: of the levels.
+        count: the number of the levels.
         values: held-out images, uint8 [n, H, W, C], of which the first ones are used.
-        seed: of the noise, the same in every round.
+        seed: the seed of the noise, the same in every round.
         mesh: the devices.
     """
 

@@ -12,7 +12,8 @@ from scipy.spatial.distance import pdist
 from jaxgan.images.data.batches import to_floats
 
 MEASURED = 900
-"""The most random images whose distances are measured; DistanceGAN's authors take as many."""
+"""The most random images whose distances are measured; DistanceGAN's authors use the same
+number."""
 COMPARED = 100
 """The most images of which every pair is compared."""
 
@@ -36,7 +37,7 @@ def measure(
     Args:
         values: uint8 [n, S, S, C].
         distances: (images in random order, float32 [m, S, S, C] from -1 to 1) -> float32 [m].
-        seed: of the order.
+        seed: the seed of the order.
     """
     order = np.random.default_rng(seed).permutation(len(values))[:MEASURED]
     found = np.asarray(distances(to_floats(jnp.asarray(values[order]))), np.float64)

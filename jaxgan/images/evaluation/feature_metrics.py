@@ -1,4 +1,4 @@
-"""Metrics of samples in the features of a trained classifier, beside the same of real images."""
+"""Metrics of samples in the features of a trained classifier, with those of real images."""
 
 import functools
 
@@ -23,7 +23,8 @@ from jaxgan.images.evaluation.neighbours import density_coverage, precision_reca
 from jaxgan.images.evaluation.trained_classifier import Answers, features_classifier
 
 COMPARED = 2500
-"""The most images, real and generated, of which every pair is compared; a second of a CPU."""
+"""The most images, real and generated, of which every pair is compared, which takes a second on a
+CPU."""
 SPLITS = 10
 """The parts that samples are split into for the classifier score (Salimans et al. 2016)."""
 LEAST_SHARE = 0.3
@@ -31,10 +32,10 @@ LEAST_SHARE = 0.3
 
 
 class FeatureMetrics:
-    """Measures samples against held-out images. What the real images give is computed once.
+    """Measures samples against held-out images. The results for real images are computed once.
 
     Args:
-        config: of the run; `features` is the folder of a classifier's run.
+        config: the config of the run; `features` is the folder of a classifier's run.
         valid: the held-out images.
         mesh: the devices.
         conditional: whether samples are asked for by their class.

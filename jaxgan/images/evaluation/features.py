@@ -10,7 +10,7 @@ def checked(features: np.ndarray, name: str, width: int | None = None) -> np.nda
 
     Args:
         features: float [n, d].
-        name: what the features are of, for messages.
+        name: what the features belong to, for messages.
         width: d of the features they are compared with.
 
     Raises:
@@ -38,7 +38,7 @@ def checked_pair(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, np.nda
     """Returns the features of real and of generated images as float64 [n, d] and [m, d].
 
     Raises:
-        UserError: as `checked`, or the two are not of the same network.
+        UserError: as for `checked`, or the two are not of the same network.
     """
     real = checked(real, "real features")
     return real, checked(fake, "generated features", real.shape[1])

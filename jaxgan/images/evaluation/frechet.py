@@ -10,12 +10,12 @@ from jaxgan.images.evaluation.features import checked
 
 @dataclass(frozen=True)
 class Moments:
-    """What the distance needs of a set of features.
+    """The moments of a set of features, from which the distance is computed.
 
     Attributes:
         mean: float64 [d].
         covariance: float64 [d, d], unbiased.
-        count: of samples.
+        count: the number of samples.
     """
 
     mean: np.ndarray
@@ -43,7 +43,7 @@ def moments(features: np.ndarray, name: str) -> Moments:
 
     Args:
         features: float [n, d] with n > d.
-        name: what the features are of, for messages.
+        name: what the features belong to, for messages.
 
     Raises:
         UserError: the features are not finite or not [n, d], or n is at most d: the covariance is
@@ -92,10 +92,10 @@ def frechet_floor(real: np.ndarray, seed: int) -> FrechetDistance:
 
     Args:
         real: float [n, d] with n at least 2 d + 2.
-        seed: of the division.
+        seed: the seed of the division.
 
     Raises:
-        UserError: as `moments`, for a half.
+        UserError: as for `moments`, applied to a half.
     """
     real = checked(real, "real features")
     order = np.random.default_rng(seed).permutation(len(real))

@@ -15,7 +15,7 @@ class Battle(NamedTuple):
 
     Attributes:
         test_ratio: error of the first discriminator on real test images over that of the second.
-            Far from 1, one of them is overfitted and the battle says nothing.
+            Far from 1, one of them is overfitted and the battle is meaningless.
         samples_ratio: error of the first discriminator on the second's samples over the error of
             the second discriminator on the first's samples. Below 1 the first GAN is better.
         winner: the better one, or a draw.
@@ -37,12 +37,11 @@ def battle(
 
     Args:
         first_on_test: bool [n], which real test images the first discriminator takes for real.
-        second_on_test: bool [n], of the second discriminator.
+        second_on_test: bool [n], the same for the second discriminator.
         first_on_second: bool [m], which of the second generator's samples the first discriminator
             takes for real.
-        second_on_first: bool [m'], of the second discriminator and the first generator.
-        tolerance: on the logarithm of a ratio, within which it counts as 1. The paper does not say
-            how near is near.
+        second_on_first: bool [m'], the same for the second discriminator and the first generator.
+        tolerance: a ratio counts as 1 if its logarithm is within this. The paper gives no value.
 
     Raises:
         UserError: one of the arrays is empty.

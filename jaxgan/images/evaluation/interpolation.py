@@ -24,7 +24,8 @@ def with_codes(
 ) -> tuple[jax.Array, jax.Array]:
     """Returns samples, float32 [B, *shape], and the codes that the generator's network received.
 
-    The codes are what the network's call gets first: latent codes, with any conditions joined.
+    The codes are the first argument of the network's call: latent codes, with any conditions
+    joined.
 
     Args:
         sample: see `Sample`.
@@ -60,12 +61,13 @@ def interpolate(
 
     Args:
         sample: see `Sample`; it makes images.
-        generator: on the devices; its running average is used if it has one.
+        generator: the generator, on the devices; its running average is used if it has one.
         labels: int32 [rows], the class of each row.
         steps: images in a row, at least 2.
-        seed: of the codes at both ends of each row.
+        seed: the seed of the codes at both ends of each row.
         latent: how many of the first numbers of a code are drawn from the prior.
-        prior: "normal", whose codes are joined by arcs, or "uniform", by lines as any conditions.
+        prior: "normal", whose codes are joined by arcs, or "uniform", whose codes are joined by
+            lines, as conditions always are.
         mesh: the devices.
     """
     deployed = generator.without_training()

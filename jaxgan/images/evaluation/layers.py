@@ -1,4 +1,4 @@
-"""What the layers of generated images are: how opaque, and whether the last one is the object."""
+"""Measures of the layers of generated images: their opacity, and whether the last is the object."""
 
 import math
 from collections.abc import Callable
@@ -41,17 +41,17 @@ def mean_iou(found: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def measure_layers(draw: Draw, masks: bool, seed: int, mesh: Mesh) -> MeasurePlayers:
-    """Returns what measures the layers of generated images; it has no objective.
+    """Returns a function that measures the layers of generated images; it has no objective.
 
     `eval/opacity_K` is the mean opacity of layer K, from 1, the lowest. For pictures whose objects
-    can be told by their colour there are also `eval/mask_iou`, of the last layer with the object in
-    its image, and `eval/mask_iou_random_layer`, the mean over all layers, which is what a random
-    assignment of layers gives.
+    can be recognised by their colour there are also `eval/mask_iou`, of the last layer with the
+    object in its image, and `eval/mask_iou_random_layer`, the mean over all layers, which is what a
+    random assignment of layers gives.
 
     Args:
         draw: see `Draw`.
         masks: whether the data are `overlays`.
-        seed: of the latent codes, the same in every round.
+        seed: the seed of the latent codes, the same in every round.
         mesh: the devices.
     """
 

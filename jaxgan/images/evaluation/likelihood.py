@@ -24,7 +24,7 @@ z from q for each x; pure."""
 def measure_likelihood(
     log_weight: LogWeight, values: np.ndarray, draws: int, seed: int, mesh: Mesh
 ) -> MeasurePlayers:
-    """Returns what measures two upper bounds of the mean of -log p(x), in nats.
+    """Returns a function that measures two upper bounds of the mean of -log p(x), in nats.
 
     `eval/negative_elbo` is minus the evidence lower bound; the objective is its negative.
     `eval/negative_importance_bound` is the bound of `importance_bound`, of the same draws; it is at
@@ -33,8 +33,8 @@ def measure_likelihood(
     Args:
         log_weight: see `LogWeight`.
         values: uint8 [n, H, W, C] or float32 [n, 2], the held-out data.
-        draws: of z for each x.
-        seed: of the draws, the same in every round.
+        draws: the number of draws of z for each x.
+        seed: the seed of the draws, the same in every round.
         mesh: the devices.
     """
 

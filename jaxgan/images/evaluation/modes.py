@@ -42,7 +42,7 @@ def mode_coverage(
         centres: float [m, d] of the Gaussians.
         sd: their standard deviation in every direction.
         loose_distance: a sample this near to a centre counts for a loose mode.
-        loose_share: of all samples, which a loose mode needs; by default 20 of 2500.
+        loose_share: the share of all samples that a loose mode needs; by default 20 of 2500.
 
     Raises:
         UserError: the samples are not finite, or have another dimension than the centres.

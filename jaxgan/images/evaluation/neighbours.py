@@ -35,8 +35,8 @@ class TrainingDistance(NamedTuple):
     """Mean distances to the nearest training image.
 
     Attributes:
-        samples: of generated images.
-        held_out: of real images that were not trained on.
+        samples: the distance of generated images.
+        held_out: the distance of real images that were not trained on.
         ratio: the first over the second. A generator that copies is well below 1.
     """
 
@@ -72,9 +72,9 @@ def precision_recall(real: np.ndarray, fake: np.ndarray, k: int = 3) -> Precisio
 def density_coverage(real: np.ndarray, fake: np.ndarray, k: int = 5) -> DensityCoverage:
     """Returns density and coverage of Naeem et al. 2020.
 
-    Density is the mean number of balls around real samples that a generated sample lies in, over k.
-    Coverage is the share of these balls that have a generated sample inside. The radius of a ball
-    is the distance to the k-th nearest other real sample.
+    Density is the mean number of balls around real samples that contain a generated sample, divided
+    by k. Coverage is the share of these balls that have a generated sample inside. The radius of a
+    ball is the distance to the k-th nearest other real sample.
 
     Args:
         real: float [n, d].
@@ -111,12 +111,12 @@ def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np
 def training_distance(
     train: np.ndarray, held_out: np.ndarray, samples: np.ndarray
 ) -> TrainingDistance:
-    """Returns how near samples are to the training images, beside how near other real images are.
+    """Returns how near samples and other real images are to the training images.
 
     Args:
         train: float [n, d], features of all images that the generator was trained on, or pixels.
-        held_out: float [m, d], of real images that it was not trained on.
-        samples: float [k, d], of generated images.
+        held_out: float [m, d], the same of real images that it was not trained on.
+        samples: float [k, d], the same of generated images.
 
     Raises:
         UserError: features are not finite or do not match, or every held-out image is a training
@@ -141,7 +141,7 @@ def closest_pairs(features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndar
 
     Args:
         features: float64 [n, d].
-        count: of pairs; at most n (n - 1) / 2.
+        count: the number of pairs; at most n (n - 1) / 2.
 
     Returns:
         float64 [count], their Euclidean distances; and int [count, 2], their rows, the lower first.

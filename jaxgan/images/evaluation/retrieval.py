@@ -1,4 +1,4 @@
-"""Retrieval of images by sketches, in the features of a network, and what it is compared with."""
+"""Retrieval of images by sketches, in the features of a network, and its controls."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -37,7 +37,7 @@ DISTORTIONS: Mapping[str, tuple[float, ...]] = {
 
 
 class Task(NamedTuple):
-    """What is retrieved by what.
+    """Sketches, and the images that they retrieve.
 
     Attributes:
         sketches: uint8 [q, H, W, C], edges of images that are not in the gallery.
@@ -99,7 +99,7 @@ def precision(
 ) -> float:
     """Returns P@k: the share of the k nearest of the gallery that have the class of the query.
 
-    Nearest by the cosine of the angle between features.
+    Images are ranked by the cosine of the angle between features.
 
     Args:
         queries: float [q, d], features of the queries.
@@ -125,12 +125,12 @@ def _unit(rows: np.ndarray) -> np.ndarray:
 
 
 def distorted(images: np.ndarray, kind: str, amount: float) -> np.ndarray:
-    """Returns images that are moved, turned or resized around their centre, on a dark ground.
+    """Returns images that are moved, turned or resized around their centre, on a dark background.
 
     Args:
         images: uint8 [n, H, W, C].
         kind: a name in `DISTORTIONS`.
-        amount: as there.
+        amount: an amount in `DISTORTIONS`.
     """
     turn, size, move = np.eye(2), 1.0, np.zeros(2)
     if kind == "rotation":
@@ -175,8 +175,8 @@ def measure_retrieval(
     Args:
         task: see `Task`.
         sketches: float [q, d], features of the task's sketches.
-        photos: float [n, d], of its photos.
-        edges: float [n, d], of their edges.
+        photos: float [n, d], features of its photos.
+        edges: float [n, d], features of their edges.
     """
     found = {"p10": photos, "p10_edges": edges}
     return {
@@ -188,17 +188,17 @@ def measure_retrieval(
 def measure_encoder(
     encode: Callable[[Player, jax.Array], jax.Array], name: str, valid: Images, mesh: Mesh
 ) -> MeasurePlayers:
-    """Returns what measures an encoder: `eval/p10`, the objective, and `eval/p10_edges`.
+    """Returns a function that measures an encoder: `eval/p10`, the objective, and `eval/p10_edges`.
 
     Args:
         encode: (the player, whose `params` are those to use; x float32 [B, H, W, C]) -> features
             [B, d]; pure.
-        name: of the player.
+        name: the name of the player.
         valid: the held-out images.
         mesh: the devices.
 
     Raises:
-        UserError: as `make_task`.
+        UserError: as for `make_task`.
     """
     task, encoder = make_task(valid, mesh), Classifier(encode, mesh)
 

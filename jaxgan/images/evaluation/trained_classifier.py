@@ -1,4 +1,4 @@
-"""What a classifier says about images, and the classifier of another run."""
+"""The answers of a classifier for images, and the classifier of another run."""
 
 import hashlib
 import json
@@ -29,10 +29,10 @@ BATCH = 500
 
 
 class Answers(NamedTuple):
-    """What a classifier says about images.
+    """The answers of a classifier for images.
 
     Attributes:
-        logits: float32 [n, classes]; of a discriminator, its raw outputs, [n] or [n, outputs].
+        logits: float32 [n, classes]; for a discriminator, its raw outputs, [n] or [n, outputs].
         features: float32 [n, d], its last hidden layer.
     """
 
@@ -86,7 +86,7 @@ class Classifier:
 
 
 def answers_of(network: nn.Module) -> Callable[[Player, jax.Array], Answers]:
-    """Returns what a `networks.classifier` says about a batch, for `Classifier`."""
+    """Returns the function that applies a `networks.classifier` to a batch, for `Classifier`."""
 
     def answer(player: Player, x: jax.Array) -> Answers:
         found: Any = network.apply(player.variables, x)
@@ -101,11 +101,12 @@ class TrainedClassifier(NamedTuple):
     Attributes:
         classify: the network.
         player: its parameters, on the devices.
-        shape: of an image.
+        shape: the shape of an image.
         classes: the names of the classes.
         width: d, the number of its features.
-        name: of its features: the kind of its data and of its network, such as "mnist_cnn".
-        sha256: of its parameters.
+        name: the name of its features: the kind of its data and of its network, such as
+            "mnist_cnn".
+        sha256: the SHA-256 of its parameters.
     """
 
     classify: Classifier
@@ -174,8 +175,8 @@ def features_classifier(config: ConfigDict, shape: Sequence[int], mesh: Mesh) ->
     """Returns the best classifier of the run that `config.features` names.
 
     Args:
-        config: of the run that uses the classifier.
-        shape: of this run's images or points.
+        config: the config of the run that uses the classifier.
+        shape: the shape of this run's images or points.
         mesh: the devices.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The discriminator of another run: what it says about images, and its last hidden layer."""
+"""The discriminator of another run: its outputs for images, and its last hidden layer."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -29,9 +29,9 @@ class TrainedDiscriminator(NamedTuple):
     Attributes:
         look: the network.
         player: its parameters, on the devices.
-        shape: of an image.
-        config: of the run.
-        network: of D.
+        shape: the shape of an image.
+        config: the config of the run.
+        network: the network of D.
         mesh: the devices.
     """
 
@@ -43,7 +43,7 @@ class TrainedDiscriminator(NamedTuple):
     mesh: Mesh
 
     def __call__(self, values: np.ndarray) -> Answers:
-        """Returns what D says about images, uint8 [n, H, W, C], or points, float32 [n, 2].
+        """Returns D's outputs for images, uint8 [n, H, W, C], or points, float32 [n, 2].
 
         Returns:
             D's raw outputs, float32 [n] or [n, outputs], and its last hidden layer [n, d].

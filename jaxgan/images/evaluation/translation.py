@@ -1,4 +1,4 @@
-"""How well images are translated: beside their partners where there are pairs, else as a set.
+"""How well images are translated, compared with their partners or, without pairs, as a set.
 
 | metric | what it is |
 |---|---|
@@ -8,7 +8,7 @@
 | `sharpness` | the energy of differences of neighbouring pixels, over that of real images |
 | `kid_pixels` | the kernel distance to the real images of the domain, in pixels |
 | `feature_distance` | the mean distance of the features of two partners in `config.features` |
-| `distance_correlation` | of the distances between images, before and after the translation |
+| `distance_correlation` | the correlation of distances between images before and after |
 
 Every name ends in the direction, such as `eval/l1_a_to_b`.
 """
@@ -43,7 +43,7 @@ class Translators:
     """Translates images in batches of one size.
 
     Args:
-        translations: for each direction, what translates.
+        translations: for each direction, the function that translates.
         mesh: the devices.
     """
 
@@ -60,9 +60,9 @@ class Translators:
 
         Args:
             direction: one of those given.
-            players: on the devices; their running averages are used if they have any.
+            players: the players, on the devices; their running averages are used if they have any.
             values: uint8 [n, S, S, C], n at least 1.
-            seed: of the noise of generators that have some.
+            seed: the seed of the noise, for generators that use noise.
 
         Returns:
             A function that waits for the results, uint8 [n, S, S, C].
@@ -92,7 +92,7 @@ class TranslationMetrics:
         directions: "a_to_b", "b_to_a", or both.
         paired: whether the objective may use pairs: minus the mean `l1`. Otherwise it is minus the
             mean `kid_pixels`, also if there are pairs, which are then only reported.
-        features: uint8 [n, S, S, C] -> float32 [n, d], those of a classifier; None for none.
+        features: uint8 [n, S, S, C] -> float32 [n, d], the features of a classifier, or None.
 
     Attributes:
         sources: for each direction, the images to translate, uint8 [n, S, S, C].
@@ -159,7 +159,7 @@ def comparison_grid(*columns: np.ndarray) -> np.ndarray:
 
 
 def of_pairs(made: np.ndarray, real: np.ndarray) -> dict[str, float]:
-    """Returns `l1`, `psnr` and `ssim` of images beside their partners.
+    """Returns `l1`, `psnr` and `ssim` of images compared with their partners.
 
     The squared error of an image counts as at least that of rounding to bytes, 1/12, so that equal
     images have a finite ratio. `ssim` is NaN if images are smaller than its window.
@@ -168,7 +168,7 @@ def of_pairs(made: np.ndarray, real: np.ndarray) -> dict[str, float]:
         made: uint8 [n, H, W, C].
         real: uint8 [n, H, W, C].
     """
-    from skimage.metrics import structural_similarity  # takes a second, which training can spare
+    from skimage.metrics import structural_similarity  # slow to import, and not always needed
 
     difference = made.astype(np.float64) - real
     squared = np.maximum(np.mean(difference**2, axis=(1, 2, 3)), 1 / 12)
@@ -198,7 +198,7 @@ def of_pairs(made: np.ndarray, real: np.ndarray) -> dict[str, float]:
 
 
 def of_sets(made: np.ndarray, real: np.ndarray) -> dict[str, float]:
-    """Returns `sharpness` and `kid_pixels` of images beside the real ones of their domain.
+    """Returns `sharpness` and `kid_pixels` of images compared with the real ones of their domain.
 
     `kid_pixels` is NaN if there are fewer than two images, and `sharpness` if all real images are
     of a single colour.

@@ -33,12 +33,13 @@ SHOWN = 64
 SUBSET = 1000
 """The most images or points, real and generated, in the kernel distance."""
 LOOSE = 0.35
-"""How near to a mode a sample counts for a loose mode, in radii of the ring or spacings of the
-grid."""
+"""How near to a mode a sample must be to count for a loose mode, in radii of the ring or spacings
+of the grid."""
 COMPARED, LEAST_COMPARED = 250, 16
-"""The most samples that are compared with all training images; and the least that say anything."""
+"""The most samples that are compared with all training images, and the fewest that are
+meaningful."""
 PRODUCTS = 5e9
-"""The most products of pixels in that comparison, less than a second of two cores."""
+"""The most products of pixels in that comparison, which take less than a second on two cores."""
 CHUNK = 5000
 """Training images that are compared at a time."""
 
@@ -49,7 +50,7 @@ Sample = Callable[[Player, jax.Array, jax.Array], jax.Array]
 unconditional systems ignore) -> float32 [B, *shape], images from -1 to 1 or points; pure."""
 MeasurePlayers = Callable[[Players], Callable[[], tuple[dict[str, float], float]]]
 """(the players) -> a function that waits for metrics by name and for the objective, of which higher
-is better. What needs the players is dispatched at once."""
+is better. Computations that need the players are dispatched at once."""
 
 
 class Sampler:
@@ -74,7 +75,7 @@ class Sampler:
         Args:
             player: the generator; its running average is used if it has one.
             labels: int32 [n], the class of each sample.
-            seed: of the latent codes.
+            seed: the seed of the latent codes.
 
         Returns:
             A function that waits for the samples: uint8 [n, H, W, C] or float32 [n, 2].
@@ -91,8 +92,8 @@ class SampleMetrics:
     """Measures samples of a run.
 
     Args:
-        config: of the run; with `features`, samples are also measured in the features of that
-            classifier.
+        config: the config of the run; with `features`, samples are also measured in the features of
+            that classifier.
         train: the training data.
         valid: the held-out data.
         mesh: the devices.
@@ -139,9 +140,9 @@ class SampleMetrics:
     def duplicates(self, samples: np.ndarray) -> dict[str, float]:
         """Returns how often images occur twice among samples; see `birthday.count_duplicates`.
 
-        In the features of the classifier if there is one, otherwise in pixels. Points of a
-        continuous distribution are never equal, so there is nothing for points, nor if equal images
-        among the held-out ones leave no threshold.
+        Images are compared in the features of the classifier if there is one, otherwise in pixels.
+        The result is empty for points, since those of a continuous distribution are never equal,
+        and if equal held-out images leave no threshold.
 
         Args:
             samples: uint8 [n, H, W, C] or float32 [n, 2].
@@ -157,7 +158,7 @@ class SampleMetrics:
         return {f"eval/{name}": value for name, value in found.items()}
 
     def _distances(self, samples: np.ndarray) -> dict[str, float]:
-        """How near samples are to training images, in pixels, if there is time to find out."""
+        """How near samples are to training images, in pixels, if that is fast to compute."""
         count = min(COMPARED, int(PRODUCTS / self._train.values.size), len(samples))
         count = min(count, len(self._valid))
         if samples.ndim != 4 or count < LEAST_COMPARED:
@@ -175,11 +176,11 @@ class Validation:
     """Validates the generators of a run.
 
     Args:
-        config: of the run; `validation.samples` is how many samples are measured.
+        config: the config of the run; `validation.samples` is how many samples are measured.
         classes: how many classes the data have.
         sampler: draws from the generator.
-        metrics: of the samples.
-        seed: of the latent codes.
+        metrics: the metrics of the samples.
+        seed: the seed of the latent codes.
     """
 
     def __init__(
@@ -258,7 +259,7 @@ def measure(
     Args:
         samples: uint8 [n, H, W, C] or float32 [n, 2].
         valid: the held-out data.
-        config: of the run.
+        config: the config of the run.
     """
     mixture = _mixture(config)
     if mixture:

@@ -15,9 +15,9 @@ class MLPAutoencoder(nn.Module):
     """Fully connected layers down to a code and up again.
 
     Attributes:
-        widths: of the encoder's hidden layers; the decoder has them in reverse order.
+        widths: the widths of the encoder's hidden layers; the decoder has them in reverse order.
         code: numbers in a code.
-        dtype: of the matrix products.
+        dtype: the dtype of the matrix products.
     """
 
     widths: tuple[int, ...]
@@ -47,7 +47,7 @@ class DCGANAutoencoder(nn.Module):
         features: channels of the largest hidden map.
         code: numbers in a code; at least 2.
         normalisation: see `dcgan.normalise`.
-        dtype: of the convolutions.
+        dtype: the dtype of the convolutions.
     """
 
     features: int
@@ -77,7 +77,7 @@ class Decoder(nn.Module):
     Attributes:
         shape: (H, W, C) of an image, H equal to W.
         features: channels of every hidden map; n of the paper.
-        dtype: of the convolutions.
+        dtype: the dtype of the convolutions.
     """
 
     shape: tuple[int, ...]
@@ -112,7 +112,7 @@ class Autoencoder(nn.Module):
     Attributes:
         features: n.
         code: numbers in a code.
-        dtype: of the convolutions.
+        dtype: the dtype of the convolutions.
     """
 
     features: int

@@ -25,7 +25,7 @@ class HalvingConv(nn.Module):
 
     Attributes:
         features: channels of the result.
-        dtype: of the computation.
+        dtype: the dtype of the computation.
     """
 
     features: int
@@ -47,8 +47,8 @@ class CNN(nn.Module):
     Attributes:
         features: channels of the first convolution; each further one has twice as many.
         hidden: units of the hidden layer.
-        classes: their number.
-        dtype: of the convolutions and matrix products; parameters are float32.
+        classes: the number of classes.
+        dtype: the dtype of the convolutions and matrix products; parameters are float32.
     """
 
     features: int
@@ -76,9 +76,9 @@ class MLPClassifier(nn.Module):
     """Fully connected layers with ReLUs, for points and small images.
 
     Attributes:
-        widths: of the hidden layers.
-        classes: their number.
-        dtype: of the matrix products.
+        widths: the widths of the hidden layers.
+        classes: the number of classes.
+        dtype: the dtype of the matrix products.
     """
 
     widths: Sequence[int]
@@ -101,8 +101,8 @@ def make_classifier(config: ConfigDict, shape: tuple[int, ...], classes: int) ->
 
     Args:
         config: has `network`, one of `NETWORKS`, and the settings of each network.
-        shape: of an image or a point.
-        classes: their number.
+        shape: the shape of an image or a point.
+        classes: the number of classes.
 
     Raises:
         UserError: convolutions are asked for, but the data are points; or there is no layer.

@@ -17,7 +17,7 @@ RANGES = {
 
 
 class Prior(NamedTuple):
-    """Where codes come from.
+    """The distribution that codes are drawn from.
 
     Attributes:
         categories: the number of values of the categorical code, all equally likely.
@@ -49,9 +49,11 @@ class Bounds(NamedTuple):
     """Lower bounds [] of the mutual information of samples and codes, in nats.
 
     Attributes:
-        category: of the categorical code, at most the logarithm of the number of categories.
-        continuous: of all continuous codes. The standard deviation of 1 makes it loose: at most
-            log 2 - log(2 pi) / 2 = -0.23 a code, though no information is negative.
+        category: the bound for the categorical code, at most the logarithm of the number of
+            categories.
+        continuous: the bound for all continuous codes together. The standard deviation of 1 makes
+            it loose: at most log 2 - log(2 pi) / 2 = -0.23 a code, though no information is
+            negative.
     """
 
     category: jax.Array
@@ -77,10 +79,10 @@ def bounds(prior: Prior, guesses: jax.Array, codes: Codes) -> Bounds:
     """Returns E log Q(c|x) + H(c) for both kinds of codes (Chen et al. 2016, equation 4).
 
     Args:
-        prior: of the codes.
+        prior: the prior of the codes.
         guesses: float32 [B, width], what Q returns for samples of the codes: a logit for each
             category, and the mean of a Gaussian of standard deviation 1 for each continuous code.
-        codes: of the samples.
+        codes: the codes of the samples.
     """
     logits, means = guesses[:, : prior.categories], guesses[:, prior.categories :]
     guessed = -optax.softmax_cross_entropy_with_integer_labels(logits, codes.category)

@@ -38,8 +38,8 @@ class Doubling(nn.Module):
     Attributes:
         features: channels of the result.
         use_bias: whether a number is added to each channel.
-        dtype: of the computation.
-        kernel_size: of the convolution.
+        dtype: the dtype of the computation.
+        kernel_size: the kernel size of the convolution.
     """
 
     features: int
@@ -57,7 +57,7 @@ class Doubling(nn.Module):
 
 
 def halving(x: jax.Array, kernel: jax.Array, *_: object, **__: object) -> jax.Array:
-    """Returns `halve_images`, for a flax.linen.Conv with stride 2, which says so itself."""
+    """Returns `halve_images`, for a flax.linen.Conv with stride 2; ignores further arguments."""
     return halve_images(x, kernel)
 
 
@@ -67,7 +67,7 @@ def normalise(kind: str, train: bool, dtype: jnp.dtype) -> Callable[[jax.Array],
     Args:
         kind: "batch", "layer" (over all values of one image) or "none".
         train: batch normalisation uses the batch's own statistics, not the running ones.
-        dtype: of the result.
+        dtype: the dtype of the result.
     """
     if kind == "batch":
         return nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=dtype)
@@ -84,7 +84,7 @@ class Generator(nn.Module):
         features: channels of the largest hidden map; each smaller map has twice as many. The paper
             has 128.
         normalisation: see `normalise`.
-        dtype: of the convolutions.
+        dtype: the dtype of the convolutions.
         bounded: whether images end in a tanh.
     """
 
@@ -121,9 +121,9 @@ class Discriminator(nn.Module):
         features: channels of the first layer; each further layer has twice as many. The paper has
             64 for images of 64 x 64.
         normalisation: see `normalise`.
-        outputs: of the last layer.
+        outputs: the number of outputs of the last layer.
         spectral: divide every kernel by its largest singular value (Miyato et al. 2018).
-        dtype: of the convolutions.
+        dtype: the dtype of the convolutions.
     """
 
     features: int

@@ -12,7 +12,7 @@ from jaxgan.core.errors import UserError
 HELD_OUT = 1000
 """The most examples on which the bandwidth and the threshold are found, and at most half of all."""
 FACTORS = tuple(2 ** (-exponent / 2) for exponent in range(9))
-"""What Scott's bandwidth may be multiplied by: 1 to 1/16."""
+"""Factors that Scott's bandwidth may be multiplied by: 1 to 1/16."""
 
 
 class Density(NamedTuple):
@@ -37,14 +37,15 @@ def fit(examples: np.ndarray, components: int, share: float) -> Density:
     """Returns the density of examples.
 
     The bandwidth is Scott's, n^(-1 / (k + 4)) for n centres in k dimensions of unit variance, times
-    the one of `FACTORS` with the highest likelihood of the other examples. Scott's own is that of
-    one Gaussian: of data in clusters or along curves it also fills the gaps, which are where the
-    samples of low density belong.
+    the one of `FACTORS` with the highest likelihood of the other examples. Scott's own suits one
+    Gaussian: with data in clusters or along curves it also fills the gaps, which is where samples
+    of low density belong.
 
     Args:
         examples: float32 [n, ...], in a random order.
         components: k, or all of the dimensions if they are fewer.
-        share: of the examples beside the centres, from 0 to 1, that is to be below the threshold.
+        share: the share, from 0 to 1, of the examples other than the centres that should be below
+            the threshold.
 
     Raises:
         UserError: there are too few examples for the components.

@@ -27,7 +27,7 @@ class Band(nn.Module):
 
     Attributes:
         features: channels of the hidden layers.
-        dtype: of the convolutions.
+        dtype: the dtype of the convolutions.
     """
 
     features: int
@@ -51,11 +51,11 @@ class Generators(nn.Module):
     """The generators of all levels.
 
     Attributes:
-        shapes: of an image at each level, from the finest.
+        shapes: the shapes of an image at each level, from the finest.
         latent: numbers in a latent code of the coarsest level.
-        widths: of the hidden layers at the coarsest level.
+        widths: the widths of the hidden layers at the coarsest level.
         features: channels of the hidden layers at the other levels.
-        dtype: of the computation.
+        dtype: the dtype of the computation.
     """
 
     shapes: Sequence[tuple[int, ...]]
@@ -85,7 +85,7 @@ class Generators(nn.Module):
         """Returns images of a level, float32 [B, H, W, C].
 
         Args:
-            level: from 0, the finest.
+            level: the number of the level, from 0, the finest.
             noise: float32 [B, H, W, 1]; at the coarsest level latent codes, [B, latent].
             coarser: images of the next coarser level, [B, h, w, C]; the coarsest uses none.
         """
@@ -96,10 +96,10 @@ class Generators(nn.Module):
 
 
 def draw_noise(network: Generators, key: jax.Array, count: int) -> list[jax.Array]:
-    """Returns the noise of each level, uniform from -1 to 1, for so many images.
+    """Returns the noise of each level, uniform from -1 to 1, for `count` images.
 
     Returns:
-        From the finest level float32 [count, H, W, 1], and at last codes [count, latent].
+        From the finest level float32 [count, H, W, 1], and finally codes [count, latent].
     """
     maps = [(height, width, 1) for height, width, _ in network.shapes[:-1]]
     forms = [*maps, (network.latent,)]
@@ -115,9 +115,9 @@ class LevelDiscriminator(nn.Module):
 
     Attributes:
         features: channels of two convolutions that halve the map; 0 for fully connected layers.
-        widths: of the hidden layers without convolutions.
+        widths: the widths of the hidden layers without convolutions.
         dropout: the share of values that dropout removes.
-        dtype: of the computation.
+        dtype: the dtype of the computation.
     """
 
     features: int
@@ -145,11 +145,11 @@ class Discriminators(nn.Module):
     """The discriminators of all levels, each of which sees images of its level: blurred plus band.
 
     Attributes:
-        levels: their number.
-        widths: of the hidden layers at the coarsest level.
+        levels: the number of levels.
+        widths: the widths of the hidden layers at the coarsest level.
         features: channels of the convolutions at the other levels.
         dropout: the share of values that dropout removes.
-        dtype: of the computation.
+        dtype: the dtype of the computation.
     """
 
     levels: int

@@ -27,12 +27,12 @@ class Layered(NamedTuple):
 
 
 def blend(colours: jax.Array, opacities: jax.Array) -> jax.Array:
-    """Returns images of which each layer covers those before it, as opaque as it is.
+    """Returns images in which each layer covers those before it by its opacity.
 
     O_t = (1 - alpha_t) O_(t-1) + alpha_t C_t, and O_0 is black.
 
     Args:
-        colours: as `Layered` has them.
+        colours: as in `Layered`.
         opacities: likewise.
     """
     images = jnp.full_like(colours[:, 0], BLACK)
@@ -48,7 +48,7 @@ class LayeredGenerator(nn.Module):
     Attributes:
         generators: for each layer, (h [B, width], train) -> [B, H, W, C + 1] without a bound, whose
             last channel gives the opacity.
-        width: of the recurrent network's state h.
+        width: the width of the recurrent network's state h.
     """
 
     generators: Sequence[nn.Module]
@@ -76,10 +76,10 @@ def fully_connected(
     """Returns a generator of fully connected layers.
 
     Args:
-        shape: of an image.
-        dtype: of the matrix products.
-        widths: of the hidden layers of each generator.
-        layers: of an image.
+        shape: the shape of an image.
+        dtype: the dtype of the matrix products.
+        widths: the widths of the hidden layers of each generator.
+        layers: the number of layers of an image.
         width: see `LayeredGenerator`.
     """
     with_opacity = (*shape[:-1], shape[-1] + 1)
@@ -99,11 +99,11 @@ def convolutional(
     """Returns a generator whose layers are made by DCGAN's generators.
 
     Args:
-        shape: of an image.
-        dtype: of the convolutions.
+        shape: the shape of an image.
+        dtype: the dtype of the convolutions.
         features: channels of the largest hidden map of each generator.
         normalisation: see `dcgan.normalise`.
-        layers: of an image.
+        layers: the number of layers of an image.
         width: see `LayeredGenerator`.
     """
     with_opacity = (*shape[:-1], shape[-1] + 1)

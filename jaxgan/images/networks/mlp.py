@@ -12,10 +12,10 @@ class MLP(nn.Module):
     """Fully connected layers with ReLUs between them.
 
     Attributes:
-        widths: of the hidden layers.
-        outputs: of the last layer, which has no activation.
-        slope: of negative values; 0 for a ReLU, otherwise a LeakyReLU.
-        dtype: of the matrix products; parameters are float32.
+        widths: the widths of the hidden layers.
+        outputs: the number of outputs of the last layer, which has no activation.
+        slope: the slope for negative values; 0 for a ReLU, otherwise a LeakyReLU.
+        dtype: the dtype of the matrix products; parameters are float32.
     """
 
     widths: Sequence[int]
@@ -36,9 +36,10 @@ class MLPGenerator(nn.Module):
     """Maps latent codes to images or points.
 
     Attributes:
-        widths: of the hidden layers.
-        shape: of a sample; (2,) for points, which are unbounded, otherwise images from -1 to 1.
-        dtype: of the matrix products.
+        widths: the widths of the hidden layers.
+        shape: the shape of a sample; (2,) for points, which are unbounded, otherwise images from -1
+            to 1.
+        dtype: the dtype of the matrix products.
         bounded: whether images end in a tanh.
     """
 
@@ -60,9 +61,9 @@ class MLPDiscriminator(nn.Module):
     """Maps images or points to numbers.
 
     Attributes:
-        widths: of the hidden layers.
-        outputs: of the last layer.
-        dtype: of the matrix products.
+        widths: the widths of the hidden layers.
+        outputs: the number of outputs of the last layer.
+        dtype: the dtype of the matrix products.
     """
 
     widths: Sequence[int]

@@ -26,9 +26,10 @@ from jaxgan.methods.regularisers import minibatch_discrimination
 from jaxgan.nn.virtual_batch_norm import VirtualBatchNorm
 
 KERNEL_SIZE = 5
-"""Numbers of a sample that one kernel of minibatch discrimination compares, as in the code."""
+"""Numbers of a sample that one kernel of minibatch discrimination compares, as in the authors'
+code."""
 EXAMPLES = 500
-"""Samples on which the first weights are normalised, as in the code."""
+"""Samples on which the first weights are normalised, as in the authors' code."""
 CHOICES = {"prior": pair.CHOICES["prior"]}
 RANGES = pair.RANGES | {
     "discriminator.input_noise": (0, math.inf),
@@ -39,7 +40,7 @@ RANGES = pair.RANGES | {
 
 
 class WeightNormDense(nn.Module):
-    """A dense layer whose weight vectors have lengths of their own (Salimans and Kingma 2016).
+    """A dense layer with weight normalisation (Salimans and Kingma 2016).
 
     The batch that `init` is given sets the lengths and offsets so that its outputs have mean 0 and
     standard deviation 1.
@@ -47,7 +48,7 @@ class WeightNormDense(nn.Module):
     Attributes:
         features: outputs.
         trained_lengths: False: the lengths stay as `init` sets them, in the collection "lengths".
-        dtype: of the matrix product; parameters and result are float32.
+        dtype: the dtype of the matrix product; parameters and result are float32.
     """
 
     features: int
@@ -77,12 +78,13 @@ class NoisyMLP(nn.Module):
     """Maps images or points to some numbers, such as the logits of classes.
 
     Attributes:
-        widths: of the hidden layers.
-        outputs: how many numbers.
+        widths: the widths of the hidden layers.
+        outputs: the number of outputs.
         input_noise: standard deviation of the noise on images from 0 to 1, or on points.
         noise: standard deviation of the noise before all other layers.
-        kernels: of minibatch discrimination before the last layer; 0 for none.
-        dtype: of the matrix products.
+        kernels: the number of kernels of minibatch discrimination before the last layer; 0 for
+            none.
+        dtype: the dtype of the matrix products.
     """
 
     widths: Sequence[int]
@@ -128,11 +130,11 @@ class SoftplusGenerator(nn.Module):
     """Maps latent codes to images or points.
 
     Attributes:
-        widths: of the hidden layers.
-        shape: of a sample; images from -1 to 1, or (2,).
+        widths: the widths of the hidden layers.
+        shape: the shape of a sample; images from -1 to 1, or (2,).
         reference: codes in the reference batch of virtual batch normalisation, the variable "codes"
             of the collection "reference"; 0 for batch normalisation.
-        dtype: of the matrix products.
+        dtype: the dtype of the matrix products.
     """
 
     widths: Sequence[int]
@@ -172,8 +174,9 @@ def make_networks(config: ConfigDict, shape: tuple[int, ...], outputs: int) -> p
 
     Args:
         config: with the settings of `settings.noisy_settings`.
-        shape: of a sample.
-        outputs: of the discriminator. They do not matter where only the generator is used.
+        shape: the shape of a sample.
+        outputs: the number of outputs of the discriminator. It does not matter where only the
+            generator is used.
     """
     dtype = jnp.dtype(config.dtype)
     return pair.Networks(
@@ -196,8 +199,8 @@ def initial(
     """Returns the function of the run's key that makes the state before the first update.
 
     Args:
-        networks: of the players "generator" and "discriminator".
-        optimizers: of all players.
+        networks: the networks of the players "generator" and "discriminator".
+        optimizers: the optimizers of all players.
         examples: float32 [n, *shape], on which D's and C's weights are normalised.
         averaged: whether the players keep a running average of their parameters.
         classes: how many there are, if G and D take a class as their condition.
@@ -254,9 +257,9 @@ def judge(
 
     Args:
         network: D or C, a `NoisyMLP`.
-        player: the same one's parameters and state.
+        player: its parameters and state.
         samples: float32 [B, ...].
-        key: of the noise.
+        key: the PRNG key of the noise.
         condition: float32 [B, K], or none.
     """
     outputs: Any = network.apply(
@@ -277,9 +280,9 @@ def judge_together(
 
     Args:
         network: D or C, without minibatch discrimination.
-        player: the same one's parameters and state.
+        player: its parameters and state.
         batches: float32 [B, ...] each.
-        key: of the noise.
+        key: the PRNG key of the noise.
         conditions: one for each batch, float32 [B, K], or none.
     """
     condition = None if conditions is None else jnp.concatenate(conditions)
@@ -299,12 +302,12 @@ def classify(network: nn.Module) -> Callable[[Player, jax.Array], jax.Array]:
 
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
-    """Returns what draws from the generator of a config."""
+    """Returns a function that draws from the generator of a config."""
     return pair.sampler(make_networks(config, shape, 1))
 
 
 def make_measure(config: ConfigDict, valid: Images, mesh: Mesh) -> MeasurePlayers:
-    """Returns what measures the error of D's classes on held-out images."""
+    """Returns a function that measures the error of D's classes on held-out images."""
     networks = make_networks(config, valid.shape, len(valid.classes))
     answer = classify(networks.discriminator)
     return error_of("discriminator", answer, valid, config.batch_size, mesh)

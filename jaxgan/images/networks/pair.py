@@ -44,14 +44,14 @@ Optimizers = dict[str, optax.GradientTransformation]
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-    """What is fixed about the two networks.
+    """The two networks and their fixed settings.
 
     Attributes:
         generator: (z [B, latent], train) -> samples float32 [B, *shape].
         discriminator: (samples, train) -> raw outputs float32 [B], or [B, outputs].
-        shape: of a sample.
+        shape: the shape of a sample.
         latent: numbers in a latent code.
-        prior: of latent codes: "normal", or "uniform" from -1 to 1.
+        prior: the prior of latent codes: "normal", or "uniform" from -1 to 1.
         packing: samples that D sees together, joined along the channels (PacGAN).
     """
 
@@ -67,9 +67,9 @@ class System(Protocol):
     """What is fixed during a run of a system that trains a generator and a discriminator.
 
     Attributes:
-        networks: of both.
-        optimizers: of both.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        networks: the networks of both.
+        optimizers: the optimizers of both players.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
     """
 
     @property
@@ -97,12 +97,12 @@ def make_networks(
     """Returns the networks of a config.
 
     Args:
-        config: of the run.
-        shape: of a sample.
+        config: the config of the run.
+        shape: the shape of a sample.
         packing: see `Networks`.
         generators: the classes that `config.network` chooses from.
         discriminators: likewise.
-        of_discriminator: attributes of D beside those of the config, such as `outputs`.
+        of_discriminator: attributes of D in addition to those of the config, such as `outputs`.
 
     Raises:
         UserError: convolutions are asked for, but the samples are points, or not square; or a batch
@@ -160,12 +160,12 @@ def initial(
     """Returns the function of the run's key that makes the state before the first update.
 
     Args:
-        networks: of the two players, "generator" and "discriminator".
-        optimizers: of both.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        networks: the networks of the two players, "generator" and "discriminator".
+        optimizers: the optimizers of both players.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
         conditions: how many numbers are joined to latent codes; see `generate`.
         seen: the shape of what D sees; by default that of a sample, or of a pack of them.
-        memory: of the run's state.
+        memory: the memory of the run's state.
     """
     *size, channels = networks.shape
     seen_shape = tuple(seen or (*size, networks.packing * channels))
@@ -205,8 +205,8 @@ def generate(
     Args:
         networks: the two networks.
         generator: G's parameters and state.
-        key: of the latent codes.
-        count: of samples.
+        key: the PRNG key of the latent codes.
+        count: the number of samples.
         conditions: float32 [count, k], joined to the latent codes, such as classes as one-hot rows.
     """
     codes = draw_codes(networks, key, count)
@@ -276,10 +276,10 @@ def move_generator(
     """Moves G once down a loss of D's raw outputs for its samples.
 
     Args:
-        system: of the players "generator" and "discriminator".
+        system: the system of the players "generator" and "discriminator".
         run_state: the state before the step.
         loss: (float32 [count]) -> loss [].
-        key: of the latent codes.
+        key: the PRNG key of the latent codes.
         count: how many samples.
 
     Returns:
@@ -320,7 +320,7 @@ def deploy(
     Args:
         networks: the two networks.
         generator: G's parameters and state, which stay as they are.
-        key: of the latent codes.
+        key: the PRNG key of the latent codes.
         conditions: as for `generate`, float32 [B, k]; k is 0 if there are none.
     """
     codes = jnp.concatenate([draw_codes(networks, key, len(conditions)), conditions], axis=-1)

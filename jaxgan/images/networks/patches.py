@@ -11,7 +11,7 @@ from jaxgan.images.networks.unet import instance_norm
 
 KERNEL = (4, 4)
 WIDEST = 8
-"""How many times as many channels as the first layer the widest have: 512 for 64."""
+"""The channels of the widest layers over those of the first layer: 512 for 64."""
 
 
 def halvings(side: int) -> int:
@@ -24,14 +24,14 @@ def halvings(side: int) -> int:
 
 
 class PatchDiscriminator(nn.Module):
-    """Judges every patch of an image by itself.
+    """Judges every patch of an image separately.
 
     Attributes:
         features: channels of the first layer; each further layer has twice as many, up to `WIDEST`
             times. The paper has 64.
         normalised: whether all but the first and the last layer have instance normalisation, with
             which the rest of an image has a small influence on every patch.
-        dtype: of the convolutions.
+        dtype: the dtype of the convolutions.
     """
 
     features: int

@@ -22,7 +22,7 @@ class Discriminator(nn.Module):
         shared: units of the dense layer that both share.
         recognition: units of Q's hidden layer.
         normalisation: see `dcgan.normalise`; D's first layer has none.
-        dtype: of the layers.
+        dtype: the dtype of the layers.
     """
 
     features: int
@@ -63,5 +63,5 @@ DISCRIMINATORS: dict[str, Any] = pair.DISCRIMINATORS | {"dcgan": Discriminator}
 
 
 def make_networks(config: ConfigDict, shape: tuple[int, ...], guesses: int) -> pair.Networks:
-    """Returns the networks of a config, whose D has `guesses` outputs beside its own."""
+    """Returns the networks of a config, whose D has `guesses` outputs in addition to its own."""
     return pair.make_networks(config, shape, discriminators=DISCRIMINATORS, outputs=1 + guesses)

@@ -20,7 +20,7 @@ class RecurrentGenerator(nn.Module):
     Attributes:
         encoder: (x [B, *shape], train) -> [B, code].
         decoder: (h [B, 2 code], train) -> [B, *shape], without a bound.
-        shape: of a sample.
+        shape: the shape of a sample.
         code: numbers that each of the latent code and the last change becomes.
         steps: T of the paper; with 1 the generator reads no change and is an ordinary one.
     """
@@ -55,9 +55,9 @@ def fully_connected(
     """Returns a recurrent generator of fully connected layers.
 
     Args:
-        shape: of a sample.
-        dtype: of the matrix products.
-        widths: of the decoder's hidden layers; the encoder has them in reverse order.
+        shape: the shape of a sample.
+        dtype: the dtype of the matrix products.
+        widths: the widths of the decoder's hidden layers; the encoder has them in reverse order.
         code: see `RecurrentGenerator`.
         steps: likewise.
     """
@@ -77,8 +77,8 @@ def convolutional(
     """Returns a recurrent generator of DCGAN's networks.
 
     Args:
-        shape: of an image.
-        dtype: of the convolutions.
+        shape: the shape of an image.
+        dtype: the dtype of the convolutions.
         features: channels of the largest hidden map, in both networks.
         normalisation: "layer" or "none". The running statistics of batch normalisation would mix
             the steps, whose changes differ, and sampling would use that mixture.

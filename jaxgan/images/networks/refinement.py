@@ -10,7 +10,7 @@ import numpy as np
 from jaxgan.images.networks.dcgan import SLOPE, sizes
 
 LARGE = 128
-"""The side from which modules have half as many channels."""
+"""Modules of at least this side have half as many channels."""
 
 
 def averaging(side: int, smaller: int) -> np.ndarray:
@@ -42,9 +42,9 @@ class CascadedRefinement(nn.Module):
     Attributes:
         features: channels of modules below `LARGE` pixels; 1024 in the paper, and then 512.
         images: k, how many are made of a layout.
-        channels: of an image.
+        channels: the number of channels of an image.
         smallest: the greatest side of the first map; 4 in the paper, for images twice as wide.
-        dtype: of the convolutions.
+        dtype: the dtype of the convolutions.
     """
 
     features: int

@@ -19,9 +19,10 @@ class ResNetGenerator(nn.Module):
 
     Attributes:
         features: channels of the first layer; 64 in the paper.
-        blocks: residual blocks; in the paper 6 for images of 128 x 128 and 9 for larger ones.
-        channels: of the result.
-        dtype: of the convolutions.
+        blocks: the number of residual blocks; in the paper 6 for images of 128 x 128 and 9 for
+            larger ones.
+        channels: the number of channels of the result.
+        dtype: the dtype of the convolutions.
     """
 
     features: int

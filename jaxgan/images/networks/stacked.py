@@ -29,7 +29,7 @@ PARTS = {FIRST: "first", SECOND: "second"}
 
 
 def spread(condition: jax.Array, maps: jax.Array) -> jax.Array:
-    """Returns maps with a condition beside every pixel, [B, H, W, C + d]; pure.
+    """Returns maps with a condition joined to every pixel, [B, H, W, C + d]; pure.
 
     Args:
         condition: [B, d].
@@ -64,13 +64,13 @@ class Refiner(nn.Module):
     The paper doubles maps by nearest neighbours and a convolution.
 
     Attributes:
-        side: of a large image.
-        channels: of an image.
+        side: the side of a large image.
+        channels: the number of channels of an image.
         features: channels of the first layer; 128 in the paper. Each halving doubles them.
         smallest: the greatest side of the smallest map; 16 in the paper.
-        blocks: residual ones; 4 in the paper for images of 256 x 256.
+        blocks: the number of residual blocks; 4 in the paper for images of 256 x 256.
         normalisation: see `dcgan.normalise`.
-        dtype: of the convolutions.
+        dtype: the dtype of the convolutions.
     """
 
     side: int
@@ -127,8 +127,8 @@ class Stage(nn.Module):
     """The generator of a stage with its conditioning augmentation.
 
     Attributes:
-        network: of the first stage (what is given joined to the condition, train) -> images; of the
-            second one a `Refiner`.
+        network: in the first stage, (`given` joined to the condition, train) -> images; in the
+            second stage, a `Refiner`.
         condition: numbers in a condition.
         augmented: whether conditions are drawn; otherwise each is the mean.
     """
@@ -145,7 +145,7 @@ class Stage(nn.Module):
 
         Args:
             given: latent codes [B, latent], or small images [B, s, s, C].
-            noise: of the conditions, float32 [B, condition], standard normal.
+            noise: the noise of the conditions, float32 [B, condition], standard normal.
             text: float32 [B, words].
             train: see `Refiner`.
         """
@@ -165,7 +165,7 @@ class Generators(nn.Module):
 
     Attributes:
         shape: (S, S, C) of a large image.
-        factor: by which images of the first stage are smaller; 4 in the paper.
+        factor: how many times smaller the images of the first stage are; 4 in the paper.
         latent: numbers of z.
         condition: numbers in a condition.
         augmented: see `Stage`.
@@ -174,7 +174,7 @@ class Generators(nn.Module):
         smallest: see `Refiner`.
         blocks: likewise.
         normalisation: see `dcgan.normalise`.
-        dtype: of the convolutions.
+        dtype: the dtype of the convolutions.
     """
 
     shape: tuple[int, ...]
@@ -231,14 +231,14 @@ class Generators(nn.Module):
 class TextDiscriminator(nn.Module):
     """Says whether an image is real and has a text: D of both stages.
 
-    Convolutions as those of DCGAN lead to the smallest map, beside whose every pixel the
-    compressed text is put before a 1 x 1 convolution and the last layer.
+    Convolutions like those of DCGAN lead to the smallest map. The compressed text is joined to
+    every pixel of that map before a 1 x 1 convolution and the last layer.
 
     Attributes:
         features: channels of the first layer; 64 in the paper. Each further one has twice as many.
         text: numbers of the compressed text; 128 in the paper.
         normalisation: see `dcgan.normalise`; the first layer has none.
-        dtype: of the convolutions.
+        dtype: the dtype of the convolutions.
     """
 
     features: int
@@ -288,8 +288,8 @@ def draw_codes(network: Generators, key: jax.Array, text: jax.Array) -> jax.Arra
     """Returns codes for texts, float32 [B, latent + 2 condition + words]; see `Generators`.
 
     Args:
-        network: which takes them.
-        key: of all but the texts.
+        network: the network that takes them.
+        key: the PRNG key of all but the texts.
         text: embeddings, float32 [B, words].
     """
     drawn = jax.random.normal(key, (len(text), network.latent + 2 * network.condition))
@@ -304,10 +304,10 @@ def generate(
     The first stage has no gradient in the second one, and uses its running statistics there.
 
     Args:
-        network: of both stages.
+        network: the network of both stages.
         generator: their parameters and state.
         codes: float32 [B, ...]; see `draw_codes`.
-        stage: that is trained.
+        stage: the stage that is trained.
 
     Returns:
         Images [B, S, S, C] or [B, s, s, C]; the divergence [] of the stage's conditions from a
@@ -331,7 +331,7 @@ def judge(
     """Returns D's raw outputs as in training, float32 [B] for each text, and D after the call.
 
     Args:
-        network: of D.
+        network: the network of D.
         discriminator: its parameters and state.
         images: float32 [B, S, S, C].
         texts: float32 [B, words] each.

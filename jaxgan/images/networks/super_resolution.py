@@ -11,7 +11,7 @@ from jaxgan.images.networks.dcgan import SLOPE, halving
 
 KERNEL, LARGE = (3, 3), (9, 9)
 MOMENTUM = 0.9
-"""Of the running statistics of batch normalisation."""
+"""The momentum of the running statistics of batch normalisation."""
 
 
 def reduce_images(images: jax.Array, factor: int) -> jax.Array:
@@ -53,10 +53,10 @@ class SRResNet(nn.Module):
 
     Attributes:
         features: channels of every layer; 64 in the paper.
-        blocks: residual ones; 16 in the paper.
+        blocks: the number of residual blocks; 16 in the paper.
         factor: a power of 2; 4 in the paper.
-        channels: of the result.
-        dtype: of the convolutions.
+        channels: the number of channels of the result.
+        dtype: the dtype of the convolutions.
     """
 
     features: int
@@ -101,7 +101,7 @@ class SRDiscriminator(nn.Module):
     Attributes:
         features: channels of the first layer; 64 in the paper.
         levels: pairs of convolutions; 4 in the paper.
-        dtype: of the convolutions.
+        dtype: the dtype of the convolutions.
     """
 
     features: int
@@ -110,7 +110,7 @@ class SRDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = True) -> jax.Array:
-        """Returns raw outputs, float32 [B], for x float32 [B, S, S, C]; `train` as of SRResNet."""
+        """Returns raw outputs, float32 [B], for x float32 [B, S, S, C]; `train` as in SRResNet."""
         x = x.astype(self.dtype)
         for level in range(self.levels):
             width = self.features * 2**level

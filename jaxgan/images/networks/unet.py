@@ -10,7 +10,7 @@ from jaxgan.images.networks.dcgan import INIT, SLOPE, Doubling, halving, sizes
 
 KERNEL = (4, 4)
 WIDEST = 8
-"""How many times as many channels as the first layer the widest have: 512 for 64."""
+"""The channels of the widest layers over those of the first layer: 512 for 64."""
 DROPPED = 3
 """The layers of the decoder, from the narrowest map on, that have dropout."""
 
@@ -30,9 +30,9 @@ class UNet(nn.Module):
         features: channels of the first layer; 64 in the paper. Each level doubles them, up to
             `WIDEST` times.
         dropout: the share of values that dropout removes; 0.5 in the paper.
-        channels: of the result.
+        channels: the number of channels of the result.
         smallest: the least side of the smallest map; 1 in the paper.
-        dtype: of the convolutions.
+        dtype: the dtype of the convolutions.
     """
 
     features: int
@@ -97,7 +97,7 @@ def instance_norm(x: jax.Array, dtype: jnp.dtype, learned: bool = True) -> jax.A
 
     Args:
         x: [B, H, W, C].
-        dtype: of the result.
+        dtype: the dtype of the result.
         learned: whether a factor and an offset of each channel are learned.
     """
     scale = nn.initializers.normal(0.02)  # around 1, as in the authors' code

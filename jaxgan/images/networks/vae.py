@@ -27,10 +27,10 @@ class Model:
     Attributes:
         encoder: (x [B, values]) -> mean and log variance of q(z|x), together [B, 2 latent].
         decoder: (z [B, latent]) -> a number for each value of a sample [B, values].
-        shape: of a sample.
+        shape: the shape of a sample.
         latent: numbers in a latent code.
-        kind: of p(x|z), one of `DECODERS`.
-        sd: of a Gaussian p(x|z), in the units of `seen`.
+        kind: the kind of p(x|z), one of `DECODERS`.
+        sd: the standard deviation of a Gaussian p(x|z), in the units of `seen`.
         binarise: whether pixels above 1/2 become 1 and all others 0.
     """
 
@@ -72,9 +72,9 @@ def initial(
     """Returns the function of the run's key that makes the state before the first update.
 
     Args:
-        model: of the two players, "encoder" and "generator", which is the decoder.
-        optimizer: of both.
-        average_decay: of the running averages of their parameters; 0: none are kept.
+        model: the model of the two players, "encoder" and "generator", which is the decoder.
+        optimizer: the optimizer of both players.
+        average_decay: the decay of the running averages of their parameters; 0: none are kept.
     """
     averaged = average_decay > 0
 

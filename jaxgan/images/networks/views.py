@@ -14,12 +14,12 @@ from jaxgan.methods.variational import draw_normal
 
 
 class ViewEncoder(nn.Module):
-    """The Gaussian q(z | x, y, v) of diagonal covariance: what to know of y that x does not say.
+    """The Gaussian q(z | x, y, v) of diagonal covariance: what x does not show of y.
 
     Attributes:
         features: channels of the first layer, which DCGAN's other layers follow.
         latent: numbers of z.
-        dtype: of the convolutions.
+        dtype: the dtype of the convolutions.
     """
 
     features: int
@@ -42,14 +42,14 @@ class ViewEncoder(nn.Module):
 
 
 class ViewGenerator(nn.Module):
-    """Makes the image of another view of what an image shows, the mean of p(y | x, v, z).
+    """Makes another view of an image, the mean of p(y | x, v, z).
 
     Attributes:
         shape: (S, S, C) of an image.
         features: channels of the first layer of the encoder of x, and of the largest map of the
             decoder.
         hidden: numbers that x is encoded in, at least 2.
-        dtype: of the convolutions.
+        dtype: the dtype of the convolutions.
     """
 
     shape: Sequence[int]
@@ -83,7 +83,7 @@ class CoarseViews(nn.Module):
         features: see `ViewEncoder` and `ViewGenerator`.
         hidden: see `ViewGenerator`.
         latent: numbers of z.
-        dtype: of the convolutions.
+        dtype: the dtype of the convolutions.
     """
 
     shape: Sequence[int]
@@ -108,7 +108,7 @@ class CoarseViews(nn.Module):
             x: the image of the known view, float32 [B, S, S, C].
             y: that of the wanted one, likewise.
             view: v, the wanted view, float32 [B, 1].
-            key: of z.
+            key: the PRNG key of z.
 
         Returns:
             float32 [B, s, s, C], of reduced images, and the mean and log variance of q [B, latent].

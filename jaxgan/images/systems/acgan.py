@@ -7,13 +7,13 @@ minibatch of real samples x with their classes y, and classes c that are drawn u
     D takes a step down  -log s(D(x)) - log(1 - s(D(G(z, c))))  -  log p(y|x) - log p(c|G(z, c))
     G takes a step down  -log s(D(G(z, c)))  -  log p(c|G(z, c))                      with new z
 
-The paper writes L_S for what D says of the source and L_C for what it says of the class: D climbs
+The paper writes L_S for the log-likelihood of the source and L_C for that of the class: D climbs
 L_S + L_C and G climbs L_C - L_S. Both players want the class to be recognised, on real and on
 generated samples. G's part of -L_S has the non-saturating form of Goodfellow et al. 2014.
 
 G is not rewarded for variety: it may make a few samples of each class that are easy to recognise.
 Validation therefore reports how far samples of one class are from each other
-(`eval/class_diversity`) beside the classes that a classifier finds (`eval/label_agreement`).
+(`eval/class_diversity`) besides the classes that a classifier finds (`eval/label_agreement`).
 """
 
 import dataclasses
@@ -45,10 +45,11 @@ class System:
     """Everything that is fixed during a run.
 
     Attributes:
-        networks: of G and D; D's first output is of the source, all others are of the classes.
-        optimizers: of G and D.
-        classes: their number.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        networks: the networks of G and D; D's first output is for the source, all others are for
+            the classes.
+        optimizers: the optimizers of G and D.
+        classes: the number of classes.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
     """
 
     networks: pair.Networks
@@ -75,7 +76,7 @@ def discriminator_step(
     """Moves D once.
 
     Returns:
-        The state; and `d_loss` [], the part `class_loss` of it that is of classes, and how many of
+        The state; and `d_loss` [], its part `class_loss` for the classes, and how many of
         the real samples D assigns to their class, `accuracy`.
     """
     fake, fake_labels, _ = generate(system, run_state, run_state.players, len(real))
@@ -139,7 +140,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...], classes: int) -> Sample:
-    """Returns what draws from the generator of a config, from the classes asked for."""
+    """Returns a function that draws from the generator of a config, from the classes asked for."""
     return pair.sampler(pair.make_networks(config, shape), classes)
 
 

@@ -18,8 +18,8 @@ d is that of the authors' code, to which their weights belong: a sum would outwe
 
 The authors' q is a PixelCNN++ that they train first, and they use its term in a tenth of the steps;
 here q is a kernel density on the principal components, from the first step on. They also have a
-variational bound on G's entropy, which is not built. With `unlabelled=False`, D learns from the
-labelled images only and G stays as it is: the control.
+variational bound on G's entropy, which is not implemented. With `unlabelled=False`, D learns from
+the labelled images only and G stays as it is: the control.
 """
 
 import dataclasses

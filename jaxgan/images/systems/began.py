@@ -9,7 +9,7 @@ reconstruction, L(x) = mean |x - D(x)|. In every step, on one minibatch:
 
 k starts at 0, where D only learns to reconstruct, and balances the players such that
 E L(G(z)) = gamma E L(x). gamma, from 0 to 1, is the diversity ratio: with a low value D attends
-more to real images, and samples become better but more alike. Without the clip, which a known
+more to real images, and samples become better but less varied. Without the clip, which a known
 implementation lacks, k can change the sign of D's second term.
 
     M = E L(x) + |gamma E L(x) - E L(G(z))|
@@ -50,11 +50,11 @@ class System:
     """Everything that is fixed during a run.
 
     Attributes:
-        networks: of G and D; D returns reconstructions and codes.
-        optimizers: of G and D.
+        networks: the networks of G and D; D returns reconstructions and codes.
+        optimizers: the optimizers of G and D.
         gamma: the diversity ratio.
         lambda_k: the learning rate of k.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
     """
 
     networks: pair.Networks
@@ -141,7 +141,7 @@ def make_optimizers(config: ConfigDict) -> pair.Optimizers:
 
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
-    """Returns what draws from the generator of a config."""
+    """Returns a function that draws from the generator of a config."""
     return pair.sampler(make_networks(config, shape))
 
 

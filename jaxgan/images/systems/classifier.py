@@ -1,6 +1,6 @@
 """A classifier of images, trained by cross-entropy on the images that have a label.
 
-It is no generator: its last hidden layer gives the features in which generators are measured
+It is not a generator: its last hidden layer gives the features in which generators are measured
 (`config.features`), and its accuracy with few labels is what semi-supervised systems are compared
 with. In every step the network takes a step down the mean of -log p(y|x) over a minibatch.
 
@@ -47,8 +47,8 @@ class System:
 
     Attributes:
         network: (x [B, *shape]) -> logits [B, classes], features [B, d].
-        optimizer: of the network.
-        average_decay: of the running average of the parameters; 0: none is kept.
+        optimizer: the optimizer of the network.
+        average_decay: the decay of the running average of the parameters; 0: none is kept.
     """
 
     network: nn.Module

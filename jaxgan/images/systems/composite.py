@@ -12,7 +12,7 @@ D only sees the last image O_n; O_0 is black. In every step D moves once, then G
 
 Without the last two terms the last generator covers all others. The first of them, a mean over
 images and over the layers after the lowest one, asks a layer to cover the share u of an image; the
-second makes opacities 0 or 1. The paper has sums in place of means and does not tell its weights.
+second makes opacities 0 or 1. The paper has sums in place of means and does not give their weights.
 """
 
 import dataclasses
@@ -44,12 +44,12 @@ class System:
     """Everything that is fixed during a run.
 
     Attributes:
-        networks: of G, which returns `layered.Layered`, and D.
-        optimizers: of G and D.
+        networks: the networks of G, which returns `layered.Layered`, and D.
+        optimizers: the optimizers of G and D.
         cover: u, the share of an image that each layer after the lowest should cover.
-        cover_weight: a, of the distance from that share.
-        binary_weight: b, of the distance of opacities from 1/2.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        cover_weight: a, the weight of the distance from that share.
+        binary_weight: b, the weight of the distance of opacities from 1/2.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
     """
 
     networks: pair.Networks
@@ -155,7 +155,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
-    """Returns what draws from the generator of a config: images without their layers."""
+    """Returns a function that draws from the generator of a config: images without their layers."""
     draw = pair.sampler(make_networks(config, shape))
 
     def sample(generator: Player, key: jax.Array, labels: jax.Array) -> jax.Array:
@@ -165,7 +165,7 @@ def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
 
 
 def make_measure(config: ConfigDict, valid: Images, mesh: Mesh) -> MeasurePlayers:
-    """Returns what measures the layers."""
+    """Returns a function that measures the layers."""
     draw = pair.sampler(make_networks(config, valid.shape))
 
     def layers(generator: Player, key: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:

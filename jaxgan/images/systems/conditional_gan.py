@@ -11,9 +11,9 @@ s is the sigmoid. Equation 2 of the paper has log(1 - s(D(G(z, y), y))) for G, w
 gradient when D rejects every sample; the loss above is what Goodfellow et al. 2014 train with.
 
 The class enters G as a one-hot row after the latent code, and D as a channel for each class that is
-1 or 0 everywhere. Without convolutions that is one number, the root of how many values a sample
-has: a 1 among hundreds of pixels is hardly noticed (the paper gives x and y a layer each), and G
-ignores a class that D does not notice.
+1 or 0 everywhere. Without convolutions D gets the one-hot row, times the square root of the number
+of values of a sample: a 1 among hundreds of pixels is hardly noticed (the paper gives x and y a layer
+each), and G ignores a class that D does not notice.
 """
 
 import dataclasses
@@ -41,11 +41,11 @@ class System:
     """Everything that is fixed during a run.
 
     Attributes:
-        networks: of G and D.
-        optimizers: of G and D.
-        classes: their number.
+        networks: the networks of G and D.
+        optimizers: the optimizers of G and D.
+        classes: the number of classes.
         convolutional: whether D takes images; otherwise it takes rows of values.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
     """
 
     networks: pair.Networks
@@ -139,7 +139,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...], classes: int) -> Sample:
-    """Returns what draws from the generator of a config, from the classes asked for."""
+    """Returns a function that draws from the generator of a config, from the classes asked for."""
     return pair.sampler(pair.make_networks(config, shape), classes)
 
 

@@ -60,7 +60,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 RANGES = dict.fromkeys(("contrast_weight", "cycle_weight", "generator.blocks"), (0, math.inf))
 G, D_A, D_B = "generator", "discriminator_a", "discriminator_b"
 CLASS = {D_A: -1.0, D_B: 1.0}
-"""How G is told the class that it shall draw."""
+"""The number that gives G the class to draw."""
 OTHER = {D_A: D_B, D_B: D_A}
 
 
@@ -75,7 +75,7 @@ class System:
     Attributes:
         generator: the network of G.
         discriminator: the network of D_A and of D_B.
-        optimizer: of all three.
+        optimizer: the optimizer of all three.
         mask: a name of `data.masks.MASKS`.
         contrast_weight: mu.
         cycle_weight: lambda.
@@ -201,7 +201,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_translations(config: ConfigDict, shape: tuple[int, ...]) -> Mapping[str, Translate]:
-    """Returns what translates in each direction, for images of a shape."""
+    """Returns a function for each direction that translates images of a shape."""
     system = make_system(config, shape[-1])
 
     def move(players: Players, images: jax.Array, key: jax.Array, towards: str) -> jax.Array:

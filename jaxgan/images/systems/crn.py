@@ -1,12 +1,12 @@
 """CRN: images of layouts by cascaded refinement, without a GAN (Chen and Koltun, ICCV 2017).
 
-G makes k images g_1, ..., g_k of a layout, which says for each pixel which of some codes it has. In
+G makes k images g_1, ..., g_k of a layout, which gives every pixel one of several codes. In
 every step, on a minibatch of layouts with an image I each:
 
     d(u, p) = sum over l of  lambda_l mean |M_p,l (phi_l(I) - phi_l(g_u))|
     G takes a step down  sum over p of  (1 - s) min over u of d(u, p) + s mean over u of d(u, p)
 
-phi_l are the image itself and the maps of a classifier that stays as it is (`config.content`; the
+phi_l are the image itself and the maps of a fixed classifier (`config.content`; the
 paper has VGG-19's). M_p,l is 1 where the layout has the code p, averaged to the size of phi_l.
 The minimum makes the images of a layout differ (section 3.4): each region learns from the image
 that suits it best. With k = 1 this is the paper's equation 1. s is 0.001 in the authors' code.
@@ -67,9 +67,9 @@ class System:
 
     Attributes:
         generator: the network of G.
-        optimizer: of G.
-        maps: what images are compared in.
-        codes: how many a layout has.
+        optimizer: the optimizer of G.
+        maps: the function whose results are compared.
+        codes: the number of codes of a layout.
         mean_share: s.
     """
 
@@ -90,7 +90,7 @@ def distances(system: System, real: jax.Array, made: jax.Array, layouts: jax.Arr
     """Returns d(u, p), float32 [B, k, codes].
 
     Args:
-        system: of the run.
+        system: the system of the run.
         real: I, float32 [B, S, S, C].
         made: float32 [B, k, S, S, C].
         layouts: float32 [B, S, S, codes], one-hot.
@@ -180,7 +180,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_translations(config: ConfigDict, shape: tuple[int, ...]) -> Mapping[str, Translate]:
-    """Returns what makes one image of each layout; the key chooses which of the k."""
+    """Returns a function that makes one image of each layout; the key chooses which of the k."""
     system = make_system(config, shape[-1])
 
     def translate(players: Players, images: jax.Array, key: jax.Array) -> jax.Array:

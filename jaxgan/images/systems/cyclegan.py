@@ -65,10 +65,11 @@ class System:
     Attributes:
         generator: the network of G and of F.
         discriminator: the network of D_A and of D_B.
-        optimizer: of all four.
+        optimizer: the optimizer of all four.
         loss: a name of `CHOICES`.
         cycle_weight: lambda.
-        identity_weight: of mean |F(a) - a| + mean |G(b) - b|, which the paper adds for paintings.
+        identity_weight: the weight of mean |F(a) - a| + mean |G(b) - b|, which the paper adds for
+            paintings.
         clip: the limit of the discriminators' parameters after each update; 0: none.
     """
 
@@ -90,7 +91,7 @@ def apply(network: nn.Module, player: Player, images: jax.Array) -> jax.Array:
 def deceive(system: System, players: Players, fakes: Domains) -> jax.Array:
     """Returns the sum [] of both generators' losses for the discriminators' outputs.
 
-    Of the squares the paper has the whole for a generator, and a half for a discriminator.
+    The paper uses the whole squares for a generator, and half of them for a discriminator.
     """
     factor = 2 if system.loss == "least_squares" else 1
     on_fakes = [apply(system.discriminator, players[name], fakes[name]) for name in (D_A, D_B)]
@@ -206,7 +207,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_translations(config: ConfigDict, shape: tuple[int, ...]) -> Mapping[str, Translate]:
-    """Returns what translates in each direction, for images of a shape."""
+    """Returns a function for each direction that translates images of a shape."""
     network = make_system(config, shape[-1]).generator
     return {
         "a_to_b": lambda players, images, key: apply(network, players[G], images),

@@ -1,7 +1,7 @@
 """DistanceGAN: translation without pairs that keeps distances (Benaim and Wolf, NIPS 2017).
 
-G turns images x of one domain into images of the other, whose images y do not belong to them, and D
-judges patches. Nothing leads back: in the place of a cycle, two images of a batch that are far
+G turns images x of one domain into images of the other, whose images y are not their partners, and
+D judges patches. No network leads back: instead of a cycle, two images of a batch that are far
 apart must stay far apart, and close ones close. In every step:
 
     G takes a step down  mean (D(G(x)) - 1)^2 + lambda mean |z(d(x_i, x_j)) - z(d(G(x_i), G(x_j)))|
@@ -67,11 +67,11 @@ class System:
     Attributes:
         generator: the network of G.
         discriminator: the network of D.
-        optimizer: of both.
-        direction: from which domain to which G leads.
+        optimizer: the optimizer of both players.
+        direction: the direction of G, from one domain to the other.
         distance: what d compares: "pairs" of images, or the "halves" of one.
         distance_weight: lambda.
-        statistics: of the distances in the domain of x and in that of y.
+        statistics: the statistics of the distances in the domain of x and in that of y.
     """
 
     generator: ResNetGenerator
@@ -120,7 +120,7 @@ def generator_step(
         on_fake = apply(system.discriminator, players["discriminator"], fake)
         before, after = (distances(each, system.distance) for each in (x, fake))
         kept = distance_loss(before, after, *system.statistics)
-        # The paper has the whole square for G, and halves for D.
+        # The paper uses the whole square for G, and half of it for D.
         value = 2 * LOSS.generator(on_fake) + system.distance_weight * kept
         return value, ({}, {"g_loss": value, "distance": kept, "fake": fake})
 
@@ -209,7 +209,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_translations(config: ConfigDict, shape: tuple[int, ...]) -> Mapping[str, Translate]:
-    """Returns what translates in the direction of a config, for images of a shape."""
+    """Returns a function that translates images of a shape, for the direction of a config."""
     network = make_system(config, shape[-1]).generator
     return {config.direction: lambda players, x, key: apply(network, players["generator"], x)}
 

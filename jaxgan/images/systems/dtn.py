@@ -2,15 +2,16 @@
 
 f gives the features of an image: the last hidden layer of a classifier that was trained on the
 labels of the source domain and stays as it is. g turns features into images of the target domain,
-and G(x) = g(f(x)). D says which of three an image is: 1 G of a source image, 2 G of a target image,
-3 a target image. In every step, on source images x and target images y that do not belong to them:
+and G(x) = g(f(x)). D classifies an image as one of three: 1 G of a source image, 2 G of a target
+image, 3 a target image. In every step, on source images x and target images y that are not pairs:
 
     D takes a step down  -log D_1(G(x)) - log D_2(G(y)) - log D_3(y)
     g takes a step down  -log D_3(G(x)) - log D_3(G(y)) + alpha mean (f(x) - f(G(x)))^2
                          + beta mean (y - G(y))^2 + gamma TV(G(x))
 
-alpha keeps the meaning of x, and beta leaves images alone that are already in the target domain. TV
-is the total variation, the mean length of the slope at a pixel, which the paper has for faces only.
+alpha keeps the meaning of x, and beta leaves images unchanged that are already in the target
+domain. TV is the total variation, the mean length of the slope at a pixel, which the paper has for
+faces only.
 """
 
 import dataclasses
@@ -65,8 +66,8 @@ class System:
     Attributes:
         generator: the network of g.
         discriminator: the network of D.
-        optimizer: of both.
-        direction: from which domain, the source, to which, the target.
+        optimizer: the optimizer of both players.
+        direction: the direction, from the source domain to the target domain.
         feature_weight: alpha.
         identity_weight: beta.
         variation_weight: gamma.
@@ -204,7 +205,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_translations(config: ConfigDict, shape: tuple[int, ...]) -> Mapping[str, Translate]:
-    """Returns what translates in the direction of a config, for images of a shape."""
+    """Returns a function that translates images of a shape, for the direction of a config."""
     network = make_system(config, shape).generator
 
     def translate(players: Players, images: jax.Array, key: jax.Array) -> jax.Array:

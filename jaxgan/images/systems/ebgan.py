@@ -8,9 +8,9 @@ then G, on one minibatch:
     G takes a step down  E D(G(z)) + pull_away PT(Enc(G(z))), with new z
 
 The pull-away term PT is the mean, over all pairs of different samples of the batch, of the square
-of the cosine between their codes (section 2.4). It makes codes orthogonal, so that not all samples
-become alike. Known implementations leave out the square, include the pair of a sample with itself,
-or normalise along the batch; it concerns only G.
+of the cosine between their codes (section 2.4). It makes codes orthogonal, so that samples do not
+all become the same. Known implementations leave out the square, include the pair of a sample with
+itself, or normalise along the batch; it concerns only G.
 
 When G follows the energy, both the sample and its reconstruction depend on G, and the gradient goes
 through both. The margin is an energy, so it depends on the size of an image: the paper has 10 for
@@ -55,11 +55,11 @@ class System:
     """Everything that is fixed during a run.
 
     Attributes:
-        networks: of G and D; D returns reconstructions and codes.
-        optimizers: of G and D.
+        networks: the networks of G and D; D returns reconstructions and codes.
+        optimizers: the optimizers of G and D.
         margin: the energy of a generated sample up to which D raises it.
         pull_away: the weight of the pull-away term.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
     """
 
     networks: pair.Networks
@@ -140,7 +140,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
-    """Returns what draws from the generator of a config."""
+    """Returns a function that draws from the generator of a config."""
     return pair.sampler(pair.make_networks(config, shape, discriminators=AUTOENCODERS))
 
 

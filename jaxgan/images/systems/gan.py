@@ -45,13 +45,13 @@ class System:
     """Everything that is fixed during a run.
 
     Attributes:
-        networks: of G and D.
-        optimizers: of G and D.
+        networks: the networks of G and D.
+        optimizers: the optimizers of G and D.
         loss: a name in `LOSSES`.
         smoothing: by which the label of real samples is lowered.
         noise: the standard deviation of the instance noise at the start.
         noise_steps: updates, of both players together, until the noise has fallen to 0.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
     """
 
     networks: pair.Networks
@@ -142,7 +142,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
-    """Returns what draws from the generator of a config."""
+    """Returns a function that draws from the generator of a config."""
     return pair.sampler(pair.make_networks(config, shape, config.packing))
 
 

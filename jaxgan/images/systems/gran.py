@@ -4,9 +4,9 @@ G draws an image in T steps, `config.generator.steps`. With c_0 = 0 and h = tanh
 
     c_t = f([h, tanh g(c_(t-1))])    G(z) = sigmoid(c_1 + ... + c_T), scaled to -1..1
 
-The encoder g and the decoder f are the same networks at every step (`networks.recurrent`). What is
-passed on is the last change c_t, encoded anew; there is no other hidden state. With T = 1 nothing
-is read, and G is an ordinary generator, which is what the paper compares larger T with.
+The encoder g and the decoder f are the same networks at every step (`networks.recurrent`). Only the
+last change c_t is passed on, encoded again; there is no other hidden state. With T = 1 nothing is
+read, and G is an ordinary generator, which is what the paper compares larger T with.
 
 D and both losses are those of a GAN. In every step D moves once, then G, on one minibatch:
 
@@ -40,10 +40,10 @@ class System:
     """Everything that is fixed during a run.
 
     Attributes:
-        networks: of G and D.
-        optimizers: of G and D.
+        networks: the networks of G and D.
+        optimizers: the optimizers of G and D.
         loss: a name in `LOSSES`.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
     """
 
     networks: pair.Networks
@@ -107,7 +107,7 @@ def make_networks(config: ConfigDict, shape: tuple[int, ...]) -> pair.Networks:
 
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
-    """Returns what draws from the generator of a config."""
+    """Returns a function that draws from the generator of a config."""
     return pair.sampler(make_networks(config, shape))
 
 

@@ -39,8 +39,8 @@ class System:
     """Everything that is fixed; the first output of D is its own, all others are Q's guesses.
 
     Attributes:
-        prior: of the codes.
-        weights: of the bounds of the categorical and of the continuous codes.
+        prior: the prior of the codes.
+        weights: the weights of the bounds of the categorical and of the continuous codes.
     """
 
     networks: pair.Networks
@@ -122,7 +122,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
-    """Returns what draws from the generator of a config, with random codes."""
+    """Returns a function that draws from the generator of a config, with random codes."""
     system = make_system(config, shape)
 
     def sample(generator: Player, key: jax.Array, labels: jax.Array) -> jax.Array:
@@ -135,7 +135,7 @@ def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
 
 
 def make_measure(config: ConfigDict, valid: Images, mesh: Mesh) -> MeasurePlayers:
-    """Returns what measures how well Q's categories agree with the classes of held-out images."""
+    """Returns a function that measures how well Q's categories agree with held-out classes."""
     system = make_system(config, valid.shape)
     network = system.networks.discriminator
 

@@ -66,9 +66,9 @@ class System:
     Attributes:
         generator: the networks of all G_k.
         discriminator: the networks of all D_k.
-        optimizers: of the generators and of the discriminators.
+        optimizers: the optimizers of the generators and of the discriminators.
         stages: the levels that learn; 0 is the finest.
-        average_decay: of the running average of the generators; 0: none is kept.
+        average_decay: the decay of the running average of the generators; 0: none is kept.
     """
 
     generator: laplacian.Generators
@@ -197,7 +197,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
-    """Returns what draws from the generators of a config, one after the other."""
+    """Returns a function that draws from the generators of a config, one after the other."""
     network = make_system(config, shape).generator
 
     def sample(generator: Player, key: jax.Array, labels: jax.Array) -> jax.Array:
@@ -209,7 +209,7 @@ def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
 
 
 def make_measure(config: ConfigDict, valid: Images, mesh: Mesh) -> MeasurePlayers:
-    """Returns what measures the bands that generators add to real images."""
+    """Returns a function that measures the bands that generators add to real images."""
     system = make_system(config, valid.shape)
     every = dataclasses.replace(system, stages=tuple(range(config.levels)))
     refine = functools.partial(imagine, every)

@@ -46,12 +46,12 @@ class System:
     """Everything that is fixed during a run.
 
     Attributes:
-        networks: of G and of L, the player "discriminator".
-        optimizers: of both.
+        networks: the networks of G and of L, the player "discriminator".
+        optimizers: the optimizers of both players.
         tau: the margin of two samples at an L1 distance of 1.
         nu: the slope of the cost of pairs that keep their margin.
-        real_weight: of the mean energy of real samples.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        real_weight: the weight of the mean energy of real samples.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
     """
 
     networks: pair.Networks
@@ -125,7 +125,7 @@ def make_optimizers(config: ConfigDict) -> pair.Optimizers:
 
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
-    """Returns what draws from the generator of a config."""
+    """Returns a function that draws from the generator of a config."""
     return pair.sampler(pair.make_networks(config, shape))
 
 

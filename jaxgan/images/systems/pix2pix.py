@@ -61,11 +61,11 @@ class System:
     Attributes:
         generator: the network of G.
         discriminator: the network of D.
-        optimizer: of both.
-        direction: from which domain to which G leads.
+        optimizer: the optimizer of both players.
+        direction: the direction of G, from one domain to the other.
         l1_weight: lambda, of the mean absolute difference in G's loss.
-        adversarial_weight: of D's judgement in G's loss; 1 in the paper.
-        conditional: whether D sees x beside y, as in the paper.
+        adversarial_weight: the weight of D's judgement in G's loss; 1 in the paper.
+        conditional: whether D sees x together with y, as in the paper.
     """
 
     generator: UNet
@@ -174,7 +174,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_translations(config: ConfigDict, shape: tuple[int, ...]) -> Mapping[str, Translate]:
-    """Returns what translates in the direction of a config, for images of a shape."""
+    """Returns a function that translates images of a shape, for the direction of a config."""
     system = make_system(config, shape[-1])
 
     def translate(players: Players, images: jax.Array, key: jax.Array) -> jax.Array:

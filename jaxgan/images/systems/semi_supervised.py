@@ -130,12 +130,12 @@ def make_networks(config: ConfigDict, images: Images) -> pair.Networks:
 
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
-    """Returns what draws from the generator of a config."""
+    """Returns a function that draws from the generator of a config."""
     return pair.sampler(pair.make_networks(config, shape))
 
 
 def make_measure(config: ConfigDict, valid: Images, mesh: Mesh) -> MeasurePlayers:
-    """Returns what measures the error of D's classes on held-out images."""
+    """Returns a function that measures the error of D's classes on held-out images."""
     network = make_networks(config, valid).discriminator
 
     def classify(discriminator: Player, samples: jax.Array) -> jax.Array:

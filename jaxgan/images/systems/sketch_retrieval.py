@@ -1,7 +1,7 @@
 """Retrieval by sketches with a GAN's discriminator (Creswell and Bharath 2016).
 
 A GAN learns images of the data's kind without labels. Its discriminator without the last layer is
-then an encoder: a sketch retrieves the images whose features have the least angle with its own.
+then an encoder: a sketch retrieves the images whose features have the smallest angle to its own.
 
 Sketches are the edges of images (`data.edges`). The first `config.sketches` of every minibatch are
 replaced by their edges; the paper trains on sketches only, which is `config.sketches` = 1. D sees
@@ -10,7 +10,7 @@ all samples with Gaussian noise n. In every step D moves once, then G:
     D takes a step down  -log s(D(x + n)) - log(1 - s(D(G(z) + n)))
     G takes a step down  -log s(D(G(z) + n)),  with new z
 
-The noise keeps D from telling sketches, whose pixels have two values only, by their values.
+The noise keeps D from recognising sketches by their pixels, which have only two values.
 
 Validation retrieves held-out images by the edges of other held-out images. `eval/p10` is the share
 of the ten nearest photos that have the class of the sketch, and `eval/p10_edges` that of the ten
@@ -50,11 +50,11 @@ class System:
     """Everything that is fixed during a run.
 
     Attributes:
-        networks: of G and D.
-        optimizers: of G and D.
+        networks: the networks of G and D.
+        optimizers: the optimizers of G and D.
         sketches: the share of a minibatch that is edges.
         noise: the standard deviation of the noise that D sees samples with.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
     """
 
     networks: pair.Networks
@@ -135,7 +135,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
-    """Returns what draws from the generator of a config."""
+    """Returns a function that draws from the generator of a config."""
     return pair.sampler(pair.make_networks(config, shape))
 
 

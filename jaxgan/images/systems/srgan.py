@@ -7,7 +7,7 @@ of high resolution is real. In every step, on a minibatch of pairs (x, y):
     G takes a step down  w mean (phi(y) - phi(G(x)))^2 - v log s(D(G(x)))
 
 s is the sigmoid, w `config.content_weight` and v `config.adversarial_weight`. phi is the last map
-of a classifier that stays as it is (`config.content=features`; the paper has VGG-19's), or the
+of a fixed classifier (`config.content=features`; the paper has VGG-19's), or the
 image itself. With pixels and v = 0 this is SRResNet, which the paper trains first, and whose
 networks SRGAN starts from; then D is not needed and stays as it is.
 
@@ -72,8 +72,8 @@ class System:
     Attributes:
         generator: the network of G.
         discriminator: the network of D.
-        optimizer: of both.
-        maps: what the content loss compares images in; it uses the last map.
+        optimizer: the optimizer of both players.
+        maps: the function whose last map the content loss compares.
         content_weight: w.
         adversarial_weight: v; with 0, D never moves.
     """
@@ -134,7 +134,7 @@ def generator_step(
 
 
 def step(run_state: RunState, x: jax.Array, y: jax.Array, *, system: System) -> StepResult:
-    """Moves D if its judgement counts, then G. Returns the state and the metrics of both."""
+    """Moves D if its judgement has a weight, then G. Returns the state and the metrics of both."""
     of_discriminator: Metrics = {}
     if system.adversarial_weight:
         run_state, of_discriminator = discriminator_step(run_state, x, y, system=system)
@@ -191,7 +191,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_translations(config: ConfigDict, shape: tuple[int, ...]) -> Mapping[str, Translate]:
-    """Returns what restores detail of images of a shape."""
+    """Returns a function that restores detail of images of a shape."""
     system = make_system(config, shape[-1])
 
     def translate(players: Players, images: jax.Array, key: jax.Array) -> jax.Array:

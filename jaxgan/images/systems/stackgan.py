@@ -77,10 +77,10 @@ class System:
     Attributes:
         generator: the networks of both G.
         discriminator: the network of either D.
-        optimizer: of all.
-        captions: their number.
+        optimizer: the optimizer of all players.
+        captions: the number of captions.
         kl_weight: lambda.
-        average_decay: of the running average of the generators; 0: none is kept.
+        average_decay: the decay of the running average of the generators; 0: none is kept.
     """
 
     generator: stacked.Generators
@@ -196,7 +196,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...], captions: int) -> Sample:
-    """Returns what draws from both generators in turn, or enlarges the first stage's images."""
+    """Returns a function that draws from both stages, or enlarges the first stage's images."""
     system = make_system(config, shape, captions)
 
     def sample(generator: Player, key: jax.Array, labels: jax.Array) -> jax.Array:

@@ -10,10 +10,10 @@ class is one of the labelled data. In every step, D, C and G move in turn:
     G goes down  E -log D(G(z, c), c)
 
 x, y are labelled, u and u' are any images, p(.|u) = C(u), k its most probable class, c is random.
-The paper's objective has m = 1 (`labelled_share`), but D then learns few labelled images by heart
-and rejects all others; so section 3.3 and the authors' code have D accept pairs of C as well. The
-term of weight b, missing from some texts, makes G's samples training data for C once they are good,
-at `pseudo_start`. The last two terms are of the authors' code. With `unlabelled=False`, C learns
+The paper's objective has m = 1 (`labelled_share`), but D then memorises the few labelled images and
+rejects all others; so section 3.3 and the authors' code have D accept pairs of C as well. The term
+of weight b, missing from some texts, makes G's samples training data for C once they are good, at
+`pseudo_start`. The last two terms come from the authors' code. With `unlabelled=False`, C learns
 from labelled images, and G and D stay as they are: the control.
 """
 
@@ -202,12 +202,12 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...], classes: int) -> Sample:
-    """Returns what draws images of given classes from the generator of a config."""
+    """Returns a function that draws images of given classes from the generator of a config."""
     return noisy_mlp.sampler(noisy_mlp.make_networks(config, shape, 1), classes)
 
 
 def make_measure(config: ConfigDict, valid: Images, mesh: Mesh) -> MeasurePlayers:
-    """Returns what measures the error of C on held-out images."""
+    """Returns a function that measures the error of C on held-out images."""
     system = make_system(config, valid.shape, len(valid.classes))
     answer = noisy_mlp.classify(system.classifier)
     return error_of(CLASSIFIER, answer, valid, config.batch_size, mesh)

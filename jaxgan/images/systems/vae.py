@@ -54,8 +54,8 @@ class System:
 
     Attributes:
         model: the networks and their distributions.
-        optimizer: of both players.
-        average_decay: of the running average of the parameters; 0: none is kept.
+        optimizer: the optimizer of both players.
+        average_decay: the decay of the running average of the parameters; 0: none is kept.
     """
 
     model: networks.Model
@@ -113,7 +113,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
-    """Returns what draws from the decoder of a config."""
+    """Returns a function that draws from the decoder of a config."""
     model = networks.make_model(config, shape)
 
     def sample(generator: Player, key: jax.Array, labels: jax.Array) -> jax.Array:
@@ -123,7 +123,7 @@ def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
 
 
 def make_measure(config: ConfigDict, valid: Images, mesh: Mesh) -> MeasurePlayers:
-    """Returns what measures the two bounds on held-out data."""
+    """Returns a function that measures the two bounds on held-out data."""
     weigh = functools.partial(log_weight, system=make_system(config, valid.shape))
     held_out = valid.values[: config.bound.images]
     return measure_likelihood(weigh, held_out, config.bound.draws, config.seed, mesh)

@@ -1,13 +1,13 @@
 """VariGAN: another view of an image, coarse and then fine (Zhao et al., ACM Multimedia 2018).
 
-x is an image in one of two views, y the same in the other one, and v says which view y has. The
-first stage is a conditional variational autoencoder of small images x', y'. In every step,
+x is an image in one of two views, y is the same image in the other view, and v gives the view of y.
+The first stage is a conditional variational autoencoder of small images x', y'. In every step,
 
     p and q take a step down  KL(q(z|x', y', v) || N(0, I)) + w |y' - p(x', v, z)|_1,  z ~ q
 
 with a sum over pixels: with w = 1 / b this is the bound for a Laplace distribution of the scale b.
 The second stage is adversarial: G turns the enlarged coarse image c, of a z ~ N(0, I), and x into a
-fine image, and D sees x beside an image of the other view. p no longer changes. In every step,
+fine image, and D sees x together with an image of the other view. p no longer changes. In every step,
 
     D takes a step down  (-log s(D(x, y)) - log(1 - s(D(x, G(c, x))))) / 2
     G takes a step down  -log s(D(x, G(c, x))) + lambda mean |y - G(c, x)|
@@ -74,7 +74,7 @@ class System:
         coarse: the networks of q and p.
         generator: the network of G.
         discriminator: the network of D.
-        optimizer: of all.
+        optimizer: the optimizer of all players.
         coarse_weight: w.
         l1_weight: lambda.
     """
@@ -202,7 +202,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_translations(config: ConfigDict, shape: tuple[int, ...]) -> Mapping[str, Translate]:
-    """Returns what makes either view: coarse images of a run of the first stage, else fine ones."""
+    """Returns functions that make either view: coarse after the first stage only, else fine."""
     system = make_system(config, shape)
 
     def translate(players: Players, images: jax.Array, key: jax.Array, towards: float) -> jax.Array:

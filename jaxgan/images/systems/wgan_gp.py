@@ -44,10 +44,10 @@ class System:
     """Everything that is fixed during a run.
 
     Attributes:
-        networks: of G and of the critic, the player "discriminator".
-        optimizers: of both.
+        networks: the networks of G and of the critic, the player "discriminator".
+        optimizers: the optimizers of both players.
         penalty: the weight of the gradient penalty.
-        average_decay: of the running average of G's parameters; 0: none is kept.
+        average_decay: the decay of the running average of G's parameters; 0: none is kept.
     """
 
     networks: pair.Networks
@@ -129,7 +129,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Recipe:
 
 
 def make_sample(config: ConfigDict, shape: tuple[int, ...]) -> Sample:
-    """Returns what draws from the generator of a config."""
+    """Returns a function that draws from the generator of a config."""
     return pair.sampler(pair.make_networks(config, shape))
 
 
