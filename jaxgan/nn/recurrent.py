@@ -6,7 +6,7 @@ and the gradient of the recurrent kernel is one product after the backward loop 
 inside it. On an H200 the two layers of MetricGAN's generator take 19 ms for 8 x 500 frames, forward
 and backward, where cuDNN takes 67 ms.
 
-Everything is float32, also in a network whose other layers compute in bfloat16: the loop starts one
+Everything is float32, even in a network whose other layers compute in bfloat16: the loop starts one
 small kernel after another, and with bfloat16 operands it was slower on that card (33 against 26 ms
 without `UNROLL`).
 """
@@ -82,7 +82,7 @@ def clip_gradient(x: jax.Array, bound: float) -> jax.Array:
     (Graves 2013, section 2.1).
 
     Args:
-        x: of any shape.
+        x: an array of any shape.
         bound: above 0; infinity does not clip.
     """
     del bound
@@ -211,7 +211,7 @@ def bidirectional(
 def forward(
     x: jax.Array, kernel: jax.Array, recurrent_kernel: jax.Array, bias: jax.Array, start: Carry
 ) -> tuple[jax.Array, Carry]:
-    """Applies an LSTM layer that sees no later step.
+    """Applies an LSTM layer that does not depend on later steps.
 
     Args:
         x: float32 [B, T, in].
@@ -270,7 +270,7 @@ class BidirectionalLSTM(nn.Module):
 
 
 class ForwardLSTM(nn.Module):
-    """One LSTM layer that sees no later step, so that it can run on a stream.
+    """One LSTM layer that does not depend on later steps, so that it can run on a stream.
 
     The parameters are those of `BidirectionalLSTM` with a first axis of 1.
 

@@ -15,7 +15,7 @@ class Moments(NamedTuple):
     """The moments of the steps so far.
 
     Attributes:
-        steps: float32 [], how many there are, at most `REMEMBERED`.
+        steps: float32 [], the number of steps, at most `REMEMBERED`.
         mean: float32 [B, C].
         variance: float32 [B, C].
     """
@@ -40,7 +40,7 @@ def running_moments(x: jax.Array, moments: Moments) -> tuple[jax.Array, jax.Arra
 
     Args:
         x: float32 [B, T, C].
-        moments: of the steps before.
+        moments: the moments of the steps before.
 
     Returns:
         The means and the variances, float32 [B, T, C] each, and the moments after the last step.

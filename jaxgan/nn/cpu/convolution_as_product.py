@@ -88,7 +88,7 @@ def _overlapping(parts: jax.Array, axis: int) -> jax.Array:
 
     Args:
         parts: what each sample adds to the places around it.
-        axis: of the samples.
+        axis: the axis of the samples.
     """
     count, taps = parts.shape[axis], parts.shape[-2]
     before = (taps + 1) // 2

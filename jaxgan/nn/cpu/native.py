@@ -73,7 +73,7 @@ def call(
 
     Args:
         function: its name.
-        shapes: of the results, without the batch.
+        shapes: the shapes of the results, without the batch.
         batched: the first arguments, [B, ...] each.
         shared: the other arguments.
         attributes: passed on as the call's attributes.
