@@ -41,7 +41,7 @@ class Difference:
         mean: mean and interval of the system's scores minus the baseline's.
         p: p-value corrected for all tests of the comparison.
         direction: +1 (better) or -1 (worse) if the interval excludes 0, else 0.
-        verdict: the same if also p < 0.05, else 0.
+        verdict: the same if p < 0.05 as well, else 0.
     """
 
     system: str
@@ -58,12 +58,13 @@ class Comparison:
     """Scores of several systems on the same items.
 
     Attributes:
-        names: one name an item.
+        names: one name per item.
         columns: scores by system.
         baselines: names of systems; each system is compared with every baseline that precedes it
             in `columns`.
-        higher_is_better: by score; its order is that of the tables' columns.
-        conditions: what is known of the items, one word an item for each condition.
+        higher_is_better: whether higher is better, by score; the order of the scores is that of the
+            tables' columns.
+        conditions: what is known of the items, one word per item for each condition.
         noun: what the items are called, in the plural.
     """
 
@@ -155,8 +156,8 @@ def training_curves(
     """Returns the curves of validation over the rounds, or nothing if no run has any.
 
     Args:
-        folders: of the runs, by name.
-        prefix: of the metrics that are shown.
+        folders: the folders of the runs, by name.
+        prefix: the prefix of the metrics that are shown.
         labels: see `figures.curves`.
     """
     histories = {name: log.read(absolute(folder)) for name, folder in folders.items()}
@@ -176,7 +177,7 @@ def training_curves(
 def mixed_results(differences: Sequence[Difference]) -> list[str]:
     """Returns a line for each pair of systems of which one gains some scores and loses others.
 
-    The lines go by the intervals only, since few items cannot give a small p-value.
+    The lines are based on the intervals only, since few items cannot give a small p-value.
     """
     lines = []
     for system, baseline in _pairs(differences):
@@ -276,8 +277,8 @@ def write_files(
     """Writes scores.csv, summary.json and table.md.
 
     Args:
-        comparison: what they hold: each item's scores; means, intervals and tests; means.
-        folder: where they go.
+        comparison: the scores of each item, from which the means and tests are computed.
+        folder: the folder to write to.
         details: columns of scores.csv between the names and the scores, by heading.
         warnings: lines for summary.json.
     """

@@ -92,7 +92,7 @@ def curves(
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a figure as PNG to a path and, beside it with the suffix .pdf, as PDF."""
+    """Writes a figure as PNG to a path and, next to it with the suffix .pdf, as PDF."""
     _print(figure, path, "png", dpi=150)
     # Type 42 embeds the font as TrueType, which publishers require; no date: equal files for equal
     # figures.
@@ -109,7 +109,7 @@ def png(figure: Figure) -> bytes:
 
 def _print(figure: Figure, file: Path | io.BytesIO, kind: str, **options: Any) -> None:
     with warnings.catch_warnings():
-        # Names may be in scripts that the font lacks: a box in a title is no error of the run.
+        # Names may be in scripts that the font lacks: a box in a title is not an error.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         FigureCanvasAgg(figure).print_figure(file, format=kind, **options)
 

@@ -21,7 +21,7 @@ def audio(samples: np.ndarray, sample_rate: int) -> Media:
 
     Args:
         samples: float [n]; values outside -1..1 are clipped.
-        sample_rate: in Hz.
+        sample_rate: the sample rate in Hz.
     """
     return lambda tag: summary.audio(tag, np.clip(samples, -1.0, 1.0), sample_rate=sample_rate)
 

@@ -58,9 +58,9 @@ def render(
     """Returns the report as HTML; all text in it is escaped.
 
     Args:
-        title: of the page.
+        title: the title of the page.
         introduction: a paragraph below the title.
-        warnings: lines in a box that is read first; without any there is no box.
+        warnings: lines in a box at the top; without any there is no box.
         sections: the rest of the page. Tables without rows are left out, and so are sections that
             then are empty.
     """
@@ -93,7 +93,7 @@ def wav(samples: np.ndarray, sample_rate: int) -> bytes:
 
     Args:
         samples: [n], int16, or float in -1..1.
-        sample_rate: in Hz.
+        sample_rate: the sample rate in Hz.
     """
     stream = io.BytesIO()
     soundfile.write(stream, samples, sample_rate, format="WAV", subtype="PCM_16")

@@ -44,7 +44,7 @@ def bootstrap(values: np.ndarray, statistic: Callable[..., Any] = np.mean) -> In
 
     Args:
         values: [n].
-        statistic: instead of the mean; a function of an array and an axis.
+        statistic: a function of an array and an axis, used instead of the mean.
     """
     if len(values) < 2:
         mean = float(values[0]) if len(values) else np.nan

@@ -11,7 +11,7 @@ from jaxgan.reporting.tables import or_none, write_json
 
 SUMMARY = "summary.json"
 EVALUATED = "eval"
-"""The folder, in that of a run, which eval.py writes to by default."""
+"""The folder, within that of a run, that eval.py writes to by default."""
 
 
 def destination(folder: epath.Path, output: str | None) -> Path:
@@ -25,10 +25,10 @@ def report(
     """Prints metrics and writes them as summary.json, in the first process.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
         output: the flag --output; see `destination`.
-        count: of what was measured.
-        metrics: by name; a prefix "eval/" is removed.
+        count: the number of items that were measured.
+        metrics: the metrics by name; a prefix "eval/" is removed.
     """
     summary = {"count": count} | {
         name.removeprefix("eval/"): or_none(value) for name, value in metrics.items()

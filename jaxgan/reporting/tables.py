@@ -118,7 +118,7 @@ def groups(words: Sequence[str]) -> dict[str, np.ndarray]:
 def write_csv(
     path: Path, texts: Mapping[str, Sequence[str]], numbers: Mapping[str, np.ndarray]
 ) -> None:
-    """Writes one row an item.
+    """Writes one row per item.
 
     Args:
         path: the file.
@@ -136,7 +136,7 @@ def write_json(path: Path, summary: Mapping[str, object]) -> None:
     """Writes a summary as indented JSON; its numbers must be finite (`or_none` helps).
 
     Raises:
-        ValueError: a number is NaN or infinite, for which JSON has no form.
+        ValueError: a number is NaN or infinite, which JSON cannot represent.
     """
     path.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
