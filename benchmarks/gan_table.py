@@ -17,17 +17,17 @@ Tables:
                   the information terms?
     classes       AC-GAN and the conditional GAN on MNIST: do the samples show the class that was
                   asked for, and how varied are they within it?
-    birthday      how many different images the GANs of `losses` make, beside generators that repeat
-                  N training images, and beside real images, which must not collide
+    birthday      how many different images the GANs of `losses` make; the controls are generators
+                  that repeat N training images, and real images, which must not collide
 
 train.py makes the runs, one after the other; the same command continues after an interruption.
 --budget=1 means 4,000 updates of G on points (a quarter of an hour of a core for each of the two
 tables), 20 epochs for `losses`, `codes` and `classes`, and 100 for `labels`: hours on a GPU.
---budget=0.05 is one epoch. For CPUs, --width=8 makes DCGAN's networks narrower for all losses
-alike, and --rate=5 multiplies the learning rates of all authors, because few updates have to do.
-Budgets below 0.5 keep averages of G over 100 updates, not 1,000, and use the presets `quick` in
-`labels`. Seeds of points train in one program (config.seeds) and see the same points; seeds of
-images train one after the other.
+--budget=0.05 is one epoch. For CPUs, --width=8 makes DCGAN's networks narrower, for all losses in
+the same way, and --rate=5 multiplies the learning rates of all authors, because there are few
+updates. Budgets below 0.5 keep averages of G over 100 updates, not 1,000, and use the presets
+`quick` in `labels`. Seeds of points train in one program (config.seeds) and see the same points;
+seeds of images train one after the other.
 
 Each number is the mean over seeds and the half width of its 95 % interval (Student's t). "Best" is
 the best validation of each seed, chosen by the column's own metric, so it is optimistic; "last" is
@@ -72,7 +72,7 @@ GATES = {"modes": 7.5, "high quality": 0.25, "loose modes": 7.5}
 EPOCHS, STEPS_PER_EPOCH = 20, 938
 """The steps of budget 1: an epoch of 60,000 images in batches of 64."""
 LABEL_EPOCHS, LABEL_STEPS = 100, 600
-"""Those of `labels`: batches of 100, as in the authors' code."""
+"""The same for `labels`: batches of 100, as in the authors' code."""
 REPEATS, DRAWN, CALIBRATION = 20, 400, 5000
 """The birthday test's repeats, samples in each, and held-out images that give its threshold."""
 DISCRETE = (100, 500, 2000)
@@ -85,9 +85,9 @@ class Row:
     """The runs of one row of a table.
 
     Attributes:
-        name: of the row.
-        preset: of configs.
-        settings: of all seeds.
+        name: the name of the row.
+        preset: the preset of configs.
+        settings: the settings of all seeds.
         gates: headings of the columns that have a gate in `GATES`, for the table `ring`.
         together: whether all seeds train in one program.
     """
@@ -105,7 +105,7 @@ class Found:
 
     Attributes:
         values: the validations of each seed, by metric.
-        seconds: of training and validation, for one seed.
+        seconds: the seconds of training and validation, for one seed.
     """
 
     values: list[dict[str, list[float]]]

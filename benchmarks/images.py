@@ -1,4 +1,4 @@
-"""Measures training steps of systems of images, beside the same loop in plain PyTorch.
+"""Measures training steps of systems of images, and the same loop in plain PyTorch.
 
     python benchmarks/images.py [--json=FILE] [--minutes=1.4] [--batch=64] [--repeats=5]
         [--parts=mlp,dcgan,seeds] [--threads=N]
@@ -56,7 +56,7 @@ TARGETS = {
     "cpu": {"mlp": 1.5, "dcgan": 0.8},
     "gpu": {"mlp": 3.0, "dcgan": 3.0, "pix2pix": 2.0, "cyclegan": 2.0, "seeds": 2.0},
 }
-"""The targets: at least so many times PyTorch's images a second; on a GPU, at most this many
+"""The targets: at least this many times PyTorch's images a second; on a GPU, at most this many
 times the time of one seed for eight."""
 STEPS = {
     "cpu": {
@@ -83,7 +83,7 @@ class Loop:
     """jaxgan's rounds of a config.
 
     Args:
-        config: of the run.
+        config: the config of the run.
     """
 
     def __init__(self, config: ConfigDict) -> None:
@@ -164,7 +164,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def import_torch(threads: int, platform: str, figures: Figures) -> Callable[..., Any] | None:
-    """Returns what makes PyTorch's loop of a config and data; None, with a reason, without it."""
+    """Returns the function that makes PyTorch's loop; without PyTorch None, with a reason."""
     try:
         import torch
         import torch_images

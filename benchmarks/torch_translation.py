@@ -1,7 +1,7 @@
 """The networks and the loops of configs/pix2pix.py and configs/cyclegan.py in plain PyTorch.
 
-The networks have jaxgan's layers and as many parameters, and a step makes the same updates of the
-same losses. As in torch_images.py, PyTorch is used at its best without a compiler.
+The networks have jaxgan's layers and the same number of parameters, and a step makes the same
+updates of the same losses. As in torch_images.py, PyTorch is used at its best without a compiler.
 """
 
 import itertools
@@ -189,9 +189,9 @@ class TorchTranslation:
     """The loop of a config.
 
     Args:
-        config: of a run of pix2pix or cyclegan.
+        config: the config of a run of pix2pix or cyclegan.
         values: images of both domains, uint8 [n, S, S, C].
-        device: of PyTorch.
+        device: PyTorch's device.
     """
 
     def __init__(self, config: Any, values: Sequence[np.ndarray], device: torch.device) -> None:
@@ -245,7 +245,7 @@ class TorchTranslation:
         optimizer.step()
 
     def require(self, needed: bool) -> None:
-        """Says whether gradients of the discriminators are needed."""
+        """Sets whether gradients of the discriminators are needed."""
         for each in self.discriminators:
             each.requires_grad_(needed)
 

@@ -34,10 +34,10 @@ class Column:
     """A metric of validation in a table.
 
     Attributes:
-        heading: of the column.
+        heading: the heading of the column.
         metric: its name in metrics.jsonl.
         best: chooses the best validation: max or min.
-        digits: after the point.
+        digits: the number of decimals.
     """
 
     heading: str
@@ -99,8 +99,8 @@ def scaled(rounds: int, steps: int, budget: float) -> tuple[int, int]:
     There are at least `LEAST_ROUNDS`, and each has the same number of steps, which is rounded up.
 
     Args:
-        rounds: of the whole run.
-        steps: in each of them.
+        rounds: the number of rounds of the whole run.
+        steps: the number of steps in each of them.
         budget: the share.
     """
     fewer = max(LEAST_ROUNDS, round(rounds * budget))
@@ -120,7 +120,7 @@ def classifier_of(kind: str, root: Path, workdir: Path) -> Path:
 
 
 def series(rows: Sequence[Mapping[str, float | None]], suffix: str = "") -> dict[str, list[float]]:
-    """Returns the validations of a seed by metric, of the metrics whose name ends so."""
+    """Returns the validations of a seed by metric, of the metrics whose name ends in the suffix."""
     found: dict[str, list[float]] = {}
     for row in rows:
         for name, value in row.items():

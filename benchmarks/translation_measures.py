@@ -42,9 +42,9 @@ from jaxgan.images.translation import features_of
 MEASURED, REFERENCES = 500, 2000
 """The most held-out images of a domain that are measured, and training images that name labels."""
 SHOWN = 12
-"""Images of a direction in a picture."""
+"""The number of images of each direction in a picture."""
 BATCH = 50
-"""Images in a call of a program here."""
+"""The number of images in a call of a program here."""
 
 Rows = Mapping[str, Mapping[str, float]]
 """For each name of a row, "" for the run itself, metrics by name."""
@@ -72,8 +72,8 @@ class Trained:
     """A trained translation, and its data.
 
     Attributes:
-        folder: of the run.
-        config: of the run.
+        folder: the folder of the run.
+        config: the config of the run.
         train: training images of both domains, "a" and "b", with their labels; if the domains are
             two classes, those of all classes in both.
         valid: held-out images of both domains, likewise; partners have the same place.
@@ -189,7 +189,7 @@ def labels_of(images: np.ndarray, references: np.ndarray, names: np.ndarray) -> 
 
 
 def cycles(run: Trained) -> Rows:
-    """Returns `cycle_DIRECTION`, how far images come back from where they were, white being 1."""
+    """Returns `cycle_DIRECTION`, the error of images after a whole cycle, white being 1."""
     found = {}
     for way, made in run.made.items():
         there, back = way[-1], way[0]

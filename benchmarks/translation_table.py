@@ -1,10 +1,10 @@
-"""Makes the tables of docs/translation.md: what each system's own term is good for, several seeds.
+"""Makes the tables of docs/translation.md: the effect of each system's own term, several seeds.
 
     python benchmarks/translation_table.py --rows=pix2pix,cyclegan [--seeds=3] [--budget=1]
         [--data=glyphs|mnist|fashion_mnist] [--root=DIR] [--workdir=runs/translation_table]
         [--pictures=DIR] [--config.key=value ...]
 
-Every row is a system and its controls, with as many updates each:
+Every row is a system and its controls, with the same number of updates:
     pix2pix       L1 only; without L1; D does not see what is translated
     cyclegan      without the cycle
     distance_gan  without the distances
@@ -19,10 +19,10 @@ train.py makes the runs, one after the other; the same command continues after a
 
 Each number is the mean over seeds and the half width of its 95 % interval (Student's t), at the
 last validation. The mean over seeds of the best validation is in brackets where it differs; it is
-chosen by the column's own metric, so it is optimistic. What translation_measures.py measures is of
-the last checkpoint. Checks compare runs of the same seed. WORKDIR/tables.md and
-WORKDIR/tables.json, with the values of every seed, are written after every system, and a picture of
-each system's images goes to the folder --pictures.
+chosen by the column's own metric, so it is optimistic. translation_measures.py measures the last
+checkpoint. Checks compare runs of the same seed. WORKDIR/tables.md and WORKDIR/tables.json, with
+the values of every seed, are written after every system, and a picture of each system's images goes
+to the folder --pictures.
 
 A further system is a function that returns its `System`, and a line in `SYSTEMS`.
 """
@@ -73,7 +73,7 @@ ENLARGED = 2
 """Pixels of a picture's side for each pixel of an image."""
 
 Validations = Mapping[str, Sequence[float]]
-"""The validations of a run by metric; what is measured once is one of them."""
+"""The validations of a run by metric; a single measurement counts as one validation."""
 Seed = Mapping[str, Validations]
 """The runs of a seed by name."""
 Value = Callable[[Seed], float]
@@ -85,9 +85,9 @@ class Run:
     """A run of every seed.
 
     Attributes:
-        name: of the system or the control.
-        preset: of configs.
-        settings: that differ from the preset, apart from data and rounds.
+        name: the name of the system or the control.
+        preset: the preset of configs.
+        settings: the settings that differ from the preset, apart from data and rounds.
         start: the name of the run whose networks it starts from; "" for none.
         updates: `rounds` and `steps_per_round` at budget 1, where they differ from the preset.
     """
@@ -105,7 +105,7 @@ class Check:
 
     Attributes:
         text: what is compared.
-        value: of a seed.
+        value: computes the value for a seed.
         low: the least mean over seeds that passes.
         high: the greatest.
     """
@@ -122,10 +122,10 @@ class System:
 
     Attributes:
         runs: the system first, then its controls.
-        columns: of its table.
+        columns: the columns of its table.
         checks: what it must show.
         measure: measures the last checkpoint of a run.
-        classifier: whether the runs need one of the same images.
+        classifier: whether the runs need a classifier of the same images.
         data: settings in place of those that the flags choose.
     """
 
@@ -138,17 +138,17 @@ class System:
 
 
 def at_end(run: str, metric: str) -> Value:
-    """Returns what gives a metric of a run at its end."""
+    """Returns a function that gives a metric of a run at its end."""
     return lambda seed: seed[run][metric][-1]
 
 
 def ratio(run: str, other: str, metric: str) -> Value:
-    """Returns what gives a metric of a run over that of another."""
+    """Returns a function that gives a metric of a run over that of another."""
     return lambda seed: seed[run][metric][-1] / seed[other][metric][-1]
 
 
 def excess(run: str, other: str, metric: str) -> Value:
-    """Returns what gives a metric of a run minus that of another."""
+    """Returns a function that gives a metric of a run minus that of another."""
     return lambda seed: seed[run][metric][-1] - seed[other][metric][-1]
 
 
@@ -168,7 +168,7 @@ def of_pairs(way: str) -> tuple[Column, ...]:
 
 
 def pix2pix() -> System:
-    """Returns pix2pix, the network that learns from L1 only, and what D and L1 are good for."""
+    """Returns pix2pix, and its controls: L1 only, without L1, and a D that does not see x."""
     kept, sharp = "labels_a_to_b", "eval/sharpness_a_to_b"
     l1 = functools.partial(ratio, metric="eval/l1_a_to_b")
     return System(
@@ -442,8 +442,8 @@ class Found:
     """The results of a system.
 
     Attributes:
-        seeds: the validations of each seed, with the rows beside the runs.
-        seconds: of the CPU, by run and seed.
+        seeds: the validations of each seed, with the rows that are not runs.
+        seconds: CPU seconds, by run and seed.
         pictures: what the runs of the first seed made, by run.
     """
 
@@ -575,7 +575,7 @@ class Checked:
 
     Attributes:
         check: what was checked.
-        values: of each seed [seeds].
+        values: the values of each seed [seeds].
         passed: whether their mean is within the limits.
     """
 
