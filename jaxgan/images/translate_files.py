@@ -28,7 +28,7 @@ SAME_PIXELS = {"MPO": "JPEG"}
 """Formats that can hold several pictures, of which one is written."""
 
 TranslateArrays = Callable[[np.ndarray, int], Callable[[], np.ndarray]]
-"""(uint8 [n, S, S, C], seed) -> a function that waits for as many translations."""
+"""(uint8 [n, S, S, C], seed) -> a function that waits for the n translations."""
 
 
 class Source(NamedTuple):

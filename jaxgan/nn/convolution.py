@@ -44,7 +44,7 @@ def leaky_convolution(
         x: [B, H, W, C_in], float32 or bfloat16.
         kernel: [kh, kw, C_in, C_out], same dtype.
         bias: [C_out], same dtype.
-        slope: what the LeakyReLU multiplies negative values by, 0 to 1.
+        slope: the factor by which the LeakyReLU multiplies negative values, 0 to 1.
         rows: int [B], the number of valid rows in each image, the others being padding; None if
             all rows are valid.
 

@@ -64,8 +64,8 @@ class Comparison:
             in `columns`.
         higher_is_better: whether higher is better, by score; the order of the scores is that of the
             tables' columns.
-        conditions: what is known of the items, one word per item for each condition.
-        noun: what the items are called, in the plural.
+        conditions: properties of the items, one word per item for each condition.
+        noun: the name for the items, in the plural.
     """
 
     names: Sequence[str]

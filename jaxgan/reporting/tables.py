@@ -34,7 +34,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells, as many in each as there are headings; the first column is left-aligned."""
+    """Rows of cells, one cell for each heading; the first column is left-aligned."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[Cell]]

@@ -43,7 +43,7 @@ def schedule(
     """Returns the indices of the batches of one round: int32 [steps, batch_size].
 
     Rounds cut an endless series of epochs. An epoch is a new random order of all the data, of which
-    it uses as many as fill whole batches, so no index occurs twice in an epoch. A round may be
+    it uses only whole batches, so no index occurs twice in an epoch. A round may be
     shorter or longer than an epoch. The result depends only on the arguments, so a resumed run
     repeats it.
 

@@ -92,7 +92,7 @@ def descriptions(sets: Mapping[str, Sequence[Images]]) -> bytes:
 
 
 def described(folder: epath.Path, part: str = "train") -> dict[str, Any]:
-    """Returns what data.json says about the data of a run: "shape", "classes" and more.
+    """Returns the contents of data.json, which describe a run's data: "shape", "classes" and more.
 
     Args:
         folder: the folder of the run.

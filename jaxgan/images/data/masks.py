@@ -44,7 +44,7 @@ def find_objects(images: jax.Array, kind: str) -> Objects:
 
 
 def _between(found: jax.Array) -> jax.Array:
-    """Returns what is from `MARGIN` before the first True of a row to as far after the last."""
+    """Returns True from `MARGIN` before the first True of a row to `MARGIN` after the last."""
     place = jnp.arange(found.shape[1])
     first = jnp.where(found, place, found.shape[1]).min(axis=1, keepdims=True)
     last = jnp.where(found, place, -1).max(axis=1, keepdims=True)

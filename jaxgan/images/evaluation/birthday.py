@@ -15,11 +15,11 @@ from jaxgan.images.evaluation.features import checked
 from jaxgan.images.evaluation.neighbours import closest_pairs, first_collision
 
 REPEATS = 20
-"""As in `birthday_test`."""
+"""See `birthday_test`."""
 FALSE_COLLISIONS = 0.05
-"""As by default in `collision_threshold`."""
+"""See `collision_threshold`."""
 LEAST = 20
-"""The fewest samples of a batch, which can tell 290 images at most from more."""
+"""The fewest samples of a batch; they can distinguish at most 290 images from more."""
 CALIBRATION = 2500
 """The most held-out images of which all pairs are compared, which takes a second on a CPU."""
 

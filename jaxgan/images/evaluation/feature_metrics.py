@@ -41,7 +41,7 @@ class FeatureMetrics:
         conditional: whether samples are asked for by their class.
 
     Attributes:
-        files: what identifies the classifier, for `Recipe.files`.
+        files: the file that identifies the classifier, for `Recipe.files`.
 
     Raises:
         UserError: the folder cannot be used, or there are too few images or samples.

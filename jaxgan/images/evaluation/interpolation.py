@@ -29,7 +29,7 @@ def with_codes(
 
     Args:
         sample: see `Sample`.
-        generator: as `sample` takes it.
+        generator: the generator in the form that `sample` takes.
         key: likewise.
         labels: int32 [B].
         codes: float32 [B, d], which the network receives in place of those that `sample` draws.

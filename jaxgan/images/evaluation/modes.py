@@ -17,7 +17,7 @@ class Modes(NamedTuple):
     Attributes:
         modes: number of modes with a sample of high quality.
         high_quality: share of samples of high quality.
-        loose_modes: number of modes near which at least a given share of the samples lies.
+        loose_modes: number of modes with at least a given share of the samples near them.
         reverse_kl: KL(generated || uniform) over modes in nats, where each sample counts for the
             nearest mode.
     """

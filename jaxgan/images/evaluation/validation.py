@@ -29,7 +29,7 @@ from jaxgan.reporting import media
 BATCH = 500
 """The most samples that one call of a program draws."""
 SHOWN = 64
-"""Images in the grid that TensorBoard shows."""
+"""The number of images in the grid that TensorBoard shows."""
 SUBSET = 1000
 """The most images or points, real and generated, in the kernel distance."""
 LOOSE = 0.35
@@ -100,7 +100,7 @@ class SampleMetrics:
         conditional: whether samples are asked for by their class.
 
     Attributes:
-        files: what identifies the classifier, for `Recipe.files`.
+        files: the file that identifies the classifier, for `Recipe.files`.
 
     Raises:
         UserError: `config.features` cannot be used.

@@ -173,7 +173,7 @@ def make_networks(config: ConfigDict, shape: tuple[int, ...], outputs: int) -> p
     """Returns the generator and the discriminator, or classifier, of a config.
 
     Args:
-        config: with the settings of `settings.noisy_settings`.
+        config: a config with the settings of `settings.noisy_settings`.
         shape: the shape of a sample.
         outputs: the number of outputs of the discriminator. It does not matter where only the
             generator is used.

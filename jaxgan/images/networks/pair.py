@@ -321,7 +321,7 @@ def deploy(
         networks: the two networks.
         generator: G's parameters and state, which stay as they are.
         key: the PRNG key of the latent codes.
-        conditions: as for `generate`, float32 [B, k]; k is 0 if there are none.
+        conditions: see `generate`, float32 [B, k]; k is 0 if there are none.
     """
     codes = jnp.concatenate([draw_codes(networks, key, len(conditions)), conditions], axis=-1)
     made: Any = networks.generator.apply(generator.variables, codes, train=False)

@@ -79,7 +79,7 @@ class CoarseViews(nn.Module):
 
     Attributes:
         shape: (S, S, C) of an image.
-        factor: by which images are reduced; it divides S.
+        factor: the factor by which images are reduced; it divides S.
         features: see `ViewEncoder` and `ViewGenerator`.
         hidden: see `ViewGenerator`.
         latent: numbers of z.

@@ -11,8 +11,8 @@ s is the sigmoid. Equation 2 of the paper has log(1 - s(D(G(z, y), y))) for G, w
 gradient when D rejects every sample; the loss above is what Goodfellow et al. 2014 train with.
 
 The class enters G as a one-hot row after the latent code, and D as a channel for each class that is
-1 or 0 everywhere. Without convolutions D gets the one-hot row, times the square root of the number
-of values of a sample: a 1 among hundreds of pixels is hardly noticed (the paper gives x and y a layer
+1 or 0 everywhere. Without convolutions D gets the one-hot row, times the square root of how many
+values a sample has: a 1 among hundreds of pixels is hardly noticed (the paper gives x and y a layer
 each), and G ignores a class that D does not notice.
 """
 

@@ -48,7 +48,7 @@ class System:
         networks: the networks of G and D.
         optimizers: the optimizers of G and D.
         loss: a name in `LOSSES`.
-        smoothing: by which the label of real samples is lowered.
+        smoothing: how much the label of real samples is lowered.
         noise: the standard deviation of the instance noise at the start.
         noise_steps: updates, of both players together, until the noise has fallen to 0.
         average_decay: the decay of the running average of G's parameters; 0: none is kept.

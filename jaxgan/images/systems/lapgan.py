@@ -81,7 +81,7 @@ class System:
 def imagine(
     system: System, generator: Player, real: list[jax.Array], key: jax.Array
 ) -> dict[int, jax.Array]:
-    """Returns what G_k makes at each stage, of the coarser ones of real images at all levels."""
+    """Returns the images of G_k at each stage, made of the next coarser levels of real images."""
     noise, coarser = laplacian.draw_noise(system.generator, key, len(real[0])), [*real[1:], None]
     made: Any = {
         k: system.generator.apply(generator.variables, k, noise[k], coarser[k], method="level")

@@ -7,7 +7,7 @@ The first stage is a conditional variational autoencoder of small images x', y'.
 
 with a sum over pixels: with w = 1 / b this is the bound for a Laplace distribution of the scale b.
 The second stage is adversarial: G turns the enlarged coarse image c, of a z ~ N(0, I), and x into a
-fine image, and D sees x together with an image of the other view. p no longer changes. In every step,
+fine image, and D sees x with an image of the other view. p no longer changes. In every step,
 
     D takes a step down  (-log s(D(x, y)) - log(1 - s(D(x, G(c, x))))) / 2
     G takes a step down  -log s(D(x, G(c, x))) + lambda mean |y - G(c, x)|

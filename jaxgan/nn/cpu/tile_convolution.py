@@ -67,7 +67,7 @@ def convolve(
     The function is differentiable in reverse mode, and B may be sharded over devices.
 
     Args:
-        slope: what the LeakyReLU multiplies negative values by.
+        slope: the factor by which the LeakyReLU multiplies negative values.
         x: float32 [B, H, W, C_in].
         kernel: float32 [5, 5, C_in, C_out].
         bias: float32 [C_out].
