@@ -9,8 +9,9 @@ Tables:
     ring, grid25  modes and the share of samples of high quality for every loss, on points. The ring
                   has gates: non-saturating, least squares, loss-sensitive and WGAN-GP must find 7.5
                   of 8 modes on average, with 25 % of high quality, and WGAN 7.5 loose modes
-    losses        Fashion-MNIST, DCGAN's networks and as many updates of G for every loss, with the
-                  settings of its authors; an untrained generator and a VAE are the controls
+    losses        Fashion-MNIST, DCGAN's networks and the same number of updates of G for every
+                  loss, with the settings of its authors; an untrained generator and a VAE are the
+                  controls
     labels        MNIST with 100 labels: each semi-supervised system, and its classifier trained on
                   the labels and nothing else
     codes         InfoGAN on MNIST: do its categories agree with the classes, and do they without
@@ -76,7 +77,7 @@ LABEL_EPOCHS, LABEL_STEPS = 100, 600
 REPEATS, DRAWN, CALIBRATION = 20, 400, 5000
 """The birthday test's repeats, samples in each, and held-out images that give its threshold."""
 DISCRETE = (100, 500, 2000)
-"""Images that the generators with a known support repeat."""
+"""The numbers of images that the generators with a known support repeat."""
 COVERED = ("modes", "high quality", "loose modes")
 
 
@@ -119,7 +120,7 @@ class Scale:
     Attributes:
         budget: the share of the updates.
         width: channels of DCGAN's largest hidden maps.
-        rate: what the learning rates of the authors are multiplied by.
+        rate: the factor by which the authors' learning rates are multiplied.
     """
 
     budget: float = 1.0

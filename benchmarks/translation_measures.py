@@ -98,7 +98,7 @@ Extra = Callable[[Trained], Rows]
 
 
 def translated(folder: Path, extras: Sequence[Extra] = ()) -> Measured:
-    """Returns what the extras measure, and what images are before their translation."""
+    """Returns the measurements of the extras, and those of images before their translation."""
     config = configs.read(folder)
     train, valid, *_ = IMAGES[config.data.kind](config.data)
     known = first(train, REFERENCES)

@@ -104,7 +104,7 @@ class Check:
     """What a system must show.
 
     Attributes:
-        text: what is compared.
+        text: the comparison in words.
         value: computes the value for a seed.
         low: the least mean over seeds that passes.
         high: the greatest.
@@ -123,7 +123,7 @@ class System:
     Attributes:
         runs: the system first, then its controls.
         columns: the columns of its table.
-        checks: what it must show.
+        checks: the checks that it must pass.
         measure: measures the last checkpoint of a run.
         classifier: whether the runs need a classifier of the same images.
         data: settings in place of those that the flags choose.
@@ -444,7 +444,7 @@ class Found:
     Attributes:
         seeds: the validations of each seed, with the rows that are not runs.
         seconds: CPU seconds, by run and seed.
-        pictures: what the runs of the first seed made, by run.
+        pictures: the images that the runs of the first seed made, by run.
     """
 
     seeds: list[dict[str, dict[str, list[float]]]]
@@ -504,7 +504,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str
 
 
 def settings_of(system: System, run: Run, options: argparse.Namespace) -> dict[str, object]:
-    """Returns what a run changes in its preset, apart from its seed and the runs that it needs."""
+    """Returns a run's changes to its preset, apart from its seed and the runs that it needs."""
     config = configs.load(str(ROOT / "configs" / run.preset))
     updates = {key: config[key] for key in ("rounds", "steps_per_round")} | dict(run.updates)
     rounds, steps = scaled(updates["rounds"], updates["steps_per_round"], options.budget)
