@@ -17,7 +17,7 @@ class ArraySampler:
     """Draws from a trained generator. `jaxgan.load` makes one.
 
     Attributes:
-        classes: the names of the classes that the generator can be asked for; empty if it knows
+        classes: the names of the classes that the generator takes as conditions; empty if there are
             none.
 
     Args:
@@ -37,7 +37,7 @@ class ArraySampler:
             count: the number of samples, at least 1.
             seed: the seed of the draw.
             label: the name of the class of all samples, such as "3" or 3. Without it, sample i of a
-                generator that knows classes is of class i modulo their number.
+                conditional generator is of class i modulo the number of classes.
 
         Raises:
             UserError: an argument cannot be used; the message says why.
@@ -51,7 +51,7 @@ def choose_labels(count: int, classes: Sequence[str], label: Any, name: str) -> 
 
     Args:
         count: how many.
-        classes: the names of the classes that can be asked for; empty if there are none.
+        classes: the names of the classes to choose from; empty if there are none.
         label: the name of one of them, or None.
         name: the name of the argument or flag that gives the label, for the message.
 

@@ -46,7 +46,7 @@ GENERATOR = "generator"
 """The player that samples."""
 
 MakeSample = Callable[..., Sample]
-"""(config, shape of a sample), and the number of classes if the generator can be asked for one -> a
+"""(config, shape of a sample), and the number of classes if the generator is conditional -> a
 function that draws from a trained generator."""
 MakeMeasure = Callable[[ConfigDict, Images, Mesh], MeasurePlayers]
 """(config, held-out data, devices) -> a function that measures the players in addition to the
@@ -65,7 +65,7 @@ def declare(
     Args:
         make: makes the recipe.
         make_sample: see `MakeSample`.
-        conditional: whether the generator can be asked for a class.
+        conditional: whether the generator takes a class as its condition.
         make_measure: makes the function that measures the other players, for systems that train a
             classifier.
         check: as for `Declaration.check`; checks the keys that `settings.check` does not know.

@@ -153,7 +153,7 @@ class Training:
             moves: the names of the players that the step changes.
             sample: draws from the player "generator"; see `validation.Sample`. Validation measures
                 the samples. None for a system that generates nothing.
-            conditional: whether samples are asked for by their class.
+            conditional: whether samples are drawn for given classes.
             evaluate: the system's own validation, in addition to that of the samples; see
                 `validation.both` for the objective.
             minibatches: how many minibatches a step needs.

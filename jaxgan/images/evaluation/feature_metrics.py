@@ -38,7 +38,7 @@ class FeatureMetrics:
         config: the config of the run; `features` is the folder of a classifier's run.
         valid: the held-out images.
         mesh: the devices.
-        conditional: whether samples are asked for by their class.
+        conditional: whether samples are drawn for given classes.
 
     Attributes:
         files: the file that identifies the classifier, for `Recipe.files`.
@@ -85,7 +85,7 @@ class FeatureMetrics:
 
         Args:
             samples: uint8 [n, H, W, C].
-            labels: int [n], the classes that were asked for, if the system is conditional.
+            labels: int [n], the classes that G received, if the system is conditional.
         """
         answers, real, name = self._classifier(samples), self._real, self._classifier.name
         distance = frechet_distance(self._real_moments, moments(answers.features, "samples"))

@@ -97,7 +97,7 @@ class SampleMetrics:
         train: the training data.
         valid: the held-out data.
         mesh: the devices.
-        conditional: whether samples are asked for by their class.
+        conditional: whether samples are drawn for given classes.
 
     Attributes:
         files: the file that identifies the classifier, for `Recipe.files`.
@@ -123,7 +123,7 @@ class SampleMetrics:
 
         Args:
             samples: uint8 [n, H, W, C] or float32 [n, 2].
-            labels: int [n], the classes that were asked for, if the system is conditional.
+            labels: int [n], the classes that G received, if the system is conditional.
         """
         metrics, objective = measure(samples, self._valid, self._config)
         if self._in_features:
@@ -176,8 +176,8 @@ class Validation:
     """Validates the generators of a run.
 
     Args:
-        config: the config of the run; `validation.samples` is how many samples are measured.
-        classes: how many classes the data have.
+        config: the config of the run; `validation.samples` is the number of samples to measure.
+        classes: the number of classes of the data.
         sampler: draws from the generator.
         metrics: the metrics of the samples.
         seed: the seed of the latent codes.

@@ -303,7 +303,8 @@ def sampler(
 
     Args:
         networks: the two networks.
-        classes: how many G can be asked for, by a one-hot row after the latent code; 0: none.
+        classes: the number of classes, of which G receives one as a one-hot row after the latent
+            code; 0: none.
     """
 
     def sample(generator: Player, key: jax.Array, labels: jax.Array) -> jax.Array:

@@ -2,7 +2,8 @@
 
 On a CPU, XLA has no fast code for strides in the backward pass, nor for the zeros that a transposed
 convolution inserts between its inputs. If two neighbouring samples are viewed as one sample with
-twice the channels, both functions become plain convolutions with no more multiplications.
+twice the channels, both functions become plain convolutions with the same number of
+multiplications.
 """
 
 import jax
