@@ -124,7 +124,7 @@ class TrainedClassifier(NamedTuple):
 
     @property
     def files(self) -> Mapping[str, bytes]:
-        """What identifies it, for `Recipe.files` of a run that uses it."""
+        """The file that identifies it, for `Recipe.files` of a run that uses it."""
         identity = {"name": self.name, "sha256": self.sha256}
         return {"features.json": (json.dumps(identity, indent=1) + "\n").encode()}
 
