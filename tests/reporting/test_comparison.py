@@ -131,5 +131,5 @@ def test_systems_are_named_by_as_much_of_their_paths_as_is_distinct():
 
 def test_a_name_that_is_taken_needs_a_longer_path():
     assert system_names(["x/noisy"], "noisy") == ["x/noisy"]
-    with pytest.raises(UserError, match="noisy: this name"):
+    with pytest.raises(UserError, match="noisy: this is already the name"):
         system_names(["noisy", "b"], "noisy")

@@ -147,7 +147,7 @@ def test_a_changed_text_is_refused(run):
         config.rounds = 2
         with (
             contextlib.closing(recipes.make(config, devices.make_mesh(1))) as recipe,
-            pytest.raises(UserError, match=r"vocabulary\.json differs from what the data give"),
+            pytest.raises(UserError, match=r"vocabulary\.json differs from what the data now give"),
         ):
             loop.run(recipe, config, run)
     finally:

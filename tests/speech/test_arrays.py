@@ -195,7 +195,7 @@ def test_what_a_stream_cannot_use_is_named(causal):
     stream = causal.stream()
     with pytest.raises(UserError, match="a stream has one channel"):
         stream.push(noise(1, 300))
-    with pytest.raises(UserError, match="samples are NaN"):
+    with pytest.raises(UserError, match="samples contain NaN"):
         stream.push(np.array([np.nan]))
     stream.push(noise(300))
     with pytest.raises(UserError, match="samples are int16, but those before were float32"):
