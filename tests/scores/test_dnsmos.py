@@ -58,7 +58,7 @@ def test_other_sample_rates_are_rejected(calls):
 def test_without_the_package_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "speechmos", None)
     monkeypatch.delitem(sys.modules, "jaxgan.scores.dnsmos", raising=False)
-    with pytest.raises(UserError, match=r"pip install '\.\[dnsmos\]'"):
+    with pytest.raises(UserError, match=r"pip install 'jaxgan\[dnsmos\]'"):
         get("dnsmos_ovr")
 
 

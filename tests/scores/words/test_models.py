@@ -14,9 +14,9 @@ RATE = 16000
 
 def test_without_the_packages_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
-    with pytest.raises(UserError, match=r"pip install '\.\[llm\]'"):
+    with pytest.raises(UserError, match=r"pip install 'jaxgan\[llm\]'"):
         StarClassifier("nowhere").prepare()
-    with pytest.raises(UserError, match=r"pip install '\.\[llm\]'"):
+    with pytest.raises(UserError, match=r"pip install 'jaxgan\[llm\]'"):
         AudioLanguageModel("nowhere").prepare()
 
 

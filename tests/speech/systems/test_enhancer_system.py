@@ -245,7 +245,7 @@ def test_a_batch_without_any_score_moves_by_the_other_losses():
     batch = make_batch([2500], total=2816)
     batch = batch.replace(clean=0 * batch.clean)
     gradient, _, found = jax.jit(functools.partial(enhancer.combined_gradient, system, {}))(
-        no_norms("si_sdr"), as_float(batch.noisy), as_float(batch.clean), batch.lengths
+        no_norms("si_sdr"), as_float(batch.noisy), batch
     )
     assert not np.asarray(gradient).any()
     assert numbers(found)["factor_si_sdr"] == 0
