@@ -40,13 +40,13 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.latent = 100  # numbers of z, section 4.1
     config.generator, config.discriminator = ConfigDict(), ConfigDict()
     config.generator.condition = 128  # numbers of c, section 4.1
-    config.generator.augmented = True  # False: c is the mean, and there is no divergence
+    config.generator.augmented = True  # False: c is the mean, without a divergence in the loss
     config.generator.features = 128  # channels of its largest hidden map, of the authors' code
     config.generator.smallest = 16  # the side of the second stage's smallest map, section 3.4
     config.generator.blocks = 4  # residual ones of the second stage, section 3.4
     config.discriminator.features = 64  # channels of its first layer, of the authors' code
     config.discriminator.text = 128  # numbers of the compressed text, section 4.1
-    # Of the activations; or layer, none. Section 4.1.
+    # How activations are normalised: batch (section 4.1), layer or none.
     config.generator.normalisation = config.discriminator.normalisation = "batch"
     # lambda, of the mean divergence of conditions; 1 in section 3.2, and 2 in the authors' code,
     # which has the mean.

@@ -6,6 +6,7 @@ and a tanh in the generator, LeakyReLUs of slope 0.2 in the discriminator; weigh
 N(0, 0.02).
 """
 
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -114,6 +115,42 @@ class Generator(nn.Module):
         return jnp.tanh(x) if self.bounded else x
 
 
+def smallest_map(
+    x: jax.Array,
+    features: int,
+    normalisation: str,
+    train: bool,
+    dtype: jnp.dtype,
+    bounded: Callable[[nn.Module], Callable[[jax.Array], jax.Array]] = lambda layer: layer,
+) -> jax.Array:
+    """Returns the smallest map that convolutions halve images to, [B, h, w, width].
+
+    It makes the layers of the module whose compact method calls it.
+
+    Args:
+        x: images [B, H, W, C].
+        features: channels of the first layer; each further layer has twice as many.
+        normalisation: see `normalise`; the first layer has none.
+        train: use the batch's own statistics.
+        dtype: the dtype of the convolutions.
+        bounded: wraps each convolution.
+    """
+    x = x.astype(dtype)
+    for level in range(len(sizes(x.shape[1])) - 1):
+        normal = normalisation if level else "none"
+        layer = nn.Conv(
+            features * 2**level,
+            KERNEL,
+            (2, 2),
+            use_bias=normal == "none",
+            dtype=dtype,
+            kernel_init=INIT,
+            conv_general_dilated=halving,
+        )
+        x = nn.leaky_relu(normalise(normal, train, dtype)(bounded(layer)(x)), SLOPE)
+    return x
+
+
 class Discriminator(nn.Module):
     """Maps images to numbers.
 
@@ -140,23 +177,10 @@ class Discriminator(nn.Module):
             x: float32 [B, H, W, C].
             train: use the batch's own statistics, and update spectral norms.
         """
-        x = x.astype(self.dtype)
-        for level in range(len(sizes(x.shape[1])) - 1):
-            normal = self.normalisation if level else "none"
-            width, bias = self.features * 2**level, normal == "none"
-            layer = nn.Conv(
-                width,
-                KERNEL,
-                (2, 2),
-                use_bias=bias,
-                dtype=self.dtype,
-                kernel_init=INIT,
-                conv_general_dilated=halving,
-            )
-            x = normalise(normal, train, self.dtype)(self._bounded(layer, train)(x))
-            x = nn.leaky_relu(x, SLOPE)
+        bounded = functools.partial(self._bounded, train=train)
+        x = smallest_map(x, self.features, self.normalisation, train, self.dtype, bounded)
         last = nn.Dense(self.outputs, dtype=self.dtype, kernel_init=INIT)
-        x = self._bounded(last, train)(x.reshape(len(x), -1)).astype(jnp.float32)
+        x = bounded(last)(x.reshape(len(x), -1)).astype(jnp.float32)
         return x[:, 0] if self.outputs == 1 else x
 
     def _bounded(self, layer: nn.Module, train: bool) -> Callable[[jax.Array], jax.Array]:

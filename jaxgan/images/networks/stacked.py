@@ -19,6 +19,7 @@ from jaxgan.images.networks.dcgan import (
     halving,
     normalise,
     sizes,
+    smallest_map,
 )
 from jaxgan.images.stages import FIRST, SECOND
 from jaxgan.methods.variational import kl_to_standard_normal
@@ -257,23 +258,9 @@ class TextDiscriminator(nn.Module):
             texts: embeddings, float32 [B, words] each.
             train: batch normalisation uses the batch's own statistics, not the running ones.
         """
-        x = images.astype(self.dtype)
-        width = self.features
-        for level in range(len(sizes(x.shape[1])) - 1):
-            width = self.features * 2**level
-            kind = self.normalisation if level else "none"
-            x = nn.Conv(
-                width,
-                KERNEL,
-                (2, 2),
-                use_bias=kind == "none",
-                dtype=self.dtype,
-                kernel_init=INIT,
-                conv_general_dilated=halving,
-            )(x)
-            x = nn.leaky_relu(normalise(kind, train, self.dtype)(x), SLOPE)
+        x = smallest_map(images, self.features, self.normalisation, train, self.dtype)
         compress = nn.Dense(self.text, dtype=self.dtype)
-        join = nn.Conv(width, (1, 1), use_bias=False, dtype=self.dtype, kernel_init=INIT)
+        join = nn.Conv(x.shape[-1], (1, 1), use_bias=False, dtype=self.dtype, kernel_init=INIT)
         normalised = normalise(self.normalisation, train, self.dtype)
         last = nn.Dense(1, dtype=self.dtype, kernel_init=INIT)
         outputs = []

@@ -227,7 +227,9 @@ def combined_gradient(
         `norm_of_gains`), and `factor_NAME` [], by which that gradient was multiplied; and those of
         the objectives.
     """
-    clean, noisy, lengths = as_float(batch.clean), as_float(batch.noisy), batch.lengths
+    front_end = system.denoiser.front_end
+    clean, lengths = as_float(batch.clean), batch.lengths
+    spectrum = stft(as_float(batch.noisy), front_end)
     learned = {
         name: of_surrogate(system, players[player]) for name, player in system.surrogates.items()
     }
@@ -237,7 +239,7 @@ def combined_gradient(
     for name, objective in (*system.objectives.items(), *learned.items()):
         (loss, more), own = jax.value_and_grad(objective, has_aux=True)(enhanced, clean, lengths)
         gradients[name] = own
-        norms[name] = norm_of_gains(own, noisy, lengths, system.denoiser.front_end)
+        norms[name] = norm_of_gains(own, spectrum, lengths, front_end)
         total += system.weights[name] * loss
         metrics |= {f"loss_{name}": loss, f"norm_{name}": norms[name], **more}
     after = before.updated(norms)
@@ -254,7 +256,7 @@ def combined_gradient(
 
 
 def norm_of_gains(
-    gradient: jax.Array, noisy: jax.Array, lengths: jax.Array, front_end: FrontEnd
+    gradient: jax.Array, spectrum: jax.Array, lengths: jax.Array, front_end: FrontEnd
 ) -> jax.Array:
     """Returns the mean over utterances of the norm of a gradient with respect to gains.
 
@@ -263,14 +265,13 @@ def norm_of_gains(
 
     Args:
         gradient: with respect to enhanced waveforms, float32 [B, T].
-        noisy: float32 [B, T].
+        spectrum: the spectrum of the noisy speech, complex64 [B, frames, bins].
         lengths: int32 [B], samples; 0 marks a padding row.
-        front_end: of the gains.
+        front_end: the window and the hop of the spectrum.
 
     Returns:
         float32 [].
     """
-    spectrum = stft(noisy, front_end)
     gains = jnp.ones(spectrum.shape)
     _, pull = jax.vjp(lambda each: istft(each * spectrum, lengths, front_end), gains)
     norms = jnp.sqrt(jnp.sum(pull(gradient)[0] ** 2, axis=(1, 2)))

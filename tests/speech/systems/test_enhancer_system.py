@@ -182,7 +182,7 @@ def test_the_norm_of_gains_does_not_depend_on_the_level_or_on_padding():
         of_waves = jax.grad(lambda made: system.objectives["si_sdr"](made, *rest)[0])
         rest = (sides[1], batch.lengths[:rows])
         found = of_waves(sides[0])
-        return float(enhancer.norm_of_gains(found, sides[0], rest[1], FRONT_END))
+        return float(enhancer.norm_of_gains(found, stft(sides[0], FRONT_END), rest[1], FRONT_END))
 
     assert norm(1.0, 3) == pytest.approx(norm(1.0, 2), rel=1e-5)
     assert norm(0.01, 2) == pytest.approx(norm(1.0, 2), rel=1e-3)
