@@ -266,21 +266,52 @@ def with_features(
     return outputs, received[-1]
 
 
+def move_discriminator(
+    system: System,
+    run_state: RunState,
+    loss: Callable[[jax.Array, jax.Array], jax.Array],
+    real: jax.Array,
+    fake: jax.Array,
+) -> StepResult:
+    """Moves D once down a loss of its raw outputs.
+
+    Args:
+        system: the system of the players "generator" and "discriminator".
+        run_state: the state before the step.
+        loss: (outputs for real samples float32 [B], for generated ones float32 [B]) -> loss [].
+        real: real samples, float32 [B, ...].
+        fake: generated samples, float32 [B, ...].
+
+    Returns:
+        The state, and the metrics `d_loss`, and D's mean outputs `d_real` and `d_fake`, all [].
+    """
+
+    def of_players(players: Players) -> LossResult:
+        (on_real, on_fake), state = judge(system.networks, players["discriminator"], real, fake)
+        value = loss(on_real, on_fake)
+        metrics = {"d_loss": value, "d_real": on_real.mean(), "d_fake": on_fake.mean()}
+        return value, ({"discriminator": state}, metrics)
+
+    return descend(run_state, {"discriminator": system.optimizers["discriminator"]}, of_players)
+
+
 def move_generator(
     system: System,
     run_state: RunState,
     loss: Callable[[jax.Array], jax.Array],
     key: jax.Array,
     count: int,
+    shown: Callable[[jax.Array], jax.Array] = lambda samples: samples,
 ) -> StepResult:
     """Moves G once down a loss of D's raw outputs for its samples.
 
     Args:
         system: the system of the players "generator" and "discriminator".
         run_state: the state before the step.
-        loss: (float32 [count]) -> loss [].
+        loss: (what D returns for the samples, usually float32 [count]) -> loss [].
         key: the PRNG key of the latent codes.
         count: how many samples.
+        shown: what D sees of samples; by default the samples themselves.
 
     Returns:
         The state, and the metric `g_loss` [].
@@ -288,7 +319,7 @@ def move_generator(
 
     def of_players(players: Players) -> LossResult:
         fake, state = generate(system.networks, players["generator"], key, count)
-        (on_fake,), _ = judge(system.networks, players["discriminator"], fake)
+        (on_fake,), _ = judge(system.networks, players["discriminator"], shown(fake))
         value = loss(on_fake)
         return value, ({"generator": state}, {"g_loss": value})
 

@@ -75,15 +75,7 @@ def discriminator_step(run_state: RunState, real: jax.Array, *, system: System) 
     """Moves D once. Returns the state, `d_loss` [], and D's mean outputs `d_real` and `d_fake`."""
     generator, key = run_state.players["generator"], step_key(run_state)
     (fake, _, _), _ = pair.generate(system.networks, generator, key, len(real))
-
-    def loss(players: Players) -> LossResult:
-        player = players["discriminator"]
-        (on_real, on_fake), state = pair.judge(system.networks, player, real, fake)
-        value = LOSS.discriminator(on_real, on_fake)
-        metrics = {"d_loss": value, "d_real": on_real.mean(), "d_fake": on_fake.mean()}
-        return value, ({"discriminator": state}, metrics)
-
-    return descend(run_state, {"discriminator": system.optimizers["discriminator"]}, loss)
+    return pair.move_discriminator(system, run_state, LOSS.discriminator, real, fake)
 
 
 def generator_step(run_state: RunState, count: int, *, system: System) -> StepResult:

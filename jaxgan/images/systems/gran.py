@@ -26,7 +26,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core.recipe import Recipe
-from jaxgan.core.state import LossResult, Players, RunState, StepResult, descend, step_key
+from jaxgan.core.state import RunState, StepResult, step_key
 from jaxgan.images.commands import declare
 from jaxgan.images.data.batches import Resident, gather
 from jaxgan.images.evaluation.validation import Sample
@@ -56,15 +56,8 @@ def discriminator_step(run_state: RunState, real: jax.Array, *, system: System) 
     """Moves D once. Returns the state, `d_loss` [], and D's mean outputs `d_real` and `d_fake`."""
     generator, key = run_state.players["generator"], step_key(run_state)
     fake, _ = pair.generate(system.networks, generator, key, len(real))
-
-    def loss(players: Players) -> LossResult:
-        player = players["discriminator"]
-        (on_real, on_fake), state = pair.judge(system.networks, player, real, fake)
-        value = LOSSES[system.loss].discriminator(on_real, on_fake)
-        metrics = {"d_loss": value, "d_real": on_real.mean(), "d_fake": on_fake.mean()}
-        return value, ({"discriminator": state}, metrics)
-
-    return descend(run_state, {"discriminator": system.optimizers["discriminator"]}, loss)
+    loss = LOSSES[system.loss].discriminator
+    return pair.move_discriminator(system, run_state, loss, real, fake)
 
 
 def step(run_state: RunState, rows: jax.Array, data: Resident, *, system: System) -> StepResult:

@@ -79,15 +79,10 @@ def discriminator_step(
 def generator_step(run_state: RunState, count: int, *, system: System) -> StepResult:
     """Moves G once, on `count` samples. Returns the state, and `g_loss` []."""
 
-    def loss(players: Players) -> LossResult:
-        key = step_key(run_state)
-        fake, state = pair.generate(system.networks, players["generator"], key, count)
-        (on_fake,), _ = pair.judge(system.networks, players["discriminator"], fake)
-        value = LOSSES[system.loss].generator(real_or_not(on_fake))
-        return value, ({"generator": state}, {"g_loss": value})
+    def loss(on_fake: jax.Array) -> jax.Array:
+        return LOSSES[system.loss].generator(real_or_not(on_fake))
 
-    moving = {"generator": system.optimizers["generator"]}
-    return descend(run_state, moving, loss, system.average_decay)
+    return pair.move_generator(system, run_state, loss, step_key(run_state), count)
 
 
 def step(run_state: RunState, rows: Rows, data: Resident, *, system: System) -> StepResult:

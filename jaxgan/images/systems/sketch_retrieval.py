@@ -28,7 +28,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core.recipe import Recipe
-from jaxgan.core.state import LossResult, Player, Players, RunState, StepResult, descend, step_key
+from jaxgan.core.state import Player, RunState, StepResult, step_key
 from jaxgan.images import retrieval
 from jaxgan.images.commands import declare
 from jaxgan.images.data.batches import Resident, gather
@@ -76,30 +76,14 @@ def discriminator_step(run_state: RunState, real: jax.Array, *, system: System) 
     fake, _ = pair.generate(system.networks, run_state.players["generator"], key(CODES), len(real))
     real = instance_noise(real, system.noise, key(NOISE_ON_REAL))
     fake = instance_noise(fake, system.noise, key(NOISE_ON_FAKE))
-
-    def loss(players: Players) -> LossResult:
-        player = players["discriminator"]
-        (on_real, on_fake), state = pair.judge(system.networks, player, real, fake)
-        value = LOSS.discriminator(on_real, on_fake)
-        metrics = {"d_loss": value, "d_real": on_real.mean(), "d_fake": on_fake.mean()}
-        return value, ({"discriminator": state}, metrics)
-
-    return descend(run_state, {"discriminator": system.optimizers["discriminator"]}, loss)
+    return pair.move_discriminator(system, run_state, LOSS.discriminator, real, fake)
 
 
 def generator_step(run_state: RunState, count: int, *, system: System) -> StepResult:
     """Moves G once, on `count` samples. Returns the state, and `g_loss` []."""
-
-    def loss(players: Players) -> LossResult:
-        key = step_key(run_state, CODES)
-        fake, state = pair.generate(system.networks, players["generator"], key, count)
-        seen = instance_noise(fake, system.noise, step_key(run_state, NOISE_ON_FAKE))
-        (on_fake,), _ = pair.judge(system.networks, players["discriminator"], seen)
-        value = LOSS.generator(on_fake)
-        return value, ({"generator": state}, {"g_loss": value})
-
-    moving = {"generator": system.optimizers["generator"]}
-    return descend(run_state, moving, loss, system.average_decay)
+    key = functools.partial(step_key, run_state)
+    shown = functools.partial(instance_noise, sd=system.noise, key=key(NOISE_ON_FAKE))
+    return pair.move_generator(system, run_state, LOSS.generator, key(CODES), count, shown)
 
 
 def step(run_state: RunState, rows: jax.Array, data: Resident, *, system: System) -> StepResult:
