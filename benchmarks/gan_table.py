@@ -1,4 +1,4 @@
-"""Makes the tables of docs/results_images.md: every system, several seeds, best and last validation.
+"""Makes the tables of docs/results_images.md: several seeds, best and last validation.
 
     python benchmarks/gan_table.py --tables=ring,grid25 [--seeds=3] [--budget=1]
         [--workdir=runs/gan_table] [--config.key=value ...]

@@ -58,7 +58,7 @@ class Batch(NamedTuple):
         return -(-self.lengths // HOP) + 1 if len(self.lengths) > 1 else None
 
 
-class Lesson(NamedTuple):
+class ScoredBatch(NamedTuple):
     """What D learns from one batch: K kinds of candidates [B, T] with labels float32 [K, B]."""
 
     clean: torch.Tensor
@@ -131,20 +131,20 @@ class TorchMetricGAN:
             enhanced = [self.enhance(batch) for batch in batches]
         with self.part(timer, "score"):
             labels = [self.label(*pair) for pair in zip(batches, enhanced, strict=True)]
-        lessons = [self.lesson(*three) for three in zip(batches, enhanced, labels, strict=True)]
+        scored = [self.scored(*three) for three in zip(batches, enhanced, labels, strict=True)]
         with self.part(timer, "discriminator"):
-            losses = self.learn(lessons)
+            losses = self.learn(scored)
         with self.part(timer, "replay"):
             self.learn(self.past(number))
         with self.part(timer, "discriminator"):
-            losses += self.learn(lessons)
+            losses += self.learn(scored)
         with self.part(timer, "generator"):
             generator_losses = [self.move_generator(batch) for batch in batches]
         with self.part(timer, "record"):
             self.record(batches, enhanced, labels)
         samples = sum(int(batch.host["lengths"].sum()) for batch in batches)
         return {
-            "d_loss": sum(map(float, losses)) / (2 * len(lessons)),
+            "d_loss": sum(map(float, losses)) / (2 * len(scored)),
             "g_loss": sum(map(float, generator_losses)) / len(batches),
             "audio seconds": samples / SAMPLE_RATE,
         }
@@ -208,13 +208,15 @@ class TorchMetricGAN:
             self.noisy_scores |= dict(zip(host["index"].tolist(), scored.tolist(), strict=True))
         return np.stack([np.ones_like(scored), self.scores(clean, enhanced, lengths), scored])
 
-    def lesson(self, batch: Batch, enhanced: np.ndarray, labels: np.ndarray) -> Lesson:
+    def scored(self, batch: Batch, enhanced: np.ndarray, labels: np.ndarray) -> ScoredBatch:
         """Returns candidates of every kind with their labels."""
         made = torch.from_numpy(enhanced).to(self.place).float() / FULL_SCALE
         kinds = (batch.clean, made, batch.noisy)
-        return Lesson(batch.clean, kinds, torch.from_numpy(labels).to(self.place), batch.frames)
+        return ScoredBatch(
+            batch.clean, kinds, torch.from_numpy(labels).to(self.place), batch.frames
+        )
 
-    def past(self, number: int) -> Iterator[Lesson]:
+    def past(self, number: int) -> Iterator[ScoredBatch]:
         """Yields a share of the outputs of earlier generators, each item once."""
         config = self.config
         for item in replay_batches(
@@ -229,29 +231,29 @@ class TorchMetricGAN:
             fields = {"clean": item.clean, "noisy": item.enhanced, "lengths": item.lengths}
             batch = self.on_device(fields)
             labels = torch.from_numpy(item.labels[item.lengths > 0].T).to(self.place)
-            yield Lesson(batch.clean, [batch.noisy], labels, batch.frames)
+            yield ScoredBatch(batch.clean, [batch.noisy], labels, batch.frames)
 
-    def learn(self, lessons: Iterable[Lesson]) -> list[torch.Tensor]:
-        """Trains D once on every lesson. Returns the losses of its updates."""
+    def learn(self, batches: Iterable[ScoredBatch]) -> list[torch.Tensor]:
+        """Trains D once on every batch. Returns the losses of its updates."""
         losses = []
-        for lesson in lessons:
+        for batch in batches:
             if self.together:
-                losses.append(self.move_discriminator(lesson))
+                losses.append(self.move_discriminator(batch))
                 continue
-            for kind, label in zip(lesson.candidates, lesson.labels, strict=True):
-                one = Lesson(lesson.clean, [kind], label[None], lesson.frames)
+            for kind, label in zip(batch.candidates, batch.labels, strict=True):
+                one = ScoredBatch(batch.clean, [kind], label[None], batch.frames)
                 losses.append(self.move_discriminator(one))
         return losses
 
-    def move_discriminator(self, lesson: Lesson) -> torch.Tensor:
+    def move_discriminator(self, batch: ScoredBatch) -> torch.Tensor:
         """Makes one update of D. Returns its loss, a sum over kinds."""
-        kinds = len(lesson.candidates)
-        feature = log_magnitude(torch.cat(list(lesson.candidates)))
-        clean = log_magnitude(lesson.clean).repeat(kinds, 1, 1)
-        frames = None if lesson.frames is None else lesson.frames.repeat(kinds)
+        kinds = len(batch.candidates)
+        feature = log_magnitude(torch.cat(list(batch.candidates)))
+        clean = log_magnitude(batch.clean).repeat(kinds, 1, 1)
+        frames = None if batch.frames is None else batch.frames.repeat(kinds)
         prediction = self.discriminator(feature, clean, frames).view(kinds, -1)
-        known = lesson.labels.isfinite()
-        errors = (prediction - lesson.labels.nan_to_num()) ** 2 * known
+        known = batch.labels.isfinite()
+        errors = (prediction - batch.labels.nan_to_num()) ** 2 * known
         loss = (errors.sum(1) / known.sum(1).clamp(min=1)).sum()
         self.descend(self.discriminator, self.discriminator_optimizer, loss)
         return loss.detach()

@@ -49,7 +49,7 @@ from jaxgan.sequences.data.corpora import Corpus
 from jaxgan.sequences.systems import seqgan
 from jaxgan.speech.data.audio import SAMPLE_RATE
 from jaxgan.speech.data.batching import Batch
-from jaxgan.speech.lessons import Lesson
+from jaxgan.speech.scored_batches import ScoredBatch
 from jaxgan.speech.systems.metricgan import MetricGAN
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -248,7 +248,7 @@ def metricgan_programs(config: ConfigDict, mesh: Mesh) -> list[Program]:
         recipe = recipes.make(config, mesh)
     assert isinstance(recipe, MetricGAN)
     recipe.close()
-    lessons, rows = recipe.lessons, (config.batch_size,)
+    scorer, rows = recipe.scorer, (config.batch_size,)
     waves, scores = np.zeros((*rows, SAMPLES), np.int16), len(recipe.training.scores.names)
     of_rows = {
         "lengths": np.zeros(rows, np.int32),
@@ -259,15 +259,15 @@ def metricgan_programs(config: ConfigDict, mesh: Mesh) -> list[Program]:
     known = np.zeros((*rows, scores), np.float32), np.zeros(rows, bool)
     state = initial(recipe.init, mesh)
 
-    def lesson(kinds: int) -> Lesson:
+    def scored(kinds: int) -> ScoredBatch:
         labels = devices.put_sharded(np.zeros((*rows, kinds, scores), np.float32), mesh)
-        return Lesson(batch.clean, (batch.clean,) * kinds, labels, batch.lengths)
+        return ScoredBatch(batch.clean, (batch.clean,) * kinds, labels, batch.lengths)
 
     replayed = 1 + config.replay.clean
     return [
         Program("first", recipe.first_steps, (state, (batch, devices.put_sharded(known, mesh)))),
-        Program("discriminator", recipe.discriminator_steps, (state, lesson(len(lessons.kinds)))),
-        Program("replay", recipe.discriminator_steps, (state, lesson(replayed))),
+        Program("discriminator", recipe.discriminator_steps, (state, scored(len(scorer.kinds)))),
+        Program("replay", recipe.discriminator_steps, (state, scored(replayed))),
         Program("generator", recipe.generator_steps, (state, batch)),
     ]
 

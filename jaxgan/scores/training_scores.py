@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 
 from jaxgan.core.errors import UserError
 from jaxgan.scores import device
-from jaxgan.scores.beside_step import submit_shards
+from jaxgan.scores.background import submit_shards
 from jaxgan.scores.in_step import ROWS, map_columns, score_in_step
 from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import get

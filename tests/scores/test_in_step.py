@@ -10,7 +10,7 @@ import pytest
 
 from jaxgan.core.devices import make_mesh, replicated, sharded
 from jaxgan.scores import in_step
-from jaxgan.scores.beside_step import submit_shards
+from jaxgan.scores.background import submit_shards
 from jaxgan.scores.in_step import score_in_step
 from jaxgan.scores.pool import ScorePool
 
@@ -208,7 +208,7 @@ import jax, numpy as np
 jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
 from jax.experimental import multihost_utils
 from jaxgan.core.devices import make_mesh, put_sharded
-from jaxgan.scores.beside_step import submit_shards
+from jaxgan.scores.background import submit_shards
 from jaxgan.scores.in_step import score_in_step
 from jaxgan.scores.pool import ScorePool
 

@@ -12,7 +12,7 @@ from jaxgan.core.compiling import Program
 from jaxgan.core.recipe import Evaluation, Media
 from jaxgan.core.state import PyTree
 from jaxgan.reporting import media
-from jaxgan.scores.beside_step import submit_shards
+from jaxgan.scores.background import submit_shards
 from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import get
 from jaxgan.scores.training_scores import DeviceScore

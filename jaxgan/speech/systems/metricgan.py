@@ -60,7 +60,6 @@ from jaxgan.speech.commands import declare
 from jaxgan.speech.data.batching import Batch, Rows
 from jaxgan.speech.data.targets import read_targets
 from jaxgan.speech.evaluation.surrogate import surrogate_metrics
-from jaxgan.speech.lessons import Lesson, Lessons
 from jaxgan.speech.losses import mask_distance
 from jaxgan.speech.networks.masking import (
     Masking,
@@ -78,6 +77,7 @@ from jaxgan.speech.networks.spectrogram import (
     init_discriminator,
 )
 from jaxgan.speech.networks.stft import magnitude, stft
+from jaxgan.speech.scored_batches import BatchScorer, ScoredBatch
 from jaxgan.speech.settings import MASK_CHOICES, MASK_RANGES, check
 from jaxgan.speech.training import Training, enhance_step, open_training
 
@@ -141,7 +141,7 @@ def predict(
     )
 
 
-def discriminator_step(run_state: RunState, lesson: Lesson, *, system: System) -> StepResult:
+def discriminator_step(run_state: RunState, scored: ScoredBatch, *, system: System) -> StepResult:
     """Moves each D once: the sum over kinds of the mean of (D(candidate, clean) - label)^2.
 
     With the kinds clean (label 1) and enhanced (label Q') this is the paper's loss of D; MetricGAN+
@@ -151,7 +151,7 @@ def discriminator_step(run_state: RunState, lesson: Lesson, *, system: System) -
         The state, and from before the update `d_loss` [], the sum over all D, and `prediction`
         [B, K, S].
     """
-    clean, candidates, labels, lengths = lesson
+    clean, candidates, labels, lengths = scored
     batch, kinds, _ = labels.shape
     waveforms = jnp.stack(candidates, axis=1).reshape(batch * kinds, -1)
     feature = system.masking.feature_of(as_float(waveforms))
@@ -180,15 +180,15 @@ def first_step(
     inputs: tuple[Batch, tuple[jax.Array, jax.Array]],
     *,
     system: System,
-    lessons: Lessons,
+    scorer: BatchScorer,
 ) -> StepResult:
     """Lets G enhance a batch, the score judge it, and each D move once.
 
     Args:
         run_state: the state.
-        inputs: the batch, and the known labels of its noisy speech; see `Lessons.known`.
+        inputs: the batch, and the known labels of its noisy speech; see `BatchScorer.known`.
         system: what is fixed.
-        lessons: makes the lesson.
+        scorer: scores the batch.
 
     Returns:
         As `discriminator_step`, and `enhanced` int16 [B, T], `labels` float32 [B, K, S], and `raw`
@@ -196,10 +196,10 @@ def first_step(
     """
     batch, known = inputs
     params = run_state.players["generator"].params
-    enhanced = enhance_step(params, batch, denoiser=lessons.denoiser)
-    labels, raw = lessons.in_step(batch, enhanced, known)
-    lesson = lessons.make(batch, enhanced, labels)
-    run_state, metrics = discriminator_step(run_state, lesson, system=system)
+    enhanced = enhance_step(params, batch, denoiser=scorer.denoiser)
+    labels, raw = scorer.in_step(batch, enhanced, known)
+    scored = scorer.make(batch, enhanced, labels)
+    run_state, metrics = discriminator_step(run_state, scored, system=system)
     return run_state, {**metrics, "enhanced": enhanced, "labels": labels, "raw": raw}
 
 
@@ -265,7 +265,7 @@ class MetricGAN:
         # A run of another recipe has a generator to start from, but no such discriminator.
         self.optional_players = system.discriminators
         self.fresh_players = unfit_discriminators(config, system.discriminators)
-        self.lessons = Lessons(config, training)
+        self.scorer = BatchScorer(config, training)
 
         mesh, moving, bind = training.mesh, system.discriminators, functools.partial
         whole = devices.replicated(mesh)
@@ -275,7 +275,7 @@ class MetricGAN:
         self.init = init_on_host(bind(init, system=system), mesh)
         self.warmup_steps = Steps(bind(warmup_step, system=system), mesh, ("generator",))
         self.generator_steps = Steps(bind(generator_step, system=system), mesh, ("generator",))
-        first = bind(first_step, system=system, lessons=self.lessons)
+        first = bind(first_step, system=system, scorer=self.scorer)
         self.first_steps = Steps(first, mesh, moving, out_shardings=(whole, first_outputs))
         learn = bind(discriminator_step, system=system)
         self.discriminator_steps = Steps(learn, mesh, moving, out_shardings=(whole, outputs))
@@ -293,13 +293,13 @@ class MetricGAN:
         generator: list[StepMetrics] = []
         with timer.part("data"):
             batches, rows = self.training.draw(number)
-            inputs = self.lessons.with_known_labels(batches, rows)
-            replayed = self.lessons.replayed(history, number)
+            inputs = self.scorer.with_known_labels(batches, rows)
+            replayed = self.scorer.replayed(history, number)
             if begins:
                 steps.prepare(state, batches)
             if not self.config.scoring.delay:
                 self.first_steps.prepare(state, inputs)
-            self.discriminator_steps.prepare(state, self.lessons.like(batches, bool(history)))
+            self.discriminator_steps.prepare(state, self.scorer.like(batches, bool(history)))
             if ends:
                 steps.prepare(state, batches)
         if begins:
@@ -307,29 +307,29 @@ class MetricGAN:
         learn = functools.partial(self.discriminator_steps.timed, timer)
         if self.config.scoring.delay:
             with timer.part("enhance"):
-                wait = self.lessons.submit(state, batches, rows)
+                wait = self.scorer.submit(state, batches, rows)
             state, replay = learn("replay", state, replayed)
             with timer.part("score"):
-                lessons, raw = wait()
-            state, first = learn("discriminator", state, lessons)
+                scored, raw = wait()
+            state, first = learn("discriminator", state, scored)
         else:
             with timer.part("discriminator"):
-                state, first, lessons, raw = self.first_pass(state, inputs)
+                state, first, scored, raw = self.first_pass(state, inputs)
             state, replay = learn("replay", state, replayed)
-        labels = self.training.fetch([lesson.labels for lesson in lessons])
-        self.lessons.require_scores(labels, history)
-        self.lessons.remember(rows, labels)
-        state, again = learn("discriminator", state, lessons)
+        labels = self.training.fetch([batch.labels for batch in scored])
+        self.scorer.require_scores(labels, history)
+        self.scorer.remember(rows, labels)
+        state, again = learn("discriminator", state, scored)
         if ends:
             state, generator = move(state, batches)
         with timer.part("record"):
-            record = self.lessons.record(lessons, labels, rows)
+            record = self.scorer.record(scored, labels, rows)
             found = self.metrics((first, again, replay, generator), labels, raw, rows)
         return state, record, found
 
     def first_pass(
         self, state: RunState, inputs: Sequence[tuple[Batch, tuple[jax.Array, jax.Array]]]
-    ) -> tuple[RunState, list[StepMetrics], list[Lesson], list[np.ndarray]]:
+    ) -> tuple[RunState, list[StepMetrics], list[ScoredBatch], list[np.ndarray]]:
         """Makes `first_step` for every batch.
 
         Returns:
@@ -339,9 +339,9 @@ class MetricGAN:
         state, reports = self.first_steps(state, inputs)
         made = take_outputs(reports, "enhanced", "labels")
         pairs = zip(inputs, made, strict=True)
-        lessons = [self.lessons.make(batch, *of) for (batch, _), of in pairs]
+        scored = [self.scorer.make(batch, *of) for (batch, _), of in pairs]
         raw = [step["raw"] for step in by_step(self.training.fetch(reports))]
-        return state, reports, lessons, raw
+        return state, reports, scored, raw
 
     def metrics(
         self,
@@ -359,8 +359,8 @@ class MetricGAN:
             **of_round([{"d_loss_replay": step["d_loss"]} for step in replay]),
             **surrogate_metrics(
                 self.training.scores.names,
-                self.lessons.of_enhanced(labels),
-                self.lessons.of_enhanced(predictions),
+                self.scorer.of_enhanced(labels),
+                self.scorer.of_enhanced(predictions),
                 np.concatenate(raw),
                 np.concatenate([row.lengths for row in rows]) > 0,
             ),

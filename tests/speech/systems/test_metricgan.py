@@ -23,8 +23,8 @@ from jaxgan.scores.pool import ScorePool
 from jaxgan.scores.registry import get, score_names
 from jaxgan.speech.data.checks import DataReport
 from jaxgan.speech.data.corpora import Corpora
-from jaxgan.speech.lessons import Lesson
 from jaxgan.speech.networks.masking import as_float, enhance, make_denoiser, masked_feature
+from jaxgan.speech.scored_batches import ScoredBatch
 from jaxgan.speech.systems import metricgan
 from jaxgan.speech.training import Training, enhance_step
 
@@ -81,8 +81,8 @@ def test_discriminator_step_by_hand(system, state):
     candidates = [batch.clean, batch.noisy // 2, batch.noisy]
     labels = jnp.array([[1.0, 0.6, 0.3], [1.0, 0.8, 0.2]])
     step = compiled(metricgan.discriminator_step, system)
-    lesson = Lesson(batch.clean, candidates, labels[..., None], batch.lengths)
-    moved, metrics = step(state, lesson)
+    scored = ScoredBatch(batch.clean, candidates, labels[..., None], batch.lengths)
+    moved, metrics = step(state, scored)
     by_hand = predictions(system, state, candidates, batch)
     np.testing.assert_allclose(metrics["prediction"][..., 0], by_hand, atol=1e-5)
     expected = np.sum(np.mean((by_hand - np.asarray(labels)) ** 2, axis=0))
@@ -169,11 +169,11 @@ def test_candidates_without_a_score_have_no_influence(system, state):
     labels = jnp.array([[1.0, 0.6], [1.0, nan], [1.0, 0.8]])
     step = compiled(metricgan.discriminator_step, system)
     with_nan, metrics = step(
-        state, Lesson(batch.clean, candidates, labels[..., None], batch.lengths)
+        state, ScoredBatch(batch.clean, candidates, labels[..., None], batch.lengths)
     )
     # A candidate that cannot be scored may contain anything.
     other = [candidates[0], candidates[1].at[1].set(12345)]
-    with_other, _ = step(state, Lesson(batch.clean, other, labels[..., None], batch.lengths))
+    with_other, _ = step(state, ScoredBatch(batch.clean, other, labels[..., None], batch.lengths))
     close(with_nan.players, with_other.players, 1e-6)
     by_hand = predictions(system, state, candidates, batch)
     errors = (by_hand - np.asarray(labels)) ** 2
@@ -193,16 +193,16 @@ def test_each_score_has_its_own_discriminator():
     batch = make_batch([9000, 7000])
     candidates = [batch.clean, batch.noisy]
     labels = jnp.array([[[1.0, 1.0], [0.6, 0.7]], [[1.0, 1.0], [jnp.nan, 0.8]]])
-    lesson = Lesson(batch.clean, candidates, labels, batch.lengths)
+    scored = ScoredBatch(batch.clean, candidates, labels, batch.lengths)
     step = compiled(metricgan.discriminator_step, system)
-    taught, metrics = step(state, lesson)
+    taught, metrics = step(state, scored)
     losses = []
     for number, name in enumerate(names):
         by_hand = predictions(system, state, candidates, batch, name)
         np.testing.assert_allclose(metrics["prediction"][..., number], by_hand, atol=1e-5)
         losses.append(np.nanmean((by_hand - np.asarray(labels[..., number])) ** 2, axis=0).sum())
         # The labels of the other score have no influence on it.
-        alone = lesson._replace(labels=labels.at[..., 1 - number].set(0.1))
+        alone = scored._replace(labels=labels.at[..., 1 - number].set(0.1))
         other, _ = step(state, alone)
         assert equal(other.players[name], taught.players[name])
         assert not equal(other.players[name].params, state.players[name].params)
@@ -232,10 +232,11 @@ def test_padding_changes_nothing(system, state):
     labels = jnp.array([[1.0, 0.6], [1.0, 0.8]])
     more = jnp.concatenate([labels, jnp.full((3, 2), jnp.nan)])
     step = compiled(metricgan.discriminator_step, system)
-    losses = [
-        step(state, Lesson(b.clean, [b.clean, b.noisy], known[..., None], b.lengths))[1]["d_loss"]
-        for b, known in ((short, labels), (long, more))
+    scored = [
+        ScoredBatch(batch.clean, [batch.clean, batch.noisy], known[..., None], batch.lengths)
+        for batch, known in ((short, labels), (long, more))
     ]
+    losses = [step(state, batch)[1]["d_loss"] for batch in scored]
     assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-5)
     for function in (metricgan.generator_step, metricgan.warmup_step):
         step = compiled(function, system)

@@ -5,7 +5,7 @@ import jax
 import numpy as np
 
 from jaxgan.core.devices import make_mesh, replicated, sharded
-from jaxgan.scores.beside_step import submit_shards
+from jaxgan.scores.background import submit_shards
 from jaxgan.scores.pool import ScorePool
 
 # tests/scores/test_in_step.py compares this way with the one inside a step.

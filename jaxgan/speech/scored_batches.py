@@ -1,9 +1,9 @@
 """The training data of a discriminator that predicts scores: candidates with scores as labels.
 
-The labels of the current utterances are computed inside a compiled step (`Lessons.in_step`), or by
-the host while the devices do something else (`Lessons.submit`). Noisy speech is scored only once if
-the pairs of the corpus never change. Enhanced speech and its labels are recorded, and a share of it
-is replayed in later rounds.
+The labels of the current utterances are computed inside a compiled step (`BatchScorer.in_step`), or
+by the host while the devices do something else (`BatchScorer.submit`). Noisy speech is scored only
+once if the pairs of the corpus never change. Enhanced speech and its labels are recorded, and a
+share of it is replayed in later rounds.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ from jaxgan.speech.evaluation.validation import NOISY_REQUESTS
 from jaxgan.speech.training import Training
 
 
-class Lesson(NamedTuple):
+class ScoredBatch(NamedTuple):
     """What a discriminator learns from one batch.
 
     Attributes:
@@ -41,8 +41,8 @@ class Lesson(NamedTuple):
     lengths: jax.Array
 
 
-class Lessons:
-    """Makes the lessons of a run.
+class BatchScorer:
+    """Scores the batches of a run, and records and replays them.
 
     Args:
         config: see `clean_teaches`, `noisy_teaches` and `replay` in configs/metricgan.py.
@@ -70,29 +70,29 @@ class Lessons:
         """Returns the enhanced speech's values [n, S] from values [B, K, S] of n / B batches."""
         return np.concatenate(values)[:, self._enhanced]
 
-    def make(self, batch: Batch, enhanced: jax.Array, labels: jax.Array) -> Lesson:
-        """Returns the lesson of a batch with labels float32 [B, K, S]."""
+    def make(self, batch: Batch, enhanced: jax.Array, labels: jax.Array) -> ScoredBatch:
+        """Returns a batch with its candidates and their labels float32 [B, K, S]."""
         candidates = {"clean": batch.clean, "enhanced": enhanced, "noisy": batch.noisy}
         kinds = tuple(candidates[kind] for kind in self.kinds)
-        return Lesson(batch.clean, kinds, labels, batch.lengths)
+        return ScoredBatch(batch.clean, kinds, labels, batch.lengths)
 
-    def like(self, batches: Sequence[Batch], replays: bool) -> list[Lesson]:
-        """Returns lessons with the shapes, but not the values, of those of a round.
+    def like(self, batches: Sequence[Batch], replays: bool) -> list[ScoredBatch]:
+        """Returns scored batches with the shapes, but not the values, of those of a round.
 
         Args:
             batches: the batches of the round.
-            replays: include the shapes of replayed lessons.
+            replays: include those of replayed ones.
         """
         counts = {len(self.kinds), *([1 + self._config.replay.clean] if replays else [])}
         sharding = devices.sharded(self._training.mesh)
         scores = len(self._training.scores.names)
 
-        def lesson(batch: Batch, kinds: int) -> Lesson:
+        def shaped(batch: Batch, kinds: int) -> ScoredBatch:
             shape = (len(batch.lengths), kinds, scores)
             labels: Any = jax.ShapeDtypeStruct(shape, np.float32, sharding=sharding)
-            return Lesson(batch.clean, (batch.clean,) * kinds, labels, batch.lengths)
+            return ScoredBatch(batch.clean, (batch.clean,) * kinds, labels, batch.lengths)
 
-        return [lesson(batch, kinds) for batch in batches for kinds in sorted(counts, reverse=True)]
+        return [shaped(batch, kinds) for batch in batches for kinds in sorted(counts, reverse=True)]
 
     def with_known_labels(
         self, batches: Sequence[Batch], rows: Sequence[Rows]
@@ -152,7 +152,7 @@ class Lessons:
 
     def submit(
         self, run_state: RunState, batches: Sequence[Batch], rows: Sequence[Rows]
-    ) -> Callable[[], tuple[list[Lesson], list[np.ndarray]]]:
+    ) -> Callable[[], tuple[list[ScoredBatch], list[np.ndarray]]]:
         """Enhances batches and sends them to be scored.
 
         Args:
@@ -161,8 +161,8 @@ class Lessons:
             rows: the rows of each batch.
 
         Returns:
-            A function that waits for the lesson of each batch, and for the raw scores of the
-            enhanced speech, float32 [B, S].
+            A function that waits for the scored batches, and for the raw scores of the enhanced
+            speech, float32 [B, S].
         """
         scores, mesh, fetch = self._training.scores, self._training.mesh, self._training.fetch
         known = [self.known(row) for row in rows]
@@ -177,10 +177,10 @@ class Lessons:
                 lengths = devices.put_sharded(np.where(is_known, 0, row.lengths), mesh)
                 of_noisy.append(scores.submit(batch.clean, batch.noisy, lengths))
 
-        def collect() -> tuple[list[Lesson], list[np.ndarray]]:
+        def collect() -> tuple[list[ScoredBatch], list[np.ndarray]]:
             raw = fetch([wait() for wait in of_enhanced])
             noisy_raw = fetch([wait() for wait in of_noisy]) or raw
-            lessons = []
+            scored = []
             for place, batch in enumerate(batches):
                 noisy_labels, is_known = known[place]
                 fresh = scores.normalise(noisy_raw[place])
@@ -188,8 +188,8 @@ class Lessons:
                 own_labels = scores.normalise(raw[place])
                 placed = devices.put_sharded((own_labels, noisy_labels), mesh)
                 labels = self._stack(batch.lengths, *placed)
-                lessons.append(self.make(batch, enhanced[place], labels))
-            return lessons, raw
+                scored.append(self.make(batch, enhanced[place], labels))
+            return scored, raw
 
         return collect
 
@@ -205,18 +205,18 @@ class Lessons:
             )
 
     def record(
-        self, lessons: Sequence[Lesson], labels: Sequence[np.ndarray], rows: Sequence[Rows]
+        self, scored: Sequence[ScoredBatch], labels: Sequence[np.ndarray], rows: Sequence[Rows]
     ) -> Record:
         """Returns the record that later rounds replay."""
         if not self._config.replay.share:
             return {}
-        made = self._training.fetch([lesson.candidates[self._enhanced] for lesson in lessons])
+        made = self._training.fetch([batch.candidates[self._enhanced] for batch in scored])
         utterance, gain, lengths = (np.concatenate(field) for field in zip(*rows, strict=True))
         waves = [wave for batch in made for wave in batch]
         return make_record(utterance, gain, lengths, waves, self.of_enhanced(labels))
 
-    def replayed(self, history: History, number: int) -> Iterator[Lesson]:
-        """Yields lessons from a share of all earlier rounds' outputs, drawn for this round."""
+    def replayed(self, history: History, number: int) -> Iterator[ScoredBatch]:
+        """Yields what D learns again in this round: a share of what all earlier rounds recorded."""
         config, replay = self._config, self._config.replay
         items = replay_batches(
             history,
@@ -232,7 +232,7 @@ class Lessons:
             labels = np.stack([best, item.labels] if replay.clean else [item.labels], axis=1)
             host = (item.clean, item.enhanced, labels, item.lengths)
             clean, made, placed, lengths = devices.put_sharded(host, self._training.mesh)
-            yield Lesson(clean, (clean, made) if replay.clean else (made,), placed, lengths)
+            yield ScoredBatch(clean, (clean, made) if replay.clean else (made,), placed, lengths)
 
     def _labels(
         self, lengths: jax.Array, enhanced_labels: jax.Array, noisy_labels: jax.Array
