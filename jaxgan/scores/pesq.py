@@ -60,7 +60,11 @@ def _score(mode: str) -> Score:
 
 
 pesq_wb = _score("wb")
-"""Wide-band PESQ as MOS-LQO (P.862.2), 16 kHz: 1.04 (worst) to 4.64 (identical signals)."""
+"""Wide-band PESQ as MOS-LQO (P.862.2), 16 kHz: 1.04 (worst) to 4.64 (identical signals).
+
+Distortion beyond the scale of P.862, whose raw scores end at -0.5, gives values down to 1.01."""
 
 pesq_nb = _score("nb")
-"""Narrow-band PESQ as MOS-LQO (P.862.1), 8 or 16 kHz: 1.02 (worst) to 4.55 (identical signals)."""
+"""Narrow-band PESQ as MOS-LQO (P.862.1), 8 or 16 kHz: 1.02 (worst) to 4.55 (identical signals).
+
+Distortion beyond the scale of P.862 gives values down to 1.00."""

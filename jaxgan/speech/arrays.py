@@ -27,7 +27,7 @@ FLUSH = np.zeros((16, 1), np.float32)
 """Zeros after the enhanced samples, so that resampling them back never gives too few."""
 OFFLINE = (
     "this network is offline, it needs the whole recording; one that streams is trained by "
-    "--config=configs/metricgan_plus.py:causal or --config.generator.causal=true"
+    "--config=configs/metricgan_plus.py:causal or --config.generator.causal=True"
 )
 
 

@@ -84,7 +84,7 @@ def test_overrides_take_the_type_of_the_key(spec, item, key, value):
         ("--config.data=3", "no such key"),
         ("--config.rounds=many", "rounds=many: expected int, such as 200"),
         ("--config.rounds=1.5", "expected int"),
-        ("--config.rounds=true", "expected int"),
+        ("--config.rounds=True", "expected int"),
         ("--config.rate=fast", "expected float"),
         ("--config.rate=1e999", "expected a finite number"),
         ("--config.strict=1", "expected bool"),
