@@ -2,20 +2,25 @@
 
     python benchmarks/accelerator.py --minutes=9 --speech=DIR --noise=DIR [--pairs=DIR] --json=FILE
         [--parts=NAME,NAME] [--config.key=value ...]
+    python benchmarks/accelerator.py --minutes=9 --parts=images,translation,seeds --json=FILE
     python benchmarks/accelerator.py --rehearse [--parts=NAME,NAME] --json=FILE
 
 Every part is a process of its own with a time limit (accelerator_parts.py). What it has found so
 far is in FILE within a second, so a run that is cut short leaves its figures. `--rehearse` runs the
 same code with tiny networks and shapes on any machine, with generated audio if --speech is absent.
 --speech and --noise are folders of audio, --pairs holds clean/ and noisy/ with equal file names.
-Settings such as --config.scoring.where=host apply to every training run.
+Settings such as --config.scoring.where=host apply to every part on speech. The parts on images and
+control use drawn digits, points and CartPole, so they need no folders.
 
 The script runs from a source tree (PYTHONPATH=.) and needs no network. Carry what the machine
 lacks as wheels, and install them with `pip install --no-index --no-deps --target=DIR *.whl`, with
 DIR on PYTHONPATH: ml_collections, pystoi, soundfile (with cffi and pycparser), soxr, tensorboardX,
 rich (with markdown-it-py, mdurl and pygments), etils, psutil; and pesq, which has no wheels:
 `pip wheel --no-deps pesq` builds one for the Python that runs it, which must be of the machine's
-version. espeakng-loader is not needed. A part whose packages are missing gives the reason.
+version. The parts without audio need ml_collections, tensorboardX, rich, etils, matplotlib (with
+contourpy, cycler, fonttools, kiwisolver, pyparsing and python-dateutil), pillow, scipy and
+scikit-image. espeakng-loader is not needed. A part whose packages are missing gives the reason;
+without PyTorch, parts that compare it have jaxgan's own figures.
 """
 
 import argparse
@@ -45,15 +50,19 @@ SHARES = {
     "scores": 7,  # PESQ and STOI on the device beside the packages
     "torch": 20,  # one round of the two loops in PyTorch and of jaxgan
     "resume": 10,  # stopping and continuing equals not stopping
+    "images": 14,  # fully connected GAN and DCGAN beside PyTorch, float32 and bfloat16
+    "translation": 20,  # pix2pix and CycleGAN beside PyTorch, float32 and bfloat16
+    "seeds": 10,  # eight seeds in one program beside one: points, fully connected GAN, DQN
     "train": 4,  # metricgan_plus for the time that is left, its validation, eval.py
 }
 """The parts in their order. A part may use its share of the time that is left, divided by its own
 and all later shares; so what one leaves goes to those after it, and the last one gets all of it."""
+NEED_AUDIO = ("start", "rounds", "scores", "torch", "resume", "train")
 PROGRAM = Path(__file__).with_name("accelerator_parts.py")
 GRACE_SECONDS = 4.0
 """How long a part that is over its limit may take to write what it has found."""
 POLL_SECONDS = 0.3
-SHOWN = 24
+SHOWN = 40
 """The most figures of a part that are printed; the file has all."""
 
 
@@ -107,7 +116,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"{wrong}: no such option")
     if bool(options.speech) != bool(options.noise):
         parser.error("--speech and --noise: give both or neither")
-    if not (options.speech or options.rehearse):
+    if set(options.parts) & set(NEED_AUDIO) and not (options.speech or options.rehearse):
         parser.error("give --speech and --noise, or --rehearse")
     for folder in filter(None, (options.speech, options.noise, options.pairs)):
         if not folder.is_dir():

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,7 +29,7 @@ class Job:
         figures: by name.
         rehearse: whether to measure everything in miniature.
         speech, noise, pairs: folders; pairs may be "".
-        overrides: settings of every training run.
+        overrides: settings of every part that uses speech.
     """
 
     def __init__(self, name: str, folder: Path, seconds: float) -> None:
@@ -56,6 +56,18 @@ class Job:
         except Exception as error:
             figure = {"reason": reason(error)}
         self.report(name, figure)
+
+    def follow(self, name: str, measured: Iterator[Figures]) -> None:
+        """Adds the figures that are known so far whenever there are more.
+
+        If the measurement fails, the last ones stay, and the reason is added to them.
+        """
+        figures: Figures = {}
+        try:
+            for figures in measured:
+                self.report(name, figures)
+        except Exception as error:
+            self.report(name, figures | {"reason": reason(error)})
 
     def sized(self, full: Any, tiny: Any) -> Any:
         """Returns the first, or in a rehearsal the second."""

@@ -316,6 +316,9 @@ PARTS: dict[str, Callable[[Job], None]] = {
     "scores": programs.scores,
     "torch": programs.torch_loops,
     "resume": resume,
+    "images": programs.images,
+    "translation": programs.translation,
+    "seeds": programs.seeds,
     "train": train,
 }
 

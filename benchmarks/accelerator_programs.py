@@ -1,13 +1,14 @@
-"""The parts of accelerator.py that run programs in their own process: layers, scores, PyTorch.
+"""The parts of accelerator.py that run programs in their own process: layers, scores, images.
 
 What a part needs is imported in it, so a missing package ends only that part.
 """
 
 import argparse
+import functools
 import os
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +196,76 @@ def torch_loops(job: Job) -> None:
         job.report(name, {figure: value for figure, value in row.items() if "CPU" not in figure})
 
     against_torch.compare(config, options, report)
+
+
+def images(job: Job) -> None:
+    """Reports the images a second of the fully connected GAN and of DCGAN, beside PyTorch."""
+    systems(job, "mlp", "dcgan")
+
+
+def translation(job: Job) -> None:
+    """Reports the images a second of pix2pix and CycleGAN, beside PyTorch."""
+    systems(job, "pix2pix", "cyclegan")
+
+
+def systems(job: Job, *names: str) -> None:
+    """Reports the images a second of systems of images in float32 and bfloat16, beside PyTorch."""
+    import images as benchmark
+
+    from jaxgan.core import devices
+
+    devices.start()
+    options = image_options(job)
+    of_torch, make_torch = benchmark.open_torch(options.threads)
+    job.report("torch", of_torch)
+    cases = {
+        name: functools.partial(benchmark.beside_torch, name, make_torch, options) for name in names
+    }
+    follow_all(job, cases)
+
+
+def seeds(job: Job) -> None:
+    """Reports the time of eight seeds in one program over that of one.
+
+    The systems are the GAN of points, the fully connected GAN, and DQN on CartPole.
+    """
+    import control_speed
+    import images as benchmark
+    import turns
+
+    from jaxgan.core import devices
+
+    devices.start()
+    options = image_options(job)
+
+    def dqn(count: int) -> Any:
+        config = control_speed.config_of("dqn", count)
+        if job.rehearse:
+            config.steps_per_round, config.learning_starts = 200, 100
+        return config
+
+    cases = {
+        name: functools.partial(benchmark.of_seeds, name, options) for name in benchmark.SEEDED
+    }
+    cases["dqn"] = functools.partial(turns.seeds_beside_one, dqn, options.repeats)
+    follow_all(job, cases)
+
+
+def image_options(job: Job) -> argparse.Namespace:
+    """Returns the options of images.py for a part."""
+    import images as benchmark
+
+    dtypes = ",".join(benchmark.DTYPES)
+    return benchmark.parse([f"--dtypes={dtypes}", *job.sized([], ["--rehearse"])])
+
+
+def follow_all(job: Job, cases: Mapping[str, Callable[[float], Iterator[Figures]]]) -> None:
+    """Measures one case after the other, and shares the time that is left among them.
+
+    Args:
+        job: of the part.
+        cases: by name, functions of the moment when to stop, in seconds of time.perf_counter.
+    """
+    for place, (name, measure) in enumerate(cases.items()):
+        share = (job.end - time.monotonic()) / (len(cases) - place)
+        job.follow(name, measure(time.perf_counter() + share))

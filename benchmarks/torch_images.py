@@ -140,21 +140,24 @@ class TorchGAN:
             if real.dtype == torch.uint8:
                 real = real.float() / 127.5 - 1
             totals += self.step(real)
+        wait(self.device)
         d_loss, g_loss = (totals / count).tolist()
         return d_loss, g_loss
 
     def step(self, real: torch.Tensor) -> torch.Tensor:
         """Moves D, then G. Returns their losses [2]."""
         of_generator, of_discriminator = self.optimizers
-        with torch.no_grad():
-            fake = self.generator(self.codes())
-        on_real, on_fake = self.discriminator(real), self.discriminator(fake)
-        d_loss = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
+        with computing_in(self.config.dtype, self.device):
+            with torch.no_grad():
+                fake = self.generator(self.codes())
+            on_real, on_fake = self.discriminator(real), self.discriminator(fake)
+            d_loss = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
         of_discriminator.zero_grad()
         d_loss.backward()
         of_discriminator.step()
         self.discriminator.requires_grad_(False)
-        g_loss = F.softplus(-self.discriminator(self.generator(self.codes()))).mean()
+        with computing_in(self.config.dtype, self.device):
+            g_loss = F.softplus(-self.discriminator(self.generator(self.codes()))).mean()
         of_generator.zero_grad()
         g_loss.backward()
         of_generator.step()
@@ -173,3 +176,17 @@ def place(on_gpu: bool) -> torch.device:
         torch.backends.cudnn.benchmark = True
         return torch.device("cuda")
     return torch.device("cpu")
+
+
+def computing_in(dtype: str, device: torch.device) -> torch.autocast:
+    """Returns the context in which networks compute in a config's dtype, and losses in float32.
+
+    It keeps the converted parameters until it is left, so parameters must not move inside it.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16")
+
+
+def wait(device: torch.device) -> None:
+    """Waits until the device has done everything that it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch_images import computing_in, wait
 
 SLOPE, WIDEST, DROPPED = 0.2, 8, 3
 EPSILON = 1e-5
@@ -236,6 +237,7 @@ class TorchTranslation:
             chosen = (each[at] for each, at in zip(self.data, places, strict=True))
             a, b = (each.float() / 127.5 - 1 for each in chosen)
             total += self.step(a, b)
+        wait(self.device)
         return float(total / count)
 
     def learn(self, optimizer: torch.optim.Adam, loss: torch.Tensor) -> None:
@@ -258,14 +260,16 @@ class TorchTranslation:
             found: torch.Tensor = discriminator(seen)
             return found
 
-        with torch.no_grad():
-            fake = generator(x)
-        d_loss = (F.softplus(-judge(y)).mean() + F.softplus(judge(fake)).mean()) / 2
+        with computing_in(self.config.dtype, self.device):
+            with torch.no_grad():
+                fake = generator(x)
+            d_loss = (F.softplus(-judge(y)).mean() + F.softplus(judge(fake)).mean()) / 2
         self.learn(self.of_discriminators, d_loss)
         self.require(False)
-        fake = generator(x)
-        adversarial = F.softplus(-judge(fake)).mean()
-        l1 = (fake - y).abs().mean()
+        with computing_in(self.config.dtype, self.device):
+            fake = generator(x)
+            adversarial = F.softplus(-judge(fake)).mean()
+            l1 = (fake - y).abs().mean()
         g_loss = self.config.adversarial_weight * adversarial + self.config.l1_weight * l1
         self.learn(self.of_generators, g_loss)
         self.require(True)
@@ -275,21 +279,22 @@ class TorchTranslation:
         """Makes a step of CycleGAN with least squares. Returns the loss of D_A and D_B []."""
         g, f, d_a, d_b = self.networks.values()
         self.require(False)
-        fake_a, fake_b = f(b), g(a)
-        cycle = (f(fake_b) - a).abs().mean() + (g(fake_a) - b).abs().mean()
-        g_loss = (d_a(fake_a) - 1).square().mean() + (d_b(fake_b) - 1).square().mean()
-        g_loss = g_loss + self.config.cycle_weight * cycle
-        if self.config.identity_weight:
-            same_images = (f(a) - a).abs().mean() + (g(b) - b).abs().mean()
-            g_loss = g_loss + self.config.identity_weight * same_images
+        with computing_in(self.config.dtype, self.device):
+            fake_a, fake_b = f(b), g(a)
+            cycle = (f(fake_b) - a).abs().mean() + (g(fake_a) - b).abs().mean()
+            g_loss = (d_a(fake_a) - 1).square().mean() + (d_b(fake_b) - 1).square().mean()
+            g_loss = g_loss + self.config.cycle_weight * cycle
+            if self.config.identity_weight:
+                same_images = (f(a) - a).abs().mean() + (g(b) - b).abs().mean()
+                g_loss = g_loss + self.config.identity_weight * same_images
         self.learn(self.of_generators, g_loss)
         self.require(True)
         d_loss = torch.zeros((), device=self.device)
         cases = zip(self.pools, (d_a, d_b), (a, b), (fake_a, fake_b), strict=True)
-        for pool, network, real, fake in cases:
-            shown = pool.exchange(fake.detach())
-            d_loss = (
-                d_loss + ((network(real) - 1).square().mean() + network(shown).square().mean()) / 2
-            )
+        with computing_in(self.config.dtype, self.device):
+            for pool, network, real, fake in cases:
+                shown = pool.exchange(fake.detach())
+                squares = (network(real) - 1).square().mean() + network(shown).square().mean()
+                d_loss = d_loss + squares / 2
         self.learn(self.of_discriminators, d_loss)
         return d_loss.detach()

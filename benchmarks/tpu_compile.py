@@ -2,7 +2,7 @@
 
     pip install -e ".[tpu]"
     python benchmarks/tpu_compile.py [--topology=v5e:2x4 --topology=v6e:16x16]
-        [--system=metricgan_plus --system=seqgan] [--program=NAME ...] [--rows=8]
+        [--system=metricgan_plus --system=seqgan --system=dcgan] [--program=NAME ...] [--rows=8]
         [--json=FILE] [--hlo=FOLDER]
 
 The compiler of TPUs comes with the package libtpu and needs no TPU, only a description of one. For
@@ -17,8 +17,9 @@ every program of a training run, the table has
     collectives   operations between chips, by kind
 
 A program that calls the host ends the script with an error: it would make every chip wait for
-Python. Batches have `--rows` rows per chip: utterances of 4 s, or sequences of 20 tokens, the size
-of the config's data. Figures are written after every program, so an interrupted run keeps them.
+Python. Batches have `--rows` rows per chip: utterances of 4 s, sequences of 20 tokens, or images of
+28 x 28, the size of the config's data. Figures are written after every program, so an interrupted
+run keeps them.
 """
 
 import argparse
@@ -44,6 +45,7 @@ from jaxgan import recipes
 from jaxgan.core import config as configs
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
+from jaxgan.core.rounds import StepRecipe
 from jaxgan.core.state import PyTree
 from jaxgan.sequences.data.corpora import Corpus
 from jaxgan.sequences.systems import seqgan
@@ -299,9 +301,19 @@ def seqgan_programs(config: ConfigDict, mesh: Mesh) -> list[Program]:
     ]
 
 
+def image_programs(config: ConfigDict, mesh: Mesh) -> list[Program]:
+    """Returns the program of a GAN on drawn images, which moves D and G; no validation."""
+    with contextlib.redirect_stdout(sys.stderr):
+        recipe = recipes.make(config, mesh)
+    assert isinstance(recipe, StepRecipe)
+    (batch, *_), _ = recipe._draw(1)
+    return [Program("step", recipe._steps, (initial(recipe.init, mesh), batch, *recipe._shared))]
+
+
 SYSTEMS: dict[str, Callable[[ConfigDict, Mesh], list[Program]]] = {
     "metricgan_plus": metricgan_programs,
     "seqgan": seqgan_programs,
+    "dcgan": image_programs,
 }
 """For the name of a file in configs/, a function of its config and of the mesh that returns the
 programs of a run. It is called, and the programs are lowered, inside `described`."""

@@ -203,6 +203,67 @@ def test_a_part_without_its_packages_says_which_is_missing_and_the_others_run(tm
     assert parts["resume"]["reason"].endswith("ml_collections is not installed")
 
 
+def test_a_rehearsal_of_the_seeds_needs_no_torch(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(BLOCKER)
+    path = os.pathsep.join([str(tmp_path), str(BENCHMARKS.parent)])
+    missing = {"PYTHONPATH": path, "REFUSED": "torch,gymnasium", "JAXGAN_CACHE": str(tmp_path)}
+    done, results = rehearse(tmp_path / "found.json", "--parts=seeds", **missing)
+    assert done.returncode == 0, done.stderr
+    figures = results["parts"]["seeds"]["figures"]
+    assert list(figures) == ["ring", "mlp", "dqn"]
+    for name, steps in (("ring", 3), ("mlp", 3), ("dqn", 200)):
+        assert figures[name]["steps of a round"] == steps
+        several, one = (figures[name][f"seeds={n}: seconds of a round"] for n in (8, 1))
+        ratio = figures[name]["time of 8 seeds over that of one"]
+        assert ratio == pytest.approx(several / one)
+        assert len(figures[name]["repeats"]) == 1
+
+
+@pytest.mark.parametrize("parts", ["images,translation,seeds", "versions,recurrent,convolutions"])
+def test_parts_without_audio_need_no_folders(parts):
+    import accelerator
+
+    options = accelerator.parse([f"--parts={parts}", "--json=found.json"])
+    assert options.parts == parts.split(",")
+
+
+def make_job(tmp_path, name, seconds):
+    from accelerator_job import Job
+
+    nothing = {"rehearse": True, "speech": "", "noise": "", "pairs": "", "overrides": []}
+    (tmp_path / "job.json").write_text(json.dumps(nothing))
+    return Job(name, tmp_path, seconds)
+
+
+def test_images_keep_what_was_measured_before_a_failure(tmp_path, monkeypatch):
+    import accelerator_programs
+    import images
+
+    left = []
+
+    def beside_torch(name, make_torch, options, limit):
+        assert make_torch is None
+        assert options.dtypes == ["float32", "bfloat16"]
+        left.append(limit - time.perf_counter())
+        yield {"parameters": 5}
+        if name == "mlp":
+            raise RuntimeError("no memory")
+        yield {"parameters": 7, "images / s": 3.0}
+
+    monkeypatch.setattr(images.devices, "start", lambda: None)
+    monkeypatch.setattr(images, "open_torch", lambda threads: ({"reason": "no torch"}, None))
+    monkeypatch.setattr(images, "beside_torch", beside_torch)
+    job = make_job(tmp_path, "images", 100.0)
+    accelerator_programs.images(job)
+    assert json.loads((tmp_path / "images.json").read_text()) == {
+        "torch": {"reason": "no torch"},
+        "mlp": {"parameters": 5, "reason": "no memory"},
+        "dcgan": {"parameters": 7, "images / s": 3.0},
+    }
+    # The first case may take half of the time, the last one all that is left.
+    assert left == pytest.approx([50, 100], abs=5)
+
+
 def test_the_start_of_a_run_is_read_from_its_log():
     from accelerator_parts import start_figures
 

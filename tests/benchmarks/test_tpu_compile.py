@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import tpu_compile
 from benchmarks.tpu_compile import Program
-from configs import metricgan_plus, seqgan
+from configs import dcgan, metricgan_plus, seqgan
 from jaxgan.core import devices
 from jaxgan.core.errors import UserError
 
@@ -62,6 +62,14 @@ def test_the_scores_of_metricgan_plus_do_not_call_the_host(mesh, monkeypatch):
     tpu_compile.refuse_host_calls("first", text)
 
 
+def test_the_step_of_dcgan_does_not_call_the_host(mesh):
+    with tpu_compile.described(mesh):
+        (step,) = tpu_compile.SYSTEMS["dcgan"](dcgan.get_config("tiny"), mesh)
+        text = step.function.lower(*step.arguments).as_text()
+    assert "stablehlo.convolution" in text
+    tpu_compile.refuse_host_calls("step", text)
+
+
 @pytest.mark.parametrize(
     ("system", "module", "names"),
     [
@@ -83,6 +91,7 @@ def test_the_scores_of_metricgan_plus_do_not_call_the_host(mesh, monkeypatch):
                 "follow",
             ],
         ),
+        ("dcgan", dcgan, ["step"]),
     ],
 )
 def test_nothing_is_placed_on_the_devices(system, module, names, mesh):
