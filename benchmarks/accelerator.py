@@ -17,10 +17,9 @@ lacks as wheels, and install them with `pip install --no-index --no-deps --targe
 DIR on PYTHONPATH: ml_collections, pystoi, soundfile (with cffi and pycparser), soxr, tensorboardX,
 rich (with markdown-it-py, mdurl and pygments), etils, psutil; and pesq, which has no wheels:
 `pip wheel --no-deps pesq` builds one for the Python that runs it, which must be of the machine's
-version. The parts without audio need ml_collections, tensorboardX, rich, etils, matplotlib (with
-contourpy, cycler, fonttools, kiwisolver, pyparsing and python-dateutil), pillow, scipy and
-scikit-image. espeakng-loader is not needed. A part whose packages are missing gives the reason;
-without PyTorch, parts that compare it have jaxgan's own figures.
+version. espeakng-loader is not needed. The parts images, translation and seeds need matplotlib,
+pillow and scipy too, but not pystoi, psutil and pesq. A part whose packages are missing gives the
+reason; without PyTorch, images and translation have jaxgan's own figures.
 """
 
 import argparse
@@ -50,14 +49,15 @@ SHARES = {
     "scores": 7,  # PESQ and STOI on the device beside the packages
     "torch": 20,  # one round of the two loops in PyTorch and of jaxgan
     "resume": 10,  # stopping and continuing equals not stopping
-    "images": 14,  # fully connected GAN and DCGAN beside PyTorch, float32 and bfloat16
-    "translation": 20,  # pix2pix and CycleGAN beside PyTorch, float32 and bfloat16
-    "seeds": 10,  # eight seeds in one program beside one: points, fully connected GAN, DQN
+    "images": 7,  # fully connected GAN and DCGAN beside PyTorch, float32 and bfloat16
+    "translation": 10,  # pix2pix and CycleGAN beside PyTorch, float32 and bfloat16
+    "seeds": 5,  # eight seeds in one program beside one: points, fully connected GAN, DQN
     "train": 4,  # metricgan_plus for the time that is left, its validation, eval.py
 }
 """The parts in their order. A part may use its share of the time that is left, divided by its own
 and all later shares; so what one leaves goes to those after it, and the last one gets all of it."""
 NEED_AUDIO = ("start", "rounds", "scores", "torch", "resume", "train")
+"""The parts that read --speech and --noise."""
 PROGRAM = Path(__file__).with_name("accelerator_parts.py")
 GRACE_SECONDS = 4.0
 """How long a part that is over its limit may take to write what it has found."""

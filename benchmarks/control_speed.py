@@ -54,11 +54,11 @@ def against_torch(system: str, repeats: int) -> list[str]:
     Raises:
         RuntimeError: the two did not make the same number of updates.
     """
-    import torch_control  # here, so that the configs can be used without PyTorch
+    from torch_control import TorchDQN, TorchPPO  # here: the configs are used without PyTorch too
 
     ours, steps = Loop(config_of(system)), STEPS[system]
     ours.round()
-    make_torch = {"dqn": torch_control.TorchDQN, "ppo": torch_control.TorchPPO}[system]
+    make_torch: type[TorchDQN] | type[TorchPPO] = {"dqn": TorchDQN, "ppo": TorchPPO}[system]
     theirs = make_torch(config_of(system))
     theirs.play(2 * steps)
     ours.round()

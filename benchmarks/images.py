@@ -37,6 +37,7 @@ from typing import Any
 
 import jax
 import turns
+from accelerator_job import reason
 from ml_collections import ConfigDict
 from turns import Figures, Loop, Times
 
@@ -143,8 +144,8 @@ def open_torch(threads: int) -> tuple[Figures, Callable[..., Any] | None]:
         import torch
         import torch_images
         import torch_translation
-    except ModuleNotFoundError as error:
-        return {"reason": f"the package {error.name} is not installed"}, None
+    except (ImportError, OSError) as error:  # it can be installed without its libraries
+        return {"reason": reason(error)}, None
     torch.set_num_threads(threads)
     if on_gpu and not torch.cuda.is_available():
         return {"reason": f"torch {torch.__version__} sees no GPU"}, None
@@ -194,13 +195,13 @@ def gan_config(name: str, options: argparse.Namespace) -> ConfigDict:
 
 def translation_config(name: str, options: argparse.Namespace) -> ConfigDict:
     """Returns the config of a translation."""
-    if options.rehearse:
-        return configs.load(str(ROOT / "configs" / f"{name}.py:tiny"))
     on_cpu = jax.default_backend() == "cpu"
-    config = configs.load(str(ROOT / "configs" / f"{name}.py{':quick' * on_cpu}"))
-    config.data.train, config.data.valid = 4000, 100
+    preset = ":tiny" if options.rehearse else ":quick" if on_cpu else ""
+    config = configs.load(str(ROOT / "configs" / f"{name}.py{preset}"))
     config.data.enlarge, config.data.flip = 1.0, False
-    if not on_cpu:
+    if not options.rehearse:
+        config.data.train, config.data.valid = 4000, 100
+    if not (options.rehearse or on_cpu):
         config.batch_size = options.batch
         if name == "cyclegan":
             config.pool = options.batch

@@ -203,22 +203,6 @@ def test_a_part_without_its_packages_says_which_is_missing_and_the_others_run(tm
     assert parts["resume"]["reason"].endswith("ml_collections is not installed")
 
 
-def test_a_rehearsal_of_the_seeds_needs_no_torch(tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(BLOCKER)
-    path = os.pathsep.join([str(tmp_path), str(BENCHMARKS.parent)])
-    missing = {"PYTHONPATH": path, "REFUSED": "torch,gymnasium", "JAXGAN_CACHE": str(tmp_path)}
-    done, results = rehearse(tmp_path / "found.json", "--parts=seeds", **missing)
-    assert done.returncode == 0, done.stderr
-    figures = results["parts"]["seeds"]["figures"]
-    assert list(figures) == ["ring", "mlp", "dqn"]
-    for name, steps in (("ring", 3), ("mlp", 3), ("dqn", 200)):
-        assert figures[name]["steps of a round"] == steps
-        several, one = (figures[name][f"seeds={n}: seconds of a round"] for n in (8, 1))
-        ratio = figures[name]["time of 8 seeds over that of one"]
-        assert ratio == pytest.approx(several / one)
-        assert len(figures[name]["repeats"]) == 1
-
-
 @pytest.mark.parametrize("parts", ["images,translation,seeds", "versions,recurrent,convolutions"])
 def test_parts_without_audio_need_no_folders(parts):
     import accelerator
@@ -262,6 +246,33 @@ def test_images_keep_what_was_measured_before_a_failure(tmp_path, monkeypatch):
     }
     # The first case may take half of the time, the last one all that is left.
     assert left == pytest.approx([50, 100], abs=5)
+
+
+def test_seeds_are_measured_without_torch(tmp_path, monkeypatch):
+    import accelerator_programs
+    import images
+
+    for name in ("torch", "gymnasium"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "control_speed", raising=False)
+    monkeypatch.setattr(images.devices, "start", lambda: None)
+    monkeypatch.setattr(images, "SEEDED", ())  # which takes most of the time
+    accelerator_programs.seeds(make_job(tmp_path, "seeds", 100.0))
+    figures = json.loads((tmp_path / "seeds.json").read_text())
+    assert list(figures) == ["dqn"]
+    assert figures["dqn"]["steps of a round"] == 200
+    several, one = (figures["dqn"][f"seeds={n}: seconds of a round"] for n in (8, 1))
+    assert figures["dqn"]["time of 8 seeds over that of one"] == pytest.approx(several / one)
+
+
+@pytest.mark.parametrize("name", ["ring", "mlp"])
+def test_eight_seeds_differ_from_one_in_nothing_else(name):
+    import images
+
+    options = images.parse([])
+    one, several = (images.config_of(name, options, seeds).to_dict() for seeds in (1, 8))
+    assert (one.pop("seeds"), several.pop("seeds")) == (1, 8)
+    assert one == several
 
 
 def test_the_start_of_a_run_is_read_from_its_log():

@@ -163,6 +163,18 @@ def test_jaxgan_has_figures_even_if_torch_fails(clock, monkeypatch):
         next(measured)
 
 
+def test_why_torch_cannot_be_used_is_told_in_a_line(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(PROGRAM.parent))
+    import images
+
+    (tmp_path / "torch.py").write_text("raise ImportError('libcudnn.so.9: no such file')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    assert images.open_torch(1) == ({"reason": "ImportError: libcudnn.so.9: no such file"}, None)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert images.open_torch(1) == ({"reason": "the package torch is not installed"}, None)
+
+
 @pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
 def test_translations_have_the_networks_of_quick_on_a_cpu(monkeypatch, name):
     monkeypatch.syspath_prepend(str(PROGRAM.parent))
