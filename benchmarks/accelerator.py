@@ -2,7 +2,8 @@
 
     python benchmarks/accelerator.py --minutes=9 --speech=DIR --noise=DIR [--pairs=DIR] --json=FILE
         [--parts=NAME,NAME] [--config.key=value ...]
-    python benchmarks/accelerator.py --minutes=9 --parts=versions,images,translation,seeds --json=FILE
+    python benchmarks/accelerator.py --minutes=9 --parts=versions,images,translation,seeds
+        --json=FILE
     python benchmarks/accelerator.py --rehearse [--parts=NAME,NAME] --json=FILE
 
 Every part is a process of its own with a time limit (accelerator_parts.py). What it has found so

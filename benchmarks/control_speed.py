@@ -17,7 +17,7 @@ import functools
 import math
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -58,11 +58,13 @@ def against_torch(system: str, repeats: int) -> list[str]:
 
     ours, steps = Loop(config_of(system)), STEPS[system]
     ours.round()
-    make_torch: type[TorchDQN] | type[TorchPPO] = {"dqn": TorchDQN, "ppo": TorchPPO}[system]
-    theirs = make_torch(config_of(system))
+    makers: dict[str, Callable[[ConfigDict], TorchDQN | TorchPPO]]
+    makers = {"dqn": TorchDQN, "ppo": TorchPPO}
+    theirs = makers[system](config_of(system))
     theirs.play(2 * steps)
     ours.round()
     before = ours.updates() - theirs.updates
+    calls: dict[str, Callable[[], object]]
     calls = {"jaxgan": ours.round, "torch": functools.partial(theirs.play, steps)}
     *_, times = turns.take_turns(calls, repeats, limit=math.inf)
     more = ours.updates() - theirs.updates - before
