@@ -11,14 +11,17 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 os.environ["XLA_FLAGS"] = " ".join(
     [
         "--xla_force_host_platform_device_count=8",
-        # Most of the time goes into compiling programs that run once.
-        "--xla_backend_optimization_level=1",
+        # Most of the time goes into compiling programs that run once; fusion.py undoes it.
+        "--xla_backend_optimization_level=0",
         "--xla_llvm_disable_expensive_passes=true",
+        "--xla_cpu_use_fusion_emitters=false",
     ]
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -33,6 +36,18 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 # The site's packages are in the extra `docs`, not in `test`.
 collect_ignore = [] if importlib.util.find_spec("mkdocs") else ["test_site.py"]
+
+
+@pytest.fixture(scope="session")
+def link_libraries():
+    """A function that lets a cache folder share what is compiled from C++, which takes seconds."""
+    shared = Path(os.environ["JAX_COMPILATION_CACHE_DIR"]) / "libraries"
+    shared.mkdir(parents=True, exist_ok=True)
+
+    def link(folder):
+        (folder / "native").symlink_to(shared, target_is_directory=True)
+
+    return link
 
 
 def pytest_unconfigure(config):

@@ -39,10 +39,17 @@ D appends a batch, which is divided over devices, to its reference batch, which 
 Triple-GAN's networks receive several batches as one."""
 
 
+@pytest.fixture(scope="module")
+def shared_cache(tmp_path_factory, link_libraries):
+    folder = tmp_path_factory.mktemp("systems")
+    link_libraries(folder)
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
+def own_cache(shared_cache, monkeypatch):
     """One cache folder for all tests of this file, away from the user's."""
-    monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path_factory.getbasetemp() / "systems"))
+    monkeypatch.setenv("JAXGAN_CACHE", str(shared_cache))
 
 
 @contextlib.contextmanager

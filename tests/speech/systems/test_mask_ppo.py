@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from fusion import FUSED
 from tiny_runs import equal, make_batch
 
 from configs import avse
@@ -69,7 +70,7 @@ def state():
 
 @pytest.fixture(scope="module")
 def act():
-    return jax.jit(functools.partial(mask_ppo.act, system=make_system()))
+    return jax.jit(functools.partial(mask_ppo.act, system=make_system()), compiler_options=FUSED)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,8 @@ def acted(state, batch, act):
 
 @functools.cache
 def compiled_step(**changes):
-    return jax.jit(functools.partial(mask_ppo.step, system=make_system(**changes)))
+    step = functools.partial(mask_ppo.step, system=make_system(**changes))
+    return jax.jit(step, compiler_options=FUSED)
 
 
 def run_step(state, batch, actions, rewards=REWARDS, **changes):
