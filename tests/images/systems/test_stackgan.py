@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from made_up_states import made_up
 
 from configs import stackgan as stackgan_config
 from jaxgan.core import devices
@@ -30,7 +31,7 @@ def tiny_system(**values):
     config.update_from_flattened_dict(values)
     system = stackgan.make_system(config, SHAPE, CAPTIONS)
     init = functools.partial(stackgan.initial, system=system)
-    return system, compiled(init)(jax.random.key(0))
+    return system, made_up(init)
 
 
 def softplus(x):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from made_up_states import made_up
 
 from configs import vari_gan as vari_gan_config
 from jaxgan.core import devices
@@ -22,17 +23,26 @@ SHAPE, SMALL = (12, 12, 1), (6, 6)
 compiled = functools.partial(jax.jit, compiler_options=INIT_OPTIONS)
 
 
-def tiny_config(**values):
+def tiny_config(stages="all"):
     config = vari_gan_config.get_config("tiny")
-    config.factor, config.generator.smallest = 2, 6
-    config.update_from_flattened_dict(values)
+    config.factor, config.generator.smallest, config.stages = 2, 6, stages
+    config.coarse.features = config.coarse.hidden = 4
+    config.learning_rate, config.coarse_weight, config.l1_weight = 1e-2, 0.5, 7.0
     return config
 
 
-def tiny_system(**values):
-    system = vari_gan.make_system(tiny_config(**values), SHAPE)
+@functools.cache
+def tiny():
+    """A system, and its state before the first update."""
+    system = vari_gan.make_system(tiny_config(), SHAPE)
     init = functools.partial(vari_gan.initial, system=system, shape=SHAPE)
-    return system, compiled(init)(jax.random.key(0))
+    return system, made_up(init)
+
+
+@functools.cache
+def coarse_step():
+    """The first stage's step, compiled once: (state, a, b) -> state, metrics."""
+    return compiled(functools.partial(vari_gan.step, stage="1", system=tiny()[0]))
 
 
 def softplus(x):
@@ -56,26 +66,31 @@ VIEW = jnp.array([[1.0], [-1.0], [1.0]])
 
 
 def test_the_first_stage_takes_a_step_down_the_evidence_lower_bound():
-    system, state = tiny_system(coarse_weight=0.5)
-    x, y = pairs(3)
+    system, state = tiny()
+    a, b = pairs(16)
     # The initial encoder hardly differs from the prior.
     coarse = state.players["coarse"]
-    encoder = jax.tree.map(lambda leaf: 20 * leaf, coarse.params["encoder"])
+    encoder = jax.tree.map(lambda leaf: 10 * leaf, coarse.params["encoder"])
     larger = dataclasses.replace(coarse, params={**coarse.params, "encoder": encoder})
     state = dataclasses.replace(state, players={**state.players, "coarse": larger})
 
     @compiled
-    def steps(state):
-        after, metrics = vari_gan.coarse_step(state, x, y, VIEW, system=system)
-        variables = state.players["coarse"].variables
-        small_x, small_y = (average_areas(each, SMALL) for each in (x, y))
-        bound = system.coarse.bind(variables)
-        mean, log_variance = bound.encoder(small_x, small_y, VIEW)
+    def by_hand(state):
+        key = step_key(state, vari_gan.DIRECTION)
+        onwards = jax.random.bernoulli(key, shape=(16, 1))
+        view, image = 2.0 * onwards - 1, onwards[..., None, None]
+        small_x, small_y = (
+            average_areas(jnp.where(image, *pair), SMALL) for pair in ((a, b), (b, a))
+        )
+        bound = system.coarse.bind(state.players["coarse"].variables)
+        mean, log_variance = bound.encoder(small_x, small_y, view)
         noise = jax.random.normal(step_key(state, vari_gan.FOR_Z), mean.shape)
         z = mean + jnp.exp(log_variance / 2) * noise
-        return after, metrics, mean, log_variance, small_y - bound.generator(small_x, VIEW, z)
+        return onwards, mean, log_variance, small_y - bound.generator(small_x, view, z)
 
-    after, metrics, *found = steps(state)
+    after, metrics = coarse_step()(state, a, b)
+    onwards, *found = by_hand(state)
+    assert 0 < onwards.sum() < 16, "both views are asked for"
     mean, log_variance, apart = (np.asarray(each, np.float64) for each in found)
     kl = np.sum((mean**2 + np.exp(log_variance) - log_variance - 1) / 2, axis=1).mean()
     assert kl > 0.1
@@ -88,7 +103,7 @@ def test_the_first_stage_takes_a_step_down_the_evidence_lower_bound():
 
 
 def test_the_losses_of_the_second_stage_by_hand_and_what_they_move():
-    system, state = tiny_system(l1_weight=7.0)
+    system, state = tiny()
     x, y = pairs(3)
 
     def made(state, stream):
@@ -122,37 +137,33 @@ def test_the_losses_of_the_second_stage_by_hand_and_what_they_move():
 
 def test_one_coarse_network_makes_the_view_that_is_asked_for():
     """A is black, and B white: only the view says which of them is wanted."""
-    values = {"coarse.features": 4, "coarse.hidden": 4, "learning_rate": 1e-2}
-    system, state = tiny_system(**values)
+    system, state = tiny()
     a = jnp.full((16, *SHAPE), -0.8)
+    for _ in range(60):
+        state, _ = coarse_step()(state, a, -a)
 
     @compiled
-    def trained(state):
-        def body(state, _):
-            return vari_gan.step(state, a, -a, stage="1", system=system)
+    def both(variables, x, view):
+        return system.coarse.apply(variables, x, view, jax.random.key(1), method="draw")
 
-        after, _ = jax.lax.scan(body, state, None, length=60)
-        variables, key = after.players["coarse"].variables, jax.random.key(1)
-        draw = functools.partial(system.coarse.apply, variables, method="draw")
-        return [draw(x, jnp.full((16, 1), view), key) for x, view in ((a, 1.0), (-a, -1.0))]
-
-    to_b, to_a = trained(state)
-    np.testing.assert_allclose(to_b, 0.8, atol=0.3)
-    np.testing.assert_allclose(to_a, -0.8, atol=0.3)
+    views = jnp.repeat(jnp.array([[1.0], [-1.0]]), 16, axis=0)
+    made = both(state.players["coarse"].variables, jnp.concatenate([a, -a]), views)
+    np.testing.assert_allclose(made[:16], 0.8, atol=0.3)
+    np.testing.assert_allclose(made[16:], -0.8, atol=0.3)
 
 
 def test_a_run_of_the_first_stage_shows_coarse_images_and_moves_only_its_players():
     config = vari_gan_config.get_config("tiny")
     config.stages = "1"
     assert make(config, devices.make_mesh(1))._steps.moves == ("coarse",)
-    system, state = tiny_system()
+    system, state = tiny()
     x, _ = pairs(2)
     key = jax.random.key(3)
 
     @compiled
     def found(players):
         made = [
-            vari_gan.make_translations(tiny_config(stages=asked), SHAPE)["b_to_a"](players, x, key)
+            vari_gan.make_translations(tiny_config(asked), SHAPE)["b_to_a"](players, x, key)
             for asked in ("1", "all")
         ]
         return made, vari_gan.imagine(system, players, x, -jnp.ones((2, 1)), key)
