@@ -30,13 +30,15 @@ from jaxgan.images.data.dataset import Images
 from jaxgan.images.data.domains import Domains
 from jaxgan.images.data.layouts import read_codes
 from jaxgan.images.data.masks import find_objects
-from jaxgan.images.data.opening import IMAGES
+from jaxgan.images.data.opening import IMAGES, open_data
 from jaxgan.images.evaluation.frechet import frechet_distance, moments
 from jaxgan.images.evaluation.trained_classifier import load_classifier
-from jaxgan.images.evaluation.translation import TranslationMetrics
+from jaxgan.images.evaluation.translation import TranslationMetrics, Translators
+from jaxgan.images.evaluation.validation import SampleMetrics, Sampler, every_class
 from jaxgan.images.networks.laplacian import draw_noise
 from jaxgan.images.pyramid import bands, expand, levels, rebuild
-from jaxgan.images.systems import crn, lapgan
+from jaxgan.images.stages import FIRST
+from jaxgan.images.systems import crn, lapgan, stackgan, vari_gan
 from jaxgan.images.translation import features_of
 
 MEASURED, REFERENCES = 500, 2000
@@ -142,15 +144,20 @@ def sides(images: Images, data: ConfigDict) -> dict[str, Images]:
 
 def untranslated(run: Trained) -> Rows:
     """Returns the metrics of validation for images that are not translated."""
+    measure = metrics_of(run)
+    found, _ = measure(measure.sources)
+    return {"not translated": found}
+
+
+def metrics_of(run: Trained) -> TranslationMetrics:
+    """Returns the metrics of validation for translations of all held-out images, in pairs."""
     domains = Domains(run.valid["a"].values, run.valid["b"].values, True)
     features = None
     if run.config.features:
         classifier = load_classifier(run.config.features, "best", devices.make_mesh(1))
         features = features_of(classifier)
     count = run.config.validation.samples
-    measure = TranslationMetrics(domains, count, tuple(run.made), True, features)
-    found, _ = measure(measure.sources)
-    return {"not translated": found}
+    return TranslationMetrics(domains, count, tuple(run.made), True, features)
 
 
 def labels(run: Trained) -> Rows:
@@ -242,6 +249,32 @@ def several(run: Trained) -> Rows:
     }
 
 
+def views(run: Trained) -> Rows:
+    """Returns the metrics of validation for what VariGAN should not make, after both stages.
+
+    "first stage" has the coarse images of the same run, enlarged; "another image" has the views of
+    the image that follows, and "the other view" those for the view of the image itself.
+    """
+    if run.config.stages == FIRST:
+        return {}
+    measure = metrics_of(run)
+    config = configs.read(run.folder)
+    config.stages = FIRST
+    shape = run.valid["a"].values.shape[1:]
+    coarse = Translators(vari_gan.make_translations(config, shape), devices.make_mesh(1))
+    players = last_players(run.folder)
+    made: dict[str, dict[str, np.ndarray]] = {
+        "first stage": {},
+        "another image": {},
+        "the other view": {},
+    }
+    for way, images in measure.sources.items():
+        made["first stage"][way] = coarse(way, players, images, 0)()
+        made["another image"][way] = run.translate(np.roll(images, -1, axis=0), way)
+        made["the other view"][way] = run.translate(images, f"{way[-1]}_to_{way[0]}")
+    return {name: measure(images)[0] for name, images in made.items()}
+
+
 def last_players(folder: Path) -> Mapping[str, Player]:
     """Returns the players of a run's last checkpoint, as they are used after training."""
     return deploy(load_seed(folder, "last", 0), devices.make_mesh(1))
@@ -286,6 +319,50 @@ def pyramid(folder: Path) -> Measured:
     way = "coarse_to_fine"
     inputs, outputs = (np.asarray(images[name])[:SHOWN] for name in ("without bands", ""))
     return Measured(rows, {way: inputs}, {way: outputs}, {way: real[:SHOWN]})
+
+
+def captioned(folder: Path) -> Measured:
+    """Returns what StackGAN makes of captions.
+
+    `frechet` is the distance to held-out images in the features of the run's classifier. The row
+    "first stage" has the small images that are refined, enlarged; "captions exchanged" compares
+    images with the captions of others, and "real" has the held-out images, with the distance of two
+    halves of them.
+    """
+    config = configs.read(folder)
+    train, valid, *_ = open_data(config, lambda _: None)
+    mesh = devices.make_mesh(1)
+    classifier = load_classifier(config.features, "best", mesh)
+    distance = f"eval/fid_{classifier.name}"
+    metrics = SampleMetrics(config, train, valid, mesh, True)
+    player = last_players(folder)["generator"]
+    labels = every_class(config.validation.samples, len(valid.classes))
+
+    def draw(stages: str) -> np.ndarray:
+        chosen = config.copy_and_resolve_references()
+        chosen.stages = stages
+        sample = stackgan.make_sample(chosen, valid.shape, len(valid.classes))
+        return Sampler(sample, mesh)(player, labels, config.seed)()
+
+    def measured(images: np.ndarray, asked: np.ndarray) -> dict[str, float]:
+        found, _ = metrics(images, asked)
+        return {**found, "frechet": found[distance]}
+
+    small, made = draw(FIRST), draw(config.stages)
+    agreement, diversity = "eval/label_agreement", "eval/class_diversity"
+    exchanged = measured(made, np.random.default_rng(config.seed).permutation(labels))
+    real = measured(valid.values, valid.labels)
+    rows = {
+        "": measured(made, labels),
+        "first stage": measured(small, labels),
+        "captions exchanged": {agreement: exchanged[agreement]},
+        "real": {name: real[name] for name in (agreement, diversity)}
+        | {"frechet": real[f"{distance}_floor"]},
+    }
+    shown = np.arange(SHOWN) * max(1, len(valid.classes) // SHOWN) % len(labels)
+    way = "first_to_second"
+    targets = [np.flatnonzero(valid.labels == label)[0] for label in labels[shown]]
+    return Measured(rows, {way: small[shown]}, {way: made[shown]}, {way: valid.values[targets]})
 
 
 def _build(

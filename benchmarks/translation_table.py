@@ -13,6 +13,8 @@ Every row is a system and its controls, with the same number of updates:
     crn           a single image of each layout; the same that compares pixels, not features
     srgan         bicubic enlargement; SRResNet, trained as long as SRGAN
     lapgan        untrained; without bands
+    stackgan      the first stage alone; that without augmentation; captions exchanged
+    vari_gan      the first stage alone; another image; the other view
 
 train.py makes the runs, one after the other; the same command continues after an interruption.
 --budget=1 means the updates of the presets `quick`, and other budgets that share of the rounds.
@@ -51,12 +53,14 @@ from trained_runs import (
 )
 from translation_measures import (
     Measured,
+    captioned,
     cycles,
     labels,
     outside,
     pyramid,
     several,
     translated,
+    views,
 )
 
 from jaxgan.core import config as configs
@@ -425,6 +429,99 @@ def lapgan() -> System:
     )
 
 
+def stackgan() -> System:
+    """Returns StackGAN, and its first stage, trained as long, with and without augmentation."""
+    longer, without = "first stage, as long", "the same without augmentation"
+    frechet = functools.partial(ratio, metric="frechet")
+    agreement, diversity = "eval/label_agreement", "eval/class_diversity"
+    return System(
+        runs=(
+            Run("StackGAN", "stackgan.py:quick"),
+            Run(longer, "stackgan.py:quick", {"stages": "1"}),
+            Run(without, "stackgan.py:quick", {"stages": "1", "generator.augmented": False}),
+        ),
+        columns=(
+            Column("label agreement", agreement, max),
+            Column("diversity of a caption", diversity, closest_to_one),
+            Column("Fréchet distance", "frechet", min, 1),
+            Column("`kid_pixels`", "eval/kid_pixels", min, 3),
+        ),
+        checks=(
+            Check("label agreement", at_end("StackGAN", agreement), low=0.7),
+            Check(
+                "label agreement, captions exchanged",
+                at_end("captions exchanged", agreement),
+                high=0.15,
+            ),
+            Check(
+                "diversity of a caption over that without augmentation, first stages",
+                ratio(longer, without, diversity),
+                low=1.0,
+            ),
+            Check(
+                "Fréchet distance over that of its first stage",
+                frechet("StackGAN", "first stage"),
+                high=1.0,
+            ),
+            Check(
+                "Fréchet distance over that of a first stage that is trained as long",
+                frechet("StackGAN", longer),
+                high=1.0,
+            ),
+        ),
+        measure=captioned,
+        classifier=True,
+    )
+
+
+def vari_gan() -> System:
+    """Returns VariGAN, and its first stage, trained as long."""
+    longer, ways = "first stage, as long", ("a_to_b", "b_to_a")
+
+    def of_both(compared: Callable[[str, str, str], Value], other: str, metric: str) -> Value:
+        each = [compared("VariGAN", other, f"eval/{metric}_{way}") for way in ways]
+        return lambda seed: float(np.mean([value(seed) for value in each]))
+
+    return System(
+        runs=(
+            Run("VariGAN", "vari_gan.py:quick"),
+            Run(longer, "vari_gan.py:quick", {"stages": "1"}),
+        ),
+        columns=(*of_pairs("a_to_b"), *of_pairs("b_to_a")),
+        checks=(
+            *(
+                Check(
+                    f"`ssim`, minus that of {text}, mean of both directions",
+                    of_both(excess, row, "ssim"),
+                    low=0.03,
+                )
+                for text, row in (
+                    ("its first stage", "first stage"),
+                    ("a first stage that is trained as long", longer),
+                )
+            ),
+            *(
+                Check(
+                    f"`sharpness`, {way.replace('_', ' ')}",
+                    at_end("VariGAN", f"eval/sharpness_{way}"),
+                    0.8,
+                    1.2,
+                )
+                for way in ways
+            ),
+            *(
+                Check(
+                    f"`l1` over that of {row}, mean of both directions",
+                    of_both(ratio, row, "l1"),
+                    high=0.5,
+                )
+                for row in ("another image", "the other view")
+            ),
+        ),
+        measure=functools.partial(translated, extras=(views,)),
+    )
+
+
 SYSTEMS: Mapping[str, Callable[[], System]] = {
     "pix2pix": pix2pix,
     "cyclegan": cyclegan,
@@ -434,6 +531,8 @@ SYSTEMS: Mapping[str, Callable[[], System]] = {
     "crn": crn,
     "srgan": srgan,
     "lapgan": lapgan,
+    "stackgan": stackgan,
+    "vari_gan": vari_gan,
 }
 
 
@@ -519,10 +618,12 @@ def settings_of(system: System, run: Run, options: argparse.Namespace) -> dict[s
     }
     if "decay" in config and config.decay.rounds:
         settings |= {"decay.start": rounds // 2, "decay.rounds": rounds - rounds // 2}
-    if "drop" in config:
-        settings["drop.start"] = min(
-            max(1, round(rounds * config.drop.start / config.rounds)), rounds - 1
-        )
+    for key, start in (
+        ("drop.start", config.get("drop", {}).get("start")),
+        ("first_rounds", config.get("first_rounds")),
+    ):
+        if start is not None:
+            settings[key] = min(max(1, round(rounds * start / config.rounds)), rounds - 1)
     return settings
 
 

@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from jaxgan.core import config as configs
+from jaxgan.core.state import Player
+from jaxgan.images.data.captions import captions
 from jaxgan.images.data.dataset import Images, Opened
 from jaxgan.images.systems import crn, lapgan
 
@@ -138,6 +140,8 @@ def test_every_run_is_a_config(table, budget):
                 assert config.decay.start + config.decay.rounds == config.rounds
             if config.get("drop", {}).get("start"):
                 assert 1 <= config.drop.start < config.rounds
+            if config.get("stages") == "all" and "first_rounds" in config:
+                assert 1 <= config.first_rounds < config.rounds
             if not run.updates and not run.start:
                 updates.add(config.rounds * config.steps_per_round)
         if name != "srgan":
@@ -291,6 +295,87 @@ def test_the_images_of_a_layout_are_compared_with_each_other_and_the_target(meas
     assert found["diversity"] == pytest.approx(levels[1] - levels[0])
     assert found["l1_best"] == pytest.approx((1 - levels[1] + levels[0] - 0.2) / 2)
     assert found["l1_every"] == pytest.approx((1 - 0.2) / 2)
+
+
+def test_views_are_compared_with_those_of_another_image_and_of_the_other_direction(
+    measures, monkeypatch
+):
+    # B is lighter than A by 50, the first stage makes half of that, and images differ by 10.
+    levels, ways = np.array([110, 120, 130, 140]), {"a_to_b": 1, "b_to_a": -1}
+    config = configs.load(str(BENCHMARKS.parent / "configs" / "vari_gan.py:tiny"))
+    config.validation.samples = 4
+
+    def translate(images, way):
+        return (images + 50.0 * ways[way]).astype(np.uint8)
+
+    def make_translations(config, shape):
+        assert (config.stages, shape) == ("1", (8, 8, 1))
+        return {
+            way: lambda players, images, key, sign=sign: images + 25 * sign * 2 / 255
+            for way, sign in ways.items()
+        }
+
+    valid = {"a": bright(levels, [0, 0, 1, 1]), "b": bright(levels + 50, [0, 0, 1, 1])}
+    run = made_up(measures, "views", translate, valid, {})
+    run = dataclasses.replace(run, config=config)
+    monkeypatch.setattr(
+        measures.configs, "read", lambda folder: config.copy_and_resolve_references()
+    )
+    monkeypatch.setattr(measures.vari_gan, "make_translations", make_translations)
+    monkeypatch.setattr(measures, "last_players", lambda folder: {})
+    found = measures.views(run)
+    expected = {"first stage": 25, "another image": (10 + 10 + 10 + 30) / 4, "the other view": 100}
+    for name, l1 in expected.items():
+        for way in ways:
+            assert found[name][f"eval/l1_{way}"] == pytest.approx(l1 / 255)
+    config.stages = "1"
+    assert measures.views(run) == {}
+
+
+def test_images_of_captions_are_compared_with_those_of_the_first_stage(measures, monkeypatch):
+    # Stage 2 makes the grey of the caption's class, and stage 1 that of the first class.
+    config = configs.load(str(BENCHMARKS.parent / "configs" / "stackgan.py:tiny"))
+    config.validation.samples = 80
+    names = captions(("3", "8"))
+    labels = np.arange(40, dtype=np.int32) % len(names)
+    grey = np.broadcast_to(100 * (labels // 4)[:, None, None, None], (40, 8, 8, 1))
+    valid = Images(grey.astype(np.uint8), labels, names)
+
+    def make_sample(config, shape, count):
+        assert count == len(names)
+
+        def sample(generator, key, labels):
+            shades = labels // 4 * (config.stages != "1") * 100
+            levels = jax.numpy.broadcast_to(shades[:, None, None, None], (len(labels), *shape))
+            return levels / 127.5 - 1
+
+        return sample
+
+    def metrics(images, asked):
+        agreement = np.mean((images[:, 0, 0, 0] > 50) == (asked >= 4))
+        found = {"label_agreement": agreement, "class_diversity": 1.0, "fid_fake": images.mean()}
+        return {f"eval/{name}": value for name, value in found.items()} | {
+            "eval/fid_fake_floor": 7.0
+        }, 0.0
+
+    named = types.SimpleNamespace(name="fake")
+    monkeypatch.setattr(measures.configs, "read", lambda folder: config)
+    monkeypatch.setattr(measures, "open_data", lambda *given: Opened(valid, valid))
+    monkeypatch.setattr(measures, "load_classifier", lambda *given: named)
+    monkeypatch.setattr(measures, "SampleMetrics", lambda *given: metrics)
+    monkeypatch.setattr(measures, "last_players", lambda folder: {"generator": Player({}, {}, ())})
+    monkeypatch.setattr(measures.stackgan, "make_sample", make_sample)
+    found = measures.captioned(Path())
+    agreement = {name: row["eval/label_agreement"] for name, row in found.rows.items()}
+    assert 0.3 < agreement.pop("captions exchanged") < 0.7
+    assert agreement == {"": 1.0, "first stage": 0.5, "real": 1.0}
+    frechet = {name: row.get("frechet") for name, row in found.rows.items()}
+    assert frechet == {"": 50.0, "first stage": 0.0, "captions exchanged": None, "real": 7.0}
+    [inputs], [outputs] = found.inputs.values(), found.outputs.values()
+    assert not inputs.any()
+    [targets] = found.targets.values()
+    np.testing.assert_array_equal(outputs, targets)
+    assert len(targets) == measures.SHOWN
 
 
 def test_a_pyramid_inverts_and_bands_of_zero_are_none(measures, monkeypatch):
