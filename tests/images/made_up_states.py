@@ -17,7 +17,7 @@ def made_up(init):
     initialisers. Drawing them with NumPy takes no compilation.
 
     Args:
-        init: (PRNG key) -> a run state, such as a system's `initial`.
+        init: (PRNG key) -> a run state without memory, such as a system's `initial`.
     """
     shapes = jax.eval_shape(init, jax.random.key(0))
     random = np.random.default_rng(0)
