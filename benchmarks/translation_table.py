@@ -1,4 +1,4 @@
-"""Makes the tables of docs/translation.md: the effect of each system's own term, several seeds.
+"""Makes the tables of docs/results_translation.md: the effect of each system's term, with seeds.
 
     python benchmarks/translation_table.py --rows=pix2pix,cyclegan [--seeds=3] [--budget=1]
         [--data=glyphs|mnist|fashion_mnist] [--root=DIR] [--workdir=runs/translation_table]
