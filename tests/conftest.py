@@ -18,10 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 os.environ["XLA_FLAGS"] = " ".join(
     [
         "--xla_force_host_platform_device_count=8",
-        # Most of the time goes into compiling programs that run once; fusion.py undoes it.
-        "--xla_backend_optimization_level=0",
+        # Most of the time goes into compiling programs that run once.
+        "--xla_backend_optimization_level=1",
         "--xla_llvm_disable_expensive_passes=true",
-        "--xla_cpu_use_fusion_emitters=false",
     ]
 )
 os.environ["JAX_PLATFORMS"] = "cpu"

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from fusion import FUSED
 from tiny_runs import equal, make_batch
 
 from configs import avse
@@ -70,7 +69,7 @@ def state():
 
 @pytest.fixture(scope="module")
 def act():
-    return jax.jit(functools.partial(mask_ppo.act, system=make_system()), compiler_options=FUSED)
+    return jax.jit(functools.partial(mask_ppo.act, system=make_system()))
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +79,7 @@ def acted(state, batch, act):
 
 @functools.cache
 def compiled_step(**changes):
-    step = functools.partial(mask_ppo.step, system=make_system(**changes))
-    return jax.jit(step, compiler_options=FUSED)
+    return jax.jit(functools.partial(mask_ppo.step, system=make_system(**changes)))
 
 
 def run_step(state, batch, actions, rewards=REWARDS, **changes):
