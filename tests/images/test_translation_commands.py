@@ -123,7 +123,11 @@ def test_more_pictures_than_a_batch_all_arrive(runs, tmp_path):
             np.asarray(Image.open(tmp_path / side / f"{number}.png").convert("RGB"))
             for side in ("in", "out")
         )
-        np.testing.assert_array_equal(translate(inside[None])[0], out)
+        # A batch and a single picture are different programs, which round differently on some
+        # processors, and a byte may then be the next one.
+        alone = translate(inside[None])[0].astype(int)
+        assert np.abs(alone - out).max() <= 1
+        assert np.mean(alone != out) < 0.02
     assert len(list((tmp_path / "out").iterdir())) == count
 
 

@@ -56,7 +56,8 @@ def test_wide_band_filter_rounds_like_float32(make_speech):
     noise = np.std(plain - exact)
     assert np.std(unfused - exact) == pytest.approx(noise, rel=0.05)
     assert np.std(fused - exact) < 0.9 * noise
-    assert np.abs(unfused - exact).max() < 12 * noise
+    # How LLVM orders the sums of a chunk depends on the processor.
+    assert np.abs(unfused - exact).max() < 1.5 * np.abs(plain - exact).max()
 
 
 def test_wide_band_input_is_faded_and_filtered_up_to_its_length():
@@ -86,4 +87,5 @@ def test_the_wide_band_filter_keeps_a_batch_on_its_devices():
     biquad = jax.jit(lambda x: pesq_filters._biquad(x, True))
     compiled = biquad.lower(placed).compile()
     assert "all-gather" not in compiled.as_text()
-    np.testing.assert_array_equal(compiled(placed), biquad(signals))
+    # One row and eight are different programs, which round differently on some processors.
+    np.testing.assert_allclose(compiled(placed), biquad(signals), atol=1e-3)
