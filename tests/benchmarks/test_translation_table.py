@@ -65,8 +65,10 @@ def runs(table, measures, monkeypatch, tmp_path):
         outputs = {way: each + 200 for way, each in images.items()}
         return measures.Measured({"": found, "not translated": beside}, images, outputs, images)
 
+    import translation_systems
+
     monkeypatch.setattr(table, "train_timed", train)
-    monkeypatch.setattr(table, "translated", measured)
+    monkeypatch.setattr(translation_systems, "translated", measured)
     monkeypatch.setattr(table, "classifier_of", lambda *given: tmp_path / "classifier")
     return recorded
 
