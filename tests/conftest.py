@@ -38,15 +38,17 @@ collect_ignore = [] if importlib.util.find_spec("mkdocs") else ["test_site.py"]
 
 
 @pytest.fixture(scope="session")
-def link_libraries():
-    """A function that lets a cache folder share what is compiled from C++, which takes seconds."""
-    shared = Path(os.environ["JAX_COMPILATION_CACHE_DIR"]) / "libraries"
-    shared.mkdir(parents=True, exist_ok=True)
+def make_cache(tmp_path_factory):
+    """A function that makes a cache folder. All share the libraries that are compiled from C++."""
+    libraries = Path(os.environ["JAX_COMPILATION_CACHE_DIR"]) / "libraries"
+    libraries.mkdir(parents=True, exist_ok=True)
 
-    def link(folder):
-        (folder / "native").symlink_to(shared, target_is_directory=True)
+    def make():
+        folder = tmp_path_factory.mktemp("cache")
+        (folder / "native").symlink_to(libraries, target_is_directory=True)
+        return folder
 
-    return link
+    return make
 
 
 def pytest_unconfigure(config):

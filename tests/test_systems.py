@@ -40,10 +40,8 @@ Triple-GAN's networks receive several batches as one."""
 
 
 @pytest.fixture(scope="module")
-def shared_cache(tmp_path_factory, link_libraries):
-    folder = tmp_path_factory.mktemp("systems")
-    link_libraries(folder)
-    return folder
+def shared_cache(make_cache):
+    return make_cache()
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch, link_libraries):
+def own_cache(make_cache, monkeypatch):
     """The cache folder of this test alone, but for the compiled libraries."""
-    folder = tmp_path_factory.mktemp("cache")
-    link_libraries(folder)
+    folder = make_cache()
     monkeypatch.setenv("JAXGAN_CACHE", str(folder))
     return folder

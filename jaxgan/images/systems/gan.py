@@ -27,7 +27,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxgan.core.recipe import Recipe
-from jaxgan.core.state import LossResult, Players, RunState, StepResult, descend, step_key
+from jaxgan.core.state import RunState, StepResult, step_key
 from jaxgan.images.commands import declare
 from jaxgan.images.data.batches import Resident, gather
 from jaxgan.images.evaluation.validation import Sample
@@ -76,34 +76,17 @@ def discriminator_step(run_state: RunState, real: jax.Array, *, system: System) 
     generator, key = run_state.players["generator"], step_key(run_state, CODES)
     fake, _ = pair.generate(system.networks, generator, key, len(real))
     options = {"smoothing": system.smoothing} if system.loss in LABELLED else {}
-
-    def loss(players: Players) -> LossResult:
-        (on_real, on_fake), state = pair.judge(
-            system.networks,
-            players["discriminator"],
-            shown(system, run_state, real, NOISE_ON_REAL),
-            shown(system, run_state, fake, NOISE_ON_FAKE),
-        )
-        value = LOSSES[system.loss].discriminator(on_real, on_fake, **options)
-        metrics = {"d_loss": value, "d_real": on_real.mean(), "d_fake": on_fake.mean()}
-        return value, ({"discriminator": state}, metrics)
-
-    return descend(run_state, {"discriminator": system.optimizers["discriminator"]}, loss)
+    loss = functools.partial(LOSSES[system.loss].discriminator, **options)
+    real = shown(system, run_state, real, NOISE_ON_REAL)
+    fake = shown(system, run_state, fake, NOISE_ON_FAKE)
+    return pair.move_discriminator(system, run_state, loss, real, fake)
 
 
 def generator_step(run_state: RunState, count: int, *, system: System) -> StepResult:
     """Moves G once, on `count` samples. Returns the state, and `g_loss` []."""
-
-    def loss(players: Players) -> LossResult:
-        key = step_key(run_state, CODES)
-        fake, state = pair.generate(system.networks, players["generator"], key, count)
-        seen = shown(system, run_state, fake, NOISE_ON_FAKE)
-        (on_fake,), _ = pair.judge(system.networks, players["discriminator"], seen)
-        value = LOSSES[system.loss].generator(on_fake)
-        return value, ({"generator": state}, {"g_loss": value})
-
-    moving = {"generator": system.optimizers["generator"]}
-    return descend(run_state, moving, loss, system.average_decay)
+    loss, key = LOSSES[system.loss].generator, step_key(run_state, CODES)
+    seen = functools.partial(shown, system, run_state, stream=NOISE_ON_FAKE)
+    return pair.move_generator(system, run_state, loss, key, count, seen)
 
 
 def step(run_state: RunState, rows: jax.Array, data: Resident, *, system: System) -> StepResult:
