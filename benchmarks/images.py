@@ -48,7 +48,7 @@ ROOT = Path(__file__).parents[1]
 PARTS = ("mlp", "dcgan", "pix2pix", "cyclegan", "seeds")
 TRANSLATIONS = ("pix2pix", "cyclegan")
 SEEDED = ("ring", "mlp")
-"""What the part "seeds" measures."""
+"""The systems that the part `seeds` trains."""
 DTYPES = ("float32", "bfloat16")
 TARGETS = {
     "cpu": {"mlp": 1.5, "dcgan": 0.8},
@@ -134,10 +134,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def open_torch(threads: int) -> tuple[Figures, Callable[..., Any] | None]:
-    """Returns what is known of PyTorch, and the function that makes its loop.
+    """Returns figures that describe PyTorch, and the function that makes its loop.
 
-    If PyTorch is missing, or cannot use the GPU that jax uses, the former has the reason and there
-    is no function.
+    If PyTorch is missing, or cannot use the GPU that jax uses, the figures give the reason, and the
+    function is None.
     """
     on_gpu = jax.default_backend() != "cpu"
     try:

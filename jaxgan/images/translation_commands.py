@@ -87,12 +87,15 @@ class ArrayTranslator:
 
 
 def choose_direction(direction: str | None, directions: tuple[str, ...], name: str) -> str:
-    """Returns the requested direction, by default the first; UserError if there is no such one.
+    """Returns the requested direction, or the first one if none is requested.
 
     Args:
         direction: the requested direction, or None.
         directions: those that a run has learned.
         name: the name of the argument or flag, for the message.
+
+    Raises:
+        UserError: the run has not learned the requested direction.
     """
     if direction is not None and direction not in directions:
         raise UserError(f"{name}={direction}: this run has only learned {' and '.join(directions)}")

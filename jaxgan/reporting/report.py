@@ -60,7 +60,7 @@ def render(
     Args:
         title: the title of the page.
         introduction: a paragraph below the title.
-        warnings: lines in a box at the top; without any there is no box.
+        warnings: lines for a box at the top of the page, which is left out if there are none.
         sections: the rest of the page. Tables without rows are left out, and so are sections that
             then are empty.
     """

@@ -192,7 +192,7 @@ def test_translations_have_the_networks_of_quick_on_a_cpu(monkeypatch, name):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", ["mlp", "dcgan", "pix2pix", "cyclegan"])
 def test_the_loops_of_torch_move_every_network(monkeypatch, name, dtype):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the extra benchmarks")
     monkeypatch.syspath_prepend(str(PROGRAM.parent))
     import images
 

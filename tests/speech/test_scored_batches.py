@@ -1,4 +1,4 @@
-"""What a scorer remembers of noisy speech; systems/test_metricgan.py tests what it scores."""
+"""The scores of noisy speech that a BatchScorer keeps; see also systems/test_metricgan.py."""
 
 import types
 

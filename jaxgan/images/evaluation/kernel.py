@@ -1,7 +1,7 @@
 """The kernel distance: the squared maximum mean discrepancy of features under a cubic kernel.
 
 It is that of Bińkowski et al. 2018, (x·y / d + 1)^3, which is called KID where the features are
-those of Inception. Over all pairs of samples at once there are no subsets to draw.
+those of Inception. It is computed from all pairs of samples, so nothing is drawn at random.
 """
 
 import numpy as np

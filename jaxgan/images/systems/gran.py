@@ -4,9 +4,9 @@ G draws an image in T steps, `config.generator.steps`. With c_0 = 0 and h = tanh
 
     c_t = f([h, tanh g(c_(t-1))])    G(z) = sigmoid(c_1 + ... + c_T), scaled to -1..1
 
-The encoder g and the decoder f are the same networks at every step (`networks.recurrent`). Only the
-last change c_t is passed on, encoded again; there is no other hidden state. With T = 1 nothing is
-read, and G is an ordinary generator, which is what the paper compares larger T with.
+The encoder g and the decoder f are the same networks at every step (`networks.recurrent`). All
+that a step receives from the one before is its change c_t, encoded by g. With T = 1 there is no
+step before, and G is an ordinary generator, which is what the paper compares larger T with.
 
 D and both losses are those of a GAN. In every step D moves once, then G, on one minibatch:
 
