@@ -158,7 +158,7 @@ class Experiment:
 
     def supervised(self) -> RunState:
         """Returns the state after `SUPERVISED_UPDATES` of G on clean speech; D is new."""
-        state = metricgan.init(self.key, system=self.system)
+        state = self.jit(metricgan.init)(self.key)
         for _ in range(SUPERVISED_UPDATES):
             rows = self.rows(SMALL_BATCH)
             clean, noisy = map(as_int16, self.train.take(rows))
